@@ -1,0 +1,39 @@
+"""Row class -> Arrow schema, so that an empty file still has its columns and types."""
+
+import types
+import typing
+from enum import Enum
+from typing import Literal
+
+from pydantic import BaseModel
+
+from schemas.base import Row
+
+
+def arrow_schema(row: type[Row]):
+    """Return the Arrow schema of a row class: scalars, lists and structs as pydantic declares them."""
+    import pyarrow as pa
+
+    return pa.schema([pa.field(name, _arrow(field.annotation, pa)) for name, field in row.model_fields.items()])
+
+
+def _arrow(annotation, pa):
+    origin, arguments = typing.get_origin(annotation), typing.get_args(annotation)
+    if origin in (typing.Union, types.UnionType):
+        return _arrow(next(item for item in arguments if item is not type(None)), pa)
+    if origin is Literal:
+        return _arrow(type(arguments[0]), pa)
+    if origin in (tuple, list):
+        return pa.list_(_arrow(arguments[0], pa))
+    if isinstance(annotation, type):
+        if issubclass(annotation, BaseModel):
+            return pa.struct([(name, _arrow(field.annotation, pa)) for name, field in annotation.model_fields.items()])
+        if issubclass(annotation, Enum) or annotation is str:
+            return pa.string()
+        if annotation is bool:
+            return pa.bool_()
+        if annotation is int:
+            return pa.int64()
+        if annotation is float:
+            return pa.float64()
+    raise TypeError(f"no Arrow type for {annotation!r}")

@@ -1,0 +1,231 @@
+"""The one module that opens row files: reads them, writes them whole or not at all, locks them, counts them."""
+
+import contextlib
+import json
+import os
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import TypeVar
+
+import click
+from pydantic import ValidationError
+
+from schemas.base import Dropped, Row
+
+R = TypeVar("R", bound=Row)
+
+
+class DataError(click.ClickException):
+    """A file that cannot be used as it is; the process ends with 1 and nothing is written."""
+
+
+def read_rows(path: str | Path, row: type[R]) -> Iterator[R]:
+    """Yield the rows of a JSONL or Parquet file. Raises DataError naming file, line and field."""
+    path = Path(path)
+    if not path.exists():
+        raise DataError(f"{path}: no such file; `dvc repro` makes what a stage reads")
+    if path.suffix == ".parquet":
+        yield from _read_parquet(path, row)
+        return
+    try:
+        with path.open(encoding="utf-8") as lines:
+            for number, line in enumerate(lines, 1):
+                try:
+                    yield row.model_validate_json(line)
+                except ValidationError as fault:
+                    raise DataError(f"{path}:{number}: {_first(fault)}") from None
+    except UnicodeDecodeError as fault:
+        raise DataError(f"{path}: not UTF-8 text: {fault}") from None
+
+
+def _read_parquet(path: Path, row: type[R]) -> Iterator[R]:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        batches = pq.ParquetFile(path).iter_batches(batch_size=1024)
+        number = 0
+        for batch in batches:
+            for record in batch.to_pylist():
+                number += 1
+                try:
+                    yield row.model_validate(record)
+                except ValidationError as fault:
+                    raise DataError(f"{path}: row {number}: {_first(fault)}") from None
+    except pa.ArrowException as fault:
+        raise DataError(f"{path}: not a readable Parquet file: {fault}") from None
+
+
+def _first(fault: ValidationError) -> str:
+    error = fault.errors()[0]
+    return f"{'.'.join(str(part) for part in error['loc']) or 'the row'}: {error['msg']}"
+
+
+def beside(out: Path, row: type[Row] | None = None) -> tuple[Path, Path]:
+    """Return where the dropped rows and the metrics of `out` go.
+
+    data/sft/critique.jsonl -> data/sft/critique_dropped.jsonl, results/sft/critique.json
+    """
+    dropped = out.with_name(f"{out.stem}_dropped.jsonl")
+    parts = list(out.with_suffix(".json").parts)
+    if "data" in parts:
+        parts[len(parts) - 1 - parts[::-1].index("data")] = "results"
+    return dropped, Path(*parts)
+
+
+class Writer:
+    """Counts the units that come in, sorts what a stage yields into rows and dropped, and keeps both until the end."""
+
+    def __init__(self, row: type[Row], label: str):
+        self.row, self.label = row, label
+        self.units_in = 0
+        self.rows: list[Row] = []
+        self.dropped: list[Dropped] = []
+        self.extra: dict = {}
+
+    def read(self, path: str | Path, row: type[R], times: int = 1) -> Iterator[R]:
+        """Yield the rows of `path`, counting each as `times` units that come in."""
+        return self.count(read_rows(path, row), times)
+
+    def count(self, rows: Iterable[R], times: int = 1) -> Iterator[R]:
+        for item in rows:
+            self.units_in += times
+            yield item
+
+    def write(self, items: Iterable[Row | Dropped]) -> None:
+        """Take what the stage yields; show the first row and then how far it is."""
+        shown, last = False, time.monotonic()
+        for item in items:
+            if isinstance(item, Dropped):
+                self.dropped.append(item)
+                continue
+            self.rows.append(item)
+            if not shown:
+                shown = True
+                _show(self.label, item)
+            if time.monotonic() - last > 5:
+                last = time.monotonic()
+                click.echo(f"  {self.label}: {len(self.rows)} rows, {len(self.dropped)} dropped", err=True)
+
+    @property
+    def units_done(self) -> int:
+        unit = self.row.unit
+        return len({tuple(getattr(item, name) for name in unit) for item in self.rows}) if unit else len(self.rows)
+
+    def metrics(self) -> dict:
+        reasons = Counter(item.reason for item in self.dropped)
+        return {
+            "units_in": self.units_in,
+            "units_done": self.units_done,
+            "units_dropped": len(self.dropped),
+            "rows": len(self.rows),
+            "dropped": dict(sorted(reasons.items())),
+            **self.extra,
+        }
+
+
+def _show(label: str, item: Row) -> None:
+    fields = [name for name in ("query", "prompt", "chosen", "rejected", "p_refined") if getattr(item, name, None)]
+    for name in fields:
+        text = getattr(item, name)
+        click.echo(f"  {label}: {name}: {text if len(text) <= 160 else text[:157] + '...'}", err=True)
+
+
+@contextlib.contextmanager
+def stage_output(out: str | Path, row: type[Row], label: str | None = None) -> Iterator[Writer]:
+    """Give a Writer; when the block ends well, put rows, dropped and metrics in place, each whole.
+
+    Raises DataError when units_in != units_done + units_dropped: nothing vanishes (ours: design, promise g).
+    """
+    out = Path(out)
+    with locked(out):
+        writer = Writer(row, label or out.stem)
+        yield writer
+        if writer.units_in != writer.units_done + len(writer.dropped):
+            raise DataError(
+                f"{out}: {writer.units_in} units came in, {writer.units_done} went on and "
+                f"{len(writer.dropped)} were dropped: some vanished; nothing is written"
+            )
+        dropped, metrics = beside(out)
+        write_rows(out, writer.rows, row)
+        write_rows(dropped, writer.dropped, Dropped)
+        write_json(metrics, writer.metrics())
+        click.echo(f"  {writer.label}: {json.dumps(writer.metrics(), ensure_ascii=False)[:300]}", err=True)
+
+
+def write_rows(path: str | Path, rows: Iterable[Row], row: type[Row]) -> None:
+    """Write rows as JSONL or zstd Parquet (by the name), byte-deterministic, whole or not at all."""
+    path = Path(path)
+    if path.suffix == ".parquet":
+        _write_parquet(path, rows, row)
+        return
+    with replacing(path) as temporary, temporary.open("w", encoding="utf-8", newline="\n") as file:
+        for item in rows:
+            file.write(item.model_dump_json() + "\n")
+
+
+def _write_parquet(path: Path, rows: Iterable[Row], row: type[Row]) -> None:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    from pipeline.arrow import arrow_schema
+
+    schema = arrow_schema(row)
+    with replacing(path) as temporary:
+        table = pa.Table.from_pylist([item.model_dump(mode="json") for item in rows], schema=schema)
+        pq.write_table(table, temporary, compression="zstd", row_group_size=20_000, write_page_index=True)
+
+
+def write_json(path: str | Path, value) -> None:
+    with replacing(Path(path)) as temporary:
+        temporary.write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+@contextlib.contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Give a temporary file beside `path`; when the block ends well, fsync it and put it in `path`'s place."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        yield temporary
+        with temporary.open("rb") as file:
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def locked(out: Path) -> Iterator[None]:
+    """Hold the lock of `out`, so that two runs of a stage never write the same file."""
+    import fcntl
+
+    from pipeline.store import home
+
+    locks = home() / "locks"
+    locks.mkdir(parents=True, exist_ok=True)
+    import hashlib
+
+    with (locks / hashlib.sha256(str(out.resolve()).encode()).hexdigest()[:32]).open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise DataError(f"{out}: another run is writing it; wait for it or stop it") from None
+        yield
+
+
+def stop_with_parent(interval_s: float = 0.5, exit_now: Callable[[int], None] = os._exit) -> None:
+    """End this process when the dvc that started it is gone (dvc leaves its stages running when it is killed)."""
+    if "DVC_STAGE" not in os.environ:
+        return
+    parent = os.getppid()
+
+    def watch():
+        while os.getppid() == parent:
+            time.sleep(interval_s)
+        exit_now(1)
+
+    threading.Thread(target=watch, daemon=True).start()

@@ -1,0 +1,7 @@
+"""The row of stage `fewshot`."""
+
+from schemas.base import Prompt
+
+
+class Fewshot(Prompt):
+    """x -> p by in-context learning."""

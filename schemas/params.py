@@ -1,0 +1,317 @@
+"""The types of params.yaml, section by section; the values and their sources stand in the file itself.
+
+Unknown keys are refused, so a typo is an error and not a default.
+"""
+
+import contextlib
+from collections.abc import Iterator
+from typing import ClassVar, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+_recording: dict[int, str] | None = None
+_read: set[str] = set()
+
+
+class Section(BaseModel):
+    """A part of params.yaml."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
+
+    def __getattribute__(self, name: str):
+        value = super().__getattribute__(name)
+        if _recording is not None and name in type(self).model_fields:
+            here = _recording.get(id(self))
+            if here is not None:
+                key = f"{here}.{name}" if here else name
+                if isinstance(value, Section):
+                    _recording[id(value)] = key
+                elif isinstance(value, dict) and all(isinstance(item, Section) for item in value.values()):
+                    for item_name, item in value.items():
+                        _recording[id(item)] = f"{key}.{item_name}"
+                else:
+                    _read.add(key)
+        return value
+
+
+@contextlib.contextmanager
+def recorded(params: "Params") -> Iterator[set[str]]:
+    """Collect the single keys that are read from `params`, for the test that compares them with dvc.yaml."""
+    global _recording
+    _recording, before = {id(params): ""}, _recording
+    _read.clear()
+    try:
+        yield _read
+    finally:
+        _recording = before
+
+
+class Seam(Section):
+    """A backend by name and the values it reads; a value that the chosen one does not read is refused."""
+
+    READS: ClassVar[dict[str, set[str]]] = {}
+    """backend -> the optional fields it reads"""
+
+    @model_validator(mode="after")
+    def refuse_what_the_backend_does_not_read(self):
+        backend = self.backend
+        for name in type(self).model_fields:
+            readers = sorted(key for key, fields in self.READS.items() if name in fields)
+            if readers and backend not in readers and getattr(self, name) is not None:
+                raise ValueError(f"{name} is read by {' and '.join(readers)}, not by {backend}: set it to null")
+        return self
+
+
+class Base(Section):
+    seed: int = Field(ge=0, description="Seeds everything that is drawn here; never part of a real teacher's key.")
+
+
+class Queries(Section):
+    source: Literal["synthetic", "file", "hub"]
+    path: str | None = Field(description="File, or Hub dataset (owner/name).")
+    revision: str | None = Field(pattern=r"^[0-9a-f]{40}$", description="40-hex commit of a Hub dataset.")
+    query_column: str | None = Field(description="Column that holds the query; null finds prompt, query or text.")
+    id_column: str | None = Field(description="Column that names the row; null finds uuid or id, else the position.")
+    limit: int | None = Field(gt=0, description="Raw rows to read; null reads all.")
+    keep_flags: bool = Field(description="Keep generator flags such as -ar 16:9 in the cleaned query.")
+    min_words: int = Field(ge=1)
+    max_words: int = Field(ge=1)
+    max_characters: int = Field(ge=1)
+    max_symbol_share: float = Field(gt=0, le=1)
+    blocked_keywords: tuple[str, ...]
+    max_similarity: float = Field(gt=0, le=1, description="A query with sim >= this to a kept one leaves (self-BLEU).")
+    unsafe_threshold: float = Field(gt=0, le=1, description="A source's toxicity score above this: safety candidate.")
+    sft: int = Field(ge=0, description="General queries of split sft.")
+    sft_safety: int = Field(ge=0, description="Safety queries of split sft.")
+    dpo: int = Field(ge=0)
+    dpo_safety: int = Field(ge=0)
+    test: int = Field(ge=0)
+    test_safety: int = Field(ge=0)
+    recheck_template: str
+
+    @model_validator(mode="after")
+    def path_goes_with_source(self):
+        if (self.source == "synthetic") == (self.path is not None):
+            right = "null for source synthetic" if self.source == "synthetic" else f"set for source {self.source}"
+            raise ValueError(f"path must be {right}")
+        if self.revision is not None and self.source != "hub":
+            raise ValueError("revision is read by source hub alone: set it to null")
+        if self.source == "hub" and self.revision is None:
+            raise ValueError("revision must name the 40-hex commit of the Hub dataset")
+        if self.min_words > self.max_words:
+            raise ValueError("min_words must not exceed max_words")
+        return self
+
+
+class Teacher(Seam):
+    """One class for the teacher and for the judge: an LLM behind an API, or the offline stand-in."""
+
+    READS: ClassVar[dict[str, set[str]]] = {
+        "openai": {"base_url", "api_key_env", "temperature", "top_p", "max_completion_tokens", "timeout_s", "attempts"}
+    }
+
+    backend: Literal["offline", "openai"]
+    model: str = Field(min_length=1)
+    base_url: str | None
+    api_key_env: str | None = Field(description="Variable that holds the key; null means OPENAI_API_KEY.")
+    temperature: float | None = Field(ge=0, le=2)
+    top_p: float | None = Field(gt=0, le=1)
+    max_completion_tokens: int | None = Field(gt=0)
+    timeout_s: float | None = Field(gt=0)
+    attempts: int | None = Field(ge=1, description="Requests for one answer at most, transient faults included.")
+    max_concurrency: int = Field(ge=1)
+    parse_attempts: int = Field(ge=1, description="How often an answer that cannot be parsed is asked for.")
+
+
+class Fewshot(Section):
+    template: str
+    exemplars: str = Field(description="JSONL of {query, prompt}: the demonstrations.")
+
+
+class Critique(Section):
+    template: str
+
+
+class Refine(Section):
+    template: str
+
+
+class DSft(Section):
+    path: str | None = Field(description="A ready D_SFT (JSONL with query and prompt) in place of the stage's.")
+
+
+class BaseModelParams(Seam):
+    """The policy before training: a tiny Llama made here, or the pinned name of a real one."""
+
+    READS: ClassVar[dict[str, set[str]]] = {
+        "tiny": {
+            "vocab_size",
+            "hidden_size",
+            "num_hidden_layers",
+            "num_attention_heads",
+            "steps",
+            "batch_size",
+            "learning_rate",
+        },
+        "hub": {"name", "revision"},
+    }
+
+    backend: Literal["tiny", "hub"]
+    name: str | None
+    revision: str | None
+    vocab_size: int | None = Field(gt=300)
+    hidden_size: int | None = Field(gt=0)
+    num_hidden_layers: int | None = Field(gt=0)
+    num_attention_heads: int | None = Field(gt=0)
+    steps: int | None = Field(gt=0)
+    batch_size: int | None = Field(gt=0)
+    learning_rate: float | None = Field(gt=0)
+
+
+class Train(Section):
+    """What a TRL trainer is told; fields are spelled as TRL spells them, but for global_batch_size."""
+
+    learning_rate: float = Field(gt=0)
+    num_train_epochs: float = Field(gt=0)
+    max_steps: int = Field(description="-1: as many as the epochs give.")
+    global_batch_size: int = Field(gt=0)
+    per_device_train_batch_size: int | None = Field(gt=0, description="Null: the largest that gives the global batch.")
+    warmup_steps: float = Field(ge=0, description="Below 1 a share of all steps, as transformers 5 reads it.")
+    lr_scheduler_type: Literal["linear", "constant_with_warmup", "cosine", "constant"]
+    adam_beta1: float = Field(gt=0, lt=1)
+    adam_beta2: float = Field(gt=0, lt=1)
+    max_length: int = Field(gt=0)
+    bf16: bool
+    gradient_checkpointing: bool
+
+
+class Sft(Train):
+    launch: Literal["auto", "single", "zero3", "zero3_offload", "multi_node"]
+
+
+class DpoTrain(Train):
+    beta: float = Field(gt=0)
+    precompute_ref_log_probs: bool
+    launch: Literal["auto", "single", "zero3", "zero3_offload", "multi_node"]
+
+
+class Policy(Section):
+    template: str = Field(description="The words around the query for the optimizer.")
+    batch_size: int = Field(gt=0)
+
+
+class Rollout(Section):
+    k: int = Field(ge=1)
+    temperature: float = Field(ge=0)
+    top_p: float = Field(gt=0, le=1)
+    max_new_tokens: int = Field(gt=0)
+
+
+class TrainedArm(Section):
+    """How an extra DPO arm departs from `dpo`."""
+
+    text_feedback: bool = True
+    video_feedback: bool = True
+    labels: Literal["kept", "flipped", "random"] = "kept"
+
+
+class Dpo(Section):
+    reward_gap: float = Field(ge=0)
+    dominance: Literal["none", "question"]
+    video_pairs: Literal["first", "widest", "adjacent", "all"]
+    pairs_per_query: int | None = Field(gt=0, description="At most so many pairs a query and feedback; null: all.")
+    when_both: Literal["text", "both", "video"]
+    text_feedback: bool
+    video_feedback: bool
+    target: str = Field(min_length=1, description="Name of the video generator the pairs are made for.")
+    round: int = Field(ge=1)
+    arms: dict[str, TrainedArm]
+    train: DpoTrain
+
+
+class DDpo(Section):
+    path: str | None = Field(description="A ready D_dpo (JSONL with query, chosen, rejected) in place of the stage's.")
+
+
+class Render(Seam):
+    READS: ClassVar[dict[str, set[str]]] = {}
+
+    backend: Literal["offline"]
+    n_frames: int = Field(gt=0)
+    height: int = Field(gt=0)
+    width: int = Field(gt=0)
+    frames_per_second: float = Field(gt=0)
+    negative_prompt: str
+    clips_per_shard: int = Field(gt=0)
+
+
+class RewardModel(Seam):
+    READS: ClassVar[dict[str, set[str]]] = {"offline_checklist": {"questions"}}
+
+    backend: Literal["offline_checklist", "offline_dims"]
+    questions: str | None = Field(description="JSONL of {question_id, question, weight, dimension}.")
+    scored_text: Literal["query", "prompt"]
+
+
+class Reward(Section):
+    models: dict[str, RewardModel]
+    formula: Literal["weighted_yes", "mean_dims"] = Field(description="How stored answers become one number.")
+    model: str = Field(description="Which of `models` the formula reads.")
+
+    @model_validator(mode="after")
+    def model_is_listed(self):
+        if self.model not in self.models:
+            raise ValueError(f"model must be one of reward.models: {', '.join(sorted(self.models))}")
+        return self
+
+
+class EvaluatedArm(Section):
+    """Where an arm's prompts come from."""
+
+    prompts: Literal["query", "stored", "policy"] = Field(
+        description="query: x itself; stored: rows that another stage wrote; policy: sampled from a model folder."
+    )
+    source: str = Field(description="The file or model folder that the arm reads; a dep of its stages.")
+
+
+class Evaluate(Section):
+    arms: dict[str, EvaluatedArm]
+    versus: tuple[tuple[str, str], ...] = Field(description="Paired differences (arm, versus) to report.")
+    bootstrap: int = Field(ge=100)
+    allow_same_judge: bool
+
+
+class Package(Section):
+    name: str
+    license: str
+    held_out_share: float = Field(ge=0, lt=1)
+
+
+class World(Section):
+    """Knobs of the offline world; outside the check on unread values."""
+
+    queries: int = Field(gt=0, description="Size of the synthetic corpus.")
+
+
+class Params(Section):
+    """All of params.yaml."""
+
+    base: Base
+    queries: Queries
+    teacher: Teacher
+    judge: Teacher
+    fewshot: Fewshot
+    critique: Critique
+    refine: Refine
+    d_sft: DSft
+    base_model: BaseModelParams
+    sft: Sft
+    policy: Policy
+    rollout: Rollout
+    dpo: Dpo
+    d_dpo: DDpo
+    render: Render
+    reward: Reward
+    evaluate: Evaluate
+    package: Package
+    world: World

@@ -1,0 +1,43 @@
+"""Why a unit may leave a stage: one enum for the whole graph."""
+
+from enum import StrEnum
+
+
+class Reason(StrEnum):
+    # queries
+    EMPTY = "empty"
+    TOO_SHORT = "too_short"
+    TOO_LONG = "too_long"
+    CHARACTERS = "characters"
+    KEYWORD = "keyword"
+    LANGUAGE = "language"
+    URL = "url"
+    PII = "pii"
+    PROHIBITED = "prohibited"
+    DUPLICATE = "duplicate"
+    SIMILAR = "similar"
+    BENCHMARK = "benchmark"
+    NOT_UNSAFE = "not_unsafe"
+    NOT_SAMPLED = "not_sampled"
+    UNREADABLE = "unreadable"
+    # teacher and policy
+    REFUSED = "refused"
+    CONTENT_FILTER = "content_filter"
+    TRUNCATED = "truncated"
+    UNPARSED = "unparsed"
+    FAILED = "failed"
+    # d_sft
+    NOT_REFINED = "not_refined"
+    # pairs
+    NO_FLAW = "no_flaw"
+    NO_PAIR = "no_pair"
+    FEEDBACK_OFF = "feedback_off"
+    OTHER_SOURCE_WINS = "other_source_wins"
+    TRIMMED = "trimmed"
+    # clips and rewards
+    FAILED_TEXT_CHECK = "failed_text_check"
+    OVER_TOKEN_LIMIT = "over_token_limit"
+    RENDER_FAILED = "render_failed"
+    BAD_CLIP = "bad_clip"
+    DEGENERATE = "degenerate"
+    NO_SCORE = "no_score"

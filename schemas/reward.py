@@ -1,0 +1,37 @@
+"""The row of stage `reward`: what one reward model said about one clip."""
+
+from typing import ClassVar
+
+from pydantic import Field
+
+from schemas.base import Provenance, Row
+
+
+class Answer(Row):
+    """One answer of a checklist."""
+
+    question_id: str
+    answer: bool = Field(description="yes = true")
+
+
+class Dimension(Row):
+    """One value of a model with several outputs."""
+
+    name: str
+    value: float
+
+
+class Reward(Row):
+    """video -> r, kept raw: the answers or the dimensions, never their combination."""
+
+    unit: ClassVar[tuple[str, ...]] = ("video_id", "scored_text", "reward")
+
+    video_id: str
+    query_id: str
+    prompt_id: str
+    frames_hash: str
+    reward: str = Field(description="Name of the reward model, a key of reward.models.")
+    scored_text: str = Field(description="The text the clip was scored against.")
+    answers: tuple[Answer, ...] = Field(description="Yes/no answers in the order of the question file; else empty.")
+    dims: tuple[Dimension, ...] = Field(description="Values by dimension; else empty.")
+    scored_by: Provenance
