@@ -90,6 +90,15 @@ class Writer:
         """Yield the rows of `path`, counting each as `times` units that come in."""
         return self.count(read_rows(path, row), times)
 
+    def read_units(self, path: str | Path, row: type[R], unit: str) -> Iterator[R]:
+        """Yield the rows of `path`, counting as units the distinct values of their column `unit`."""
+        seen = set()
+        for item in read_rows(path, row):
+            if (value := getattr(item, unit)) not in seen:
+                seen.add(value)
+                self.units_in += 1
+            yield item
+
     def count(self, rows: Iterable[R], times: int = 1) -> Iterator[R]:
         for item in rows:
             self.units_in += times

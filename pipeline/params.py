@@ -39,11 +39,17 @@ def load_params(path: str | Path = "params.yaml") -> Params:
     try:
         return Params.model_validate(tree)
     except ValidationError as fault:
-        raise ParamsError("\n".join(_line(path, tree, error) for error in fault.errors())) from None
+        raise ParamsError("\n".join(_line(path, tree, error) for error in _causes(fault.errors()))) from None
+
+
+def _causes(errors: list) -> list:
+    """Leave out that a key is missing where a misspelt one stands in its place: one fault, one line."""
+    misspelt = {(*error["loc"][:-1], _nearest(error["loc"])) for error in errors if error["type"] == "extra_forbidden"}
+    return [error for error in errors if error["type"] != "missing" or error["loc"] not in misspelt]
 
 
 def _line(path, tree, error) -> str:
-    location = [part for part in error["loc"]]
+    location = error["loc"]
     line, column, known = 1, 1, []
     node = tree
     for part in location:
@@ -57,7 +63,8 @@ def _line(path, tree, error) -> str:
             break
     said = error["msg"].removeprefix("Value error, ")
     if error["type"] == "extra_forbidden":
-        said = f"unknown key{_nearest(location)}"
+        near = _nearest(location)
+        said = f"unknown key; did you mean {near}?" if near else "unknown key"
     elif error["type"] == "missing":
         said = "missing; it must stand in the file, null where it does not apply"
     elif "input" in error and not isinstance(error["input"], dict):
@@ -65,15 +72,15 @@ def _line(path, tree, error) -> str:
     return f"{path}:{line}:{column}: {'.'.join(known) or 'the file'}: {said}"
 
 
-def _nearest(location) -> str:
-    """Name the known key that resembles the unknown one most."""
+def _nearest(location) -> str | None:
+    """Return the known key that resembles the unknown one most."""
     import difflib
 
     section = Params
     for part in location[:-1]:
         field = section.model_fields.get(part) if section else None
         kind = field.annotation if field else None
-        arguments = getattr(kind, "__args__", ())
-        section = next((item for item in (kind, *arguments) if hasattr(item, "model_fields")), None)
-    close = difflib.get_close_matches(str(location[-1]), list(section.model_fields) if section else [], n=1)
-    return f"; did you mean {close[0]}?" if close else ""
+        section = next((item for item in (kind, *getattr(kind, "__args__", ())) if hasattr(item, "model_fields")), None)
+    known = {name.lower(): name for name in section.model_fields} if section else {}
+    close = difflib.get_close_matches(str(location[-1]).lower(), list(known), n=1)
+    return known[close[0]] if close else None

@@ -7,6 +7,7 @@ deletes a stage's outputs before the stage runs.
 import json
 import os
 import sqlite3
+import threading
 from pathlib import Path
 
 from schemas.base import content_id
@@ -30,6 +31,7 @@ class Store:
     def __init__(self, path: str | Path | None = None):
         self.root = Path(path) if path else home() / "store"
         self.root.mkdir(parents=True, exist_ok=True)
+        self.lock = threading.Lock()
         self.connection = sqlite3.connect(
             self.root / "answers.sqlite", timeout=60, isolation_level=None, check_same_thread=False
         )
@@ -41,7 +43,8 @@ class Store:
         )
 
     def get(self, key: str) -> dict | None:
-        found = self.connection.execute("select answer from answers where key = ?", (key,)).fetchone()
+        with self.lock:
+            found = self.connection.execute("select answer from answers where key = ?", (key,)).fetchone()
         return json.loads(found[0]) if found else None
 
     def put(self, key: str, kind: str, request, answer: dict) -> None:
@@ -53,19 +56,21 @@ class Store:
             (key, kind, json.dumps(request, ensure_ascii=False), json.dumps(answer, ensure_ascii=False))
             for key, kind, request, answer in items
         ]
-        self.connection.execute("begin immediate")
-        try:
-            self.connection.executemany(
-                "insert or ignore into answers (key, kind, request, answer) values (?, ?, ?, ?)", rows
-            )
-            self.connection.execute("commit")
-        except BaseException:
-            self.connection.execute("rollback")
-            raise
+        with self.lock:
+            self.connection.execute("begin immediate")
+            try:
+                self.connection.executemany(
+                    "insert or ignore into answers (key, kind, request, answer) values (?, ?, ?, ?)", rows
+                )
+                self.connection.execute("commit")
+            except BaseException:
+                self.connection.execute("rollback")
+                raise
 
     def file(self, key: str, suffix: str) -> Path:
         """Return where the file of `key` lies, whether or not it is there."""
         return self.root / "files" / key[:2] / f"{key}{suffix}"
 
     def counts(self) -> dict[str, int]:
-        return dict(self.connection.execute("select kind, count(*) from answers group by kind order by kind"))
+        with self.lock:
+            return dict(self.connection.execute("select kind, count(*) from answers group by kind order by kind"))

@@ -1,0 +1,47 @@
+"""The graph's door: `python -m pipeline STAGE IN... OUT`."""
+
+import importlib
+
+import click
+
+from pipeline.io import stop_with_parent
+
+STAGES = [
+    "params",
+    "queries",
+    "fewshot",
+    "critique",
+    "refine",
+    "d_sft",
+    "rollout",
+    "d_text",
+    "render",
+    "reward",
+    "d_video",
+    "d_dpo",
+    "evaluate",
+    "package",
+]
+
+
+class Stages(click.Group):
+    """Imports a stage when it is asked for, so that the door opens at once."""
+
+    def list_commands(self, ctx):
+        return STAGES
+
+    def get_command(self, ctx, name):
+        if name not in STAGES:
+            return None
+        module = "params_stage" if name == "params" else name
+        return importlib.import_module(f"pipeline.{module}").main
+
+
+@click.group(cls=Stages)
+def main():
+    """Run one stage of the graph; `dvc repro` calls these in order."""
+    stop_with_parent()
+
+
+if __name__ == "__main__":
+    main(prog_name="python -m pipeline")

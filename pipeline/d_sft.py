@@ -1,0 +1,48 @@
+"""x, p, c, p_refined -> D_SFT = {(x, s)}: s = p where the critic found nothing, else p_refined (VPO 3.2)."""
+
+from collections.abc import Iterable, Iterator
+
+import click
+
+from pipeline.io import read_rows, stage_output
+from pipeline.params import load_params, option
+from pipeline.ready import ready_sft
+from schemas.base import Dropped
+from schemas.critique import Critique
+from schemas.d_sft import DSft
+from schemas.reasons import Reason
+from schemas.refine import Refine
+
+
+def d_sft(critiques: Iterable[Critique], refined: dict[str, Refine]) -> Iterator[DSft | Dropped]:
+    """Yield one row a query; `refined` maps prompt_id to the row of stage refine."""
+    for row in critiques:
+        shared = row.model_dump(exclude={"aligned", "critique", "critique_by"})
+        if row.aligned:
+            yield DSft(**shared, refined=False)
+        elif better := refined.get(row.prompt_id):
+            shared |= {
+                "prompt": better.p_refined,
+                "prompt_id": better.p_refined_id,
+                "written_by": better.refined_by.model_dump(),
+            }
+            yield DSft(**shared, refined=True)
+        else:
+            yield Dropped(input_id=row.query_id, reason=Reason.NOT_REFINED, detail="flawed, and refine gave nothing")
+
+
+@click.command("d_sft")
+@click.argument("critique")
+@click.argument("refine")
+@click.argument("out")
+@option
+def main(critique, refine, out, params_path):
+    """x, p, c, p_refined -> D_SFT: keep p where nothing was wrong with it, else its refinement."""
+    params = load_params(params_path)
+    with stage_output(out, DSft, label="d_sft") as writer:
+        if params.d_sft.path:
+            writer.write(writer.count(ready_sft(params.d_sft.path)))
+        else:
+            refined = {row.prompt_id: row for row in read_rows(refine, Refine)}
+            writer.write(d_sft(writer.read(critique, Critique), refined))
+        writer.extra["refined"] = sum(row.refined for row in writer.rows)

@@ -1,0 +1,148 @@
+"""x, p_1..p_K, r_1..r_K -> D_video: the prompt with the better clip over the one with the worse (VPO 3.3).
+
+The paper asks for a gap above 0.5 (S0 section 9); the authors' code also asks that the winner dominate on every
+question and takes the first pair it finds. Each is a named rule here.
+"""
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from itertools import combinations, groupby, pairwise, permutations
+from operator import attrgetter
+
+import click
+
+from pipeline.io import read_rows, stage_output
+from pipeline.params import load_params, option
+from pipeline.score import scores
+from schemas.base import Dropped, content_id
+from schemas.d_video import DVideo
+from schemas.params import Dpo
+from schemas.reasons import Reason
+from schemas.render import Render
+from schemas.reward import Reward
+
+
+@dataclass(frozen=True)
+class Scored:
+    """A prompt, its clip's score, and the answers behind it by question id (empty for scorers without questions)."""
+
+    row: Render
+    score: float
+    answers: dict[str, bool]
+
+
+def d_video(rows: Iterable[Render], score: dict[str, float], answers: dict, params: Dpo) -> Iterator[DVideo | Dropped]:
+    """Yield the pairs of each query, or why it has none. Rows of one query must stand together.
+
+    `score` and `answers` are by video_id; a clip without a score takes no part.
+    """
+    for query_id, group in groupby(rows, key=attrgetter("query_id")):
+        shown = list(group)
+        candidates = [
+            Scored(row, score[row.video_id], answers.get(row.video_id, {})) for row in shown if row.video_id in score
+        ]
+        pairs = [(better, worse) for better, worse in PAIRS[params.video_pairs](candidates, beats(params))]
+        if pairs:
+            yield from (pair(better, worse, params) for better, worse in pairs[: params.pairs_per_query])
+        else:
+            values = [item.score for item in candidates]
+            gap = max(values) - min(values) if values else 0.0
+            yield Dropped(
+                input_id=query_id,
+                reason=Reason.NO_PAIR,
+                detail=f"{len(shown)} clips, {len(values)} scored, largest gap {gap:.3f}",
+            )
+
+
+Beats = Callable[[Scored, Scored], bool]
+
+
+def beats(params: Dpo) -> Beats:
+    """Return whether one candidate wins over another by the gap and the dominance rule."""
+
+    def gap(better: Scored, worse: Scored) -> bool:
+        return better.score - worse.score > params.reward_gap
+
+    def dominates(better: Scored, worse: Scored) -> bool:
+        asked = better.answers.keys() | worse.answers.keys()
+        lost = any(worse.answers.get(name, False) and not better.answers.get(name, False) for name in asked)
+        return not lost and bool(deciding(better, worse))
+
+    if params.dominance == "question":
+        return lambda better, worse: gap(better, worse) and dominates(better, worse)
+    return gap
+
+
+def deciding(better: Scored, worse: Scored) -> tuple[str, ...]:
+    """Return the questions that the better clip answers with yes and the worse with no."""
+    return tuple(name for name, yes in better.answers.items() if yes and not worse.answers.get(name, False))
+
+
+def first(candidates: list[Scored], wins: Beats) -> list[tuple[Scored, Scored]]:
+    """The first pair in the order of the samples, outer loop over the winner (the authors' code)."""
+    return [(a, b) for a, b in permutations(candidates, 2) if wins(a, b)][:1]
+
+
+def widest(candidates: list[Scored], wins: Beats) -> list[tuple[Scored, Scored]]:
+    """The winning pair with the largest gap (Prompt-A-Video 3.3: best against worst)."""
+    return every(candidates, wins)[:1]
+
+
+def adjacent(candidates: list[Scored], wins: Beats) -> list[tuple[Scored, Scored]]:
+    """Neighbours in the order of rewards (S1 3.3: r_m < r_m+1), the widest first."""
+    ranked = sorted(candidates, key=attrgetter("score"), reverse=True)
+    return by_gap([(a, b) for a, b in pairwise(ranked) if wins(a, b)])
+
+
+def every(candidates: list[Scored], wins: Beats) -> list[tuple[Scored, Scored]]:
+    """All winning pairs (S1 3.3 read literally), the widest first."""
+    ranked = sorted(candidates, key=attrgetter("score"), reverse=True)
+    return by_gap([(a, b) for a, b in combinations(ranked, 2) if wins(a, b)])
+
+
+def by_gap(pairs: list[tuple[Scored, Scored]]) -> list[tuple[Scored, Scored]]:
+    return sorted(pairs, key=lambda pair: pair[1].score - pair[0].score)
+
+
+PAIRS = {"first": first, "widest": widest, "adjacent": adjacent, "all": every}
+
+
+def pair(better: Scored, worse: Scored, params: Dpo) -> DVideo:
+    chosen, rejected = better.row, worse.row
+    return DVideo(
+        pair_id=content_id(chosen.query_id, chosen.prompt, rejected.prompt, "video"),
+        query_id=chosen.query_id,
+        query=chosen.query,
+        chosen=chosen.prompt,
+        rejected=rejected.prompt,
+        source="video",
+        rule=f"{params.video_pairs}, gap > {params.reward_gap:g}, dominance {params.dominance}",
+        chosen_origin="policy",
+        score_chosen=better.score,
+        score_rejected=worse.score,
+        target=params.target,
+        round=params.round,
+        chosen_id=chosen.prompt_id,
+        rejected_id=rejected.prompt_id,
+        decided_by=deciding(better, worse),
+        safety=chosen.safety,
+    )
+
+
+@click.command("d_video")
+@click.argument("render")
+@click.argument("reward")
+@click.argument("out")
+@option
+def main(render, reward, out, params_path):
+    """x, p_k, r_k -> D_video: pair prompts whose clips' rewards differ enough."""
+    params = load_params(params_path)
+    with stage_output(out, DVideo, label="d_video") as writer:
+        rewards = list(read_rows(reward, Reward))
+        answers = {
+            row.video_id: {item.question_id: item.answer for item in row.answers}
+            for row in rewards
+            if row.reward == params.reward.model
+        }
+        rows = writer.read_units(render, Render, "query_id")
+        writer.write(d_video(rows, scores(rewards, params.reward), answers, params.dpo))

@@ -1,0 +1,105 @@
+"""A ready D_SFT or D_dpo, of one's own or as the papers' authors released theirs, in place of the stage's."""
+
+import hashlib
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+from pipeline.io import DataError
+from schemas.base import Provenance, content_id
+from schemas.d_dpo import DDpo
+from schemas.d_sft import DSft
+from schemas.params import Dpo
+
+# VPO's released records hold the filled-in instruction: the query stands between these two cues
+RELEASED_QUERY = re.compile(r"query:\s*(.*?)\s*(?:#+\s*)?video prompt:\s*$", re.IGNORECASE | re.DOTALL)
+
+
+def ready_sft(path: str) -> Iterator[DSft]:
+    """Yield rows from {query, prompt}, [query, prompt] (Prompt-A-Video) or {messages: [user, assistant]} (VPO)."""
+    by = _written_by(path)
+    for number, record in _records(path):
+        if isinstance(record, list):
+            query, prompt = _texts(path, number, record, 2)
+        elif isinstance(record, dict) and "messages" in record:
+            asked, answered = _texts(path, number, [_content(item) for item in record["messages"]], 2)
+            query, prompt = _query(asked), answered
+        else:
+            query, prompt = _fields(path, number, record, "query", "prompt")
+        query_id = content_id(query)
+        yield DSft(
+            query_id=query_id, query=query, split="sft", safety=False, prompt_id=content_id(query_id, prompt),
+            prompt=prompt, arm="ready", sample=0, written_by=by, refined=False, violated=(),
+        )  # fmt: skip
+
+
+def ready_dpo(path: str, params: Dpo) -> Iterator[DDpo]:
+    """Yield pairs from {query, chosen, rejected}, or {messages: [user], chosen: {content}, ...} (VPO)."""
+    for number, record in _records(path):
+        if isinstance(record, dict) and "messages" in record:
+            texts = [_content(item) for item in [record["messages"][0], record.get("chosen"), record.get("rejected")]]
+            query, chosen, rejected = _texts(path, number, texts, 3)
+            query = _query(query)
+        else:
+            query, chosen, rejected = _fields(path, number, record, "query", "chosen", "rejected")
+        if chosen == rejected:
+            raise DataError(f"{path}: record {number}: chosen equals rejected")
+        query_id = content_id(query)
+        source = record.get("source", "text")
+        yield DDpo(
+            pair_id=content_id(query_id, chosen, rejected, source), query_id=query_id, query=query, chosen=chosen,
+            rejected=rejected, source=source, rule="ready", chosen_origin="refined" if source == "text" else "policy",
+            score_chosen=record.get("score_chosen"), score_rejected=record.get("score_rejected"), target=params.target,
+            round=params.round, chosen_id=content_id(query_id, chosen), rejected_id=content_id(query_id, rejected),
+            decided_by=(), safety=bool(record.get("safety", False)),
+        )  # fmt: skip
+
+
+def _written_by(path: str) -> Provenance:
+    revision = hashlib.sha256(_bytes(path)).hexdigest()[:16]
+    return Provenance(backend="file", model=Path(path).name, revision=revision)
+
+
+def _records(path: str) -> Iterator[tuple[int, object]]:
+    try:
+        text = _bytes(path).decode("utf-8")
+    except UnicodeDecodeError as fault:
+        raise DataError(f"{path}: not UTF-8 text at byte {fault.start}; convert it, e.g. with iconv -t UTF-8") from None
+    try:
+        found = json.loads(text) if text.lstrip().startswith("[") else None
+        records = found if found is not None else [json.loads(line) for line in text.splitlines() if line.strip()]
+    except json.JSONDecodeError as fault:
+        raise DataError(f"{path}:{fault.lineno}: neither a JSON list nor one JSON object a line: {fault.msg}") from None
+    if not records:
+        raise DataError(f"{path}: no records in it")
+    yield from enumerate(records, 1)
+
+
+def _bytes(path: str) -> bytes:
+    try:
+        return Path(path).read_bytes()
+    except OSError as fault:
+        raise DataError(f"{path}: {fault.strerror}; name a JSON or JSONL file") from None
+
+
+def _content(item) -> str | None:
+    return item.get("content") if isinstance(item, dict) else None
+
+
+def _fields(path, number, record, *names) -> list[str]:
+    if not isinstance(record, dict):
+        raise DataError(f"{path}: record {number}: expected an object with {', '.join(names)}")
+    return _texts(path, number, [record.get(name) for name in names], len(names), names)
+
+
+def _texts(path, number, values, n, names=()) -> list[str]:
+    wanted = ", ".join(names) or f"{n} texts"
+    if len(values) != n or not all(isinstance(value, str) and value.strip() for value in values):
+        raise DataError(f"{path}: record {number}: expected {wanted}, each a text that is not empty")
+    return values
+
+
+def _query(asked: str) -> str:
+    found = RELEASED_QUERY.search(asked)
+    return found[1].strip().strip('"') if found else asked.strip()

@@ -1,0 +1,45 @@
+import pytest
+from rows import critique_row, refine_row
+
+from pipeline.d_text import d_text
+from schemas.base import content_id
+
+
+@pytest.fixture
+def dpo(laptop):
+    return laptop.dpo
+
+
+def by_prompt(*rows):
+    return {row.prompt_id: row for row in rows}
+
+
+def test_the_refined_prompt_is_chosen_over_the_flawed_one(dpo):
+    (pair,) = d_text([critique_row(violated=("accurate",))], by_prompt(refine_row()), dpo)
+    assert (pair.chosen, pair.rejected) == ("A better dog runs.", "A dog runs.")
+    assert (pair.source, pair.chosen_origin, pair.decided_by) == ("text", "refined", ("accurate",))
+    assert pair.pair_id == content_id(pair.query_id, pair.chosen, pair.rejected, "text")
+
+
+def test_each_flawed_sample_makes_a_pair(dpo):
+    rows = [critique_row(violated=("accurate",), prompt=f"p{i}", sample=i) for i in range(3)]
+    refined = by_prompt(*[refine_row(prompt=f"p{i}", p_refined=f"better {i}", sample=i) for i in range(3)])
+    assert {pair.rejected for pair in d_text(rows, refined, dpo)} == {"p0", "p1", "p2"}
+    assert len(list(d_text(rows, refined, dpo.model_copy(update={"pairs_per_query": 1})))) == 1
+
+
+def test_pairs_stay_with_their_query(dpo):
+    rows = [critique_row(violated=("accurate",), query=q, prompt=f"{q} p") for q in ("x one", "x two")]
+    refined = by_prompt(*[refine_row(query=q, prompt=f"{q} p", p_refined=f"{q} better") for q in ("x one", "x two")])
+    for pair in d_text(rows, refined, dpo):
+        assert pair.chosen.startswith(pair.query) and pair.rejected.startswith(pair.query)
+
+
+@pytest.mark.parametrize(
+    ("violated", "refined", "reason"),
+    [((), [], "no_flaw"), (("accurate",), [], "not_refined"), (("accurate",), ["A dog runs."], "no_pair")],
+)
+def test_a_query_without_a_pair_says_why(dpo, violated, refined, reason):
+    rows = by_prompt(*[refine_row(p_refined=text) for text in refined])
+    (dropped,) = d_text([critique_row(violated=violated)], rows, dpo)
+    assert dropped.reason == reason

@@ -1,0 +1,65 @@
+import subprocess
+import sys
+
+import pytest
+
+from pipeline.params import ParamsError, load_params
+
+
+def changed(tmp_path, root, old, new):
+    text = (root / "params.yaml").read_text()
+    assert old in text
+    path = tmp_path / "params.yaml"
+    path.write_text(text.replace(old, new, 1))
+    return path
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "says"),
+    [
+        ("reward_gap: 0.5", "reward_gap: abc", r"params.yaml:\d+:15: dpo.reward_gap: .*valid number.*'abc'"),
+        ("reward_gap: 0.5", "reward_gap: -1", r"dpo.reward_gap: .*greater than or equal to 0"),
+        ("reward_gap:", "reward_gpa:", r"params.yaml:\d+:3: dpo.reward_gpa: unknown key; did you mean reward_gap\?"),
+        ("  k: 4 ", "  K: 4 ", r"rollout.K: unknown key; did you mean k\?"),
+        ("dominance: none", "dominance: nine", r"dpo.dominance: .*'none' or 'question'"),
+        ("  source: synthetic", "  source: file", r"params.yaml:\d+:\d+: queries: path must be set for source file"),
+        ("backend: offline               # off", "backend: opnai # off", "teacher.backend: .*'offline' or 'openai'"),
+        ("base_url: null", "base_url: http://x", "teacher: base_url is read by openai, not by offline: set it to null"),
+        ("model: checklist", "model: nothing", "reward: model must be one of reward.models: checklist, dims"),
+        ("base:", "bose:", "bose: unknown key; did you mean base?"),
+        ("world:", "world: [", "not YAML"),
+    ],
+)  # fmt: skip
+def test_a_fault_names_file_line_column_field_and_what_is_right(tmp_path, root, old, new, says):
+    with pytest.raises(ParamsError, match=says) as fault:
+        load_params(changed(tmp_path, root, old, new))
+    assert fault.value.exit_code == 2
+    assert len(fault.value.message.splitlines()) == 1
+
+
+def test_switching_to_a_real_teacher_takes_three_values(tmp_path, root):
+    path = changed(
+        tmp_path, root,
+        "backend: offline               # offline | openai\n"
+        "  model: grammar                 # S0 9: GPT-4o\n"
+        "  base_url: null",
+        "backend: openai\n  model: gpt-4o\n  base_url: http://127.0.0.1:1/v1",
+    )  # fmt: skip
+    assert load_params(path).teacher.model == "gpt-4o"
+
+
+def test_a_missing_file_is_named(tmp_path):
+    with pytest.raises(ParamsError, match="no such file"):
+        load_params(tmp_path / "params.yaml")
+
+
+def test_a_stage_exits_with_2_before_any_work(tmp_path, root):
+    path = changed(tmp_path, root, "reward_gap: 0.5", "reward_gap: abc")
+    out = tmp_path / "data" / "params.json"
+    done = subprocess.run(
+        [sys.executable, "-m", "pipeline", "params", str(out), "--params", str(path)],
+        cwd=root, capture_output=True, text=True,
+    )  # fmt: skip
+    assert done.returncode == 2
+    assert "dpo.reward_gap" in done.stderr and "Traceback" not in done.stderr
+    assert not out.exists()
