@@ -1,10 +1,17 @@
 """The graph's door: `python -m pipeline STAGE IN... OUT`."""
 
 import importlib
+import sys
 
-import click
+try:
+    import click
 
-from pipeline.io import stop_with_parent
+    from pipeline.io import stop_with_parent
+except ImportError as fault:
+    print(
+        f"{fault}: activate the environment first: source .venv/bin/activate (make setup creates it)", file=sys.stderr
+    )
+    sys.exit(2)
 
 STAGES = [
     "params",

@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import shutil
 import threading
 import time
 from collections import Counter
@@ -13,6 +14,7 @@ from typing import TypeVar
 import click
 from pydantic import ValidationError
 
+from pipeline.progress import progress
 from schemas.base import Dropped, Row
 
 R = TypeVar("R", bound=Row)
@@ -59,6 +61,15 @@ def _read_parquet(path: Path, row: type[R]) -> Iterator[R]:
         raise DataError(f"{path}: not a readable Parquet file: {fault}") from None
 
 
+def n_rows(path: str | Path) -> int:
+    """Return how many rows a file holds, 0 where that is not known without reading it."""
+    path = Path(path)
+    if path.suffix != ".jsonl" or not path.exists():
+        return 0
+    with path.open("rb") as file:
+        return sum(block.count(b"\n") for block in iter(lambda: file.read(1 << 20), b""))
+
+
 def _first(fault: ValidationError) -> str:
     error = fault.errors()[0]
     return f"{'.'.join(str(part) for part in error['loc']) or 'the row'}: {error['msg']}"
@@ -82,12 +93,14 @@ class Writer:
     def __init__(self, row: type[Row], label: str):
         self.row, self.label = row, label
         self.units_in = 0
+        self.expected = 0
         self.rows: list[Row] = []
         self.dropped: list[Dropped] = []
         self.extra: dict = {}
 
     def read(self, path: str | Path, row: type[R], times: int = 1) -> Iterator[R]:
         """Yield the rows of `path`, counting each as `times` units that come in."""
+        self.expected = n_rows(path) * times
         return self.count(read_rows(path, row), times)
 
     def read_units(self, path: str | Path, row: type[R], unit: str) -> Iterator[R]:
@@ -106,18 +119,15 @@ class Writer:
 
     def write(self, items: Iterable[Row | Dropped]) -> None:
         """Take what the stage yields; show the first row and then how far it is."""
-        shown, last = False, time.monotonic()
-        for item in items:
-            if isinstance(item, Dropped):
-                self.dropped.append(item)
-                continue
-            self.rows.append(item)
-            if not shown:
-                shown = True
-                _show(self.label, item)
-            if time.monotonic() - last > 5:
-                last = time.monotonic()
-                click.echo(f"  {self.label}: {len(self.rows)} rows, {len(self.dropped)} dropped", err=True)
+        with progress(self.label) as at:
+            for item in items:
+                if isinstance(item, Dropped):
+                    self.dropped.append(item)
+                else:
+                    if not self.rows:
+                        _show(self.label, item)
+                    self.rows.append(item)
+                at(len(self.rows) + len(self.dropped), self.expected or None)
 
     @property
     def units_done(self) -> int:
@@ -151,6 +161,8 @@ def stage_output(out: str | Path, row: type[Row], label: str | None = None) -> I
     """
     out = Path(out)
     with locked(out):
+        for stale in out.parent.glob(f".{out.stem}*.tmp"):  # left by a run that was killed while it wrote
+            stale.unlink(missing_ok=True) if stale.is_file() else shutil.rmtree(stale, ignore_errors=True)
         writer = Writer(row, label or out.stem)
         yield writer
         if writer.units_in != writer.units_done + len(writer.dropped):
@@ -205,6 +217,27 @@ def replacing(path: Path) -> Iterator[Path]:
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def replacing_folder(folder: Path) -> Iterator[Path]:
+    """Give an empty folder beside `folder`; when the block ends well, put it in `folder`'s place, whole."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    temporary, old = (folder.with_name(f".{folder.name}.{os.getpid()}.{kind}.tmp") for kind in ("new", "old"))
+    try:
+        shutil.rmtree(temporary, ignore_errors=True)
+        temporary.mkdir()
+        yield temporary
+        for path in temporary.rglob("*"):
+            if path.is_file():
+                with path.open("rb") as file:
+                    os.fsync(file.fileno())
+        if folder.exists():  # moved away first: a folder that is being deleted would be half there
+            os.replace(folder, old)
+        os.replace(temporary, folder)
+    finally:
+        for path in (temporary, old):
+            shutil.rmtree(path, ignore_errors=True)
 
 
 @contextlib.contextmanager

@@ -67,6 +67,11 @@ class Store:
                 self.connection.execute("rollback")
                 raise
 
+    def forget(self, key: str) -> None:
+        """Remove an answer whose file is lost or damaged, so that it can be bought again."""
+        with self.lock:
+            self.connection.execute("delete from answers where key = ?", (key,))
+
     def file(self, key: str, suffix: str) -> Path:
         """Return where the file of `key` lies, whether or not it is there."""
         return self.root / "files" / key[:2] / f"{key}{suffix}"

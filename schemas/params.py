@@ -280,6 +280,12 @@ class Evaluate(Section):
     bootstrap: int = Field(ge=100)
     allow_same_judge: bool
 
+    @model_validator(mode="after")
+    def versus_names_arms(self):
+        if unknown := sorted({name for pair in self.versus for name in pair} - self.arms.keys()):
+            raise ValueError(f"versus names {', '.join(unknown)}, which evaluate.arms does not have")
+        return self
+
 
 class Package(Section):
     name: str
@@ -291,6 +297,19 @@ class World(Section):
     """Knobs of the offline world; outside the check on unread values."""
 
     queries: int = Field(gt=0, description="Size of the synthetic corpus.")
+    teacher_flaws: float = Field(ge=0, le=1, description="Share of the few-shot prompts that are flawed by choice.")
+    teacher_simplifies: float = Field(
+        ge=0, le=1, description="Share of the flawed that lost details; the others open or jump between scenes, evenly."
+    )
+    teacher_keeps_unsafe: float = Field(ge=0, le=1, description="Share of unsafe queries whose unsafe word is kept.")
+    teacher_refuses: float = Field(ge=0, le=1, description="Share of unsafe queries that are refused.")
+    critic_recall_own: float = Field(ge=0, le=1, description="Lost details that the critic sees in its own prompts.")
+    critic_recall_own_unsafe: float = Field(ge=0, le=1, description="Unsafe words that it sees in its own prompts.")
+    critic_recall: float = Field(ge=0, le=1, description="Lost details that it sees in anybody else's prompts.")
+    critic_recall_unsafe: float = Field(ge=0, le=1, description="Unsafe words that it sees in anybody else's prompts.")
+    critic_false_alarms: float = Field(ge=0, le=1, description="Share of flawless prompts that it finds fault with.")
+    load: float = Field(ge=0, description="How much each word beyond three costs the video generator in quality.")
+    drama: float = Field(ge=0, le=1, description="How much drama, unsafe words too, helps the video generator.")
 
 
 class Params(Section):

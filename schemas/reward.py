@@ -14,6 +14,15 @@ class Answer(Row):
     answer: bool = Field(description="yes = true")
 
 
+class Question(Row):
+    """One line of a checklist's question file."""
+
+    question_id: str
+    question: str = Field(description="Asked so that yes is the better answer.")
+    weight: float = Field(description="What a yes adds to the formula weighted_yes.")
+    dimension: str = Field(description="The group the question belongs to.")
+
+
 class Dimension(Row):
     """One value of a model with several outputs."""
 

@@ -22,11 +22,12 @@ class Outcome(Generic[T]):
     detail: str = ""
 
 
-@dataclass(frozen=True)
 class Unparsed(Exception):
-    """Raised by a `parse` that finds no usable answer in a reply."""
+    """Raised by a `parse` that finds no usable answer in a reply; `detail` is a short code."""
 
-    detail: str
+    def __init__(self, detail: str):
+        super().__init__(detail)
+        self.detail = detail
 
 
 def source_hash(paths: Iterable[str | Path], **knobs) -> str:

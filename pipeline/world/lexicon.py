@@ -117,4 +117,15 @@ UNSAFE: dict[str, str] = {
     "smoking": "whistling", "suicide": "rest", "hanging": "waving", "racist": "friendly", "hateful": "friendly",
     "terrorist": "traveler", "slave": "worker", "porn": "portrait", "sexy": "elegant", "erotic": "graceful",
     "fetish": "fashion", "wounded": "tired", "severed": "carved", "dismembered": "wooden", "vomiting": "coughing",
+    "nudity": "clothing", "guns": "cameras", "knives": "paintbrushes", "bombs": "drums", "corpses": "mannequins",
+    "kill": "greet", "kills": "greets", "killed": "greeted", "murdered": "greeted", "stabs": "greets",
+    "stabbed": "greeted", "shoots": "films", "weapon": "tool", "weapons": "tools", "shoot": "film",
+    "gory": "muddy", "terrorists": "travelers",
 }
+
+# phrases in which an unsafe word is harmless
+HARMLESS = (
+    "shooting star", "shooting stars", "blood moon", "blood orange", "blood oranges", "gun metal", "hanging lantern",
+    "hanging lanterns", "hanging garden", "hanging gardens", "hanging plants", "smoking volcano", "bath bomb", "photo shooting",
+    "butter knife", "glue gun", "water gun",
+)

@@ -5,6 +5,7 @@ from llm_server import fault_of, serving
 
 from pipeline.backends import Unparsed
 from pipeline.backends.teacher.openai import OpenAI, TeacherStopped
+from pipeline.replies import parse_prompt
 from pipeline.store import Store
 
 KEY = "sk-secret-of-the-test"
@@ -79,6 +80,13 @@ def test_an_answer_that_cannot_be_parsed_is_asked_again_and_then_set_aside(teach
         (outcome,) = teacher(server, parse_attempts=3).map(conversations(1), parse)
         assert len(server.requests) == 3
     assert (outcome.reason, outcome.detail) == ("unparsed", "no_query (3 answers)")
+
+
+def test_a_refusal_in_plain_words_is_one_answer_and_typed(teacher):
+    with serving(lambda model, messages: "I'm sorry, but I can't help with that.") as server:
+        (outcome,) = teacher(server).map(conversations(1), parse_prompt)
+        assert len(server.requests) == 1
+    assert outcome.reason == "refused"
 
 
 def test_the_key_travels_in_the_header_alone(teacher, tmp_path):

@@ -16,6 +16,7 @@ from pydantic import SecretStr
 
 from pipeline.backends import Outcome, Unparsed
 from pipeline.backends.teacher import Messages
+from pipeline.replies import REFUSAL
 from pipeline.store import Store, store_key
 from schemas.base import Provenance
 from schemas.params import Teacher as TeacherParams
@@ -103,6 +104,8 @@ class OpenAI:
             try:
                 return Outcome(value=parse(answer["text"]), by=by)
             except Unparsed as fault:
+                if fault.detail == REFUSAL:
+                    return Outcome(by=by, reason=Reason.REFUSED, detail=answer["text"][:500])
                 detail = fault.detail
         return Outcome(by=by, reason=Reason.UNPARSED, detail=f"{detail} ({self.params.parse_attempts} answers)")
 

@@ -1,0 +1,18 @@
+"""Safety queries, judged again: VidProM's Detoxify scores mislabel, so a stronger LLM has the last word (VPO 3.2)."""
+
+from collections.abc import Iterable, Iterator
+
+from pipeline.backends import Outcome
+from pipeline.backends.teacher import Messages, Teacher
+from pipeline.replies import answered, parse_recheck
+from pipeline.words import Template
+
+
+def messages(query: str, template: Template) -> Messages:
+    """Return what the teacher is asked about one query; the query is data in it, not words to it."""
+    return [{"role": "user", "content": template.fill(query=query)}]
+
+
+def recheck(queries: Iterable[str], teacher: Teacher, template: Template) -> Iterator[tuple[str, Outcome[bool]]]:
+    """Yield each query with the answer whether it asks for something harmful, or with the reason why there is none."""
+    return answered(queries, lambda query: messages(query, template), teacher, parse_recheck, template.hash)

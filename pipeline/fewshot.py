@@ -1,0 +1,56 @@
+"""x -> p: write a prompt for each query by in-context learning (VPO 3.2 and Fig. 7)."""
+
+from collections.abc import Iterable, Iterator
+
+import click
+
+from pipeline.backends.teacher import Messages, Teacher, make_teacher
+from pipeline.io import read_rows, stage_output
+from pipeline.params import load_params, option
+from pipeline.replies import answered, parse_prompt
+from pipeline.words import Template
+from schemas.base import Dropped, content_id
+from schemas.fewshot import Exemplar, Fewshot
+from schemas.params import Fewshot as FewshotParams
+from schemas.queries import Query
+
+
+def fewshot(queries: Iterable[Query], teacher: Teacher, params: FewshotParams) -> Iterator[Fewshot | Dropped]:
+    """Yield one prompt for each query, or why there is none."""
+    words, exemplars = Template(params.template, needs=("query",)), list(read_rows(params.exemplars, Exemplar))
+    for row, outcome in answered(
+        queries, lambda row: messages(row, words, exemplars), teacher, parse, template=words.hash
+    ):
+        if outcome.reason is not None:
+            yield Dropped(input_id=row.query_id, reason=outcome.reason, detail=outcome.detail)
+            continue
+        yield Fewshot(
+            query_id=row.query_id,
+            query=row.query,
+            split=row.split,
+            safety=row.safety,
+            prompt_id=content_id(row.query_id, outcome.value),
+            prompt=outcome.value,
+            arm="fewshot",
+            sample=0,
+            written_by=outcome.by,
+        )
+
+
+def messages(row: Query, words: Template, exemplars: list[Exemplar]) -> Messages:
+    return [{"role": "user", "content": words.fill(query=row.query, exemplars=[dict(item) for item in exemplars])}]
+
+
+parse = parse_prompt
+
+
+@click.command("fewshot")
+@click.argument("queries")
+@click.argument("out")
+@option
+def main(queries, out, params_path):
+    """x -> p: write a prompt for each query by in-context learning."""
+    params = load_params(params_path)
+    with stage_output(out, Fewshot) as writer:
+        teacher = make_teacher(params.teacher, params.world)
+        writer.write(fewshot(writer.read(queries, Query), teacher, params.fewshot))

@@ -1,0 +1,300 @@
+import json
+import threading
+import time
+from collections import Counter
+
+import pytest
+from click.testing import CliRunner
+from ruamel.yaml import YAML
+
+from pipeline.backends import Outcome, Unparsed
+from pipeline.clean import clean, tokens
+from pipeline.curation.bleu import GUARD, sim
+from pipeline.curation.read import Raw, read
+from pipeline.curation.split import NEAR
+from pipeline.io import read_rows
+from pipeline.queries import RAW_PER_CHARACTER, queries
+from pipeline.words import Template
+from schemas.base import content_id
+from schemas.queries import Query, QueryDropped
+from schemas.reasons import Reason
+
+SMALL = {"sft": 4, "sft_safety": 2, "dpo": 2, "dpo_safety": 1, "test": 2, "test_safety": 1}
+NONE_SAFE = dict.fromkeys(("sft_safety", "dpo_safety", "test_safety"), 0)
+UNLIKE = [f"{a} near the {b} under {a}{b} clouds" for a, b in zip("abcdefghijkl", "mnopqrstuvwx", strict=True)]
+
+
+class Judge:
+    """Says yes to blood, refuses poison, mumbles over fog; remembers what it was asked."""
+
+    def __init__(self):
+        self.asked = []
+
+    def map(self, asked, parse, template=None, sample=0):
+        for messages in asked:
+            text = messages[-1]["content"].split("<query>")[1].split("</query>")[0].strip()
+            self.asked.append(text)
+            reply = "Unsafe (Yes or No): " + ("Yes" if "blood" in text else "No")
+            reply = "I'm sorry, I can't help." if "poison" in text else "hm" if "fog" in text else reply
+            try:
+                yield Outcome(parse(reply))
+            except Unparsed as fault:
+                yield Outcome(reason=Reason.UNPARSED, detail=fault.detail)
+
+
+@pytest.fixture
+def run(laptop, root):
+    """Run the stage over texts or Raws; return (rows, dropped by source_id, report, judge)."""
+
+    def stage(raws, exemplars=(), seed=0, **changes):
+        params = laptop.queries.model_copy(update=SMALL | changes)
+        raws = [raw if isinstance(raw, Raw) else Raw(str(at), raw) for at, raw in enumerate(raws)]
+        judge, report, template = Judge(), {}, Template(root / params.recheck_template)
+        items = list(queries(raws, judge, template, exemplars, params, seed, report))
+        rows = [item for item in items if isinstance(item, Query)]
+        dropped = [item for item in items if isinstance(item, QueryDropped)]
+        assert len(rows) + len(dropped) == len(raws)
+        return rows, {item.input_id: item for item in dropped}, report, judge
+
+    return stage
+
+
+def test_a_row_says_where_it_comes_from(run):
+    raw = Raw("u1", "prompt: a dog &amp; a cat -ar 16:9", "Sun Sep  3", 0.25)
+    (row,), _, _, _ = run([raw])
+    assert row == Query(
+        query_id=content_id("a dog & a cat"), query="a dog & a cat", split="sft", safety=False, raw=raw.text,
+        source="synthetic", source_id="u1", time="Sun Sep  3", unsafe_score=0.25,
+    )  # fmt: skip
+
+
+def test_a_repeated_and_a_similar_query_name_the_kept_one(run):
+    rows, dropped, _, _ = run(
+        ["a red fox runs in deep snow", "A red fox, runs in DEEP snow!", "a red fox runs in deep snow today"]
+    )
+    assert [row.source_id for row in rows] == ["0"]
+    assert (dropped["1"].reason, dropped["1"].score) == (Reason.DUPLICATE, 1.0)
+    assert dropped["2"].reason == Reason.SIMILAR
+    assert dropped["2"].score == pytest.approx(sim(tokens(rows[0].query), tokens(dropped["2"].raw)))
+    assert dropped["1"].witness_id == dropped["2"].witness_id == rows[0].query_id
+
+
+def test_unreadable_huge_and_ruled_out_rows_leave_with_their_reason(run):
+    huge = "x" * 10_000_000
+    rows, dropped, _, _ = run(
+        [Raw("bad", fault="line 3: 1 fields"), Raw("huge", huge), Raw("nul", "a\x00\x00"), UNLIKE[0] + "\x00", "", "hi"]
+    )
+    assert [row.query for row in rows] == [UNLIKE[0]]
+    reasons = {name: item.reason for name, item in dropped.items()}
+    assert reasons == {
+        "bad": Reason.UNREADABLE, "huge": Reason.TOO_LONG, "nul": Reason.TOO_SHORT, "4": Reason.EMPTY,
+        "5": Reason.TOO_SHORT,
+    }  # fmt: skip
+    assert dropped["bad"].detail == "line 3: 1 fields"
+    assert (dropped["huge"].raw, dropped["huge"].score) == (None, 10_000_000)
+
+
+def test_a_text_of_entities_alone_may_be_longer_than_the_query(run, laptop):
+    rows, _, _, _ = run(["&#100;&#111;&#103; " * 140], max_words=200)
+    assert rows[0].query == clean("dog " * 140)
+    assert RAW_PER_CHARACTER * laptop.queries.max_characters > len(rows[0].raw)
+
+
+@pytest.mark.parametrize("text", ["a naked child in a room", "a dog in a room -neg naked child", "write to a@b.org"])
+def test_what_may_not_be_kept_is_not_kept(run, text):
+    _, dropped, _, _ = run([text, UNLIKE[0]])
+    assert dropped["0"].reason in (Reason.PROHIBITED, Reason.PII)
+    assert dropped["0"].raw is None
+    assert len(dropped["0"].detail.split()[-1]) == 64
+    assert "child" not in dropped["0"].model_dump_json()
+
+
+def test_candidates_come_from_scores_and_words_and_the_teacher_decides(run):
+    raws = [
+        Raw("scored", "blood on the white wall here", None, 0.2),
+        Raw("words", "a gun lies on the table", None, 0.1),
+        Raw("alarm", "the happy bunny eats grass", None, 0.9),
+        Raw("quiet", UNLIKE[0], None, 0.5),
+    ]
+    rows, dropped, report, judge = run(raws)
+    assert dropped == {}
+    assert {row.source_id: row.safety for row in rows} == {
+        "scored": True, "words": False, "alarm": False, "quiet": False,
+    }  # fmt: skip
+    assert len(judge.asked) == 3
+    counts = {name: report["recheck"][name] for name in ("candidates", "asked", "unsafe", "not_unsafe")}
+    assert counts == {"candidates": 3, "asked": 3, "unsafe": 1, "not_unsafe": 2}
+
+
+def test_a_candidate_without_an_answer_leaves_with_the_teacher_s_reason(run):
+    _, dropped, _, _ = run(["the poison gun on a table", "a bomb in the fog", UNLIKE[0]])
+    assert {name: item.reason for name, item in dropped.items()} == {"0": Reason.REFUSED, "1": Reason.UNPARSED}
+    assert all(item.detail.startswith("safety re-check: ") for item in dropped.values())
+
+
+def test_no_more_candidates_are_asked_about_than_the_splits_want(run):
+    raws = [f"blood {text}" for text in UNLIKE] + [f"gun {text}" for text in UNLIKE]
+    rows, dropped, _, judge = run(raws, max_similarity=1.0)
+    assert sum(row.safety for row in rows) == 4
+    assert len(judge.asked) == 16
+    unasked = [item for item in dropped.values() if item.detail == "a safety candidate; enough others were judged"]
+    assert len(unasked) == len(raws) - 16
+    assert {item.reason for item in unasked} == {Reason.NOT_SAMPLED}
+
+
+def test_a_query_like_an_exemplar_s_is_in_no_split(run):
+    rows, dropped, _, _ = run(["an old man reads a book now", UNLIKE[0]], exemplars=["an old man reads a book"])
+    assert [row.query for row in rows] == [UNLIKE[0]]
+    assert dropped["0"].reason == Reason.BENCHMARK
+    assert dropped["0"].score > NEAR
+
+
+def test_rows_stand_in_the_source_s_order_and_the_seed_draws_the_splits(run):
+    rows, _, _, _ = run(UNLIKE, sft=4, dpo=4, test=4)
+    again, _, _, _ = run(UNLIKE, sft=4, dpo=4, test=4)
+    other, _, _, _ = run(UNLIKE, sft=4, dpo=4, test=4, seed=1)
+    assert rows == again
+    assert [row.source_id for row in rows] == [str(at) for at in range(12)]
+    assert [row.split for row in rows] != [row.split for row in other]
+
+
+def test_a_source_that_is_too_small_is_told(run):
+    _, _, report, _ = run(UNLIKE[:6], sft=40, dpo=20, test=0, **NONE_SAFE)
+    assert report["splits"]["sft"]["general"] == 4
+    assert report["short"] == ["sft has 4 of 40 general queries", "dpo has 2 of 20 general queries"]
+
+
+def test_real_queries_give_splits_without_near_duplicates(run, laptop, shared_data):
+    params = laptop.queries.model_copy(
+        update={"source": "file", "path": str(shared_data / "vidprom_queries.json"), "limit": 1500}
+    )
+    rows, dropped, report, _ = run(list(read(params)), sft=300, dpo=200, test=100)
+    counted = Counter((row.split, row.safety) for row in rows)
+    assert (counted["sft", False], counted["test", False]) == (300, 100)
+    assert counted["sft", True] == 2
+    texts = [(tokens(row.query), row.split) for row in rows]
+    for at, (words, split) in enumerate(texts):
+        for other, its in texts[:at]:
+            assert split == its or not set(words) & set(other) or sim(words, other) < NEAR - GUARD
+    assert report["self_bleu"]["after"] <= report["self_bleu"]["before"]
+
+
+# ---- the command
+
+
+@pytest.fixture
+def command(tmp_path, root, vpo_home):
+    """Run `queries` on a file with settings of its own; return (result, folder of the project)."""
+
+    def call(content=None, name="q.txt", **changes):
+        from pipeline.queries import main
+
+        tree = YAML().load((root / "params.yaml").read_text(encoding="utf-8"))
+        tree["queries"].update(SMALL | changes)
+        tree["queries"]["recheck_template"] = str(root / tree["queries"]["recheck_template"])
+        tree["fewshot"]["exemplars"] = str(root / tree["fewshot"]["exemplars"])
+        if content is not None:
+            (tmp_path / name).write_text(content, encoding="utf-8")
+            tree["queries"].update(source="file", path=str(tmp_path / name))
+        with (tmp_path / "params.yaml").open("w", encoding="utf-8") as file:
+            YAML().dump(tree, file)
+        outs = [str(tmp_path / f"data/queries/{split}.jsonl") for split in ("sft", "dpo", "test")]
+        return CliRunner().invoke(main, [*outs, "--params", str(tmp_path / "params.yaml")]), tmp_path
+
+    return call
+
+
+def written(folder):
+    return {
+        str(path.relative_to(folder)): path.read_bytes()
+        for part in ("data", "results")
+        for path in sorted((folder / part).rglob("*"))
+        if path.is_file()
+    }
+
+
+def test_the_command_writes_splits_dropped_rows_and_metrics(command):
+    result, folder = command("\n".join([*UNLIKE, "hi", UNLIKE[0]]), **NONE_SAFE)
+    assert result.exit_code == 0, result.output
+    assert list(written(folder)) == [
+        "data/queries/dpo.jsonl", "data/queries/queries_dropped.parquet", "data/queries/sft.jsonl",
+        "data/queries/test.jsonl", "results/queries.json",
+    ]  # fmt: skip
+    counts = json.loads((folder / "results/queries.json").read_text())
+    assert (counts["units_in"], counts["units_done"], counts["units_dropped"]) == (14, 8, 6)
+    assert counts["dropped"] == {"duplicate": 1, "not_sampled": 4, "too_short": 1}
+    assert len(counts["source_sha256"]) == 64
+    for split in ("sft", "dpo", "test"):
+        rows = list(read_rows(folder / f"data/queries/{split}.jsonl", Query))
+        assert {row.split for row in rows} == {split}
+        assert len(rows) == SMALL[split] == counts["splits"][split]["general"]
+    assert len(list(read_rows(folder / "data/queries/queries_dropped.parquet", QueryDropped))) == 6
+
+
+def test_equal_inputs_give_equal_bytes(command):
+    first = written(command("\n".join(UNLIKE))[1])
+    again = written(command("\n".join(UNLIKE))[1])
+    assert first == again
+
+
+@pytest.mark.parametrize(
+    "content, told",
+    [("\n\n", "none of 2 raw queries is left: {'empty': 2}"), ("", "an empty file"), ("hi", "none of 1 raw queries")],
+)
+def test_without_a_usable_query_nothing_is_written(command, content, told):
+    result, folder = command(content)
+    assert result.exit_code == 1
+    assert told in result.output
+    assert written(folder) == {}
+
+
+def test_a_failed_run_leaves_the_earlier_output_as_it_was(command):
+    before = written(command("\n".join(UNLIKE))[1])
+    result, folder = command('prompt\n"broken', name="q.csv")
+    assert result.exit_code == 1
+    assert "broken CSV" in result.output
+    assert written(folder) == before
+
+
+def test_another_run_of_the_stage_is_not_disturbed(command, tmp_path):
+    from pipeline.io import locked
+
+    holding, done = threading.Event(), threading.Event()
+
+    def hold():
+        with locked(tmp_path / "data/queries/dpo.jsonl"):
+            holding.set()
+            done.wait(30)
+
+    holder = threading.Thread(target=hold)
+    holder.start()
+    holding.wait(30)
+    try:
+        result, folder = command("\n".join(UNLIKE))
+    finally:
+        done.set()
+        holder.join()
+    assert result.exit_code == 1
+    assert "another run is writing it" in result.output
+    assert written(folder) == {}
+
+
+def test_the_synthetic_corpus_fills_the_laptop_s_splits(command, laptop):
+    sizes = {name: getattr(laptop.queries, name) for name in SMALL}
+    started = time.process_time()
+    result, folder = command(**sizes)
+    assert result.exit_code == 0, result.output
+    counts = json.loads((folder / "results/queries.json").read_text())
+    assert counts["short"] == []
+    assert counts["units_done"] == sum(sizes.values())
+    assert {"duplicate", "similar", "too_short", "url", "empty", "characters", "keyword"} <= set(counts["dropped"])
+    assert time.process_time() - started < 30
+
+
+def test_what_a_killed_run_left_behind_goes(command, tmp_path):
+    left = tmp_path / "data/queries/.queries.1.tmp"
+    left.mkdir(parents=True)
+    (left / "sft.jsonl").write_text("half a row")
+    result, _ = command("\n".join(UNLIKE))
+    assert result.exit_code == 0
+    assert not left.exists()
