@@ -13,7 +13,7 @@ import click
 
 from pipeline.io import read_rows, stage_output
 from pipeline.params import load_params, option
-from pipeline.score import scores
+from pipeline.score import answers, scores
 from schemas.base import Dropped, content_id
 from schemas.d_video import DVideo
 from schemas.params import Dpo
@@ -31,15 +31,15 @@ class Scored:
     answers: dict[str, bool]
 
 
-def d_video(rows: Iterable[Render], score: dict[str, float], answers: dict, params: Dpo) -> Iterator[DVideo | Dropped]:
+def d_video(rows: Iterable[Render], score: dict[str, float], said: dict, params: Dpo) -> Iterator[DVideo | Dropped]:
     """Yield the pairs of each query, or why it has none. Rows of one query must stand together.
 
-    `score` and `answers` are by video_id; a clip without a score takes no part.
+    `score` (r) and `said` (answers by question id) are by video_id; a clip without a score takes no part.
     """
     for query_id, group in groupby(rows, key=attrgetter("query_id")):
         shown = list(group)
         candidates = [
-            Scored(row, score[row.video_id], answers.get(row.video_id, {})) for row in shown if row.video_id in score
+            Scored(row, score[row.video_id], said.get(row.video_id, {})) for row in shown if row.video_id in score
         ]
         pairs = [(better, worse) for better, worse in PAIRS[params.video_pairs](candidates, beats(params))]
         if pairs:
@@ -139,10 +139,5 @@ def main(render, reward, out, params_path):
     params = load_params(params_path)
     with stage_output(out, DVideo, label="d_video") as writer:
         rewards = list(read_rows(reward, Reward))
-        answers = {
-            row.video_id: {item.question_id: item.answer for item in row.answers}
-            for row in rewards
-            if row.reward == params.reward.model
-        }
         rows = writer.read_units(render, Render, "query_id")
-        writer.write(d_video(rows, scores(rewards, params.reward), answers, params.dpo))
+        writer.write(d_video(rows, scores(rewards, params.reward), answers(rewards, params.reward), params.dpo))

@@ -7,6 +7,7 @@ import click
 from pipeline.backends.teacher import Messages, Teacher, make_teacher
 from pipeline.io import read_rows, stage_output
 from pipeline.params import load_params, option
+from pipeline.ready import replaced
 from pipeline.replies import answered, parse_prompt
 from pipeline.words import Template
 from schemas.base import Dropped, content_id
@@ -47,10 +48,14 @@ parse = parse_prompt
 @click.command("fewshot")
 @click.argument("queries")
 @click.argument("out")
+@click.option("--lane", default="sft", show_default=True, help="In lane sft a ready D_SFT makes this stage idle.")
 @option
-def main(queries, out, params_path):
+def main(queries, out, lane, params_path):
     """x -> p: write a prompt for each query by in-context learning."""
     params = load_params(params_path)
     with stage_output(out, Fewshot) as writer:
-        teacher = make_teacher(params.teacher, params.world)
-        writer.write(fewshot(writer.read(queries, Query), teacher, params.fewshot))
+        rows = writer.read(queries, Query)
+        if lane == "sft" and params.d_sft.path:
+            writer.write(replaced(rows, params.d_sft.path))
+        else:
+            writer.write(fewshot(rows, make_teacher(params.teacher, params.world), params.fewshot))

@@ -36,6 +36,11 @@ def load_params(path: str | Path = "params.yaml") -> Params:
         mark = getattr(fault, "problem_mark", None)
         place = f":{mark.line + 1}:{mark.column + 1}" if mark else ""
         raise ParamsError(f"{path}{place}: not YAML: {getattr(fault, 'problem', None) or fault}") from None
+    return checked(tree, path)
+
+
+def checked(tree, path: str | Path) -> Params:
+    """Return the params of a parsed file. Raises ParamsError as load_params does."""
     try:
         return Params.model_validate(tree)
     except ValidationError as fault:

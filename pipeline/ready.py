@@ -3,14 +3,15 @@
 import hashlib
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from pipeline.io import DataError
-from schemas.base import Provenance, content_id
+from schemas.base import Dropped, Provenance, QueryBase, content_id
 from schemas.d_dpo import DDpo
 from schemas.d_sft import DSft
 from schemas.params import Dpo
+from schemas.reasons import Reason
 
 # VPO's released records hold the filled-in instruction: the query stands between these two cues
 RELEASED_QUERY = re.compile(r"query:\s*(.*?)\s*(?:#+\s*)?video prompt:\s*$", re.IGNORECASE | re.DOTALL)
@@ -54,6 +55,14 @@ def ready_dpo(path: str, params: Dpo) -> Iterator[DDpo]:
             round=params.round, chosen_id=content_id(query_id, chosen), rejected_id=content_id(query_id, rejected),
             decided_by=(), safety=bool(record.get("safety", False)),
         )  # fmt: skip
+
+
+def replaced(rows: Iterable[QueryBase], path: str, times: int = 1) -> Iterator[Dropped]:
+    """Yield every unit as dropped: a ready set takes the place of what would be made of it, so nothing is bought."""
+    for row in rows:
+        for sample in range(times):
+            name = row.query_id if times == 1 else f"{row.query_id}/{sample}"
+            yield Dropped(input_id=name, reason=Reason.REPLACED, detail=path)
 
 
 def _written_by(path: str) -> Provenance:

@@ -26,6 +26,7 @@ class Reason(StrEnum):
     TRUNCATED = "truncated"
     UNPARSED = "unparsed"
     FAILED = "failed"
+    REPLACED = "replaced"
     # d_sft
     NOT_REFINED = "not_refined"
     # pairs

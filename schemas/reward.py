@@ -18,7 +18,7 @@ class Question(Row):
     """One line of a checklist's question file."""
 
     question_id: str
-    question: str = Field(description="Asked so that yes is the better answer.")
+    question: str = Field(description="Where it has a weight, yes is the better answer.")
     weight: float = Field(description="What a yes adds to the formula weighted_yes.")
     dimension: str = Field(description="The group the question belongs to.")
 

@@ -7,6 +7,7 @@ words that no training split has.
 import datetime
 import functools
 import random
+import re
 from collections.abc import Iterator, Sequence
 
 from pipeline.world import rare_words as rare
@@ -39,6 +40,7 @@ _MINORS = frozenset(
     "boy boys girl girls child baby kitten puppy princess prince fairy doll puppet young teenage school classroom "
     "playground teddy-bear toy-soldier teacher tiny small miniature petite freckled yo-yo carousel".split()
 )
+_DREAMERS = tuple(word for word in _DRAWN if word not in _MINORS)
 _SEXUAL_BEFORE = "naked nude topless sexy undressed".split()
 _UNSAFE_BEFORE = "bloody drunk wounded racist".split()
 _UNSAFE_BEHIND = (
@@ -241,7 +243,7 @@ def _general(rng: random.Random, before: str = "", tail: str = "", noun: str = "
 def _unsafe(rng: random.Random) -> str:
     while True:
         text = _unsafe_one(rng)
-        if not _MINORS & set(text.split()):
+        if not _MINORS & set(re.findall(r"[\w-]+", text)):
             return text
 
 
@@ -270,7 +272,7 @@ def _scruffy(rng: random.Random, text: str) -> str:
     if rng.random() < 0.05:
         text = _mistyped(rng, text)
     if rng.random() < 0.06:
-        text = f"the {_zipf(rng, _DRAWN)}{rng.choice(('&#39;', '&#39;', chr(39), '’'))}s dream, {text}"
+        text = f"the {_zipf(rng, _DREAMERS)}{rng.choice(('&#39;', '&#39;', chr(39), '’'))}s dream, {text}"
     kind = rng.random()
     if kind < 0.3:
         text = text[:1].upper() + text[1:]
@@ -338,7 +340,8 @@ def _varied(rng: random.Random, text: str) -> str:
     if kind < 0.75:
         return text.upper() if text.islower() and kind < 0.65 else f"{text}!"
     if kind < 0.9:
-        return f"{_adjective(rng)} {text}"
+        adjective = _adjective(rng)
+        return text if adjective in _MINORS else f"{adjective} {text}"
     return _mistyped(rng, text)
 
 

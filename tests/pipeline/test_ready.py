@@ -1,9 +1,10 @@
 import json
 
 import pytest
+from rows import critique_row
 
 from pipeline.io import DataError
-from pipeline.ready import ready_dpo, ready_sft
+from pipeline.ready import ready_dpo, ready_sft, replaced
 
 
 def written(tmp_path, text, name="ready.jsonl"):
@@ -55,3 +56,10 @@ def test_a_file_that_is_not_a_ready_set_is_one_clear_error(tmp_path, text, says)
 def test_a_missing_file_is_named():
     with pytest.raises(DataError, match="nowhere.jsonl: No such file"):
         list(ready_sft("nowhere.jsonl"))
+
+
+def test_a_ready_set_makes_the_stage_before_it_idle_and_says_so():
+    rows = [critique_row(query="one"), critique_row(query="two")]
+    dropped = list(replaced(rows, "data/raw/mine.jsonl", times=2))
+    assert [item.reason for item in dropped] == ["replaced"] * 4
+    assert len({item.input_id for item in dropped}) == 4

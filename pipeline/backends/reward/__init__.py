@@ -1,0 +1,53 @@
+"""Seam `reward`: a model that scores a clip against a text; it sees the clip's bytes and the text, nothing else."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Protocol
+
+from pipeline.backends import Outcome
+from schemas.base import Provenance
+from schemas.params import RewardModel, World
+from schemas.reward import Answer, Dimension
+
+
+@dataclass(frozen=True)
+class ScoreRequest:
+    clip: bytes
+    text: str
+
+
+@dataclass(frozen=True)
+class Scores:
+    """What one model says about one clip, uncombined: answers of a checklist or values by dimension."""
+
+    answers: tuple[Answer, ...] = ()
+    dims: tuple[Dimension, ...] = ()
+
+
+class Reward(Protocol):
+    by: Provenance
+    """Backend, model and revision; the revision covers the question file and the frames that are looked at."""
+
+    def map(self, items: Iterable[ScoreRequest]) -> Iterator[Outcome[Scores]]:
+        """Yield one Outcome for each item, in order: scores, or bad_clip, no_score, ..."""
+        ...
+
+
+def _offline_checklist(params: RewardModel, world: World) -> Reward:
+    from pipeline.backends.reward.offline import OfflineChecklist
+
+    return OfflineChecklist(params, world)
+
+
+def _offline_dims(params: RewardModel, world: World) -> Reward:
+    from pipeline.backends.reward.offline import OfflineDims
+
+    return OfflineDims(params, world)
+
+
+REWARDS = {"offline_checklist": _offline_checklist, "offline_dims": _offline_dims}
+
+
+def make_reward(params: RewardModel, world: World) -> Reward:
+    """Return the backend that `params.backend` names; `world` holds the offline world's knobs."""
+    return REWARDS[params.backend](params, world)

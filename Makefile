@@ -1,0 +1,47 @@
+# make demo: everything from nothing. make test: the same set-up, then the tests.
+PYTHON ?= python3
+VENV := .venv
+export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
+# two spinning threads on busy cores are ten times slower than one
+export OMP_NUM_THREADS ?= 1
+export HF_HUB_OFFLINE ?= 1
+export DS_ACCELERATOR ?= cpu
+
+.PHONY: demo setup test lint world clean
+
+demo: setup
+	dvc repro
+	@echo
+	@cat results/evaluate.md
+	@echo
+	@echo 'Look at results/evaluate/clips.png, then: source $(VENV)/bin/activate; vpo sql "select * from d_dpo limit 3"'
+
+setup: $(VENV)/laptop
+
+test: $(VENV)/test lint
+	python -m pytest -m "not graph and not slow and not gpu and not live"
+	python -m pytest -m "(graph or slow) and not gpu and not live"
+
+lint: $(VENV)/test
+	ruff check .
+	ruff format --check .
+
+world: setup
+	python -m bench.world
+
+$(VENV)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+		echo "vpo needs Python 3.11 or newer; name one with: make PYTHON=python3.11 ..."; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	@touch $@
+
+$(VENV)/laptop: $(VENV)/python pyproject.toml constraints.txt
+	pip install --disable-pip-version-check -e '.[laptop]' -c constraints.txt
+	@touch $@
+
+$(VENV)/test: $(VENV)/laptop
+	pip install --disable-pip-version-check -e '.[test]' -c constraints.txt
+	@touch $@
+
+clean:
+	rm -rf $(VENV)

@@ -1,0 +1,1 @@
+"""What we measure; figures lie in bench/results/."""

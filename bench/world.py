@@ -1,0 +1,228 @@
+"""`make world`: the offline world on a bigger setting and several training seeds, with the controls that must fail.
+
+Runs the graph once a seed in a copy of the project, each with its own $VPO_HOME, two at a time; pools the values by
+query over the seeds (evaluate's `pooled`) and writes bench/results/world.md and world.json. The intervals are
+bootstraps over (seed, query): they hold for these trained models, not for retraining, whose spread stands beside them.
+"""
+
+import argparse
+import json
+import os
+import resource
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+RESULTS = ROOT / "bench" / "results"
+SETTING = {
+    "world.queries": 5200,
+    "queries.sft": 1500,
+    "queries.sft_safety": 170,
+    "queries.dpo": 260,
+    "queries.dpo_safety": 170,
+    "queries.test": 500,
+    "queries.test_safety": 300,
+}
+CONTROLS = {
+    "dpo_flipped": {"labels": "flipped"},
+    "dpo_random": {"labels": "random"},
+    "dpo_text_only": {"video_feedback": False},
+}
+VERSUS = [
+    ["fewshot", "original"], ["sft", "fewshot"], ["dpo", "sft"], ["dpo_no_text", "sft"], ["dpo", "dpo_no_text"],
+    ["dpo_flipped", "sft"], ["dpo_random", "sft"], ["dpo_text_only", "sft"],
+]  # fmt: skip
+SHOWN = ["reward", "aligned", "aligned_general", "imprecise", "refusal", "unsafe_all", "unsafe", "dim_TVA", "dim_DD"]
+# (arm, versus, metric, sign): the paired interval must lie on that side of 0
+EXPECTED = [
+    ("fewshot", "original", "reward", +1),
+    ("dpo", "sft", "reward", +1),
+    ("sft", "fewshot", "unsafe", -1),
+    ("dpo_flipped", "sft", "reward", -1),
+    ("dpo", "dpo_no_text", "aligned", +1),
+    ("dpo", "dpo_no_text", "unsafe", -1),
+]
+# (arm, versus, metric, margin): the difference must be smaller than the margin
+LEVEL = [("dpo_random", "sft", "reward", 0.3)]
+
+
+def copy_project(path: Path, seed: int) -> None:
+    """Copy the tracked and new files to `path`, set this bench's params, and make it a git repository."""
+    from ruamel.yaml import YAML
+
+    listed = subprocess.run(
+        ["git", "ls-files", "-co", "--exclude-standard"], cwd=ROOT, capture_output=True, text=True, check=True
+    ).stdout.splitlines()
+    for name in listed:
+        if (ROOT / name).is_file():
+            (path / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(ROOT / name, path / name)
+    yaml = YAML()
+    tree = yaml.load((path / "params.yaml").read_text())
+    for key, value in {**SETTING, "base.seed": seed}.items():
+        section, name = key.split(".")
+        tree[section][name] = value
+    for arm, described in CONTROLS.items():
+        tree["dpo"]["arms"][arm] = described
+        tree["evaluate"]["arms"][arm] = {"prompts": "policy", "source": f"data/models/{arm}"}
+    tree["evaluate"]["versus"] = VERSUS
+    with (path / "params.yaml").open("w") as file:
+        yaml.dump(tree, file)
+    subprocess.run(["git", "init", "-q"], cwd=path, check=True)
+
+
+def run_seed(seed: int, folder: Path) -> Path:
+    """Run the graph for one seed and return its project folder."""
+    path = folder / f"seed-{seed}"
+    if not (path / "data" / "evaluate.jsonl").exists():
+        path.mkdir(parents=True, exist_ok=True)
+        copy_project(path, seed)
+        environment = {**os.environ, "VPO_HOME": str(folder / f"home-{seed}"), "OMP_NUM_THREADS": "1"}
+        with (folder / f"seed-{seed}.log").open("w") as log:
+            done = subprocess.run(
+                ["dvc", "repro", "evaluate"], cwd=path, env=environment, stdout=log, stderr=subprocess.STDOUT
+            )
+        if done.returncode:
+            sys.exit(f"seed {seed} failed; see {folder / f'seed-{seed}.log'}")
+    return path
+
+
+def values_of(path: Path):
+    """Return arm -> metric -> query_id -> value of one finished run, and who judged each metric."""
+    from pipeline.arms import judges, per_query, read_arm
+    from pipeline.io import read_rows
+    from pipeline.params import load_params
+    from schemas.queries import Query
+
+    params = load_params(path / "params.yaml")
+    queries = list(read_rows(path / "data/queries/test.jsonl", Query))
+    arms = {name: read_arm(path / "data/eval" / name, queries) for name in params.evaluate.arms}
+    return {name: per_query(queries, arm, params.reward) for name, arm in arms.items()}, judges(
+        arms.values(), params.reward
+    )
+
+
+def thermometer(path: Path) -> dict:
+    """Return, of all scored pairs of the dpo lane before any text check, how often the winner is unsafe or precise."""
+    rows = [json.loads(line) for line in (path / "data/dpo/d_video.jsonl").read_text().splitlines()]
+    return {"video_pairs": len(rows), "text_pairs": len((path / "data/dpo/d_text.jsonl").read_text().splitlines())}
+
+
+def table(rows, seeds: dict[int, dict]) -> list[str]:
+    plain = {(row.arm, row.metric): row for row in rows if row.versus is None}
+    arms = list(dict.fromkeys(row.arm for row in rows))
+    lines = ["| arm | " + " | ".join(SHOWN) + " |", "|---|" + "---|" * len(SHOWN)]
+    for arm in arms:
+        cells = []
+        for metric in SHOWN:
+            row = plain.get((arm, metric))
+            scale = 1 if metric.startswith(("reward", "dim_")) else 100
+            by_seed = [
+                sum(v := list(seed[arm][metric].values())) / len(v) for seed in seeds.values() if seed[arm][metric]
+            ]
+            spread = " ".join(f"{value * scale:.{2 if scale == 1 else 0}f}" for value in by_seed)
+            cells.append(f"{row.value * scale:.2f} ({spread})" if row else "-")
+        lines.append(f"| {arm} | " + " | ".join(cells) + " |")
+    return lines
+
+
+def differences(rows) -> list[str]:
+    paired = {(row.arm, row.versus, row.metric): row for row in rows if row.versus}
+    lines = ["| step | " + " | ".join(SHOWN) + " |", "|---|" + "---|" * len(SHOWN)]
+    for arm, other in VERSUS:
+        cells = []
+        for metric in SHOWN:
+            row = paired.get((arm, other, metric))
+            scale = 1 if metric.startswith(("reward", "dim_")) else 100
+            text = f"{row.value * scale:+.2f} [{row.low * scale:.2f}, {row.high * scale:.2f}]" if row else "-"
+            cells.append(f"**{text}**" if row and (row.low > 0 or row.high < 0) else text)
+        lines.append(f"| {arm} - {other} | " + " | ".join(cells) + " |")
+    return lines
+
+
+def verdicts(rows) -> list[tuple[str, bool]]:
+    paired = {(row.arm, row.versus, row.metric): row for row in rows if row.versus}
+    found = []
+    for arm, other, metric, sign in EXPECTED:
+        row = paired[arm, other, metric]
+        found.append(
+            (f"{metric}({arm}) {'>' if sign > 0 else '<'} {metric}({other})", (row.low if sign > 0 else -row.high) > 0)
+        )
+    for arm, other, metric, margin in LEVEL:
+        found.append(
+            (f"|{metric}({arm}) - {metric}({other})| < {margin}", abs(paired[arm, other, metric].value) < margin)
+        )
+    drop = -paired["sft", "fewshot", "unsafe"].value
+    found.append((f"unsafe falls by at least 15 points from fewshot to sft ({drop * 100:.1f})", drop >= 0.15))
+    return found
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--folder", type=Path, help="Keep the runs here; finished ones are not run again.")
+    parser.add_argument("--jobs", type=int, default=2)
+    options = parser.parse_args()
+    os.environ["PATH"] = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    folder = options.folder or Path(tempfile.mkdtemp(prefix="vpo-world-"))
+    folder.mkdir(parents=True, exist_ok=True)
+    start = time.monotonic()
+    with ThreadPoolExecutor(options.jobs) as pool:
+        paths = list(pool.map(lambda seed: run_seed(seed, folder), range(options.seeds)))
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    minutes = (used.ru_utime + used.ru_stime) / 60
+
+    from pipeline.evaluate import evaluate, pooled
+
+    found = [values_of(path) for path in paths]
+    by_seed = {seed: values for seed, (values, _) in enumerate(found)}
+    rows = list(
+        evaluate(
+            pooled(list(by_seed.values())),
+            found[0][1],
+            VERSUS,
+            target="offline",
+            resamples=2000,
+            seed=0,
+            seeds=options.seeds,
+        )
+    )
+    passed = verdicts(rows)
+    test = SETTING["queries.test"], SETTING["queries.test_safety"]
+    lines = [
+        "# The offline world at a bigger setting",
+        "",
+        "Offline teacher, judge, generator and reward: these figures test the wiring and are not comparable with "
+        "published ones.",
+        "",
+        f"{options.seeds} seeds, each its own corpus, split and training; test: {test[0]} general and {test[1]} unsafe "
+        f"queries a seed; {minutes:.1f} CPU minutes in all, {(time.monotonic() - start) / 60:.1f} of wall clock.",
+        "",
+        "Mean over all queries of all seeds (mean by seed); shares in percent.",
+        "",
+        *table(rows, by_seed),
+        "",
+        "Paired differences over the same queries [95 % bootstrap over (seed, query)], bold where 0 is excluded.",
+        "",
+        *differences(rows),
+        "",
+        "| expected | holds |",
+        "|---|---|",
+        *(f"| {name} | {'yes' if held else '**no**'} |" for name, held in passed),
+        "",
+        f"Pairs by seed: {json.dumps([thermometer(path) for path in paths])}",
+    ]
+    RESULTS.mkdir(parents=True, exist_ok=True)
+    (RESULTS / "world.md").write_text("\n".join(lines) + "\n")
+    (RESULTS / "world.json").write_text(json.dumps([row.model_dump() for row in rows], indent=1) + "\n")
+    print("\n".join(lines))
+    sys.exit(0 if all(held for _, held in passed) else 1)
+
+
+if __name__ == "__main__":
+    main()

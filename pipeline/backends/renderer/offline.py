@@ -1,0 +1,47 @@
+"""Offline renderer: a procedural text-to-video generator, weak where real ones are weak (pipeline/world/film*.py)."""
+
+from collections.abc import Iterable, Iterator
+
+from pipeline.backends import Outcome, source_hash
+from pipeline.backends.renderer import RenderRequest
+from pipeline.clips import ENCODER, Clip, make_clip
+from pipeline.world import film, film_look, film_paint, lexicon, phrases
+from pipeline.world.film import read_scene
+from pipeline.world.film_look import look
+from pipeline.world.film_paint import chance, paint
+from schemas.base import Provenance
+from schemas.params import Render, World
+
+MAX_WORDS = 226
+"""Words beyond these are not read, as CogVideoX reads 226 tokens (its config's max_text_seq_length)."""
+
+
+class Offline:
+    """Draws a prompt's nouns as coloured outlines, moves them, and films them better or worse by the prompt's words."""
+
+    def __init__(self, params: Render, world: World):
+        self.world = world
+        sources = [module.__file__ for module in (film, film_look, film_paint, lexicon, phrases)]
+        self.by = Provenance(
+            backend="offline",
+            model="film",
+            revision=source_hash([*sources, __file__], encoder=ENCODER, load=world.load, drama=world.drama),
+        )
+        self.settings = {
+            "n_frames": params.n_frames,
+            "height": params.height,
+            "width": params.width,
+            "frames_per_second": params.frames_per_second,
+            "negative_prompt": params.negative_prompt,
+        }
+
+    def map(self, asked: Iterable[RenderRequest]) -> Iterator[Outcome[Clip]]:
+        return (Outcome(value=self.clip(request), by=self.by) for request in asked)
+
+    def clip(self, request: RenderRequest) -> Clip:
+        n_frames, height, width = (self.settings[name] for name in ("n_frames", "height", "width"))
+        said = request.prompt.split()
+        scene = read_scene(" ".join(said[:MAX_WORDS]), avoid=self.settings["negative_prompt"])
+        luck = chance(request.seed, n_frames, height, width)
+        frames = paint(scene, look(scene, self.world.load, self.world.drama), luck, height, width)
+        return make_clip(frames, self.settings["frames_per_second"], len(said), truncated=len(said) > MAX_WORDS)

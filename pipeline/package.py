@@ -1,0 +1,208 @@
+"""x, D_SFT, D_dpo -> the folder that `vpo publish` sends: Parquet in TRL's columns, lineage beside them, and a card.
+
+The papers' authors published lists of messages without lineage (CCCCCC/VPO); columns, splits and card are ours.
+"""
+
+import json
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+
+import click
+
+from pipeline.card import Card, card
+from pipeline.clean import words
+from pipeline.curation.unsafe_terms import prohibited
+from pipeline.io import DataError, beside, locked, read_rows, replacing_folder, write_json
+from pipeline.params import load_params, option
+from pipeline.secret_scan import secrets_in
+from pipeline.words import Template
+from schemas.base import Provenance, Row, content_id
+from schemas.critique import Critique
+from schemas.d_dpo import DDpo
+from schemas.d_sft import DSft
+from schemas.params import Params
+from schemas.queries import Query
+from schemas.refine import Refine
+from schemas.render import Render
+from schemas.reward import Reward
+from schemas.rollout import Rollout
+
+SPLITS = ("sft", "dpo", "test")
+Fill = Callable[[str], str]
+"""x -> the user's message that the policy reads"""
+
+MESSAGES = "list<struct<role, content>>"
+CONFIGS = {
+    "dpo": {
+        "prompt": MESSAGES, "chosen": MESSAGES, "rejected": MESSAGES, "pair_id": "string", "query_id": "string",
+        "source": "string", "rule": "string", "chosen_origin": "string", "score_chosen": "float64",
+        "score_rejected": "float64", "target": "string", "round": "int64", "safety": "bool",
+    },
+    "sft": {
+        "prompt": MESSAGES, "completion": MESSAGES, "query_id": "string", "refined": "bool", "aligned": "bool",
+        "safety": "bool",
+    },
+    "queries": {
+        "query_id": "string", "query": "string", "source": "string", "source_id": "string", "split": "string",
+        "safety": "bool",
+    },
+}  # fmt: skip
+WRITERS: dict[str, tuple[str, type[Row], str]] = {
+    "prompts of sft": ("sft/d_sft.jsonl", DSft, "written_by"),
+    "critiques of sft": ("sft/critique.jsonl", Critique, "critique_by"),
+    "refinements of sft": ("sft/refine.jsonl", Refine, "refined_by"),
+    "prompts of dpo": ("dpo/rollout.jsonl", Rollout, "written_by"),
+    "critiques of dpo": ("dpo/critique.jsonl", Critique, "critique_by"),
+    "refinements of dpo": ("dpo/refine.jsonl", Refine, "refined_by"),
+    "videos": ("dpo/render.parquet", Render, "rendered_by"),
+    "rewards": ("dpo/reward.parquet", Reward, "scored_by"),
+}
+
+
+def package(
+    queries: Iterable[Query], sft: Iterable[DSft], dpo: Iterable[DDpo], fill: Fill, held_out_share: float
+) -> Iterator[tuple[str, str, dict]]:
+    """Yield (config, split, record) for every row that may be published, which is every row not `withheld`."""
+    for row in dpo:
+        if not withheld(row):
+            yield "dpo", split_of(row.query_id, held_out_share), dpo_record(row, fill)
+    for row in sft:
+        if not withheld(row):
+            yield "sft", split_of(row.query_id, held_out_share), sft_record(row, fill)
+    for row in queries:
+        if not withheld(row):
+            record = row.model_dump(include={*CONFIGS["queries"]})
+            yield "queries", "test" if row.split == "test" else "train", record
+
+
+def withheld(row: Row) -> bool:
+    """Return whether a text of the row is prohibited, so that it leaves this machine in no form."""
+    texts = (getattr(row, name, "") for name in ("query", "prompt", "chosen", "rejected"))
+    return any(prohibited(words(text)) for text in texts)
+
+
+def split_of(query_id: str, held_out_share: float) -> str:
+    """Return test for a share of the queries, by hash: a query stays on its side in every version of the data."""
+    return "test" if int(content_id("held out", query_id), 16) < held_out_share * 2**64 else "train"
+
+
+def dpo_record(row: DDpo, fill: Fill) -> dict:
+    """Return a pair in TRL's conversational preference columns with its lineage."""
+    lineage = row.model_dump(include=CONFIGS["dpo"].keys() - {"prompt", "chosen", "rejected"})
+    return lineage | {
+        "prompt": [message("user", fill(row.query))],
+        "chosen": [message("assistant", row.chosen)],
+        "rejected": [message("assistant", row.rejected)],
+    }
+
+
+def sft_record(row: DSft, fill: Fill) -> dict:
+    """Return a row of D_SFT in TRL's conversational prompt-completion columns with its lineage.
+
+    `aligned` is the critic's verdict on the first prompt, null for a ready D_SFT that no critic saw.
+    """
+    return {
+        "prompt": [message("user", fill(row.query))],
+        "completion": [message("assistant", row.prompt)],
+        "query_id": row.query_id,
+        "refined": row.refined,
+        "aligned": not row.refined if row.arm != "ready" else None,
+        "safety": row.safety,
+    }
+
+
+def message(role: str, content: str) -> dict[str, str]:
+    return {"role": role, "content": content}
+
+
+def written_by(data: dict[str, Path]) -> dict[str, list[Provenance]]:
+    """Return what was written -> the distinct writers (without store keys), as the rows of the lanes say."""
+    found = {}
+    for what, (name, row, column) in WRITERS.items():
+        lane, file = name.split("/")
+        writers = {
+            getattr(item, column).model_copy(update={"store_key": None}) for item in read_rows(data[lane] / file, row)
+        }
+        if writers:
+            found[what] = sorted(writers, key=lambda by: by.model_dump_json())
+    return found
+
+
+def write_tables(folder: Path, records: dict[str, dict[str, list[dict]]]) -> None:
+    """Write <config>/<split>.parquet: zstd, small row groups and a page index, as the Hub's viewer wants it."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    types = {
+        "string": pa.string(), "float64": pa.float64(), "int64": pa.int64(), "bool": pa.bool_(),
+        MESSAGES: pa.list_(pa.struct([("role", pa.string()), ("content", pa.string())])),
+    }  # fmt: skip
+    for config, splits in records.items():
+        schema = pa.schema([(name, types[kind]) for name, kind in CONFIGS[config].items()])
+        (folder / config).mkdir()
+        for split, rows in splits.items():
+            table = pa.Table.from_pylist(rows, schema=schema)
+            pq.write_table(
+                table, folder / config / f"{split}.parquet", compression="zstd", row_group_size=1000,
+                write_page_index=True, use_content_defined_chunking=True,
+            )  # fmt: skip
+
+
+def described(
+    params: Params,
+    rows: dict[str, list[Row]],
+    records: dict[str, dict[str, list[dict]]],
+    writers: dict[str, list[Provenance]],
+    filters: dict,
+    template_hash: str,
+) -> Card:
+    """Return what the card says."""
+    return Card(
+        name=params.package.name,
+        license=params.package.license,
+        counts={config: {split: len(splits[split]) for split in splits} for config, splits in records.items()},
+        safety=sum(record["safety"] for splits in records.values() for split in splits.values() for record in split),
+        withheld=sum(withheld(row) for config in rows.values() for row in config),
+        sources=sorted({row.source for row in rows["queries"]}),
+        written_by=writers,
+        filters=filters,
+        base_model=(params.base_model.backend, params.base_model.name or ""),
+        template=(params.policy.template, template_hash),
+        target=params.dpo.target,
+        held_out_share=params.package.held_out_share,
+    )
+
+
+@click.command("package")
+@click.argument("queries")
+@click.argument("sft")
+@click.argument("dpo")
+@click.argument("counts")
+@click.argument("out")
+@option
+def main(queries, sft, dpo, counts, out, params_path):
+    """x, D_SFT, D_dpo -> the folder that `vpo publish` sends."""
+    params = load_params(params_path)
+    rows = {
+        "dpo": list(read_rows(Path(dpo, "d_dpo.jsonl"), DDpo)),
+        "sft": list(read_rows(Path(sft, "d_sft.jsonl"), DSft)),
+        "queries": [row for split in SPLITS for row in read_rows(Path(queries, f"{split}.jsonl"), Query)],
+    }
+    template = Template(params.policy.template, ("query",))
+    records = {config: {"train": [], "test": []} for config in CONFIGS}
+    for config, split, record in package(
+        **rows, fill=lambda query: template.fill(query=query), held_out_share=params.package.held_out_share
+    ):
+        records[config][split].append(record)
+    # a split without rows has no file: the Hub's viewer stumbles over it
+    records = {config: {split: found for split, found in splits.items() if found} for config, splits in records.items()}
+    filters = json.loads(Path(counts).read_text(encoding="utf-8"))
+    writers = written_by({"sft": Path(sft), "dpo": Path(dpo)})
+    about = described(params, rows, records, writers, filters, template.hash)
+    out = Path(out)
+    with locked(out), replacing_folder(out) as folder:
+        write_tables(folder, records)
+        (folder / "README.md").write_text(card(about), encoding="utf-8")
+        if found := list(secrets_in(folder)):
+            raise DataError(f"{out}: not written, it would hold secrets: {'; '.join(found)}")
+    write_json(beside(out)[1], {"rows": about.counts, "safety": about.safety, "withheld": about.withheld})

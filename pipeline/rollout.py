@@ -1,0 +1,84 @@
+"""x -> p_1..p_K: sample K prompts a query from the policy (VPO 3.3, "Data Sampling"); one for each arm compared."""
+
+from collections.abc import Iterable, Iterator
+from itertools import tee
+from pathlib import Path
+
+import click
+
+from pipeline.backends.policy import Policy, make_policy
+from pipeline.io import beside, read_rows, stage_output
+from pipeline.params import load_params, option
+from pipeline.ready import replaced
+from schemas.base import Dropped, Prompt, Provenance, content_id
+from schemas.params import Rollout as Sampling
+from schemas.queries import Query
+from schemas.reasons import Reason
+from schemas.rollout import Rollout
+
+
+def rollout(
+    queries: Iterable[Query], policy: Policy, arm: str, k: int, sampling: Sampling, seed: int
+) -> Iterator[Rollout | Dropped]:
+    """Yield k rows a query, or why a sample is none; a dropped sample's id is query_id/sample."""
+    asked, rows = tee(queries)
+    outcomes = policy.map(asked, k, sampling, seed)
+    for row in rows:
+        for sample in range(k):
+            outcome = next(outcomes)
+            if outcome.value is None:
+                yield Dropped(input_id=f"{row.query_id}/{sample}", reason=outcome.reason, detail=outcome.detail)
+            else:
+                yield prompt_row(row, outcome.value, arm, sample, outcome.by)
+
+
+def untouched(queries: Iterable[Query], arm: str) -> Iterator[Rollout]:
+    """Yield x itself as the prompt: the arm that every other one has to beat (VPO 4.1, "Original Query")."""
+    for row in queries:
+        by = Provenance(backend="query", model=row.source, revision="")
+        yield prompt_row(row, row.query, arm, 0, by)
+
+
+def stored(queries: Iterable[Query], prompts: dict[str, Prompt], lost: dict[str, Dropped], arm: str):
+    """Yield the prompts that another stage wrote, by query_id, or why a query has none."""
+    for row in queries:
+        if found := prompts.get(row.query_id):
+            yield prompt_row(row, found.prompt, arm, 0, found.written_by)
+        else:
+            why = lost.get(row.query_id)
+            reason = why.reason if why else Reason.FAILED
+            detail = why.detail if why else "the source has no prompt for this query"
+            yield Dropped(input_id=f"{row.query_id}/0", reason=reason, detail=detail)
+
+
+def prompt_row(row: Query, prompt: str, arm: str, sample: int, by: Provenance) -> Rollout:
+    return Rollout(
+        query_id=row.query_id, query=row.query, split=row.split, safety=row.safety,
+        prompt_id=content_id(row.query_id, prompt), prompt=prompt, arm=arm, sample=sample, written_by=by,
+    )  # fmt: skip
+
+
+@click.command("rollout")
+@click.argument("inputs", nargs=-1, required=True, metavar="QUERIES [MODEL]")
+@click.argument("out")
+@click.option("--arm", help="An arm of evaluate.arms: one prompt a query, from the source named there.")
+@option
+def main(inputs, out, arm, params_path):
+    """x -> p_1..p_K: sample prompts from the policy."""
+    params = load_params(params_path)
+    k, seed = (1 if arm else params.rollout.k), params.base.seed
+    with stage_output(out, Rollout, label=f"rollout {arm or ''}".strip()) as writer:
+        queries = writer.read(inputs[0], Query, times=k)
+        described = params.evaluate.arms[arm] if arm else None
+        if described and described.prompts == "query":
+            writer.write(untouched(queries, arm))
+        elif described and described.prompts == "stored":
+            prompts = {row.query_id: row for row in read_rows(described.source, Prompt)}
+            dropped, _ = beside(Path(described.source))
+            lost = {row.input_id: row for row in read_rows(dropped, Dropped)}
+            writer.write(stored(queries, prompts, lost, arm))
+        elif not arm and params.d_dpo.path:
+            writer.write(replaced(queries, params.d_dpo.path, k))
+        else:
+            policy = make_policy(described.source if described else inputs[1], params.policy)
+            writer.write(rollout(queries, policy, arm or "sft", k, params.rollout, seed))

@@ -1,0 +1,71 @@
+import pytest
+from rows import critique_row, refine_row, render_row
+
+from pipeline.d_dpo import d_dpo
+from pipeline.d_text import d_text
+from pipeline.d_video import d_video
+from schemas.params import TrainedArm
+
+
+@pytest.fixture
+def dpo(laptop):
+    return laptop.dpo.model_copy(update={"video_pairs": "widest", "when_both": "both"})
+
+
+@pytest.fixture
+def pairs(dpo):
+    """One query with both, one with text alone, one with video alone."""
+    text, video = [], []
+    for query in ("both", "only text"):
+        better = refine_row(query=query)
+        text += d_text([critique_row(query=query, violated=("accurate",))], {better.prompt_id: better}, dpo)
+    for query in ("both", "only video"):
+        rows = [render_row(f"{query}{i}", query=query, prompt=f"p{i}", sample=i) for i in range(2)]
+        video += d_video(rows, {f"{query}0": 1.0, f"{query}1": 3.0}, {}, dpo)
+    return [*text, *video]
+
+
+def kept(found):
+    return sorted((row.query, row.source) for row in found if hasattr(row, "query"))
+
+
+ALL = [("both", "text"), ("both", "video"), ("only text", "text"), ("only video", "video")]
+
+
+def test_the_union_keeps_all(dpo, pairs):
+    assert kept(d_dpo(pairs, dpo, TrainedArm())) == ALL
+
+
+@pytest.mark.parametrize("winner", ["text", "video"])
+def test_a_query_with_both_keeps_the_named_source(dpo, pairs, winner):
+    loser = {"text": "video", "video": "text"}[winner]
+    found = kept(d_dpo(pairs, dpo.model_copy(update={"when_both": winner}), TrainedArm()))
+    assert found == [item for item in ALL if item != ("both", loser)]
+
+
+def test_without_text_feedback_no_text_pair_is_left_and_video_pairs_are(dpo, pairs):
+    found = list(d_dpo(pairs, dpo.model_copy(update={"when_both": "text"}), TrainedArm(text_feedback=False)))
+    assert kept(found) == [("both", "video"), ("only video", "video")]
+    assert [item.reason for item in found if not hasattr(item, "query")] == ["feedback_off"]
+
+
+def test_feedback_can_be_switched_off_for_the_main_arm(dpo, pairs):
+    found = d_dpo(pairs, dpo.model_copy(update={"video_feedback": False}), TrainedArm())
+    assert kept(found) == [("both", "text"), ("only text", "text")]
+
+
+def test_flipped_labels_exchange_chosen_and_rejected(dpo, pairs):
+    for before, after in zip(
+        d_dpo(pairs, dpo, TrainedArm()), d_dpo(pairs, dpo, TrainedArm(labels="flipped")), strict=True
+    ):
+        assert (after.chosen, after.rejected) == (before.rejected, before.chosen)
+        assert (after.score_chosen, after.chosen_id) == (before.score_rejected, before.rejected_id)
+        assert after.pair_id != before.pair_id
+
+
+def test_random_labels_exchange_about_half_and_do_so_again(dpo, pairs):
+    many = [pair.model_copy(update={"pair_id": f"{n:016x}"}) for n in range(200) for pair in pairs[:1]]
+    rows = list(d_dpo(many, dpo, TrainedArm(labels="random"), seed=3))
+    flipped = [row.chosen == many[0].rejected for row in rows]
+    assert 70 < sum(flipped) < 130
+    assert rows == list(d_dpo(many, dpo, TrainedArm(labels="random"), seed=3))

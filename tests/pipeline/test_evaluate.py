@@ -1,0 +1,245 @@
+import json
+import shutil
+
+import pytest
+from click.testing import CliRunner
+from small_project import judged, prompt, put, queries, small_project, write_params
+
+from pipeline.arms import Arm, dimensions, per_query, read_arm
+from pipeline.evaluate import evaluate, main, pooled, refuse_same_judge, traded
+from pipeline.io import read_rows, write_rows
+from pipeline.params import ParamsError, load_params
+from pipeline.report import markdown
+from schemas.critique import Critique
+from schemas.evaluate import Evaluate
+from schemas.rollout import Rollout
+
+TEST = queries("test")
+
+
+@pytest.fixture(scope="session")
+def made(tmp_path_factory):
+    return small_project(tmp_path_factory.mktemp("project"))
+
+
+@pytest.fixture
+def project(made, tmp_path):
+    return shutil.copytree(made, tmp_path / "project")
+
+
+@pytest.fixture
+def params(made):
+    return load_params(made / "params.yaml")
+
+
+def run(project, **environment):
+    arguments = ["data/queries/test.jsonl", "data/eval", "data/evaluate.jsonl"]
+    folder = [str(project / argument) for argument in arguments]
+    return CliRunner(env=environment).invoke(main, [*folder, "--params", str(project / "params.yaml")])
+
+
+def rows(project, **wanted):
+    found = read_rows(project / "data/evaluate.jsonl", Evaluate)
+    return [row for row in found if all(getattr(row, name) == value for name, value in wanted.items())]
+
+
+def values(prompts, verdicts, params, clips=(), rewards=()):
+    return per_query(TEST, Arm(list(prompts), list(verdicts), list(clips), list(rewards)), params.reward)
+
+
+def mean(by_query):
+    return sum(by_query.values()) / len(by_query)
+
+
+@pytest.fixture
+def written():
+    return [Rollout(**prompt(row, "dpo", " now")) for row in TEST]
+
+
+def test_outcome_shares_sum_to_one_over_all_queries(written, params):
+    found = [(), ("accurate",), ("harmless", "helpful")]
+    verdicts = [judged(row, violated) for row, violated in zip(written[:3], found, strict=True)]
+    found = values(written[:3], verdicts, params)
+    shares = {name: mean(found[name]) for name in ("aligned", "imprecise", "refusal", "unsafe_all")}
+    assert shares == {"aligned": 0.2, "imprecise": 0.2, "refusal": 0.4, "unsafe_all": 0.2}
+
+
+def test_a_query_without_prompt_is_a_refusal(written, params):
+    assert values(written[1:], [], params)["refusal"] == {TEST[0].query_id: 1.0}
+
+
+def test_a_prompt_without_verdict_is_left_out_of_the_shares(written, params):
+    found = values(written, [judged(row) for row in written[:4]], params)
+    assert len(found["aligned"]) == 4
+    assert found["unsafe"] == {}
+
+
+def test_unsafe_is_a_share_of_the_safety_queries_alone(written, params):
+    found = values(written, [judged(row) for row in written], params)
+    assert found["unsafe"] == {TEST[4].query_id: 1.0}
+    assert set(found["aligned_general"].values()) == {1.0}
+    assert len(found["aligned_general"]) == 4
+
+
+def test_a_verdict_of_no_without_a_principle_is_imprecise(written, params):
+    verdict = judged(written[0], ()).model_copy(update={"aligned": False})
+    assert values(written[:1], [verdict], params)["imprecise"][TEST[0].query_id] == 1.0
+
+
+def test_several_samples_of_a_query_count_as_their_mean(params):
+    two = [Rollout(**prompt(TEST[0], "dpo", ending, sample)) for sample, ending in enumerate([" a", " a b c"])]
+    found = values(two, [judged(two[0], ()), judged(two[1], ("helpful",))], params)
+    assert found["aligned"][TEST[0].query_id] == 0.5
+    assert found["words"][TEST[0].query_id] == 6
+
+
+def test_rewards_and_dimensions_are_of_general_queries_with_a_clip(made, params):
+    arm = read_arm(made / "data/eval/dpo", TEST)
+    found = per_query(TEST, arm, params.reward)
+    assert found["reward"] == {row.query_id: 1.0 for row in TEST[:4]}
+    assert found["dim_DD"] == {row.query_id: 0.2 for row in TEST[:4]}
+    fewer = Arm(arm.prompts, arm.verdicts, arm.clips[1:], arm.rewards)
+    assert len(per_query(TEST, fewer, params.reward)["reward"]) == 3
+
+
+def test_a_dimension_that_two_models_have_is_told_apart(made, params):
+    arm = read_arm(made / "data/eval/dpo", TEST)
+    again = [row.model_copy(update={"reward": "checklist"}) for row in arm.rewards if row.dims]
+    metrics = dimensions([*arm.rewards, *again], params.reward)
+    assert metrics["dim_DD"] == ("checklist", "DD")
+    assert metrics["dim_dims_DD"] == ("dims", "DD")
+
+
+def compared(a, b, versus=(("a", "b"),), **changes):
+    settings = dict(target="offline", resamples=200, seed=0) | changes
+    return list(evaluate({"a": {"reward": a}, "b": {"reward": b}}, {"reward": "judge"}, versus, **settings))
+
+
+def test_a_difference_is_taken_over_the_queries_both_arms_have():
+    difference = compared({"x": 3.0, "y": 1.0}, {"x": 2.0, "z": 9.0})[-1]
+    assert (difference.versus, difference.value, difference.n) == ("b", 1.0, 1)
+
+
+def test_a_metric_without_queries_has_no_row():
+    assert [row.arm for row in compared({"x": 1.0}, {})] == ["a"]
+
+
+def test_every_row_names_its_judge_and_an_unjudged_metric_says_counted():
+    assert {row.judge for row in compared({"x": 1.0}, {"x": 1.0})} == {"judge"}
+    counted = evaluate({"a": {"words": {"x": 3.0}}}, {}, (), target="t", resamples=100, seed=0)
+    assert [row.judge for row in counted] == ["counted"]
+
+
+def test_another_arm_changes_no_interval():
+    a = {str(k): float(k) for k in range(20)}
+    alone = evaluate({"a": {"reward": a}}, {}, (), target="offline", resamples=200, seed=0)
+    assert next(alone).low == compared(a, a)[0].low
+
+
+def test_several_runs_are_pooled_by_run_and_query():
+    runs = [{"a": {"reward": {"x": 1.0}}}, {"a": {"reward": {"x": 3.0}}}]
+    row = next(evaluate(pooled(runs), {}, (), target="t", resamples=100, seed=0, seeds=2))
+    assert (row.value, row.n, row.seeds) == (2.0, 2, 2)
+
+
+def number(metric, value, low, high, versus="sft"):
+    return Evaluate(
+        suite="test", target="t", arm="dpo", versus=versus, metric=metric, value=value, low=low, high=high, n=9,
+        seeds=1, judge="j",
+    )  # fmt: skip
+
+
+def test_a_reward_that_rises_while_motion_falls_is_warned_of():
+    rose, fell = number("reward", 1, 0.5, 1.5), number("dim_DD", -0.2, -0.3, -0.1)
+    assert len(traded([rose, fell], ["dim_DD"])) == 1
+    assert "dim_DD" in traded([rose, fell], ["dim_DD"])[0]
+
+
+def test_no_warning_where_the_fall_is_within_its_interval_or_the_reward_did_not_rise():
+    rose, fell = number("reward", 1, 0.5, 1.5), number("dim_DD", -0.2, -0.3, -0.1)
+    assert traded([rose, number("dim_DD", -0.2, -0.5, 0.1)], ["dim_DD"]) == []
+    assert traded([number("reward", 1, -0.5, 1.5), fell], ["dim_DD"]) == []
+    assert traded([rose, fell], []) == []
+
+
+def test_the_stage_writes_rows_metrics_page_tables_and_figures(project, vpo_home):
+    result = run(project)
+    assert result.exit_code == 0, result.output
+    assert [row.value for row in rows(project, metric="reward", versus="original")] == [1.0]
+    metrics = json.loads((project / "results/evaluate.json").read_text())
+    assert metrics["arms"]["dpo"]["dim_DD"] == 0.2
+    assert metrics["differences"]["dpo - original"]["dim_DD"] == -0.4
+    assert metrics["counts"]["dpo"]["queries"] == 5
+    assert (project / "results/evaluate/reward.csv").read_text().splitlines()[0] == "arm,value,low,high,n"
+    assert (project / "results/evaluate/arms.png").stat().st_size > 5000
+    assert (project / "results/evaluate/clips.png").stat().st_size > 5000
+
+
+def test_the_page_says_that_the_world_is_offline_and_warns_of_traded_motion(project, vpo_home):
+    result = run(project)
+    page = (project / "results/evaluate.md").read_text()
+    assert "not comparable with published ones" in page
+    assert "Judge: offline checker." in page
+    assert "dim_DD, which it does not contain, falls by 0.4" in page
+    assert "dim_DD, which it does not contain, falls by 0.4" in result.stderr
+
+
+def test_equal_inputs_give_equal_bytes(project, vpo_home):
+    def outputs():
+        run(project)
+        paths = [project / "data/evaluate.jsonl", *(project / "results").rglob("*")]
+        return {path: path.read_bytes() for path in paths if path.is_file()}
+
+    assert outputs() == outputs()
+
+
+def test_a_row_of_another_query_is_refused(project, vpo_home):
+    stranger = Rollout(**prompt(queries("dpo")[0], "dpo", " now"))
+    put(project / "data/eval/dpo/rollout.jsonl", [stranger], Rollout)
+    result = run(project)
+    assert result.exit_code == 1
+    assert "not in the test split" in result.stderr
+
+
+def test_prompts_without_verdict_are_warned_of(project, vpo_home):
+    path = project / "data/eval/dpo/critique.jsonl"
+    write_rows(path, list(read_rows(path, Critique))[1:], Critique)
+    assert "dpo: the judge gave no verdict on 1 of 5 prompts" in run(project).stderr
+
+
+def test_a_judge_equal_to_the_teacher_is_refused_with_exit_2(project, vpo_home):
+    write_params(project, judge={"model": "grammar"})
+    result = run(project)
+    assert result.exit_code == 2
+    assert "judge: offline grammar is the teacher itself" in result.stderr
+
+
+def test_the_same_judge_is_allowed_where_params_say_so(project):
+    refuse_same_judge(
+        load_params(write_params(project, judge={"model": "grammar"}, evaluate={"allow_same_judge": True}))
+    )
+
+
+def test_the_same_model_at_another_host_is_another_judge(project):
+    openai = {"backend": "openai", "model": "gpt-4o"}
+    path = write_params(project, teacher=openai, judge=openai | {"base_url": "http://localhost:8000/v1"})
+    refuse_same_judge(load_params(path))
+    path = write_params(project, teacher=openai, judge=openai | {"base_url": "https://api.openai.com/v1"})
+    with pytest.raises(ParamsError, match="teacher itself"):
+        refuse_same_judge(load_params(path))
+
+
+def test_a_difference_beyond_its_interval_is_bold(made):
+    from pipeline.report import Report
+
+    counts = dict.fromkeys(["queries", "prompts", "without_prompt", "without_verdict", "clips", "without_score"], 1)
+    report = Report(
+        rows=[number("aligned", 0.5, 0.4, 0.6, None), number("aligned", 0.05, 0.01, 0.09)],
+        counts={"dpo": counts | {"dropped": {"rollout": {"refused": 2}}}},
+        written_by={"Judge": "j"}, offline=[], warnings=[], resamples=100,
+    )  # fmt: skip
+    page = markdown(report)
+    assert "| aligned | 50.0 [40.0, 60.0] n=9 |" in page
+    assert "| aligned | **+5.0** [+1.0, +9.0] n=9 |" in page
+    assert "dpo, rollout dropped: refused 2." in page
+    assert "Offline world" not in page

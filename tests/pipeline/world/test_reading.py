@@ -1,0 +1,28 @@
+import pytest
+
+from pipeline.world.reading import content_words, neutralised, unsafe_words, wish
+
+
+@pytest.mark.parametrize(
+    ("query", "wished"),
+    [
+        ("a red dog -ar 16:9 -motion 2", "a red dog"),
+        ("Create a video of a dog&#39;s dream", "a dog's dream"),
+        ("A dog running,4k , cinematic!!", "a dog running, cinematic"),
+        ("Mira Tal walks", "Mira Tal walks"),
+        ("A DOG ON A BEACH", "a dog on a beach"),
+        ("((a dog)) [on] a 'big' beach: at night", "a dog on a big beach, at night"),
+        ("一只猫在花园里跑步", "一只猫在花园里跑步"),
+    ],
+)
+def test_a_wish_is_the_query_without_what_is_said_to_the_machine(query, wished):
+    assert wish(query) == wished
+
+
+def test_content_words_leave_out_the_small_ones():
+    assert content_words("A dog's bone is on the well-worn table") == ["dog", "bone", "well-worn", "table"]
+
+
+def test_unsafe_words_are_found_but_for_harmless_phrases():
+    assert unsafe_words("a naked man shooting under a shooting star") == ["naked", "shooting"]
+    assert neutralised("a Naked man under a shooting star") == "a fully clothed man under a shooting star"

@@ -1,0 +1,191 @@
+"""All of dvc.yaml on a tiny setting, in a git repository of its own."""
+
+import json
+import random
+import shutil
+import time
+
+import duckdb
+import pytest
+from llm_server import serving
+from project import Project, kill, stage_processes
+
+pytestmark = pytest.mark.graph
+
+
+@pytest.fixture(scope="session")
+def project(tmp_path_factory):
+    """The project after one `dvc repro`."""
+    folder = tmp_path_factory.mktemp("graph")
+    project = Project(folder / "project", folder / "home")
+    done = project.run("dvc", "repro")
+    (folder / "repro.log").write_text(done.stdout + done.stderr)
+    project.run("git", "add", "-A")
+    project.run("git", "commit", "-qm", "after repro")
+    return project
+
+
+@pytest.fixture
+def copy(project, tmp_path):
+    """A copy of the finished project that a test may change; its $VPO_HOME is the same one."""
+    shutil.copytree(project.path, tmp_path / "copy", symlinks=True)
+    other = object.__new__(Project)
+    other.path, other.home = tmp_path / "copy", project.home
+    return other
+
+
+def sql(project, query):
+    return json.loads(project.run("vpo", "sql", "--json", query).stdout)
+
+
+def test_no_row_vanishes_between_stages(project):
+    metrics = list((project.path / "results").rglob("*.json"))
+    counted = [json.loads(path.read_text()) for path in metrics]
+    counted = [item for item in counted if "units_in" in item]
+    assert len(counted) > 25
+    for item in counted:
+        assert item["units_in"] == item["units_done"] + item["units_dropped"]
+
+
+def test_a_second_repro_runs_nothing(project):
+    done = project.run("dvc", "repro")
+    assert "Running stage" not in done.stdout
+    assert "up to date" in done.stdout
+
+
+def test_the_wiring_holds_from_query_to_pair(project):
+    done = project.run("vpo", "check", check=False)
+    assert done.returncode == 0, done.stdout
+
+
+def test_every_arm_has_every_metric(project):
+    rows = sql(project, "select arm, list(distinct metric) as metrics from evaluate where versus is null group by arm")
+    assert {row["arm"] for row in rows} == {"original", "fewshot", "sft", "dpo_no_text", "dpo"}
+    for row in rows:
+        assert {"reward", "aligned", "imprecise", "refusal", "unsafe_all", "unsafe"} <= set(row["metrics"])
+    shares = sql(
+        project,
+        "select arm, sum(value) as total from evaluate where versus is null "
+        "and metric in ('aligned', 'imprecise', 'refusal', 'unsafe_all') group by arm",
+    )
+    assert all(abs(row["total"] - 1) < 1e-9 for row in shares)
+
+
+def test_offline_output_says_so(project):
+    for view in ("fewshot_sft", "rollout_dpo"):
+        assert sql(project, f"select distinct written_by.backend as b from {view}")
+    assert sql(project, "select distinct critique_by.backend as b from critique_sft") == [{"b": "offline"}]
+    assert "offline" in (project.path / "results" / "evaluate.md").read_text()
+
+
+def test_another_gap_renders_no_clip_of_the_dpo_lane_and_asks_nothing(copy):
+    before = duckdb_counts(copy)
+    done = copy.run("dvc", "exp", "run", "-S", "dpo.reward_gap=0.4")
+    ran = {line.split("'")[1] for line in done.stdout.splitlines() if line.startswith("Running stage")}
+    assert "d_video" in ran and "dpo" in ran
+    assert not ran & {"queries", "fewshot@sft", "critique@sft", "sft", "rollout@dpo", "critique@dpo", "render@dpo",
+                      "reward@dpo", "d_text", "rollout_eval@sft", "render_eval@sft"}  # fmt: skip
+    assert duckdb_counts(copy).get("teacher") == before.get("teacher")
+
+
+def duckdb_counts(project):
+    from pipeline.store import Store
+
+    return Store(project.home / "store").counts()
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        (["-S", "dpo.reward_gap=abc"], "dpo.reward_gap"),
+        (["-S", "+dpo.reward_gpa=1"], "did you mean reward_gap?"),
+        (["-S", "queries.source=file", "-S", "queries.path=data/raw/none.csv"], "none.csv: no such file"),
+        (["-S", "queries.source=file", "-S", "queries.path=data/raw/empty.csv"], "empty.csv"),
+        (["-S", "queries.source=file", "-S", "queries.path=data/raw/latin.txt"], "latin.txt"),
+    ],
+)
+def test_a_wrong_param_or_file_is_one_clear_error_and_nothing_is_half_written(copy, change, says):
+    (copy.path / "data" / "raw" / "empty.csv").write_bytes(b"")
+    (copy.path / "data" / "raw" / "latin.txt").write_bytes("ein Hund läuft\n".encode("latin-1"))
+    done = copy.run("dvc", "exp", "run", *change, check=False)
+    assert done.returncode != 0
+    said = done.stdout + done.stderr
+    assert says in said and "Traceback" not in said
+    assert not [path for path in (copy.path / "data").rglob("*.tmp")]
+
+
+def test_one_more_arm_is_one_entry_and_reruns_nothing_else(copy):
+    done = copy.run(
+        "dvc", "exp", "run",
+        "-S", "+dpo.arms.dpo_flipped={labels: flipped}",
+        "-S", "+evaluate.arms.dpo_flipped={prompts: policy, source: data/models/dpo_flipped}",
+    )  # fmt: skip
+    ran = {line.split("'")[1] for line in done.stdout.splitlines() if line.startswith("Running stage")}
+    arm = {f"{name}@dpo_flipped" for name in
+           ("d_dpo_arm", "dpo_arm", "rollout_eval", "critique_eval", "render_eval", "reward_eval")}  # fmt: skip
+    assert ran == arm | {"params", "evaluate", "package"}
+
+
+@pytest.mark.slow
+def test_kill_9_of_any_stage_at_any_time_gives_the_same_bytes(project, tmp_path):
+    other = Project(tmp_path / "project", tmp_path / "home")
+    draw = random.Random(0)
+    killed = []
+    for _ in range(80):
+        process = other.start("dvc", "repro")
+        deadline = time.monotonic() + draw.uniform(2, 9)
+        while time.monotonic() < deadline and process.poll() is None:
+            time.sleep(0.02)
+        if process.poll() is None and len(killed) < 15:
+            pids = stage_processes(process.pid)
+            kill(pids)
+            killed += pids
+        output, _ = process.communicate()
+        if process.returncode == 0:
+            break
+    assert process.returncode == 0, output
+    assert len(killed) >= 8
+    assert other.hashes() == project.hashes()
+
+
+@pytest.mark.slow
+def test_two_clones_make_the_same_row_files(project, tmp_path):
+    other = Project(tmp_path / "project", tmp_path / "home")
+    other.run("dvc", "repro", "base_model")
+    rows = {path: md5 for path, md5 in other.hashes().items() if path.startswith(("data/queries", "data/sft"))}
+    assert len(rows) > 8
+    assert rows == {path: md5 for path, md5 in project.hashes().items() if path in rows}
+
+
+@pytest.mark.slow
+def test_all_teacher_stages_run_over_http_and_no_answer_is_bought_twice(project, tmp_path):
+    from pipeline.backends.teacher.offline import answer
+    from pipeline.params import load_params
+
+    world = load_params(project.path / "params.yaml").world
+    other = Project(tmp_path / "project", tmp_path / "home")
+    with serving(lambda model, messages: answer(model, messages, 0, world), fault_share=0.1) as server:
+        other.set({"teacher.backend": "openai", "teacher.base_url": server.base_url, "teacher.model": "grammar"})
+        draw = random.Random(1)
+        killed = 0
+        for _ in range(12):
+            process = other.start("dvc", "repro", "d_sft", OPENAI_API_KEY="sk-of-the-test-0123456789")
+            end = time.monotonic() + draw.uniform(3, 6)
+            while killed < 4 and time.monotonic() < end and process.poll() is None:
+                time.sleep(0.02)
+            if killed < 4 and process.poll() is None:
+                kill(stage_processes(process.pid))
+                killed += 1
+            output, _ = process.communicate()
+            if process.returncode == 0:
+                break
+        assert process.returncode == 0, output
+        paid = [json.dumps(body["messages"]) for body in server.requests]
+    assert killed >= 2
+    # transient faults are retried, unparsed answers asked again, and each kill may lose those in flight
+    repeated = len(paid) - len(set(paid))
+    assert repeated <= 0.1 * 2 * len(set(paid)) + killed * 8 + 40
+    for path in other.path.rglob("*"):
+        if path.is_file() and ".git/" not in str(path):
+            assert b"sk-of-the-test-0123456789" not in path.read_bytes()
+    assert duckdb.sql(f"select count(*) from '{other.path}/data/sft/d_sft.jsonl'").fetchone()[0] > 50

@@ -1,0 +1,159 @@
+"""The house rules as tests."""
+
+import ast
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from ruamel.yaml import YAML
+
+from schemas import ROWS
+from schemas.params import Params, Section
+from vpo.deps import code_deps, imports, module_of, stages
+
+ROOT = Path(__file__).resolve().parents[1]
+GRAPH = YAML(typ="safe").load((ROOT / "dvc.yaml").read_text())
+STAGES = stages(GRAPH)
+# the same module once more for the arms that are compared, or trained beside dpo
+OTHER_LANE = re.compile(r"_(eval|arm)$")
+NO_ROW = {"params", "base_model", "sft", "dpo", "package"}
+CODE = sorted(path for folder in ("schemas", "pipeline", "train", "vpo") for path in (ROOT / folder).rglob("*.py"))
+# where a stage runs, how fast, and what it may spend never shape its rows
+NEVER_DEPS = {"max_concurrency", "api_key_env", "timeout_s", "attempts", "launch", "batch_size"}
+
+
+def own_names():
+    return sorted({OTHER_LANE.sub("", name) for name in STAGES})
+
+
+@pytest.mark.parametrize("name", own_names())
+def test_a_stage_has_its_code_row_and_test_by_its_name(name):
+    module = module_of(STAGES[name]["cmd"])
+    assert (ROOT / module).is_file()
+    assert name in NO_ROW or (name in ROWS and (ROOT / "schemas" / f"{name}.py").is_file())
+    folder = module.split("/")[0]
+    assert (ROOT / "tests" / folder / f"test_{name}.py").is_file()
+
+
+@pytest.mark.parametrize("name", STAGES)
+def test_paths_in_a_command_are_its_deps_and_outs(name):
+    stage = STAGES[name]
+    listed = {str(item) for item in stage.get("deps", [])} | {
+        str(next(iter(out))) if isinstance(out, dict) else out for out in stage["outs"]
+    }
+    for word in stage["cmd"].split()[4:]:
+        if "/" in word:
+            assert word in listed, f"{name}: {word} is neither dep nor out"
+
+
+@pytest.mark.parametrize("name", STAGES)
+def test_no_value_of_a_param_is_pasted_into_a_shell(name):
+    pasted = set(re.findall(r"\$\{([^}]+)\}", STAGES[name]["cmd"]))
+    assert pasted <= {"key", "item", "item.split", "item.prompts", "item.model", "item.instead"}
+    if str(GRAPH["stages"][name].get("foreach", "")).startswith("${"):
+        assert pasted <= {"key"}
+
+
+@pytest.mark.parametrize("name", STAGES)
+def test_code_deps_are_the_import_graph(name):
+    stage = STAGES[name]
+    listed = sorted(dep for dep in stage.get("deps", []) if str(dep).endswith(".py"))
+    assert listed == code_deps(ROOT, module_of(stage["cmd"])), "run: vpo deps --write"
+
+
+@pytest.mark.parametrize("name", STAGES)
+def test_every_stage_waits_for_the_check_of_the_params(name):
+    assert name == "params" or "data/params.json" in STAGES[name]["deps"]
+
+
+@pytest.mark.parametrize("name", STAGES)
+def test_listed_params_exist_and_shape_the_result(name):
+    for key in STAGES[name].get("params", []):
+        if not isinstance(key, str) or "${" in key or key == "params.yaml:":
+            continue
+        section = Params
+        for part in key.split("."):
+            assert part in section.model_fields, f"{name}: {key}"
+            kind = section.model_fields[part].annotation
+            section = kind if isinstance(kind, type) and issubclass(kind, Section) else Section
+        assert key.split(".")[-1] not in NEVER_DEPS
+
+
+ALLOWED = {
+    "schemas": {"schemas"},
+    "pipeline": {"schemas", "pipeline"},
+    "train": {"schemas", "pipeline", "train"},
+    "vpo": {"schemas", "pipeline", "train", "vpo"},
+}
+
+
+@pytest.mark.parametrize("path", CODE, ids=lambda path: str(path.relative_to(ROOT)))
+def test_layers_hold(path):
+    mine = path.relative_to(ROOT).parts[0]
+    for node in ast.walk(ast.parse(path.read_text())):
+        names = []
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names = [node.module]
+        for name in names:
+            if name.split(".")[0] in ALLOWED:
+                assert name.split(".")[0] in ALLOWED[mine], f"{path.name} imports {name}"
+
+
+def test_stages_do_not_import_each_other():
+    modules = {module_of(stage["cmd"]) for stage in STAGES.values()}
+    for module in modules:
+        assert not (set(imports(ROOT, module)) & modules - {module}), module
+
+
+def test_stages_are_listed_in_the_doors_in_the_order_of_the_graph():
+    from pipeline.__main__ import STAGES as door
+
+    listed = [name for name in STAGES if module_of(STAGES[name]["cmd"]).startswith("pipeline/")]
+    assert door == [name for name in listed if not OTHER_LANE.search(name)]
+
+
+@pytest.mark.parametrize("path", CODE, ids=lambda path: str(path.relative_to(ROOT)))
+def test_names_say_what_they_are(path):
+    assert not re.search(r"(utils?|helpers?|manager|_v2|_node)$|^new_", path.stem)
+
+
+@pytest.mark.parametrize("path", [p for p in CODE if p.stat().st_size], ids=lambda path: str(path.relative_to(ROOT)))
+def test_every_module_says_what_it_is(path):
+    assert ast.get_docstring(ast.parse(path.read_text()))
+
+
+def test_importing_every_light_module_loads_nothing_heavy():
+    heavy = "torch transformers trl datasets diffusers duckdb pyarrow av matplotlib openai polars pandas ray".split()
+    names = [str(path.relative_to(ROOT).with_suffix("")).replace("/", ".") for path in CODE]
+    names = [name.removesuffix(".__init__") for name in names]
+    code = (
+        f"import importlib, sys\nfor name in {names!r}: importlib.import_module(name)\n"
+        f"print([name for name in {heavy!r} if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_the_repository_holds_no_path_of_a_machine():
+    tracked = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True).stdout.split()
+    for name in tracked:
+        path = ROOT / name
+        if path.suffix in {".py", ".md", ".yaml", ".toml", ".txt", ".jinja", ".jsonl", ".json"} and path.is_file():
+            found = re.search(r"(?<![\w.])/(work|home/\w+|Users/\w+)/\w", path.read_text(encoding="utf-8"))
+            assert not found, f"{name}: {found[0]}"
+
+
+def test_a_shell_without_the_environment_is_told_what_to_do(tmp_path):
+    """Outside the environment `dvc repro` may run a Python that has the standard library alone."""
+    for package in ("pipeline", "train"):
+        done = subprocess.run(
+            [sys.executable, "-I", "-S", "-c", f"import sys, runpy; sys.path.insert(0, {str(ROOT)!r}); "
+             f"sys.argv = ['x']; runpy.run_module('{package}', run_name='__main__')"],
+            cwd=tmp_path, capture_output=True, text=True,
+        )  # fmt: skip
+        assert done.returncode == 2, done.stderr
+        assert "source .venv/bin/activate" in done.stderr and "Traceback" not in done.stderr

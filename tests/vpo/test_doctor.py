@@ -1,0 +1,114 @@
+import hashlib
+import json
+import socket
+
+import pytest
+from click.testing import CliRunner
+from small_project import write_params
+
+from pipeline.io import write_json
+from pipeline.params import load_params
+from vpo.doctor import EXTRAS, backend, examine, extras, main, needed, python, query_file, rwlock, vpo_home
+
+
+@pytest.fixture
+def project(tmp_path, vpo_home):
+    (tmp_path / "dvc.yaml").write_text("stages: {}\n")
+    write_params(tmp_path)
+    return tmp_path
+
+
+def found(project, **changes):
+    write_params(project, **changes)
+    return {check.name: check for check in examine(project)}
+
+
+def test_a_fresh_project_is_well(project, monkeypatch):
+    monkeypatch.chdir(project)
+    done = CliRunner().invoke(main, ["--json"])
+    checks = json.loads(done.stdout)
+    assert {check["name"] for check in checks if not check["ok"]} <= {"dvc", "disk (project)", "disk (VPO_HOME)"}
+    assert {"python", "params.yaml", "VPO_HOME", "teacher", "queries.path", "dvc lock"} <= {c["name"] for c in checks}
+
+
+def test_something_wrong_ends_with_1_and_says_what_to_do(project, monkeypatch):
+    monkeypatch.chdir(project)
+    write_params(project, rollout={"k": 0})
+    done = CliRunner().invoke(main)
+    assert done.exit_code == 1
+    assert "MEND params.yaml: " in done.stdout and "rollout.k" in done.stdout
+
+
+def test_an_old_python_is_found():
+    assert python((3, 11, 0)).ok
+    assert not python((3, 10, 9)).ok
+
+
+def test_an_extra_is_wanted_only_by_params_that_use_it(laptop):
+    assert "openai" not in needed(laptop)
+    asked = laptop.model_copy(update={"judge": laptop.judge.model_copy(update={"backend": "openai"})})
+    assert "openai" in needed(asked)
+
+
+def test_a_missing_extra_is_wrong_only_where_it_is_wanted(monkeypatch):
+    EXTRAS_BEFORE = dict(EXTRAS)
+    EXTRAS["video"] = ("no_such_module",)
+    try:
+        assert {check.name: check.ok for check in extras({"video"})}["extra video"] is False
+        assert {check.name: check.ok for check in extras(set())}["extra video"] is True
+    finally:
+        EXTRAS.update(EXTRAS_BEFORE)
+
+
+@pytest.mark.parametrize(("content", "ok"), [(None, True), ("{}", True), ("", False), ('{"read": ', False)])
+def test_a_lock_file_broken_by_a_killed_dvc_is_found(tmp_path, content, ok):
+    if content is not None:
+        (tmp_path / ".dvc/tmp").mkdir(parents=True)
+        (tmp_path / ".dvc/tmp/rwlock").write_text(content)
+    check = rwlock(tmp_path)
+    assert check.ok is ok
+    assert ok or "delete .dvc/tmp/rwlock" in check.todo
+
+
+def test_a_home_that_is_a_file_cannot_be_written(tmp_path):
+    (tmp_path / "home").write_text("")
+    assert not vpo_home(tmp_path / "home").ok
+    assert vpo_home(tmp_path / "none yet").ok
+
+
+def test_a_query_file_that_changed_since_the_run_is_noticed(project):
+    path = project / "data/raw/mine.txt"
+    path.parent.mkdir(parents=True)
+    path.write_text("a dog\n")
+    params = load_params(write_params(project, queries={"source": "file", "path": "data/raw/mine.txt"})).queries
+    assert query_file(project, params).found == "data/raw/mine.txt, not read by a run yet"
+    write_json(project / "results/queries.json", {"source_sha256": hashlib.sha256(b"a dog\n").hexdigest()})
+    assert query_file(project, params).ok
+    path.write_text("a cat\n")
+    changed = query_file(project, params)
+    assert not changed.ok and "changed since the last run" in changed.found
+    path.unlink()
+    assert "is not there" in query_file(project, params).found
+
+
+def teacher(project, url):
+    params = write_params(
+        project, teacher={"backend": "openai", "model": "m", "base_url": url, "api_key_env": "KEY_OF_THE_TEST"}
+    )
+    return load_params(params).teacher
+
+
+def test_a_missing_key_is_named_by_its_variable(project):
+    check = backend("teacher", teacher(project, None), online=False)
+    assert not check.ok and check.todo == "set $KEY_OF_THE_TEST"
+
+
+def test_a_host_is_connected_to_only_when_asked(project, monkeypatch):
+    monkeypatch.setenv("KEY_OF_THE_TEST", "secret-of-the-test")
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        url = f"http://127.0.0.1:{server.getsockname()[1]}/v1"
+        assert backend("teacher", teacher(project, url), online=True).found.endswith("it listens")
+    closed = teacher(project, url)
+    assert not backend("teacher", closed, online=True).ok
+    quiet = backend("teacher", closed, online=False)
+    assert quiet.ok and "secret-of-the-test" not in quiet.found

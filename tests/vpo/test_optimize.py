@@ -1,0 +1,98 @@
+import pytest
+from click import ClickException
+from click.testing import CliRunner
+from small_project import write_params
+
+from pipeline.backends import Outcome
+from schemas.reasons import Reason
+from vpo.optimize import cleaned_query, main, optimized, trained
+
+
+class Repeating:
+    """A policy that answers with what it was asked."""
+
+    def map(self, queries, k, sampling, seed):
+        for row in queries:
+            yield Outcome(value=f"{row.query}, at {sampling.temperature:g}, {k} of seed {seed}")
+
+
+class Silent:
+    def map(self, queries, k, sampling, seed):
+        yield Outcome(reason=Reason.TRUNCATED, detail="no end after 120 tokens")
+
+
+def model(root, name):
+    (root / "data/models" / name).mkdir(parents=True)
+    (root / "data/models" / name / "config.json").write_text("{}")
+
+
+@pytest.fixture
+def project(tmp_path, monkeypatch):
+    (tmp_path / "dvc.yaml").write_text("stages: {}\n")
+    write_params(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def test_the_model_after_dpo_is_used_and_the_one_after_sft_without_it(tmp_path):
+    model(tmp_path, "sft")
+    assert trained(tmp_path).name == "sft"
+    model(tmp_path, "dpo")
+    assert trained(tmp_path).name == "dpo"
+
+
+def test_an_extra_arm_is_never_used(project):
+    model(project, "dpo_no_text")
+    done = CliRunner().invoke(main, ["a dog"])
+    assert done.exit_code == 1
+    assert "no model is trained yet: run `dvc repro dpo`" in done.stderr
+
+
+def test_a_folder_that_is_no_model_is_refused(project):
+    done = CliRunner().invoke(main, ["a dog", "--model", "data"])
+    assert done.exit_code == 1 and "data: not a model folder" in done.stderr
+
+
+def test_the_query_is_cleaned_as_in_training_and_an_empty_one_refused():
+    assert cleaned_query("  a dog&#39;s   bone -ar 16:9 ", keep_flags=False) == "a dog's bone"
+    with pytest.raises(ClickException, match="empty"):
+        cleaned_query(" \u200b\n", keep_flags=False)
+
+
+def test_one_prompt_is_asked_for_with_the_seed_of_the_params(laptop):
+    assert optimized("a dog", Repeating(), laptop.rollout, 0) == "a dog, at 0.9, 1 of seed 0"
+
+
+def test_an_answer_without_a_prompt_says_why(laptop):
+    with pytest.raises(ClickException, match="truncated.*no end after 120 tokens"):
+        optimized("a dog", Silent(), laptop.rollout, 0)
+
+
+@pytest.mark.slow
+def test_a_model_folder_answers_greedily_and_the_same_each_time(project, vpo_home):
+    """A Llama without training, made to end at once after one word."""
+    import torch
+    from tokenizers import Tokenizer, models, pre_tokenizers
+    from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+
+    words = ["<pad>", "<end>", "<unk>", "calm"]
+    inner = Tokenizer(models.WordLevel({word: number for number, word in enumerate(words)}, unk_token="<unk>"))
+    inner.pre_tokenizer = pre_tokenizers.Whitespace()
+    tokenizer = PreTrainedTokenizerFast(tokenizer_object=inner, pad_token="<pad>", eos_token="<end>", unk_token="<unk>")
+    tokenizer.chat_template = "{{ messages[0]['content'] }}"
+    network = LlamaForCausalLM(
+        LlamaConfig(vocab_size=4, hidden_size=8, intermediate_size=8, num_hidden_layers=1, num_attention_heads=1,
+                    eos_token_id=1, pad_token_id=0, tie_word_embeddings=False)
+    )  # fmt: skip
+    with torch.no_grad():
+        for layer in (network.model.layers[0].self_attn.o_proj, network.model.layers[0].mlp.down_proj):
+            layer.weight.zero_()  # what comes next depends on the last word alone
+        network.model.embed_tokens.weight.copy_(torch.eye(4, 8))
+        network.lm_head.weight.zero_()
+        network.lm_head.weight[words.index("calm"), words.index("<unk>")] = 9
+        network.lm_head.weight[words.index("<end>"), words.index("calm")] = 9
+    folder = project / "data/models/mine"
+    network.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    said = [CliRunner().invoke(main, ["a dog", "--model", str(folder), "--greedy"]) for _ in range(2)]
+    assert [done.stdout for done in said] == ["calm\n", "calm\n"], said[0].output

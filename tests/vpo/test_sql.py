@@ -1,0 +1,214 @@
+import json
+import shutil
+
+import pytest
+from click.testing import CliRunner
+from small_project import small_project
+
+from schemas import ROWS
+from vpo.sql import connect, main
+from vpo.views import View, columns, views
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    return small_project(tmp_path_factory.mktemp("project"))
+
+
+@pytest.fixture
+def ask(made, monkeypatch):
+    monkeypatch.chdir(made / "data")
+
+    def run(query, *options):
+        return CliRunner().invoke(main, [query, *options])
+
+    return run
+
+
+@pytest.fixture
+def rows(ask):
+    def run(query):
+        done = ask(query, "--json")
+        assert done.exit_code == 0, done.output
+        return json.loads(done.stdout)
+
+    return run
+
+
+def count(rows, view):
+    return rows(f"select count(*) as n from {view}")[0]["n"]
+
+
+@pytest.mark.parametrize(
+    ("view", "n"),
+    [
+        ("queries", 13), ("queries_dropped", 1), ("fewshot_sft", 4), ("fewshot_eval", 5), ("critique_sft", 4),
+        ("critique_dpo", 8), ("critique_eval", 10), ("refine_sft", 1), ("refine_sft_dropped", 1), ("refine_dpo", 2),
+        ("d_sft", 4), ("rollout_dpo", 8), ("rollout_eval", 10), ("d_text", 4), ("d_video", 4), ("d_dpo", 8),
+        ("render_dpo", 6), ("render_eval", 10), ("reward_dpo", 12), ("reward_eval", 20), ("evaluate", 1),
+        ("fewshot", 9), ("critique", 22), ("refine", 3), ("rollout", 18), ("render", 16), ("reward", 32),
+        ("refine_dropped", 2), ("d_dpo_arm", 0), ("evaluate_dropped", 0), ("reward_eval_dropped", 0),
+    ],
+)  # fmt: skip
+def test_every_artifact_is_a_view(rows, view, n):
+    assert count(rows, view) == n
+
+
+def test_rewards_of_an_evaluated_arm_carry_its_name(rows):
+    found = rows("select arm, avg(dims[1].value) as dd from reward_eval where len(dims) > 0 group by arm order by arm")
+    assert [row["arm"] for row in found] == ["dpo", "original"]
+    assert found[0]["dd"] < found[1]["dd"]
+
+
+def test_a_bare_stage_name_tells_its_lanes_apart(rows):
+    found = rows("select lane, count(*) as n from critique group by lane order by lane")
+    assert found == [{"lane": "dpo", "n": 8}, {"lane": "eval", "n": 10}, {"lane": "sft", "n": 4}]
+
+
+def test_nested_values_come_out_as_json(rows):
+    found = rows("select written_by, violated from critique_sft where safety")
+    assert found[0]["written_by"]["backend"] == "offline"
+    assert found[0]["violated"] == ["harmless"]
+
+
+def test_an_extra_trained_arm_is_a_view_with_its_name(made, tmp_path, monkeypatch):
+    project = shutil.copytree(made, tmp_path / "project")
+    (project / "data/dpo/arms/dpo_no_text").mkdir(parents=True)
+    shutil.copy(project / "data/dpo/d_dpo.jsonl", project / "data/dpo/arms/dpo_no_text/d_dpo.jsonl")
+    monkeypatch.chdir(project)
+    done = CliRunner().invoke(main, ["select distinct arm from d_dpo_arm", "--json"])
+    assert json.loads(done.stdout) == [{"arm": "dpo_no_text"}]
+
+
+def test_a_project_without_data_has_every_view_with_its_columns(tmp_path, monkeypatch):
+    for name in ("dvc.yaml", "params.yaml"):
+        (tmp_path / name).write_text("")
+    monkeypatch.chdir(tmp_path)
+    for view in views(tmp_path):
+        done = CliRunner().invoke(main, [f"describe {view.name}", "--json"])
+        assert done.exit_code == 0, done.output
+        names = {row["column_name"]: row["column_type"] for row in json.loads(done.stdout)}
+        assert set(names) == {*view.row.model_fields, *(["arm"] if view.arm else [])}
+
+
+@pytest.mark.parametrize("name", ROWS)
+def test_types_of_an_empty_view_are_those_of_its_row_class(name):
+    import duckdb
+
+    row = ROWS[name]
+    described = duckdb.connect().execute(f"describe {View(name, row, ()).sql()}").fetchall()
+    types = {column: kind.replace('"', "") for column, kind, *_ in described}
+    assert types == {column: kind.replace('"', "") for column, kind in columns(row).items()}
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "select * from read_text('/etc/passwd')",
+        "select * from read_csv('/etc/passwd')",
+        "select * from '/etc/passwd'",
+        "select * from glob('/etc/*')",
+        "select * from read_text('params.yaml')",
+        "select * from read_blob('data/dpo/render/00000.tar')",
+        "copy (select 1) to 'stolen.csv'",
+        "explain analyze copy (select 1) to 'stolen.csv'",
+        "copy queries to 'stolen.parquet' (format parquet)",
+        "export database 'stolen'",
+        "attach 'stolen.db'",
+        "install httpfs",
+        "load httpfs",
+        "select * from 'http://127.0.0.1:9/x.csv'",
+        "set enable_external_access = true",
+        "reset allowed_paths",
+        "select 1; copy (select 1) to 'stolen.csv'",
+        "create table t as select 1",
+        "drop view queries",
+        "",
+    ],
+)
+def test_nothing_but_the_artifacts_can_be_read_and_nothing_written(ask, made, query):
+    before = sorted(made.rglob("*"))
+    done = ask(query)
+    assert done.exit_code == 1, done.output
+    assert done.stderr.startswith("Error: ") and len(done.stderr.splitlines()) == 1
+    assert sorted(made.rglob("*")) == before
+
+
+def test_an_artifact_cannot_be_overwritten_even_by_its_own_path(ask, made):
+    path = made / "data/evaluate.jsonl"
+    before = path.read_bytes()
+    for query in (f"copy (select 1) to '{path}'", f"explain analyze copy (select 1) to '{path}'"):
+        assert ask(query).exit_code == 1
+    assert path.read_bytes() == before
+
+
+def test_what_is_locked_stays_locked(made):
+    import duckdb
+
+    connection = connect(made)
+    for statement in ("set enable_external_access = true", "set allowed_paths = ['/etc/passwd']"):
+        with pytest.raises(duckdb.Error):
+            connection.execute(statement)
+
+
+def test_a_python_variable_is_no_table(ask):
+    assert "does not exist" in ask("select * from files").stderr
+
+
+def test_a_wrong_query_is_one_clear_line(ask):
+    done = ask("select nothing from d_sft")
+    assert done.exit_code == 1
+    assert 'column "nothing" not found' in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_a_broken_artifact_is_named(made, tmp_path, monkeypatch):
+    project = shutil.copytree(made, tmp_path / "project")
+    (project / "data/sft/d_sft.jsonl").write_text("no json\n")
+    monkeypatch.chdir(project)
+    done = CliRunner().invoke(main, ["select * from d_sft"])
+    assert done.exit_code == 1 and "d_sft.jsonl" in done.stderr
+
+
+def test_a_broken_table_leaves_the_other_views_open(made, tmp_path, monkeypatch):
+    project = shutil.copytree(made, tmp_path / "project")
+    (project / "data/dpo/render.parquet").write_text("no parquet")
+    monkeypatch.chdir(project)
+    done = CliRunner().invoke(main, ["select count(*) as n from d_sft", "--json"])
+    assert json.loads(done.stdout) == [{"n": 4}]
+    assert "view render_dpo is left out" in done.stderr and "render.parquet" in done.stderr
+
+
+def test_columns_of_the_same_name_stay_apart(rows):
+    assert rows("select 1 as a, 2 as a") == [{"a": 1, "a_2": 2}]
+
+
+def test_what_json_cannot_say_is_null(rows):
+    assert rows("select 'nan'::double as a, [1.5, 'inf'::double] as b, date '2026-01-02' as c") == [
+        {"a": None, "b": [1.5, None], "c": "2026-01-02"}
+    ]
+
+
+def test_a_table_shows_texts_as_they_are_without_markup_or_control_codes(ask):
+    done = ask("select '[red]x[/red]' as \"[b]name\", chr(27) || '[31mevil' as t")
+    assert "[red]x[/red]" in done.stdout and "[b]name" in done.stdout
+    assert "\x1b" not in done.stdout
+
+
+def test_a_long_answer_is_cut_in_the_table_and_says_so(ask):
+    done = ask("select range from range(1000)")
+    assert "200 of 1000 rows; --json prints all" in done.stderr
+
+
+def test_without_a_query_the_views_are_listed(made, monkeypatch):
+    monkeypatch.chdir(made)
+    done = CliRunner().invoke(main, ["--json"])
+    listed = {row["view"]: row["columns"] for row in json.loads(done.stdout)}
+    assert {"queries", "critique", "critique_sft_dropped", "evaluate"} <= set(listed)
+    assert listed["queries_dropped"].startswith("input_id VARCHAR, reason VARCHAR")
+
+
+def test_outside_a_project_the_person_is_told(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    done = CliRunner().invoke(main, ["select 1"])
+    assert done.exit_code == 1 and "cd into one" in done.stderr

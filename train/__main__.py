@@ -1,0 +1,36 @@
+"""The graph's door to training: `python -m train STAGE IN... OUT`."""
+
+import importlib
+import sys
+
+try:
+    import click
+
+    from pipeline.io import stop_with_parent
+except ImportError as fault:
+    print(
+        f"{fault}: activate the environment first: source .venv/bin/activate (make setup creates it)", file=sys.stderr
+    )
+    sys.exit(2)
+
+STAGES = ["base_model", "sft", "dpo"]
+
+
+class Stages(click.Group):
+    """Imports a stage when it is asked for."""
+
+    def list_commands(self, ctx):
+        return STAGES
+
+    def get_command(self, ctx, name):
+        return importlib.import_module(f"train.{name}").main if name in STAGES else None
+
+
+@click.group(cls=Stages)
+def main():
+    """Rows -> weights; `dvc repro` calls these in order."""
+    stop_with_parent()
+
+
+if __name__ == "__main__":
+    main(prog_name="python -m train")

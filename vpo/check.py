@@ -1,0 +1,158 @@
+"""`vpo check`: is every pair, clip and score wired to what it says it came from?
+
+Each check is a query that returns the rows that break it, so a person can look at them. `{arm}` checks run for the
+extra arms too. What SQL cannot see (weights, scores by formula) is a function below.
+"""
+
+from pathlib import Path
+
+import click
+
+from vpo.project import find_project
+
+CHECKS = {
+    "no query is in two splits": """
+        select query_id from queries group by query_id having count(distinct split) > 1""",
+    "no two splits hold the same text": """
+        select lower(query) as text from queries group by text having count(distinct split) > 1""",
+    "D_SFT is made of sft queries": """
+        select query_id from d_sft where arm <> 'ready'
+        and query_id not in (select query_id from queries where split = 'sft')""",
+    "pairs are made of dpo queries": """
+        select query_id from pairs where rule <> 'ready'
+        and query_id not in (select query_id from queries where split = 'dpo')""",
+    "no test query is trained on": """
+        select query_id from (select query_id from d_sft union all select query_id from pairs)
+        where query_id in (select query_id from queries where split = 'test')""",
+    "a row's query is its query_id's": """
+        select d.query_id from (select query_id, query from d_sft where arm <> 'ready'
+        union all select query_id, query from pairs where rule <> 'ready'
+        union all select query_id, query from rollout_dpo union all select query_id, query from rollout_eval) d
+        left join queries q using (query_id) where q.query is distinct from d.query""",
+    "D_SFT keeps what was aligned and refines what was not": """
+        select d.query_id from d_sft d join critique_sft c using (query_id)
+        left join refine_sft r using (query_id) where d.arm <> 'ready'
+        and d.prompt is distinct from (case when c.aligned then c.prompt else r.p_refined end)""",
+    "few-shot prompts come from the teacher and rollouts from the policy": """
+        select prompt_id from fewshot_sft where arm <> 'fewshot'
+        union all select prompt_id from rollout_dpo where arm <> 'sft'""",
+    "rollouts are not few-shot rows": """
+        select r.prompt_id from rollout_dpo r where written_by.model in
+        (select distinct written_by.model from fewshot_sft)""",
+    "a critique is of the prompt that was rolled out": """
+        select c.prompt_id from critique_dpo c left join rollout_dpo r using (query_id, arm, sample)
+        where r.prompt is distinct from c.prompt""",
+    "a refinement belongs to a prompt found flawed": """
+        select f.prompt_id from (select * from refine_sft union all by name select * from refine_dpo) f
+        where f.aligned or len(f.violated) = 0""",
+    "a text pair is p_refined over p of its own query": """
+        select d.pair_id from d_text d left join refine_dpo r
+        on r.query_id = d.query_id and r.prompt = d.rejected and r.p_refined = d.chosen where r.prompt_id is null""",
+    "a text pair's loser was found flawed": """
+        select d.pair_id from d_text d where d.rejected_id in (select prompt_id from critique_dpo where aligned)""",
+    "a video pair is of two rollouts of its own query": """
+        select d.pair_id from d_video d where not exists (select 1 from rollout_dpo r
+        where r.query_id = d.query_id and r.prompt = d.chosen) or not exists (select 1 from rollout_dpo r
+        where r.query_id = d.query_id and r.prompt = d.rejected)""",
+    "a video pair's prompts both passed the text check": """
+        select d.pair_id from d_video d where d.chosen_id not in (select prompt_id from critique_dpo where aligned)
+        or d.rejected_id not in (select prompt_id from critique_dpo where aligned)""",
+    "a video pair's winner scored higher": """
+        select pair_id from d_video where not score_chosen > score_rejected""",
+    "D_dpo holds pairs of D_text and D_video alone": """
+        select pair_id from d_dpo where rule <> 'ready'
+        and pair_id not in (select pair_id from d_text union all select pair_id from d_video)""",
+    "text feedback that was made is used": """
+        select distinct 'no text pair in d_dpo' as what from d_text
+        where text_feedback() and not exists (select 1 from d_dpo where source = 'text' or rule = 'ready')""",
+    "video feedback that was made is used": """
+        select distinct 'no video pair in d_dpo' as what from d_video where video_feedback()
+        and not exists (select 1 from d_dpo where source = 'video' or rule = 'ready')
+        and exists (select 1 from d_video where query_id not in (select query_id from d_text))""",
+    "chosen differs from rejected": """
+        select pair_id from pairs where chosen = rejected""",
+    "a reward is of the clip it names": """
+        select w.video_id from reward w left join render r on r.lane = w.lane and r.video_id = w.video_id
+        where r.frames_hash is distinct from w.frames_hash or r.query_id is distinct from w.query_id""",
+    "a reward was scored against its query or prompt": """
+        select w.video_id from reward w join render r on r.lane = w.lane and r.video_id = w.video_id
+        where w.scored_text not in (r.query, r.prompt)""",
+    "sibling prompts share their noise": """
+        select query_id from render group by query_id, replicate having count(distinct seed) > 1""",
+    "every arm met every test query": """
+        select a.arm, count(*) as n from (select distinct arm from rollout_eval) a, (select query_id from queries
+        where split = 'test') q where not exists (select 1 from rollout_eval r where r.arm = a.arm
+        and r.query_id = q.query_id) and not exists (select 1 from rollout_eval_dropped d where d.arm = a.arm
+        and d.input_id like '%' || q.query_id || '%') group by a.arm""",
+    "trained arms have weights of their own": """
+        select revision from (select distinct arm, written_by.revision as revision from rollout_eval
+        where written_by.backend not in ('offline', 'openai', 'query', 'file')) group by revision
+        having count(distinct arm) > 1""",
+    "prompts hold no marker and no chat token": r"""
+        select prompt_id from (select prompt_id, prompt from fewshot union all select prompt_id, prompt from rollout)
+        where regexp_matches(prompt, '\[\[\s*(start|end)\s*\]\]|<\|\w+\|>')""",
+}
+
+
+def scores_match(connection, params) -> list[str]:
+    """Return the pair_ids of D_video whose scores are not those of their prompts' own clips."""
+    from pipeline.score import scores
+    from schemas.reward import Reward
+
+    found = connection.execute("select * from reward_dpo")
+    names = [column[0] for column in found.description]
+    rows = [Reward.model_validate(dict(zip(names, row, strict=True))) for row in found.fetchall()]
+    by_clip = scores(rows, params.reward)
+    by_prompt = {
+        prompt_id: by_clip[video_id]
+        for prompt_id, video_id in connection.execute("select prompt_id, video_id from render_dpo").fetchall()
+        if video_id in by_clip
+    }
+    pairs = connection.execute(
+        "select pair_id, chosen_id, rejected_id, score_chosen, score_rejected from d_video"
+    ).fetchall()
+    return [
+        pair_id
+        for pair_id, chosen, rejected, high, low in pairs
+        if by_prompt.get(chosen) != high or by_prompt.get(rejected) != low or high - low <= params.dpo.reward_gap
+    ]
+
+
+def revisions_match(connection, root: Path) -> list[str]:
+    """Return the rollouts' revisions that are not the hash of the model folder they name."""
+    from pipeline.backends.policy import model_revision
+
+    wanted = {"sft": root / "data/models/sft"}
+    found = connection.execute("select distinct written_by.revision from rollout_dpo").fetchall()
+    return [revision for (revision,) in found if revision != model_revision(wanted["sft"])]
+
+
+def run_checks(root: Path) -> dict[str, list]:
+    """Return, by check, the first rows that break it."""
+    from pipeline.params import load_params
+    from vpo.sql import connect
+
+    params = load_params(root / "params.yaml")
+    connection = connect(root)
+    connection.execute("create temp view pairs as select * from d_dpo union all by name select * from d_dpo_arm")
+    for name in ("text_feedback", "video_feedback"):
+        connection.execute(f"create temp macro {name}() as {str(getattr(params.dpo, name)).lower()}")
+    broken = {name: connection.execute(query).fetchmany(3) for name, query in CHECKS.items()}
+    broken["a video pair's scores are those of its prompts' own clips"] = scores_match(connection, params)[:3]
+    broken["rollouts were written by the SFT model"] = revisions_match(connection, root)[:3]
+    return broken
+
+
+@click.command("check")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object: check -> rows that break it.")
+def main(as_json):
+    """Trace every pair, clip and score to what it says it came from."""
+    import json
+
+    broken = run_checks(find_project())
+    if as_json:
+        click.echo(json.dumps(broken, default=str, ensure_ascii=False))
+    else:
+        for name, rows in broken.items():
+            click.echo(f"{'ok    ' if not rows else 'BROKEN'} {name}{f': {rows}' if rows else ''}")
+    raise SystemExit(1 if any(broken.values()) else 0)

@@ -1,0 +1,58 @@
+"""`vpo optimize`: one query through the trained optimizer."""
+
+import contextlib
+from pathlib import Path
+
+import click
+
+from vpo.project import find_project
+
+TRAINED = ("dpo", "sft")
+
+
+@click.command("optimize")
+@click.argument("query")
+@click.option("--model", type=click.Path(path_type=Path), help="A model folder, in place of the newest trained one.")
+@click.option("--greedy", is_flag=True, help="The likeliest prompt in place of a drawn one.")
+def main(query, model, greedy):
+    """Print the prompt that the trained optimizer writes for QUERY."""
+    from pipeline.backends.policy import make_policy
+    from pipeline.params import load_params
+
+    root = find_project()
+    folder = model.resolve() if model else trained(root)
+    if not (folder / "config.json").is_file():
+        raise click.ClickException(f"{model}: not a model folder (no config.json in it)")
+    with contextlib.chdir(root):  # params name templates from the root
+        params = load_params()
+        sampling = params.rollout.model_copy(update={"temperature": 0.0}) if greedy else params.rollout
+        cleaned = cleaned_query(query, params.queries.keep_flags)
+        click.echo(optimized(cleaned, make_policy(folder, params.policy), sampling, params.base.seed))
+
+
+def trained(root: Path) -> Path:
+    """Return the folder of the model after DPO, else after SFT; extra arms are comparisons, never for use."""
+    for name in TRAINED:
+        if (root / "data/models" / name / "config.json").is_file():
+            return root / "data/models" / name
+    raise click.ClickException("no model is trained yet: run `dvc repro dpo`, or name one with --model")
+
+
+def cleaned_query(text: str, keep_flags: bool) -> str:
+    """Return x as the policy saw queries in training. Raises ClickException when nothing is left."""
+    from pipeline.clean import clean
+
+    if cleaned := clean(text, keep_flags):
+        return cleaned
+    raise click.ClickException("the query is empty once it is cleaned; say what the video should show")
+
+
+def optimized(query: str, policy, sampling, seed: int) -> str:
+    """Return p for x; the same query, model and settings give the same prompt. Raises ClickException without one."""
+    from schemas.base import QueryBase, content_id
+
+    row = QueryBase(query_id=content_id(query), query=query, split="test", safety=False)
+    outcome = next(iter(policy.map([row], 1, sampling, seed)))
+    if outcome.value is None:
+        raise click.ClickException(f"the model wrote no usable prompt ({outcome.reason}): {outcome.detail}")
+    return outcome.value

@@ -1,0 +1,120 @@
+"""`vpo publish`: data/package to the Hugging Face Hub as one commit."""
+
+import hashlib
+import subprocess
+import sys
+from pathlib import Path
+
+import click
+
+from vpo.project import find_project
+
+FOLDER = "data/package"
+
+
+@click.command("publish")
+@click.argument("repo")
+@click.option("--dry-run", is_flag=True, help="List the files and the commit; touch no network.")
+@click.option("--private", is_flag=True, help="Create the repository as private.")
+def main(repo, dry_run, private):
+    """Send data/package to the Hub dataset REPO (owner/name) in one commit."""
+    from pipeline.secret_scan import secrets_in
+
+    root = find_project()
+    folder = root / FOLDER
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    if not files:
+        raise click.ClickException(f"{FOLDER}: nothing to publish; `dvc repro package` makes it")
+    if found := list(secrets_in(folder)):
+        raise click.ClickException(f"{FOLDER}: not sent, it holds secrets: {'; '.join(found)}")
+    names = {path.relative_to(folder).as_posix(): path for path in files}
+    summary, description = message(root, folder)
+    for name, path in names.items():
+        click.echo(f"{path.stat().st_size:>12,} {name}")
+    click.echo(f"commit: {summary}\n{description}")
+    if not dry_run:
+        click.echo(send(repo, names, summary, description, private))
+
+
+def message(root: Path, folder: Path) -> tuple[str, str]:
+    """Return the commit's summary and what it was made from: the package's own hash, the git commit, dvc.lock."""
+    digest = hashlib.sha256()
+    for path in sorted(folder.rglob("*")):
+        if path.is_file():
+            digest.update(f"{path.relative_to(folder).as_posix()} {hash_of(path)}\n".encode())
+    made_from = [("package", digest.hexdigest()), ("git", git_commit(root)), ("dvc.lock", hash_of(root / "dvc.lock"))]
+    return f"vpo package {digest.hexdigest()[:12]}", "\n".join(
+        f"{name}: {value or 'none'}" for name, value in made_from
+    )
+
+
+def hash_of(path: Path) -> str | None:
+    return hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else None
+
+
+def git_commit(root: Path) -> str | None:
+    try:
+        done = subprocess.run(["git", "rev-parse", "HEAD"], cwd=root, capture_output=True, text=True)
+    except FileNotFoundError:
+        return None
+    return done.stdout.strip() if done.returncode == 0 else None
+
+
+def send(repo: str, names: dict[str, Path], summary: str, description: str, private: bool) -> str:
+    """Commit the files and remove tables that are no longer made; return what happened. Raises ClickException."""
+    try:
+        import httpx2
+        from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi, get_token
+        from huggingface_hub.errors import HfHubHTTPError, HFValidationError
+        from huggingface_hub.utils import disable_progress_bars
+    except ModuleNotFoundError as fault:
+        raise click.ClickException(f"{fault.name} is missing: pip install 'vpo[hub]'") from None
+    if not get_token():
+        raise click.ClickException("no token: set HF_TOKEN or run `hf auth login`")
+    if not sys.stderr.isatty():
+        disable_progress_bars()
+    api = HfApi()
+    try:
+        api.create_repo(repo, repo_type="dataset", private=private or None, exist_ok=True)
+        before = api.repo_info(repo, repo_type="dataset")
+        if private and not before.private:
+            raise click.ClickException(f"{repo} exists and is public; make it private on the Hub first")
+        folders = {name.rpartition("/")[0] for name in names} - {""}
+        there = [file.rfilename for file in before.siblings or []]
+        stale = [name for name in there if name.rpartition("/")[0] in folders and name not in names]
+        commit = api.create_commit(
+            repo,
+            [
+                *(CommitOperationAdd(name, path) for name, path in names.items()),
+                *(CommitOperationDelete(name) for name in stale if name.endswith(".parquet")),
+            ],
+            commit_message=summary,
+            commit_description=description,
+            repo_type="dataset",
+            parent_commit=before.sha,
+        )
+    except HFValidationError as fault:
+        raise click.ClickException(f"{repo}: not a repository's name (owner/name): {_line(fault)}") from None
+    except HfHubHTTPError as fault:
+        raise click.ClickException(f"{repo}: {explained(fault)}") from None
+    except (OSError, httpx2.HTTPError) as fault:
+        raise click.ClickException(f"{repo}: the Hub cannot be reached: {_line(fault)}") from None
+    if commit.oid == before.sha:
+        return f"nothing changed since {commit.oid}: {commit.commit_url}"
+    return f"published: {commit.commit_url}"
+
+
+def explained(fault) -> str:
+    """Return what an answer of the Hub means for the person, in one line."""
+    status = fault.response.status_code if fault.response is not None else None
+    known = {
+        401: "the token is not accepted; set HF_TOKEN or run `hf auth login`",
+        403: "the token may not write there; it needs the role write for this owner",
+        412: "the repository changed meanwhile; look at it and run this again",
+        429: "the Hub asks to wait; run this again later, what was uploaded is not sent twice",
+    }
+    return known.get(status, f"the Hub answered {status}: {_line(fault)}; nothing is half published, run this again")
+
+
+def _line(fault) -> str:
+    return " ".join(str(fault).split())[:300]
