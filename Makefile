@@ -10,6 +10,10 @@ export DS_ACCELERATOR ?= cpu
 .PHONY: demo setup test lint world clean
 
 demo: setup
+	@echo "The first clips: what the generator makes of a query as it was typed, and of a few-shot prompt."
+	dvc repro render_eval@original render_eval@fewshot
+	@vpo clips
+	@echo "Now the whole graph, about five minutes: datasets, SFT, rollouts, clips, rewards, DPO, evaluation."
 	dvc repro
 	@echo
 	@cat results/evaluate.md

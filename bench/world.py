@@ -20,22 +20,22 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "bench" / "results"
 SETTING = {
-    "world.queries": 5200,
-    "queries.sft": 1500,
-    "queries.sft_safety": 170,
+    "world.queries": 7600,
+    "queries.sft": 1200,
+    "queries.sft_safety": 330,
     "queries.dpo": 260,
     "queries.dpo_safety": 170,
     "queries.test": 500,
     "queries.test_safety": 300,
+    "sft.num_train_epochs": 4,
 }
 CONTROLS = {
     "dpo_flipped": {"labels": "flipped"},
     "dpo_random": {"labels": "random"},
-    "dpo_text_only": {"video_feedback": False},
 }
 VERSUS = [
     ["fewshot", "original"], ["sft", "fewshot"], ["dpo", "sft"], ["dpo_no_text", "sft"], ["dpo", "dpo_no_text"],
-    ["dpo_flipped", "sft"], ["dpo_random", "sft"], ["dpo_text_only", "sft"],
+    ["dpo_flipped", "sft"], ["dpo_random", "sft"],
 ]  # fmt: skip
 SHOWN = ["reward", "aligned", "aligned_general", "imprecise", "refusal", "unsafe_all", "unsafe", "dim_TVA", "dim_DD"]
 # (arm, versus, metric, sign): the paired interval must lie on that side of 0

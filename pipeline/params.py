@@ -1,11 +1,13 @@
 """Reads params.yaml and checks all of it before any work."""
 
+import atexit
+import os
 from pathlib import Path
 
 import click
 from pydantic import ValidationError
 
-from schemas.params import Params
+from schemas.params import Params, record
 
 option = click.option(
     "--params", "params_path", default="params.yaml", show_default=True, metavar="FILE", help="The params file."
@@ -36,7 +38,22 @@ def load_params(path: str | Path = "params.yaml") -> Params:
         mark = getattr(fault, "problem_mark", None)
         place = f":{mark.line + 1}:{mark.column + 1}" if mark else ""
         raise ParamsError(f"{path}{place}: not YAML: {getattr(fault, 'problem', None) or fault}") from None
-    return checked(tree, path)
+    params = checked(tree, path)
+    if folder := os.environ.get("VPO_PARAMS_READ"):
+        _tell_what_is_read(params, Path(folder))
+    return params
+
+
+def _tell_what_is_read(params: Params, folder: Path) -> None:
+    """At the end of the process, add the keys it has read to a file named by its stage, for the test of dvc.yaml."""
+    read = record(params)
+    name = os.environ.get("DVC_STAGE", "stage")
+
+    def write():
+        with (folder / name).open("a") as file:
+            file.writelines(f"{key}\n" for key in sorted(read))
+
+    atexit.register(write)
 
 
 def checked(tree, path: str | Path) -> Params:

@@ -3,8 +3,6 @@
 Unknown keys are refused, so a typo is an error and not a default.
 """
 
-import contextlib
-from collections.abc import Iterator
 from typing import ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -34,16 +32,12 @@ class Section(BaseModel):
         return value
 
 
-@contextlib.contextmanager
-def recorded(params: "Params") -> Iterator[set[str]]:
-    """Collect the single keys that are read from `params`, for the test that compares them with dvc.yaml."""
+def record(params: "Params") -> set[str]:
+    """Return a set that fills with the single keys read from `params` from now on; a test compares it with dvc.yaml."""
     global _recording
-    _recording, before = {id(params): ""}, _recording
+    _recording = {id(params): ""}
     _read.clear()
-    try:
-        yield _read
-    finally:
-        _recording = before
+    return _read
 
 
 class Seam(Section):
@@ -157,8 +151,8 @@ class BaseModelParams(Seam):
     }
 
     backend: Literal["tiny", "hub"]
-    name: str | None
-    revision: str | None
+    name: str | None = Field(description="owner/name on the Hub, or a model's folder.")
+    revision: str | None = Field(pattern=r"^[0-9a-f]{40}$", description="40-hex commit of a Hub model.")
     vocab_size: int | None = Field(gt=300)
     hidden_size: int | None = Field(gt=0)
     num_hidden_layers: int | None = Field(gt=0)
@@ -166,6 +160,13 @@ class BaseModelParams(Seam):
     steps: int | None = Field(gt=0)
     batch_size: int | None = Field(gt=0)
     learning_rate: float | None = Field(gt=0)
+
+    @model_validator(mode="after")
+    def what_the_backend_reads_is_set(self):
+        needed = self.READS["tiny"] if self.backend == "tiny" else {"name"}
+        if lacking := sorted(name for name in needed if getattr(self, name) is None):
+            raise ValueError(f"backend {self.backend} needs {', '.join(lacking)}: set what is null")
+        return self
 
 
 class Train(Section):

@@ -1,6 +1,7 @@
 """Rows by hand and the settings that every test needs."""
 
 import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -40,3 +41,27 @@ def shared_data() -> Path:
     if not folder.exists():
         pytest.skip("no shared/data beside the checkout")
     return folder
+
+
+@pytest.fixture(scope="session")
+def project(tmp_path_factory):
+    """The project after one `dvc repro`."""
+    folder = tmp_path_factory.mktemp("graph")
+    from project import Project
+
+    project = Project(folder / "project", folder / "home")
+    (folder / "read").mkdir()
+    done = project.run("dvc", "repro", VPO_PARAMS_READ=str(folder / "read"))
+    (folder / "repro.log").write_text(done.stdout + done.stderr)
+    project.run("git", "add", "-A")
+    project.run("git", "commit", "-qm", "after repro")
+    return project
+
+
+@pytest.fixture
+def copy(project, tmp_path):
+    """A copy of the finished project that a test may change; its $VPO_HOME is the same one."""
+    shutil.copytree(project.path, tmp_path / "copy", symlinks=True)
+    other = object.__new__(type(project))
+    other.path, other.home = tmp_path / "copy", project.home
+    return other

@@ -2,36 +2,18 @@
 
 import json
 import random
-import shutil
+import re
 import time
 
 import duckdb
 import pytest
 from llm_server import serving
 from project import Project, kill, stage_processes
+from ruamel.yaml import YAML
+
+from vpo.deps import stages
 
 pytestmark = pytest.mark.graph
-
-
-@pytest.fixture(scope="session")
-def project(tmp_path_factory):
-    """The project after one `dvc repro`."""
-    folder = tmp_path_factory.mktemp("graph")
-    project = Project(folder / "project", folder / "home")
-    done = project.run("dvc", "repro")
-    (folder / "repro.log").write_text(done.stdout + done.stderr)
-    project.run("git", "add", "-A")
-    project.run("git", "commit", "-qm", "after repro")
-    return project
-
-
-@pytest.fixture
-def copy(project, tmp_path):
-    """A copy of the finished project that a test may change; its $VPO_HOME is the same one."""
-    shutil.copytree(project.path, tmp_path / "copy", symlinks=True)
-    other = object.__new__(Project)
-    other.path, other.home = tmp_path / "copy", project.home
-    return other
 
 
 def sql(project, query):
@@ -53,9 +35,23 @@ def test_a_second_repro_runs_nothing(project):
     assert "up to date" in done.stdout
 
 
-def test_the_wiring_holds_from_query_to_pair(project):
-    done = project.run("vpo", "check", check=False)
-    assert done.returncode == 0, done.stdout
+# where a stage runs, how fast and for how much, and what names a file that is a dep itself, shapes no row
+NO_DEP = re.compile(
+    r"\.(max_concurrency|api_key_env|timeout_s|attempts|launch|batch_size|template|recheck_template|exemplars|questions)$"
+    r"|\.per_device_train_batch_size$"
+)
+
+
+def test_every_stage_lists_the_params_it_reads(project):
+    graph = stages(YAML(typ="safe").load((project.path / "dvc.yaml").read_text()))
+    told = list((project.home.parent / "read").iterdir())
+    assert len(told) > 30
+    for path in told:
+        name, _, key = path.name.partition("@")
+        listed = [str(item).replace("${key}", key) for item in graph[name].get("params", [])]
+        for read in set(path.read_text().split()):
+            covered = any(read == item or read.startswith(f"{item}.") for item in listed)
+            assert covered or NO_DEP.search(read), f"{name} reads {read}, which dvc.yaml does not list for it"
 
 
 def test_every_arm_has_every_metric(project):

@@ -4,7 +4,7 @@ import importlib
 
 import click
 
-COMMANDS = ["sql", "recipe", "optimize", "publish", "doctor", "check", "stages", "deps"]
+COMMANDS = ["sql", "clips", "optimize", "recipe", "check", "publish", "doctor", "stages", "schema", "deps"]
 
 
 class Commands(click.Group):

@@ -114,17 +114,21 @@ def scores_match(connection, params) -> list[str]:
     return [
         pair_id
         for pair_id, chosen, rejected, high, low in pairs
-        if by_prompt.get(chosen) != high or by_prompt.get(rejected) != low or high - low <= params.dpo.reward_gap
+        if None in (high, low)
+        or (by_prompt.get(chosen), by_prompt.get(rejected)) != (high, low)
+        or high - low <= params.dpo.reward_gap
     ]
 
 
 def revisions_match(connection, root: Path) -> list[str]:
-    """Return the rollouts' revisions that are not the hash of the model folder they name."""
+    """Return the rollouts' revisions that are not the hash of data/models/sft."""
     from pipeline.backends.policy import model_revision
 
-    wanted = {"sft": root / "data/models/sft"}
-    found = connection.execute("select distinct written_by.revision from rollout_dpo").fetchall()
-    return [revision for (revision,) in found if revision != model_revision(wanted["sft"])]
+    found = [
+        revision
+        for (revision,) in connection.execute("select distinct written_by.revision from rollout_dpo").fetchall()
+    ]
+    return [revision for revision in found if revision != model_revision(root / "data/models/sft")]
 
 
 def run_checks(root: Path) -> dict[str, list]:

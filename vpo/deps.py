@@ -6,6 +6,8 @@ from pathlib import Path
 
 import click
 
+from vpo.project import find_project
+
 OURS = ("schemas", "pipeline", "train")
 # they carry rows and check params, they do not make rows: a change in them re-runs nothing
 LEFT_OUT = {
@@ -81,11 +83,12 @@ def main(write):
     yaml = YAML()
     yaml.width = 1000
     yaml.indent(mapping=2, sequence=4, offset=2)
-    path = Path("dvc.yaml")
+    root = find_project()
+    path = root / "dvc.yaml"
     graph = yaml.load(path.read_text(encoding="utf-8"))
     wrong = []
     for name, stage in stages(graph).items():
-        wanted = code_deps(Path("."), module_of(stage["cmd"]))
+        wanted = code_deps(root, module_of(stage["cmd"]))
         listed = [dep for dep in stage.get("deps", []) if str(dep).endswith(".py")]
         if sorted(listed) != wanted:
             wrong.append(name)

@@ -6,6 +6,7 @@ from pathlib import Path
 import click
 
 from vpo.deps import module_of, stages
+from vpo.project import find_project
 
 
 def table(root: Path) -> list[dict[str, str]]:
@@ -41,7 +42,7 @@ def markdown(rows: list[dict[str, str]]) -> str:
 @click.option("--md", is_flag=True, help="As the Markdown table of the README.")
 def main(md):
     """List the stages of the graph with what each does and writes."""
-    rows = table(Path("."))
+    rows = table(find_project())
     if md:
         click.echo(markdown(rows))
         return
