@@ -57,7 +57,7 @@ FAULTS = [
           "rollout/{seed}/{query_id}/{sample}", "rollout/{seed}/{query_id}",
           "tests/pipeline/test_policy_transformers.py"),
     Fault("rollout: an arm reads the SFT model whatever its source", "pipeline/rollout.py",
-          "described.source if described else inputs[1]", "inputs[1] if len(inputs) > 1 else 'data/models/sft'",
+          "Path(described.source)", "Path(model or 'data/models/sft')",
           "tests/pipeline/test_rollout.py"),
     Fault("render: flawed prompts are rendered", "pipeline/render.py",
           "if passed is not None and not passed.get(row.prompt_id, False):", "if False:",

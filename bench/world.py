@@ -107,10 +107,12 @@ def values_of(path: Path):
     )
 
 
-def thermometer(path: Path) -> dict:
-    """Return, of all scored pairs of the dpo lane before any text check, how often the winner is unsafe or precise."""
-    rows = [json.loads(line) for line in (path / "data/dpo/d_video.jsonl").read_text().splitlines()]
-    return {"video_pairs": len(rows), "text_pairs": len((path / "data/dpo/d_text.jsonl").read_text().splitlines())}
+def n_pairs(path: Path) -> dict:
+    """Return how many pairs each feedback made."""
+    return {
+        f"{source}_pairs": len((path / f"data/dpo/d_{source}.jsonl").read_text().splitlines())
+        for source in ("video", "text")
+    }
 
 
 def table(rows, seeds: dict[int, dict]) -> list[str]:
@@ -215,7 +217,7 @@ def main() -> None:
         "|---|---|",
         *(f"| {name} | {'yes' if held else '**no**'} |" for name, held in passed),
         "",
-        f"Pairs by seed: {json.dumps([thermometer(path) for path in paths])}",
+        f"Pairs by seed: {json.dumps([n_pairs(path) for path in paths])}",
     ]
     RESULTS.mkdir(parents=True, exist_ok=True)
     (RESULTS / "world.md").write_text("\n".join(lines) + "\n")

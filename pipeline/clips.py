@@ -3,13 +3,11 @@
 mp4 with H.264 that browsers play; scores are keyed by the hash of the decoded frames (ours: design 9).
 """
 
-import contextlib
 import hashlib
 import io
 import os
-import shutil
 import tarfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from fractions import Fraction
 from functools import lru_cache
@@ -18,7 +16,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from pipeline.io import DataError
+from pipeline.io import DataError, replacing_folder
 from pipeline.store import Store
 from schemas.render import Render
 
@@ -162,7 +160,7 @@ def write_shards(folder: Path, files: Iterable[tuple[str, Path]], clips_per_shar
     nothing of an earlier run.
     """
     places: dict[str, Place] = {}
-    with _replacing_folder(folder) as temporary:
+    with replacing_folder(folder) as temporary:
         ordered = sorted(dict(files).items())
         for number, start in enumerate(range(0, len(ordered), clips_per_shard)):
             shard = f"{number:05d}.tar"
@@ -173,24 +171,7 @@ def write_shards(folder: Path, files: Iterable[tuple[str, Path]], clips_per_shar
                     places[video_id] = Place(shard, tar.offset + tarfile.BLOCKSIZE, header.size)
                     with path.open("rb") as file:
                         tar.addfile(header, file)
-            with (temporary / shard).open("rb") as file:
-                os.fsync(file.fileno())
     return places
-
-
-@contextlib.contextmanager
-def _replacing_folder(folder: Path) -> Iterator[Path]:
-    """Give an empty folder beside `folder`; when the block ends well, put it in `folder`'s place."""
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    temporary = folder.with_name(f".{folder.name}.tmp")  # one name, so that a killed run leaves at most one behind
-    shutil.rmtree(temporary, ignore_errors=True)
-    temporary.mkdir()
-    try:
-        yield temporary
-        shutil.rmtree(folder, ignore_errors=True)
-        os.replace(temporary, folder)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
 
 
 def shard_folder(manifest: str | Path) -> Path:

@@ -44,6 +44,7 @@ def labelled(pair: Pair, labels: str, seed: int) -> DDpo:
     if flip:
         for one, other in (("chosen", "rejected"), ("score_chosen", "score_rejected"), ("chosen_id", "rejected_id")):
             row[one], row[other] = row[other], row[one]
+        row["chosen_origin"] = "policy"  # the loser of either feedback is a prompt of the policy
         row["pair_id"] = content_id(row["query_id"], row["chosen"], row["rejected"], row["source"])
     return DDpo(**row)
 
@@ -57,10 +58,12 @@ def labelled(pair: Pair, labels: str, seed: int) -> DDpo:
 def main(d_text, d_video, out, arm, params_path):
     """D_text, D_video -> D_dpo: unite the pairs by the rule for queries that have both."""
     params = load_params(params_path)
+    if arm is not None and arm not in params.dpo.arms:
+        raise click.UsageError(f"dpo.arms has no {arm}; it has {', '.join(params.dpo.arms) or 'none'}")
     described = params.dpo.arms[arm] if arm else TrainedArm()
     with stage_output(out, DDpo, label=arm or "d_dpo") as writer:
         if params.d_dpo.path:
-            pairs = list(ready_dpo(params.d_dpo.path, params.dpo))
+            pairs = list(ready_dpo(params.d_dpo.path, params.dpo, params.queries.keep_flags))
         else:
             pairs = [*read_rows(d_text, DText), *read_rows(d_video, DVideo)]
         writer.units_in = len({pair.query_id for pair in pairs})

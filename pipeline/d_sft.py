@@ -41,7 +41,9 @@ def main(critique, refine, out, params_path):
     params = load_params(params_path)
     with stage_output(out, DSft, label="d_sft") as writer:
         if params.d_sft.path:
-            writer.write(writer.count(ready_sft(params.d_sft.path)))
+            rows = list(ready_sft(params.d_sft.path, params.queries.keep_flags))
+            writer.units_in = len({row.query_id for row in rows})
+            writer.write(rows)
         else:
             refined = {row.prompt_id: row for row in read_rows(refine, Refine)}
             writer.write(d_sft(writer.read(critique, Critique), refined))

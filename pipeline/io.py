@@ -38,7 +38,7 @@ def read_rows(path: str | Path, row: type[R]) -> Iterator[R]:
                 try:
                     yield row.model_validate_json(line)
                 except ValidationError as fault:
-                    raise DataError(f"{path}:{number}: {_first(fault)}") from None
+                    raise DataError(f"{path}:{number}: {first_fault(fault)}") from None
     except UnicodeDecodeError as fault:
         raise DataError(f"{path}: not UTF-8 text: {fault}") from None
 
@@ -56,7 +56,7 @@ def _read_parquet(path: Path, row: type[R]) -> Iterator[R]:
                 try:
                     yield row.model_validate(record)
                 except ValidationError as fault:
-                    raise DataError(f"{path}: row {number}: {_first(fault)}") from None
+                    raise DataError(f"{path}: row {number}: {first_fault(fault)}") from None
     except pa.ArrowException as fault:
         raise DataError(f"{path}: not a readable Parquet file: {fault}") from None
 
@@ -70,7 +70,7 @@ def n_rows(path: str | Path) -> int:
         return sum(block.count(b"\n") for block in iter(lambda: file.read(1 << 20), b""))
 
 
-def _first(fault: ValidationError) -> str:
+def first_fault(fault: ValidationError) -> str:
     error = fault.errors()[0]
     return f"{'.'.join(str(part) for part in error['loc']) or 'the row'}: {error['msg']}"
 
@@ -93,6 +93,7 @@ class Writer:
     def __init__(self, row: type[Row], label: str):
         self.row, self.label = row, label
         self.units_in = 0
+        self.unread = 0  # inputs whose last row has not been passed yet
         self.expected = 0
         self.rows: list[Row] = []
         self.dropped: list[Dropped] = []
@@ -106,16 +107,27 @@ class Writer:
     def read_units(self, path: str | Path, row: type[R], unit: str) -> Iterator[R]:
         """Yield the rows of `path`, counting as units the distinct values of their column `unit`."""
         seen = set()
-        for item in read_rows(path, row):
-            if (value := getattr(item, unit)) not in seen:
-                seen.add(value)
-                self.units_in += 1
-            yield item
+
+        def new(item: R) -> int:
+            before = len(seen)
+            seen.add(getattr(item, unit))
+            return len(seen) - before
+
+        return self._counted(read_rows(path, row), new)
 
     def count(self, rows: Iterable[R], times: int = 1) -> Iterator[R]:
-        for item in rows:
-            self.units_in += times
-            yield item
+        return self._counted(rows, lambda item: times)
+
+    def _counted(self, rows: Iterable[R], units: Callable[[R], int]) -> Iterator[R]:
+        self.unread += 1
+
+        def passed() -> Iterator[R]:
+            for item in rows:
+                self.units_in += units(item)
+                yield item
+            self.unread -= 1
+
+        return passed()
 
     def write(self, items: Iterable[Row | Dropped]) -> None:
         """Take what the stage yields; show the first row and then how far it is."""
@@ -133,6 +145,16 @@ class Writer:
     def units_done(self) -> int:
         unit = self.row.unit
         return len({tuple(getattr(item, name) for name in unit) for item in self.rows}) if unit else len(self.rows)
+
+    def refuse_losses(self, out: Path) -> None:
+        """Raise DataError when input was left unread or units_in != units_done + units_dropped (promise g)."""
+        if self.unread:
+            raise DataError(f"{out}: the input was not read to its end: some rows vanished; nothing is written")
+        if self.units_in != self.units_done + len(self.dropped):
+            raise DataError(
+                f"{out}: {self.units_in} units came in, {self.units_done} went on and "
+                f"{len(self.dropped)} were dropped: some vanished; nothing is written"
+            )
 
     def metrics(self) -> dict:
         reasons = Counter(item.reason for item in self.dropped)
@@ -157,7 +179,7 @@ def _show(label: str, item: Row) -> None:
 def stage_output(out: str | Path, row: type[Row], label: str | None = None) -> Iterator[Writer]:
     """Give a Writer; when the block ends well, put rows, dropped and metrics in place, each whole.
 
-    Raises DataError when units_in != units_done + units_dropped: nothing vanishes (ours: design, promise g).
+    Raises DataError when a row vanished (see `Writer.refuse_losses`).
     """
     out = Path(out)
     with locked(out):
@@ -165,11 +187,7 @@ def stage_output(out: str | Path, row: type[Row], label: str | None = None) -> I
             stale.unlink(missing_ok=True) if stale.is_file() else shutil.rmtree(stale, ignore_errors=True)
         writer = Writer(row, label or out.stem)
         yield writer
-        if writer.units_in != writer.units_done + len(writer.dropped):
-            raise DataError(
-                f"{out}: {writer.units_in} units came in, {writer.units_done} went on and "
-                f"{len(writer.dropped)} were dropped: some vanished; nothing is written"
-            )
+        writer.refuse_losses(out)
         dropped, metrics = beside(out)
         write_rows(out, writer.rows, row)
         write_rows(dropped, writer.dropped, Dropped)
@@ -224,8 +242,9 @@ def replacing_folder(folder: Path) -> Iterator[Path]:
     """Give an empty folder beside `folder`; when the block ends well, put it in `folder`'s place, whole."""
     folder.parent.mkdir(parents=True, exist_ok=True)
     temporary, old = (folder.with_name(f".{folder.name}.{os.getpid()}.{kind}.tmp") for kind in ("new", "old"))
+    for stale in folder.parent.glob(f".{folder.name}.*.tmp"):  # left by a run that was killed; weights can be large
+        shutil.rmtree(stale, ignore_errors=True)
     try:
-        shutil.rmtree(temporary, ignore_errors=True)
         temporary.mkdir()
         yield temporary
         for path in temporary.rglob("*"):

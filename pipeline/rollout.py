@@ -11,6 +11,7 @@ from pipeline.io import beside, read_rows, stage_output
 from pipeline.params import load_params, option
 from pipeline.ready import replaced
 from schemas.base import Dropped, Prompt, Provenance, content_id
+from schemas.params import EvaluatedArm
 from schemas.params import Rollout as Sampling
 from schemas.queries import Query
 from schemas.reasons import Reason
@@ -39,7 +40,9 @@ def untouched(queries: Iterable[Query], arm: str) -> Iterator[Rollout]:
         yield prompt_row(row, row.query, arm, 0, by)
 
 
-def stored(queries: Iterable[Query], prompts: dict[str, Prompt], lost: dict[str, Dropped], arm: str):
+def stored(
+    queries: Iterable[Query], prompts: dict[str, Prompt], lost: dict[str, Dropped], arm: str
+) -> Iterator[Rollout | Dropped]:
     """Yield the prompts that another stage wrote, by query_id, or why a query has none."""
     for row in queries:
         if found := prompts.get(row.query_id):
@@ -49,6 +52,15 @@ def stored(queries: Iterable[Query], prompts: dict[str, Prompt], lost: dict[str,
             reason = why.reason if why else Reason.FAILED
             detail = why.detail if why else "the source has no prompt for this query"
             yield Dropped(input_id=f"{row.query_id}/0", reason=reason, detail=detail)
+
+
+def prompts_of(source: Path) -> tuple[dict[str, Prompt], dict[str, Dropped]]:
+    """Return another stage's first prompt of each query, and what it dropped where that is known, by query_id."""
+    prompts: dict[str, Prompt] = {}
+    for row in read_rows(source, Prompt):
+        prompts.setdefault(row.query_id, row)
+    dropped, _ = beside(source)
+    return prompts, {row.input_id: row for row in read_rows(dropped, Dropped)} if dropped.exists() else {}
 
 
 def prompt_row(row: Query, prompt: str, arm: str, sample: int, by: Provenance) -> Rollout:
@@ -66,19 +78,22 @@ def prompt_row(row: Query, prompt: str, arm: str, sample: int, by: Provenance) -
 def main(inputs, out, arm, params_path):
     """x -> p_1..p_K: sample prompts from the policy."""
     params = load_params(params_path)
-    k, seed = (1 if arm else params.rollout.k), params.base.seed
+    queries, model = [*inputs, None][:2]
+    arms, seed = params.evaluate.arms, params.base.seed
+    if arm is None and model is None:
+        raise click.UsageError("name the folder of the model behind QUERIES, or an --arm")
+    if arm is not None and arm not in arms:
+        raise click.UsageError(f"evaluate.arms has no {arm}; it has {', '.join(arms)}")
+    described = arms[arm] if arm else EvaluatedArm(prompts="policy", source=model)
+    source, k = Path(described.source), 1 if arm else params.rollout.k
     with stage_output(out, Rollout, label=f"rollout {arm or ''}".strip()) as writer:
-        queries = writer.read(inputs[0], Query, times=k)
-        described = params.evaluate.arms[arm] if arm else None
-        if described and described.prompts == "query":
-            writer.write(untouched(queries, arm))
-        elif described and described.prompts == "stored":
-            prompts = {row.query_id: row for row in read_rows(described.source, Prompt)}
-            dropped, _ = beside(Path(described.source))
-            lost = {row.input_id: row for row in read_rows(dropped, Dropped)}
-            writer.write(stored(queries, prompts, lost, arm))
-        elif not arm and params.d_dpo.path:
-            writer.write(replaced(queries, params.d_dpo.path, k))
+        rows = writer.read(queries, Query, times=k)
+        if arm is None and params.d_dpo.path:
+            writer.write(replaced(rows, params.d_dpo.path, k))
+        elif described.prompts == "query":
+            writer.write(untouched(rows, arm))
+        elif described.prompts == "stored":
+            writer.write(stored(rows, *prompts_of(source), arm))
         else:
-            policy = make_policy(described.source if described else inputs[1], params.policy)
-            writer.write(rollout(queries, policy, arm or "sft", k, params.rollout, seed))
+            policy = make_policy(source, params.policy)
+            writer.write(rollout(rows, policy, arm or source.name, k, params.rollout, seed))

@@ -14,14 +14,14 @@ SHAPES = {
     "a Slack token": re.compile(r"\bxox[abprs]-[A-Za-z0-9-]{10,}"),
     "a private key": re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY-----"),
 }
-SECRET_NAME = re.compile(r"(?:_API_KEY|_TOKEN|_SECRET|_PASSWORD)$")
+SECRET_NAME = re.compile(r"(?:_KEY|_TOKEN|_SECRET|_PASSWORD)$")
 SHORTEST = 8  # "EMPTY", "none" and the like are no secrets, and would be found everywhere
 
 
 def secrets_in(folder: Path, environment: Mapping[str, str] = os.environ) -> Iterator[str]:
     """Yield `<file>: <what>` for each kind of secret in the files under `folder`.
 
-    Known shapes of keys, and the values of the environment's own *_API_KEY, *_TOKEN, ... variables.
+    Known shapes of keys, and the values of the environment's own *_KEY, *_TOKEN, ... variables.
     """
     values = {
         f"the value of ${name}": value

@@ -97,6 +97,9 @@ class Queries(Section):
         return self
 
 
+OFFLINE_TEACHERS = ("grammar", "checker")
+
+
 class Teacher(Seam):
     """One class for the teacher and for the judge: an LLM behind an API, or the offline stand-in."""
 
@@ -115,6 +118,12 @@ class Teacher(Seam):
     attempts: int | None = Field(ge=1, description="Requests for one answer at most, transient faults included.")
     max_concurrency: int = Field(ge=1)
     parse_attempts: int = Field(ge=1, description="How often an answer that cannot be parsed is asked for.")
+
+    @model_validator(mode="after")
+    def offline_knows_the_model(self):
+        if self.backend == "offline" and self.model not in OFFLINE_TEACHERS:
+            raise ValueError(f"model must be one of {', '.join(OFFLINE_TEACHERS)} for backend offline")
+        return self
 
 
 class Fewshot(Section):
@@ -253,8 +262,17 @@ class RewardModel(Seam):
     questions: str | None = Field(description="JSONL of {question_id, question, weight, dimension}.")
     scored_text: Literal["query", "prompt"]
 
+    @model_validator(mode="after")
+    def a_checklist_has_questions(self):
+        if self.backend == "offline_checklist" and self.questions is None:
+            raise ValueError("backend offline_checklist needs questions: a JSONL file")
+        return self
+
 
 class Reward(Section):
+    FORMULA_OF: ClassVar[dict[str, str]] = {"offline_checklist": "weighted_yes", "offline_dims": "mean_dims"}
+    """backend -> the formula that can read what it says"""
+
     models: dict[str, RewardModel]
     formula: Literal["weighted_yes", "mean_dims"] = Field(description="How stored answers become one number.")
     model: str = Field(description="Which of `models` the formula reads.")
@@ -263,6 +281,9 @@ class Reward(Section):
     def model_is_listed(self):
         if self.model not in self.models:
             raise ValueError(f"model must be one of reward.models: {', '.join(sorted(self.models))}")
+        backend = self.models[self.model].backend
+        if self.formula != self.FORMULA_OF[backend]:
+            raise ValueError(f"formula must be {self.FORMULA_OF[backend]} for model {self.model} ({backend})")
         return self
 
 

@@ -65,3 +65,19 @@ def copy(project, tmp_path):
     other = object.__new__(type(project))
     other.path, other.home = tmp_path / "copy", project.home
     return other
+
+
+@pytest.fixture(scope="session")
+def tiny_params(laptop):
+    """The laptop's params for a model that is made in a second."""
+    import tiny_policy
+
+    return tiny_policy.params(laptop)
+
+
+@pytest.fixture(scope="session")
+def tiny_model(tmp_path_factory, tiny_params) -> Path:
+    """The folder of a tiny policy after a few steps of the copy task; for reading alone."""
+    import tiny_policy
+
+    return tiny_policy.write(tiny_params, tmp_path_factory.mktemp("tiny") / "base")

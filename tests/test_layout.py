@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from ruamel.yaml import YAML
 
+from bench.wiring import FAULTS
 from schemas import ROWS
 from schemas.params import Params, Section
 from vpo.deps import code_deps, imports, module_of, stages
@@ -101,6 +102,11 @@ def test_layers_hold(path):
         for name in names:
             if name.split(".")[0] in ALLOWED:
                 assert name.split(".")[0] in ALLOWED[mine], f"{path.name} imports {name}"
+
+
+@pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.name)
+def test_a_fault_that_bench_wiring_plants_fits_the_code_once(fault):
+    assert (ROOT / fault.file).read_text().count(fault.old) == 1
 
 
 def test_stages_do_not_import_each_other():

@@ -5,13 +5,14 @@ taught to copy random words, so that it knows no prompt of the teacher's and no 
 """
 
 import random
+import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import click
 
-from pipeline.io import beside, locked, read_rows, replacing_folder, write_json
+from pipeline.io import DataError, beside, locked, read_rows, replacing_folder, write_json
 from pipeline.params import load_params, option
 from pipeline.progress import progress
 from pipeline.words import Template
@@ -21,7 +22,7 @@ from schemas.params import BaseModelParams
 from schemas.queries import Query
 from train.base import NAMED
 from train.rows import instruction
-from train.run import keep_freed_memory
+from train.run import keep_freed_memory, quiet
 from train.tiny_llama import tiny_llama
 from train.tokenizer import train_tokenizer
 
@@ -29,19 +30,22 @@ SLOT = "XQX"  # stands for the query while the words around it are tokenized
 IGNORED = -100
 
 
+def unsafe(word: str) -> bool:
+    return any(part in UNSAFE for part in re.findall(r"\w+", word.lower()))
+
+
 class CopyTask:
     """Rows of random words to repeat, in the chat format: (token ids, where the answer begins)."""
 
     def __init__(self, tokenizer, template: Template, texts: list[str], seed: int):
         self.draw = random.Random(seed)
-        words = sorted({word for text in texts for word in text.split()} - UNSAFE.keys())
         # a model that copies everything would copy what it should soften: unsafe words are not practised
-        words = [word for word in words if word.strip(".,!?").lower() not in UNSAFE]
+        words = sorted({word for text in texts for word in text.split() if not unsafe(word)})
         self.words = [self.ids(tokenizer, word) for word in words]
-        unsafe = {ids[0] for ids in (self.ids(tokenizer, word) for word in UNSAFE) if len(ids) == 1}
-        tokens = {i: token for token, i in tokenizer.get_vocab().items()}
-        self.starts = [i for i in sorted(tokens) if tokens[i][0] == "Ġ" and len(tokens[i]) > 2 and i not in unsafe]
-        self.pieces = [i for i in sorted(tokens) if tokens[i].isalpha() and tokens[i].isascii()]
+        self.tokens = {i: token for token, i in tokenizer.get_vocab().items()}
+        tokens = sorted(self.tokens.items())
+        self.starts = [i for i, token in tokens if token[0] == "Ġ" and len(token) > 2 and not unsafe(token[1:])]
+        self.pieces = [i for i, token in tokens if token.isalpha() and token.isascii()]
         asked = tokenizer.apply_chat_template(
             instruction(SLOT, template), add_generation_prompt=True, return_dict=False
         )
@@ -59,7 +63,11 @@ class CopyTask:
         """Return a word of the corpus, or one that does not exist: copying must not need to know it."""
         if self.draw.random() < 0.6:
             return self.draw.choice(self.words)
-        return [self.draw.choice(self.starts), *self.draw.choices(self.pieces, k=self.draw.choice([0, 1, 1, 2, 2, 3]))]
+        while True:
+            start, n = self.draw.choice(self.starts), self.draw.choice([0, 1, 1, 2, 2, 3])
+            made = [start, *self.draw.choices(self.pieces, k=n)]
+            if not unsafe("".join(self.tokens[i] for i in made)[1:]):
+                return made
 
     def phrase(self, least: int, most: int) -> list[int]:
         return [token for _ in range(self.draw.randint(least, most)) for token in self.word()]
@@ -81,6 +89,7 @@ def learn_to_copy(model, batches, params: BaseModelParams, pad: int) -> list[flo
     """Train by a fixed number of steps and return each one's loss; a plain loop: TRL costs twice as much here."""
     import torch
 
+    torch.set_num_threads(1)  # see pipeline/one_thread.py
     optimizer = torch.optim.AdamW(model.parameters(), lr=params.learning_rate, betas=(0.9, 0.98), weight_decay=0.0)
     warm = max(1, params.steps // 10)
     found = []
@@ -115,12 +124,23 @@ def tiny(texts: list[str], words: list[str], template: Template, params: BaseMod
     asked = [template.fill(query=SLOT)]
     tokenizer = train_tokenizer([*asked, *texts], params.vocab_size)
     keep_freed_memory()
+    quiet()
     special = {"bos": tokenizer.bos_token_id, "eos": tokenizer.eos_token_id, "pad": tokenizer.pad_token_id}
     size = len(tokenizer)
     model = tiny_llama(size, params.hidden_size, params.num_hidden_layers, params.num_attention_heads, seed, special)
     task = CopyTask(tokenizer, template, words, seed)
     losses = learn_to_copy(model, task.batches(params.batch_size), params, special["pad"])
     return model, tokenizer, losses
+
+
+def pinned(params: BaseModelParams) -> dict[str, str | None]:
+    """Return name and revision of a real base model. Raises DataError for one whose weights could change unseen."""
+    if not params.revision and not Path(params.name).is_dir():
+        raise DataError(
+            f"base_model.revision: {params.name} is a model on the Hub; pin it to the 40-hex commit you have the "
+            "licence for (its page, Files and versions), or name a folder"
+        )
+    return {"name": params.name, "revision": params.revision}
 
 
 @click.command("base_model")
@@ -132,13 +152,15 @@ def main(queries, out, params_path):
     params = load_params(params_path)
     with locked(out), replacing_folder(out) as folder:
         if params.base_model.backend == "hub":
-            named = {"name": params.base_model.name, "revision": params.base_model.revision}
+            named = pinned(params.base_model)
             write_json(folder / NAMED, named)
             write_json(beside(out)[1], named)
             return
         *asked, d_sft = queries
         typed = [row.query for path in asked for row in read_rows(path, Query)]
         answers = [row.prompt for row in read_rows(d_sft, DSft)]
+        if not typed:
+            raise DataError(f"{', '.join(asked) or 'QUERIES'}: no queries, so no words to learn")
         template = Template(params.policy.template, needs=("query",))
         model, tokenizer, losses = tiny([*typed, *answers], typed, template, params.base_model, params.base.seed)
         model.save_pretrained(folder)

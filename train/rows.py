@@ -4,11 +4,13 @@ TRL's `prompt` is the model's input, so it means our x inside its template; our 
 hold no chat token; the chat template is applied once, by TRL.
 """
 
+from collections import Counter
 from collections.abc import Iterable
 
 from pipeline.words import Template
 from schemas.base import Pair
 from schemas.d_sft import DSft
+from schemas.reasons import Reason
 
 Turn = list[dict[str, str]]
 
@@ -39,16 +41,29 @@ def dpo_rows(rows: Iterable[Pair], template: Template) -> list[dict[str, Turn]]:
     ]
 
 
-def n_tokens(row: dict[str, Turn], tokenizer) -> int:
-    """Return the tokens of a TRL row: its prompt with the longest of its answers."""
-    return max(
-        len(tokenizer.apply_chat_template(row["prompt"] + row[name], return_dict=False))
-        for name in row
-        if name != "prompt"
-    )
+def fitting(rows: list[dict[str, Turn]], tokenizer, max_length: int) -> tuple[list[dict[str, Turn]], dict[str, int]]:
+    """Return the rows that can be trained on whole, and how many could not, by reason.
+
+    too_long: more than `max_length` tokens, which TRL would cut in silence; characters: a chat token of the model in an
+    answer, which would end the turn in its middle.
+    """
+    special = {token.content for token in tokenizer.added_tokens_decoder.values() if token.special}
+    kept, lost = [], Counter()
+    for row in rows:
+        answers = [row[name] for name in row if name != "prompt"]
+        if any(token in turn[0]["content"] for turn in answers for token in special):
+            lost[Reason.CHARACTERS.value] += 1
+        elif max(n_tokens(row["prompt"] + turn, tokenizer) for turn in answers) > max_length:
+            lost[Reason.TOO_LONG.value] += 1
+        else:
+            kept.append(row)
+    return kept, dict(sorted(lost.items()))
 
 
-def that_fit(rows: list[dict[str, Turn]], tokenizer, max_length: int) -> tuple[list[dict[str, Turn]], int]:
-    """Return the rows of at most `max_length` tokens and how many were longer: nothing is cut in silence."""
-    kept = [row for row in rows if n_tokens(row, tokenizer) <= max_length]
-    return kept, len(rows) - len(kept)
+def n_tokens(turns: Turn, tokenizer) -> int:
+    return len(tokenizer.apply_chat_template(turns, return_dict=False))
+
+
+def counts(n_in: int, n_kept: int, lost: dict[str, int]) -> dict:
+    """Return the metrics that every stage writes of its units."""
+    return {"units_in": n_in, "units_done": n_kept, "units_dropped": sum(lost.values()), "dropped": lost}

@@ -1,9 +1,13 @@
 """What SFT and DPO share: the launch, the arithmetic of the global batch, and the folder a model is left in."""
 
+import contextlib
 import ctypes
 import os
 import shutil
 import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import click
@@ -11,7 +15,7 @@ import click
 from pipeline.io import DataError, beside, locked, replacing_folder, write_json
 from pipeline.store import home
 from schemas.base import content_id
-from schemas.params import Train
+from schemas.params import DpoTrain, Sft, Train
 
 # what a model folder may hold: no pickle, no optimizer state, no log
 KEPT = (
@@ -23,6 +27,7 @@ KEPT = (
     "chat_template.jinja",
     "model.json",
 )
+STARTED_BY = "VPO_STARTED_BY"  # the process that must live for a launch to go on
 
 
 def keep_freed_memory() -> None:
@@ -36,20 +41,72 @@ def keep_freed_memory() -> None:
         libc.mallopt(trim_threshold, (1 << 31) - 1)
 
 
-def launch(module: str, chosen: str) -> None:
-    """Go on in this process, or replace it by `accelerate launch` where the params or the GPUs ask for several."""
-    if "LOCAL_RANK" in os.environ or chosen == "single":
+def quiet() -> None:
+    """Show no bars of the libraries where nobody watches a terminal; they fill a log with hundreds of lines."""
+    if sys.stderr.isatty():
         return
-    if chosen == "auto":
-        import torch
+    os.environ.setdefault("TQDM_DISABLE", "1")  # TRL asks for it
+    if "datasets" in sys.modules:
+        sys.modules["datasets"].disable_progress_bars()
+    if "transformers" in sys.modules:
+        sys.modules["transformers"].utils.logging.disable_progress_bar()
 
-        if torch.cuda.device_count() < 2:
-            return
-        chosen = "zero3"
-    config = Path(__file__).parent / "configs" / f"{chosen}.yaml"
-    command = ["accelerate", "launch", "--config_file", str(config), "-m", module, *sys.argv[2:]]
+
+def launch(module: str, words: list[str], params: Sft | DpoTrain) -> None:
+    """Go on in this process, or become `accelerate launch` of `module` where params or GPUs ask for several."""
+    if "LOCAL_RANK" in os.environ:
+        if started_by := os.environ.get(STARTED_BY):
+            stop_after(int(started_by))
+        return
+    import torch
+
+    gpus = torch.cuda.device_count()
+    command = launcher(module, words, params, gpus)
+    if command is None:
+        if gpus > 1:  # the Trainer would spread one process over all of them, which TRL refuses
+            os.environ["CUDA_VISIBLE_DEVICES"] = os.environ.get("CUDA_VISIBLE_DEVICES", "0").split(",")[0]
+        return
     click.echo(f"  {' '.join(command)}", err=True)
-    os.execvp(command[0], command)
+    if "DVC_STAGE" in os.environ:
+        os.environ[STARTED_BY] = str(os.getppid())
+    os.execv(command[0], command)
+
+
+def launcher(module: str, words: list[str], params: Sft | DpoTrain, gpus: int) -> list[str] | None:
+    """Return the command that trains in several processes, None where this one will do.
+
+    Raises DataError where the machine's GPUs cannot give what the params ask for.
+    """
+    chosen = params.launch
+    if chosen == "auto":
+        chosen = "zero3" if gpus > 1 else "single"
+    if chosen == "single":
+        batches(params, 1)
+        return None
+    if not gpus:
+        raise DataError(f"launch {chosen} trains on GPUs and this machine has none: set launch to single")
+    processes = []
+    if chosen != "multi_node":  # there the file says how many, over all machines
+        batches(params, gpus)
+        processes = ["--num_processes", str(gpus)]
+    config = Path(__file__).parent / "configs" / f"{chosen}.yaml"
+    # mixed precision is said here, or accelerate's file and the params could differ
+    precision = ["--mixed_precision", "bf16" if params.bf16 else "no"]
+    accelerate = [sys.executable, "-m", "accelerate.commands.launch", "--config_file", str(config)]
+    return [*accelerate, *processes, *precision, "-m", module, *words]
+
+
+def stop_after(process: int, interval_s: float = 0.5, exit_now: Callable[[int], None] = os._exit) -> None:
+    """End this process when `process` is gone: accelerate's launcher would outlive the dvc that started it."""
+
+    def watch():
+        with contextlib.suppress(OSError):
+            while True:
+                os.kill(process, 0)  # signal 0 only asks
+                time.sleep(interval_s)
+        exit_now(1)
+
+    threading.Thread(target=watch, daemon=True).start()
 
 
 def batches(params: Train, processes: int) -> tuple[int, int]:
@@ -60,9 +117,10 @@ def batches(params: Train, processes: int) -> tuple[int, int]:
     wanted, micro = params.global_batch_size, params.per_device_train_batch_size
     share, rest = divmod(wanted, processes)
     if rest:
+        possible = [f"{n * processes}" for n in (share, share + 1) if n]
         raise DataError(
             f"global_batch_size {wanted} cannot be had from {processes} processes: {wanted} / {processes} leaves "
-            f"{rest}; ask for {share * processes or processes} or {(share + 1) * processes}"
+            f"{rest}; ask for {' or '.join(possible)}"
         )
     micro = micro or share
     accumulation, rest = divmod(share, micro)
@@ -77,10 +135,13 @@ def batches(params: Train, processes: int) -> tuple[int, int]:
 def arguments(params: Train, seed: int, work: Path) -> dict:
     """Return the arguments that SFTConfig and DPOConfig share."""
     keep_freed_memory()
+    quiet()
     import torch
-    from accelerate import PartialState
 
-    micro, accumulation = batches(params, PartialState().num_processes)
+    sharded = "ACCELERATE_USE_DEEPSPEED" in os.environ
+    micro, accumulation = batches(params, int(os.environ.get("WORLD_SIZE", "1")))
+    # ZeRO keeps 32-bit copies of bfloat16 weights; one process has none, and a step of 5e-7 is lost on bfloat16
+    dtype = "bfloat16" if params.bf16 and sharded else "float32"
     return {
         "output_dir": str(work),
         "learning_rate": params.learning_rate,
@@ -92,24 +153,52 @@ def arguments(params: Train, seed: int, work: Path) -> dict:
         "lr_scheduler_type": params.lr_scheduler_type,
         "adam_beta1": params.adam_beta1,
         "adam_beta2": params.adam_beta2,
+        "max_length": params.max_length,
         "bf16": params.bf16,
-        "gradient_checkpointing": params.gradient_checkpointing,
-        "use_cpu": not torch.cuda.is_available() and "ACCELERATE_USE_DEEPSPEED" not in os.environ,
+        "activation_checkpointing": params.gradient_checkpointing,
+        "model_init_kwargs": {"dtype": dtype, "use_safetensors": True},
+        "use_cpu": not torch.cuda.is_available() and not sharded,
+        "use_cache": True,  # in training TRL asks for none; the trained model's users want one
         "seed": seed,
         "save_strategy": "no",
         "logging_steps": 10,
+        "logging_first_step": True,
         "disable_tqdm": not sys.stderr.isatty(),
         "report_to": "none",
         "dataloader_pin_memory": torch.cuda.is_available(),
     }
 
 
-def work_folder(*depends) -> Path:
-    """Return an empty folder under $VPO_HOME for what a trainer writes while it works."""
-    folder = home() / "train" / content_id("train", *depends)
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
-    return folder
+@contextlib.contextmanager
+def work_folder(stage: str, out: Path) -> Iterator[Path]:
+    """Give a folder under $VPO_HOME for what a trainer writes while it works; it starts and ends empty.
+
+    In the main process it also holds the lock of `out`, so that one run trains the model; others of a launch follow.
+    """
+    folder = home() / "train" / content_id("train", stage, str(out.resolve()))
+    if os.environ.get("RANK", "0") != "0":
+        yield folder
+        return
+    with locked(out):
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True)
+        yield folder
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def dataset(rows: list[dict], work: Path):
+    """Return the rows as a Dataset whose file lies in `work`: TRL's reference log-probs are cached beside it.
+
+    A Dataset in memory would have a temporary folder for each process, and the others would not find the main one's.
+    """
+    from accelerate import PartialState
+    from datasets import Dataset, load_from_disk
+
+    state = PartialState()
+    if state.is_main_process:
+        Dataset.from_list(rows).save_to_disk(str(work / "rows"))
+    state.wait_for_everyone()
+    return load_from_disk(str(work / "rows"))
 
 
 def save(trainer, work: Path, out: Path, about: dict, metrics: dict) -> None:
@@ -118,11 +207,10 @@ def save(trainer, work: Path, out: Path, about: dict, metrics: dict) -> None:
     if not trainer.is_world_process_zero():
         return
     write_json(work / "model" / "model.json", about)
-    with locked(out), replacing_folder(out) as folder:
+    with replacing_folder(out) as folder:
         for path in sorted({path for pattern in KEPT for path in (work / "model").glob(pattern)}):
             shutil.copyfile(path, folder / path.name)
     write_json(beside(out)[1], metrics)
-    shutil.rmtree(work, ignore_errors=True)
 
 
 def losses(trainer) -> list[dict]:

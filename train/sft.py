@@ -6,58 +6,51 @@ from pathlib import Path
 import click
 
 from pipeline.io import DataError, read_rows
+from pipeline.one_thread import one_thread
 from pipeline.params import load_params, option
 from pipeline.words import Template
 from schemas.base import content_id
 from schemas.d_sft import DSft
 from schemas.params import Params
-from train.base import base_of
-from train.rows import sft_rows, that_fit
-from train.run import arguments, launch, losses, save, work_folder
+from train.base import base_of, downloaded
+from train.rows import counts, fitting, sft_rows
+from train.run import arguments, dataset, launch, losses, save, work_folder
 
 
 def sft(rows: list[DSft], base: Path, out: Path, params: Params) -> None:
     """Train `base` on the rows and leave the model in `out`."""
-    from datasets import Dataset
+    name, revision = base_of(base)
+    template = Template(params.policy.template, needs=("query",))
+    with work_folder("sft", out) as work:
+        trainer, lost = sft_trainer(sft_rows(rows, template), downloaded(name, revision), work, params)
+        trainer.train()
+        about = {
+            "stage": "sft",
+            "base": name if revision else base.name,
+            "revision": revision,
+            "d_sft": content_id([row.model_dump(mode="json") for row in rows]),
+            "template": template.hash,
+            "seed": params.base.seed,
+        }
+        counted = counts(len(rows), len(rows) - sum(lost.values()), lost)
+        save(trainer, work, out, about, counted | {"steps": trainer.state.global_step, "log": losses(trainer)})
+
+
+def sft_trainer(rows: list[dict], base: str, work: Path, params: Params):
+    """Return (SFTTrainer, rows that cannot be trained on by reason) over TRL rows. Raises DataError."""
     from transformers import AutoTokenizer
     from trl import SFTConfig, SFTTrainer
 
-    template = Template(params.policy.template, needs=("query",))
-    name, revision = base_of(base)
-    tokenizer = AutoTokenizer.from_pretrained(name, revision=revision)
+    one_thread(base)
+    tokenizer = AutoTokenizer.from_pretrained(base)
     if not tokenizer.chat_template:
-        raise DataError(f"{name}: the tokenizer has no chat template; take an instruct model as base_model.name")
-    kept, too_long = that_fit(sft_rows(rows, template), tokenizer, params.sft.max_length)
+        raise DataError(f"{base}: the tokenizer has no chat template; take an instruct model as base_model.name")
+    kept, lost = fitting(rows, tokenizer, params.sft.max_length)
     if not kept:
-        raise DataError(
-            f"D_SFT has no row of at most sft.max_length {params.sft.max_length} tokens: nothing to train on"
-        )
-    work = work_folder("sft", str(out.resolve()))
-    config = SFTConfig(
-        **arguments(params.sft, params.base.seed, work),
-        max_length=params.sft.max_length,
-        completion_only_loss=True,
-        model_init_kwargs={"dtype": "bfloat16" if params.sft.bf16 else "float32", "revision": revision},
-    )
-    trainer = SFTTrainer(model=name, args=config, train_dataset=Dataset.from_list(kept), processing_class=tokenizer)
-    trainer.train()
-    about = {
-        "stage": "sft",
-        "base": name if revision else base.name,
-        "revision": revision,
-        "d_sft": content_id([row.model_dump(mode="json") for row in rows]),
-        "template": template.hash,
-        "seed": params.base.seed,
-    }
-    counted = {
-        "units_in": len(rows),
-        "units_done": len(kept),
-        "units_dropped": too_long,
-        "dropped": {"too_long": too_long} if too_long else {},
-        "steps": trainer.state.global_step,
-        "log": losses(trainer),
-    }
-    save(trainer, work, out, about, counted)
+        raise DataError(f"D_SFT has no row to train on: of {len(rows)}, dropped {lost}; see sft.max_length")
+    config = SFTConfig(**arguments(params.sft, params.base.seed, work), completion_only_loss=True)
+    trainer = SFTTrainer(model=base, args=config, train_dataset=dataset(kept, work), processing_class=tokenizer)
+    return trainer, lost
 
 
 @click.command("sft")
@@ -68,10 +61,10 @@ def sft(rows: list[DSft], base: Path, out: Path, params: Params) -> None:
 def main(d_sft, base, out, params_path):
     """D_SFT -> policy: fine-tune the base model on (x, s)."""
     params = load_params(params_path)
-    launch("train.sft", params.sft.launch)
     rows = list(read_rows(d_sft, DSft))
     if not rows:
         raise DataError(f"{d_sft}: no rows, so nothing to train on")
+    launch("train.sft", [d_sft, str(base), str(out), "--params", params_path], params.sft)
     sft(rows, base, out, params)
 
 

@@ -23,7 +23,7 @@ def tiny_llama(vocab_size: int, hidden_size: int, layers: int, heads: int, seed:
         num_hidden_layers=layers,
         num_attention_heads=heads,
         num_key_value_heads=heads,
-        head_dim=64,
+        head_dim=max(64, hidden_size // 2),  # a head of the last layer carries a token's code, half of the embedding
         max_position_embeddings=1024,
         tie_word_embeddings=True,
         attention_bias=True,
@@ -82,7 +82,7 @@ def start_copying(model, seed: int, alpha: float = 2.0, sharp: float = 8.0, prev
             if head == 0:  # my token is the one before that place
                 plan = [(i, code + i, read[i]) for i in range(min(part, len(slots)))]
             else:  # and the token before mine is the one before that
-                n = len(slots) // 2
+                n = min(part, len(slots) // 2)
                 plan = [(i, code + i, read[i]) for i in range(n)]
                 plan += [(code + i, code + part + i, None) for i in range(n)]
             per = d / 3

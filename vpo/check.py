@@ -10,6 +10,9 @@ import click
 
 from vpo.project import find_project
 
+MADE = ("queries", "d_sft", "rollout_dpo", "d_dpo", "rollout_eval", "evaluate")
+"""Without rows in these a check would find nothing because there is nothing."""
+
 CHECKS = {
     "no query is in two splits": """
         select query_id from queries group by query_id having count(distinct split) > 1""",
@@ -132,12 +135,15 @@ def revisions_match(connection, root: Path) -> list[str]:
 
 
 def run_checks(root: Path) -> dict[str, list]:
-    """Return, by check, the first rows that break it."""
+    """Return, by check, the first rows that break it. Raises ClickException before the graph has run."""
     from pipeline.params import load_params
     from vpo.sql import connect
 
     params = load_params(root / "params.yaml")
     connection = connect(root)
+    counted = {name: connection.execute(f"select count(*) from {name}").fetchone()[0] for name in MADE}
+    if lacking := [name for name, rows in counted.items() if not rows]:
+        raise click.ClickException(f"nothing to check: {', '.join(lacking)} without rows; run `dvc repro` first")
     connection.execute("create temp view pairs as select * from d_dpo union all by name select * from d_dpo_arm")
     for name in ("text_feedback", "video_feedback"):
         connection.execute(f"create temp macro {name}() as {str(getattr(params.dpo, name)).lower()}")

@@ -163,14 +163,15 @@ def backend(seam: str, params, online: bool) -> Check:
     if params.backend == "offline":
         return Check(seam, True, f"offline {params.model}: needs no network")
     address = urlsplit(params.base_url or "https://api.openai.com/v1")
+    host = address.netloc.rpartition("@")[2]  # never a name and password
     variable = params.api_key_env or "OPENAI_API_KEY"
     if not os.environ.get(variable):
-        return Check(seam, False, f"{params.model} at {address.netloc}: no key", f"set ${variable}")
+        return Check(seam, False, f"{params.model} at {host}: no key", f"set ${variable}")
     if not online:
-        return Check(seam, True, f"{params.model} at {address.netloc}: key in ${variable}; --online also connects")
+        return Check(seam, True, f"{params.model} at {host}: key in ${variable}; --online also connects")
     try:
         port = address.port or (80 if address.scheme == "http" else 443)
         socket.create_connection((address.hostname, port), timeout=5).close()
     except OSError as fault:
-        return Check(seam, False, f"{address.netloc}: {fault}", f"check {seam}.base_url and the network")
-    return Check(seam, True, f"{params.model} at {address.netloc}: it listens")
+        return Check(seam, False, f"{host}: {fault}", f"check {seam}.base_url and the network")
+    return Check(seam, True, f"{params.model} at {host}: it listens")

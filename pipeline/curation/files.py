@@ -39,7 +39,7 @@ def open_table(path: Path) -> Table:
     if path.is_dir():
         raise DataError(f"{path}: a folder; queries.path must name one file in it")
     if not path.exists():
-        raise DataError(f"{path}: no such file; set queries.path to a file, or queries.source to synthetic")
+        raise DataError(_missing(path))
     if path.suffix.lower() not in kinds:
         raise DataError(f"{path}: its name must end in {', '.join(sorted(kinds))}")
     if not path.stat().st_size:
@@ -54,12 +54,18 @@ def unchanged(path: Path) -> Iterator[str]:
         with path.open("rb") as file:
             before = path.stat()
             digest = hashlib.file_digest(file, "sha256").hexdigest()
+    except FileNotFoundError:
+        raise DataError(_missing(path)) from None
     except OSError as fault:
         raise DataError(f"{path}: cannot be read: {fault.strerror}") from None
     yield digest
     after = path.stat()
     if (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns):
         raise DataError(f"{path}: it changed while it was read; run again when it is complete")
+
+
+def _missing(path: Path) -> str:
+    return f"{path}: no such file; set queries.path to a file, or queries.source to synthetic"
 
 
 def _lines(path: Path) -> Iterator[str]:

@@ -14,7 +14,7 @@ from schemas.queries import Query, QueryDropped
 def split_outputs(outs: dict[str, Path]) -> Iterator[Writer]:
     """Give a Writer; when the block ends well, put the splits, the dropped rows and the metrics in place, all together.
 
-    Raises DataError when no query is left, or when units_in != units_done + units_dropped.
+    Raises DataError when no query is left, or when one vanished.
     """
     folder = outs["sft"].parent
     if len(set(outs.values())) < 3 or any(out.parent != folder for out in outs.values()):
@@ -30,8 +30,7 @@ def split_outputs(outs: dict[str, Path]) -> Iterator[Writer]:
             raise DataError("the source holds no queries; nothing is written")
         if not writer.rows:
             raise DataError(f"none of {writer.units_in} raw queries is left: {counts['dropped']}; nothing is written")
-        if writer.units_in != writer.units_done + len(writer.dropped):
-            raise DataError(f"{counts}: some queries vanished; nothing is written")
+        writer.refuse_losses(folder)
         folder.mkdir(parents=True, exist_ok=True)
         for stale in folder.glob(".queries.*.tmp"):  # left by a run that was killed while it wrote
             shutil.rmtree(stale, ignore_errors=True)

@@ -60,7 +60,7 @@ def test_flipped_labels_exchange_chosen_and_rejected(dpo, pairs):
     ):
         assert (after.chosen, after.rejected) == (before.rejected, before.chosen)
         assert (after.score_chosen, after.chosen_id) == (before.score_rejected, before.rejected_id)
-        assert after.pair_id != before.pair_id
+        assert (after.chosen_origin, after.pair_id != before.pair_id) == ("policy", True)
 
 
 def test_random_labels_exchange_about_half_and_do_so_again(dpo, pairs):

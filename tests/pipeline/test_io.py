@@ -2,6 +2,7 @@ import json
 import os
 import subprocess
 import sys
+from itertools import islice
 
 import pytest
 from rows import critique_row, prompt_fields
@@ -90,6 +91,12 @@ def test_what_comes_in_goes_on_or_is_dropped(tmp_path, vpo_home):
 def test_a_row_that_vanishes_stops_the_stage_and_nothing_is_written(tmp_path, vpo_home):
     with pytest.raises(DataError, match="3 units came in, 2 went on and 0 were dropped"):
         run(tmp_path, lambda rows: (row for row in rows if row.sample), prompts(3))
+    assert not list((tmp_path / "data" / "sft").glob("*"))
+
+
+def test_input_that_is_left_unread_stops_the_stage(tmp_path, vpo_home):
+    with pytest.raises(DataError, match="not read to its end"):
+        run(tmp_path, lambda rows: islice(rows, 2), prompts(3))
     assert not list((tmp_path / "data" / "sft").glob("*"))
 
 

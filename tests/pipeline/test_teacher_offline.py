@@ -1,11 +1,10 @@
 import pytest
 
-from pipeline.backends.teacher import make_teacher
-from pipeline.backends.teacher.offline import Offline, answer, between, task_of
+from pipeline.backends.teacher.offline import SOURCES, Offline, answer, between, task_of
 from pipeline.io import DataError
-from pipeline.params import ParamsError
 from pipeline.replies import parse_prompt, parse_recheck, parse_verdict
 from pipeline.words import Template
+from schemas.params import OFFLINE_TEACHERS
 
 FULL = (
     "The scene shows two red dogs running on the beach. Bright even light fills the whole scene. "
@@ -88,9 +87,8 @@ def test_the_checker_only_critiques(ask):
         ask("fewshot", "checker", query="a dog")
 
 
-def test_an_unknown_model_is_an_error_that_lists_the_known(laptop):
-    with pytest.raises(ParamsError, match="no model 'gpt-4o'; it has grammar and checker"):
-        make_teacher(laptop.teacher.model_copy(update={"model": "gpt-4o"}), laptop.world)
+def test_the_models_that_params_know_are_those_that_answer():
+    assert set(OFFLINE_TEACHERS) == SOURCES.keys()
 
 
 def test_an_outcome_says_who_made_it(laptop, root):

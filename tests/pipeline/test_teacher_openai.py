@@ -53,6 +53,13 @@ def test_an_answer_is_bought_once(teacher):
     assert again[::-1][:20] == once
 
 
+def test_equal_questions_asked_side_by_side_are_bought_once(teacher):
+    with serving(echo, delay_s=0.2) as server:
+        outcomes = list(teacher(server, max_concurrency=8).map(conversations(1) * 8, parse))
+        assert len(server.requests) == 1
+    assert len({(outcome.value, outcome.by.store_key) for outcome in outcomes}) == 1
+
+
 @pytest.mark.parametrize("change", [{"model": "other"}, {"temperature": 0.3}])
 def test_what_the_answer_depends_on_is_asked_again(teacher, change):
     with serving(echo) as server:
@@ -95,6 +102,19 @@ def test_the_key_travels_in_the_header_alone(teacher, tmp_path):
         assert all(headers["authorization"] == f"Bearer {KEY}" for headers in server.headers)
         assert KEY not in json.dumps(server.requests)
     assert all(KEY.encode() not in path.read_bytes() for path in (tmp_path / "store").rglob("*") if path.is_file())
+
+
+def test_a_server_that_repeats_the_key_does_not_bring_it_into_a_row(teacher):
+    class Fault:
+        body = {"message": f"the key {KEY} has no access"}
+
+    with serving(echo) as server:
+        assert teacher(server).said(Fault()) == "the key [key] has no access"
+
+
+def test_a_password_in_the_address_is_no_part_of_the_host(teacher):
+    with serving(echo) as server:
+        assert teacher(server, base_url="http://me:secret@127.0.0.1:1/v1").host == "127.0.0.1:1"
 
 
 def test_a_missing_key_names_its_variable(teacher, monkeypatch):

@@ -8,6 +8,7 @@ from pathlib import Path
 from pipeline.backends import Outcome
 from pipeline.backends.policy import model_revision
 from pipeline.io import DataError
+from pipeline.one_thread import one_thread
 from pipeline.store import Store, store_key
 from pipeline.words import Template
 from schemas.base import Provenance, QueryBase
@@ -37,10 +38,12 @@ class Transformers:
             raise DataError(f"{folder}: the tokenizer has no chat template, so the policy cannot be asked")
         if self.tokenizer.pad_token is None:
             self.tokenizer.pad_token = self.tokenizer.eos_token
+        one_thread(folder)
         model = AutoModelForCausalLM.from_pretrained(folder, use_safetensors=True)
         self.model = model.to(self.device).eval()
         stop = self.model.generation_config.eos_token_id
-        self.stop = set(stop if isinstance(stop, list) else [stop]) | {self.tokenizer.eos_token_id}
+        stops = stop if isinstance(stop, list) else [stop]
+        self.stop = {token for token in [*stops, self.tokenizer.eos_token_id] if token is not None}
         self.name = Path(folder).name
 
     def map(self, queries: Iterable[QueryBase], k: int, sampling: Sampling, seed: int) -> Iterator[Outcome[str]]:
@@ -49,14 +52,17 @@ class Transformers:
             yield from self.batch(batch, sampling, seed)
 
     def batch(self, tasks: list[Task], sampling: Sampling, seed: int) -> Iterator[Outcome[str]]:
-        """Yield the batch's outcomes; one sample missing in the store means that the whole batch is sampled again."""
+        """Yield the batch's outcomes; with one sample missing in the store the whole batch is sampled again.
+
+        What the store has stays as it is: in a batch of other neighbours a float's last bit can make another text.
+        """
         asked = [self.depends(query, sample, sampling, seed) for query, sample in tasks]
         keys = [store_key("policy", **depends) for depends in asked]
         answers = [self.store.get(key) for key in keys]
         if None in answers:
-            answers = self.sample(tasks, sampling, seed)
-            rows = zip(keys, asked, answers, strict=True)
-            self.store.put_many((key, "policy", depends, answer) for key, depends, answer in rows)
+            drawn = self.sample(tasks, sampling, seed)
+            self.store.put_many((key, "policy", what, new) for key, what, new in zip(keys, asked, drawn, strict=True))
+            answers = [old or new for old, new in zip(answers, drawn, strict=True)]
         for key, answer in zip(keys, answers, strict=True):
             yield self.outcome(key, answer)
 
@@ -152,11 +158,20 @@ def draw(logits, u, temperature: float, top_p: float):
         return logits.argmax(-1)
     chances = torch.softmax(logits / temperature, -1)
     likely, ids = chances.topk(min(LIKELY, chances.shape[-1]))
-    if (likely.sum(-1) < top_p).any():
-        likely, ids = chances.sort(dim=-1, descending=True, stable=True)
+    chosen = pick(likely, ids, u, top_p)
+    wide = likely.sum(-1) < top_p  # each row by itself, or its neighbours would decide how it is drawn
+    if wide.any():
+        likely, ids = chances[wide].sort(dim=-1, descending=True, stable=True)
+        chosen[wide] = pick(likely, ids, u[wide], top_p)
+    return chosen
+
+
+def pick(likely, ids, u, top_p: float):
+    """Return of each row the token that u falls on; `likely` are chances in falling order, `ids` their tokens."""
+    import torch
+
     likely = likely.double()
     before = likely.cumsum(-1) - likely
-    kept = torch.where(before < top_p, likely, 0.0)
-    reached = kept.cumsum(-1)
+    reached = torch.where(before < top_p, likely, 0.0).cumsum(-1)
     place = (reached <= (u * reached[:, -1])[:, None]).sum(-1).clamp(max=ids.shape[1] - 1)
     return ids.gather(1, place[:, None])[:, 0]

@@ -173,8 +173,6 @@ class OfflineChecklist:
     """Answers the questions of a file, as far as CHECKS knows their ids."""
 
     def __init__(self, params: RewardModel, world: World):
-        if params.questions is None:
-            raise DataError("reward.models: offline_checklist needs questions: a JSONL file")
         questions = list(read_rows(params.questions, Question))
         if strange := [item.question_id for item in questions if item.question_id not in CHECKS]:
             raise DataError(

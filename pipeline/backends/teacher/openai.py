@@ -5,7 +5,7 @@ Every answer is stored before it is used; a failure is not an answer and is aske
 
 import os
 import threading
-from collections import deque
+from collections import defaultdict, deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
@@ -51,7 +51,7 @@ class OpenAI:
             max_retries=(params.attempts or ATTEMPTS) - 1,
             timeout=params.timeout_s or TIMEOUT_S,
         )
-        self.host = urlsplit(str(self.client.base_url)).netloc
+        self.host = urlsplit(str(self.client.base_url)).netloc.rpartition("@")[2]  # never a name and password
         self.sampling = {
             name: value
             for name in ("temperature", "top_p", "max_completion_tokens")
@@ -59,6 +59,7 @@ class OpenAI:
         }
         self.failures = 0
         self.lock = threading.Lock()
+        self.turns: dict[str, threading.Lock] = defaultdict(threading.Lock)
 
     def map(
         self, asked: Iterable[Messages], parse: Callable[[str], T], template: str | None = None, sample: int = 0
@@ -90,12 +91,9 @@ class OpenAI:
                 "attempt": attempt,
             }
             key = store_key("teacher", **depends)
-            answer = self.store.get(key)
-            if answer is None:
-                answer = self.request(messages)
-                if "failed" in answer:
-                    return Outcome(reason=Reason.FAILED, detail=answer["failed"])
-                self.store.put(key, "teacher", depends, answer)
+            answer = self.answer(key, depends)
+            if "failed" in answer:
+                return Outcome(reason=Reason.FAILED, detail=answer["failed"])
             by = Provenance(
                 backend="openai", model=self.params.model, revision=answer["model"], template=template, store_key=key
             )
@@ -109,6 +107,20 @@ class OpenAI:
                 detail = fault.detail
         return Outcome(by=by, reason=Reason.UNPARSED, detail=f"{detail} ({self.params.parse_attempts} answers)")
 
+    def answer(self, key: str, depends: dict) -> dict:
+        """Return the stored answer, else buy it; siblings that ask the same wait for it, so it is bought once."""
+        with self.lock:
+            turn = self.turns[key]
+        with turn:
+            if (stored := self.store.get(key)) is not None:
+                return stored
+            bought = self.request(depends["messages"])
+            if "failed" in bought:
+                return bought
+            self.store.put(key, "teacher", depends, bought)
+            # the first answer to a key stays, also when another process bought it meanwhile
+            return self.store.get(key)
+
     def request(self, messages: Messages) -> dict:
         """Send one request; return {model, text, reason, detail, usage, ...}, or {failed: why}."""
         import openai
@@ -117,16 +129,16 @@ class OpenAI:
             response = self.client.chat.completions.create(model=self.params.model, messages=messages, **self.sampling)
         except (openai.AuthenticationError, openai.PermissionDeniedError, openai.NotFoundError) as fault:
             raise TeacherStopped(
-                f"{self.host} answers {fault.status_code} for {self.params.model}: {said(fault)}"
+                f"{self.host} answers {fault.status_code} for {self.params.model}: {self.said(fault)}"
             ) from None
         except openai.BadRequestError as fault:
-            if "content_filter" in f"{fault.code} {said(fault)}":
-                return set_aside(self.params.model, Reason.CONTENT_FILTER, said(fault))
-            return {"failed": f"400: {said(fault)}"}
+            if "content_filter" in f"{fault.code} {self.said(fault)}":
+                return set_aside(self.params.model, Reason.CONTENT_FILTER, self.said(fault))
+            return {"failed": f"400: {self.said(fault)}"}
         except openai.APIError as fault:
             if getattr(fault, "code", None) == "insufficient_quota":
-                raise TeacherStopped(f"{self.host}: the account has no quota left: {said(fault)}") from None
-            return self.failed(f"{getattr(fault, 'status_code', type(fault).__name__)}: {said(fault)}")
+                raise TeacherStopped(f"{self.host}: the account has no quota left: {self.said(fault)}") from None
+            return self.failed(f"{getattr(fault, 'status_code', type(fault).__name__)}: {self.said(fault)}")
         except ValueError as fault:
             return self.failed(f"not the JSON of a chat completion: {str(fault)[:200]}")
         choices = getattr(response, "choices", None)
@@ -134,6 +146,13 @@ class OpenAI:
             return self.failed("a completion without choices")
         self.failures = 0
         return read(response)
+
+    def said(self, fault) -> str:
+        """Return the server's own words, without headers and, where it repeats the key, without the key."""
+        body = getattr(fault, "body", None)
+        message = body.get("message") if isinstance(body, dict) else None
+        words = str(message or getattr(fault, "message", fault))
+        return words.replace(self.client.api_key, "[key]")[:300]
 
     def failed(self, why: str) -> dict:
         with self.lock:
@@ -173,10 +192,3 @@ def read(response) -> dict:
 
 def set_aside(model: str, reason: Reason, detail: str) -> dict:
     return {"model": model, "text": "", "reason": reason, "detail": detail}
-
-
-def said(fault) -> str:
-    """Return the server's own words, without headers or keys."""
-    body = getattr(fault, "body", None)
-    message = body.get("message") if isinstance(body, dict) else None
-    return str(message or getattr(fault, "message", fault))[:300]

@@ -1,0 +1,229 @@
+import shutil
+
+import numpy as np
+import pytest
+import tiny_policy
+import torch
+
+from pipeline.backends.policy import make_policy, model_revision
+from pipeline.backends.policy.transformers import LIKELY, Transformers, draw, uniform
+from pipeline.io import DataError
+from pipeline.store import Store, store_key
+from schemas.reasons import Reason
+from train.rows import instruction
+
+QUERIES = tiny_policy.queries()
+
+
+class Counted:
+    """A model that counts how often it is called."""
+
+    def __init__(self, model):
+        self.model, self.calls = model, 0
+
+    def __call__(self, **inputs):
+        self.calls += 1
+        return self.model(**inputs)
+
+
+@pytest.fixture(scope="module")
+def chatty(tiny_model, tmp_path_factory):
+    """The tiny policy with a louder end token, so that some samples end and some do not."""
+    from transformers import AutoModelForCausalLM
+
+    folder = tmp_path_factory.mktemp("chatty") / "sft"
+    shutil.copytree(tiny_model, folder)
+    model = AutoModelForCausalLM.from_pretrained(folder)
+    with torch.no_grad():
+        model.model.embed_tokens.weight[model.config.eos_token_id] *= 3
+    model.save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture
+def policy(chatty, tiny_params, tmp_path):
+    def make(batch_size=32, folder=chatty, store=None):
+        params = tiny_params.policy.model_copy(update={"batch_size": batch_size})
+        policy = Transformers(folder, params, store or Store(tmp_path / f"store{len(list(tmp_path.iterdir()))}"))
+        policy.model = Counted(policy.model)
+        return policy
+
+    return make
+
+
+@pytest.fixture
+def sampling(tiny_params):
+    return lambda **values: tiny_params.rollout.model_copy(update={"max_new_tokens": 10} | values)
+
+
+def said(policy, sampling, queries=QUERIES, k=3, seed=0):
+    """Return (query_id, sample) -> (text, reason, detail)."""
+    names = [(query.query_id, sample) for query in queries for sample in range(k)]
+    outcomes = list(policy.map(iter(queries), k, sampling, seed))
+    return {name: (o.value, o.reason, o.detail) for name, o in zip(names, outcomes, strict=True)}
+
+
+@pytest.mark.parametrize("temperature", [0.0, 0.9])
+def test_the_batch_size_changes_no_text(policy, sampling, temperature, tiny_model, chatty):
+    folder = chatty if temperature else tiny_model  # greedily the chatty one ends at once
+    one, seven, many = (said(policy(size, folder), sampling(temperature=temperature)) for size in (1, 7, 64))
+    assert one == seven == many
+    assert len(set(one.values())) > 5
+
+
+def test_a_greedy_sample_is_what_generate_writes(policy, sampling, chatty, tiny_params):
+    from transformers import AutoModelForCausalLM
+
+    policy, template = policy(), tiny_policy.template(tiny_params)
+    model = AutoModelForCausalLM.from_pretrained(chatty)
+    found = policy.sample([(query, 0) for query in QUERIES[:3]], sampling(temperature=0.0), 0)
+    for query, answer in zip(QUERIES, found, strict=False):
+        turns = instruction(query.query, template)
+        ids = policy.tokenizer.apply_chat_template(
+            turns, add_generation_prompt=True, return_tensors="pt", return_dict=False
+        )
+        written = model.generate(ids, attention_mask=torch.ones_like(ids), max_new_tokens=10, do_sample=False)
+        assert policy.tokenizer.decode(written[0, ids.shape[1] :], skip_special_tokens=True) == answer["text"]
+
+
+def test_the_samples_of_a_query_differ_and_the_seed_changes_them(policy, sampling):
+    hot = sampling(temperature=0.9)
+    zero, one = (said(policy(), hot, seed=seed) for seed in (0, 1))
+    assert zero != one
+    assert any(zero[query.query_id, 0] != zero[query.query_id, 1] for query in QUERIES)
+
+
+def test_more_queries_change_no_other_sample(policy, sampling):
+    hot = sampling(temperature=0.9)
+    few = said(policy(5), hot, QUERIES[2:5])
+    many = said(policy(5), hot, QUERIES)
+    assert few == {name: many[name] for name in few}
+
+
+def test_a_second_map_asks_the_model_nothing(policy, sampling, tmp_path):
+    store = Store(tmp_path / "shared")
+    first = policy(store=store)
+    once = said(first, sampling(temperature=0.9))
+    assert first.model.calls > 0
+    second = policy(store=store)
+    assert said(second, sampling(temperature=0.9)) == once
+    assert second.model.calls == 0
+
+
+@pytest.mark.parametrize("changed", [{"temperature": 0.8}, {"top_p": 0.5}, {"max_new_tokens": 9}])
+def test_another_setting_is_another_sample(policy, sampling, tmp_path, changed):
+    store = Store(tmp_path / "shared")
+    said(policy(store=store), sampling(temperature=0.9), QUERIES[:1])
+    again = policy(store=store)
+    said(again, sampling(**{"temperature": 0.9} | changed), QUERIES[:1])
+    assert again.model.calls > 0
+
+
+def test_a_run_that_was_killed_in_a_batch_gives_the_same_rows(policy, sampling, tmp_path):
+    hot = sampling(temperature=0.9)
+    whole = said(policy(4), hot)
+    store = Store(tmp_path / "shared")
+    first = list(QUERIES[:3])
+    said(policy(4, store=store), hot, first)  # 9 samples: the third batch is of one
+    again = policy(4, store=store)
+    assert said(again, hot) == whole
+    assert again.model.calls > 0
+
+
+def test_what_the_store_has_is_what_the_row_says(policy, sampling, tmp_path):
+    store, hot = Store(tmp_path / "shared"), sampling(temperature=0.9)
+    maker = policy(4, store=store)
+    depends = maker.depends(QUERIES[0], 1, hot, 0)
+    store.put(
+        store_key("policy", **depends), "policy", depends, {"text": "bought before", "n_tokens": 3, "ended": True}
+    )
+    found = said(maker, hot, QUERIES[:1])
+    assert found[QUERIES[0].query_id, 1][0] == "bought before"
+    assert found[QUERIES[0].query_id, 0][0] != "bought before"
+
+
+def test_a_sample_without_an_end_is_truncated_and_one_without_words_is_empty(policy, sampling):
+    found = said(policy(), sampling(temperature=0.9))
+    cut = [(value, detail) for value, reason, detail in found.values() if reason is Reason.TRUNCATED]
+    whole = [value for value, reason, _ in found.values() if reason is None]
+    assert cut and all(value is None and "no end after 10 tokens: " in detail for value, detail in cut)
+    assert whole and all(value == " ".join(value.split()) != "" for value in whole)
+    answer = {"text": " \n ", "n_tokens": 2, "ended": True}
+    assert policy().outcome("k", answer).reason is Reason.EMPTY
+
+
+def test_an_outcome_says_who_wrote_it_and_where_the_answer_is(policy, sampling, chatty, tiny_params):
+    maker = policy()
+    by = next(iter(maker.map(QUERIES[:1], 1, sampling(temperature=0.0), 0))).by
+    assert (by.backend, by.model, by.revision) == ("transformers", "sft", model_revision(chatty))
+    assert by.template == tiny_policy.template(tiny_params).hash
+    assert maker.store.get(by.store_key)["n_tokens"] > 0
+
+
+def by_hand(chances, u, top_p):
+    """Return the token u falls on in the nucleus: the fewest likeliest tokens whose chances reach top_p."""
+    order = np.argsort(-chances, kind="stable")
+    n = int(np.searchsorted(np.cumsum(chances[order]), top_p)) + 1
+    nucleus = chances[order[:n]]
+    return order[int(np.searchsorted(np.cumsum(nucleus) / nucleus.sum(), u, side="right"))]
+
+
+@pytest.mark.parametrize("size", [7, LIKELY + 400])
+@pytest.mark.parametrize("temperature, top_p", [(0.9, 0.9), (1.0, 0.5), (2.0, 0.999), (0.3, 0.01)])
+def test_a_draw_is_the_inverse_of_the_nucleus_computed_by_hand(size, temperature, top_p):
+    draws = np.random.default_rng(0)
+    logits, u = torch.from_numpy(draws.normal(0, 2, (200, size)).astype("float32")), draws.random(200)
+    chances = torch.softmax(logits / temperature, -1).double().numpy()
+    wanted = [by_hand(row, at, top_p) for row, at in zip(chances, u, strict=True)]
+    assert draw(logits, torch.from_numpy(u), temperature, top_p).tolist() == wanted
+
+
+def test_a_wide_nucleus_beside_it_does_not_change_a_draw():
+    flat, steep = torch.zeros(LIKELY + 100), torch.linspace(8, 0, LIKELY + 100)
+    steep[5] = steep[6]  # equal chances, which two ways of sorting could order differently
+    u = torch.linspace(0, 0.99, 50).double()
+    alone = draw(steep.expand(50, -1), u, 1.0, 0.9)
+    beside = draw(torch.cat([steep.expand(50, -1), flat[None]]), torch.cat([u, u[:1]]), 1.0, 0.9)
+    assert beside[:-1].tolist() == alone.tolist()
+
+
+def test_temperature_0_takes_the_likeliest():
+    logits = torch.tensor([[0.0, 3.0, 1.0], [5.0, 3.0, 1.0]])
+    assert draw(logits, torch.tensor([0.99, 0.99]), 0.0, 0.9).tolist() == [1, 0]
+
+
+def test_top_p_1_keeps_every_token():
+    logits, u = torch.tensor([[0.3, 0.2, 0.1, 0.0]]), torch.tensor([0.999], dtype=torch.float64)
+    assert draw(logits, u, 1.0, 1.0).item() == 3
+
+
+def test_the_noise_belongs_to_seed_query_and_sample():
+    one = uniform(0, "q", 0, 8)
+    assert ((one >= 0) & (one < 1)).all()
+    assert (uniform(0, "q", 0, 8) == one).all() and (uniform(0, "q", 0, 4) == one[:4]).all()
+    others = [uniform(1, "q", 0, 8), uniform(0, "r", 0, 8), uniform(0, "q", 1, 8)]
+    assert all((other != one).all() for other in others)
+
+
+def test_the_revision_is_of_weights_tokenizer_and_template_alone(tiny_model, tmp_path):
+    folder = tmp_path / "model"
+    shutil.copytree(tiny_model, folder)
+    before = model_revision(folder)
+    (folder / "README.md").write_text("a card")
+    (folder / "model.json").write_text("{}")
+    assert model_revision(folder) == before == model_revision(tiny_model)
+    for name in ("model.safetensors", "tokenizer.json", "chat_template.jinja", "config.json", "generation_config.json"):
+        kept = (folder / name).read_bytes()
+        (folder / name).write_bytes(kept + b" ")
+        assert model_revision(folder) != before, name
+        (folder / name).write_bytes(kept)
+
+
+def test_a_folder_that_cannot_be_asked_is_one_clear_error(tiny_model, tiny_params, tmp_path, vpo_home):
+    shutil.copytree(tiny_model, tmp_path / "model")
+    (tmp_path / "model/chat_template.jinja").unlink()
+    with pytest.raises(DataError, match="no chat template"):
+        make_policy(tmp_path / "model", tiny_params.policy)
+    (tmp_path / "model/model.safetensors").unlink()
+    with pytest.raises(DataError, match="no safetensors weights"):
+        make_policy(tmp_path / "model", tiny_params.policy)

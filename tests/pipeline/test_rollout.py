@@ -1,0 +1,184 @@
+import json
+
+import pytest
+import tiny_policy
+from click.testing import CliRunner
+from rows import BY, prompt_fields
+from small_project import write_params
+
+from pipeline.backends import Outcome
+from pipeline.io import read_rows, stage_output, write_rows
+from pipeline.rollout import main, rollout, stored, untouched
+from schemas.base import Dropped, content_id
+from schemas.fewshot import Fewshot
+from schemas.queries import Query
+from schemas.reasons import Reason
+from schemas.rollout import Rollout
+
+QUERIES = tiny_policy.queries()[:3]
+
+
+class Saying:
+    """A policy that says what a test wants, a list of outcomes for each query."""
+
+    def __init__(self, *said: list):
+        self.said, self.asked = said, []
+
+    def map(self, queries, k, sampling, seed):
+        for query, said in zip(queries, self.said, strict=False):
+            self.asked.append((query.query_id, k, sampling, seed))
+            for item in said:
+                yield Outcome(value=item, by=BY) if isinstance(item, str) else item
+
+
+CUT = Outcome(by=BY, reason=Reason.TRUNCATED, detail="no end after 12 tokens: a fox")
+NOTHING = Outcome(by=BY, reason=Reason.EMPTY)
+
+
+def test_each_query_becomes_k_rows_in_order(laptop):
+    policy = Saying(["a", "b"], ["c", "d"], ["e", "f"])
+    rows = list(rollout(QUERIES, policy, "sft", 2, laptop.rollout, 7))
+    assert [(row.query, row.sample, row.prompt) for row in rows] == [
+        (query.query, sample, said)
+        for query, pair in zip(QUERIES, ("ab", "cd", "ef"), strict=True)
+        for sample, said in enumerate(pair)
+    ]
+    assert {(row.arm, row.written_by.model) for row in rows} == {("sft", "grammar")}
+    assert rows[1].prompt_id == content_id(QUERIES[0].query_id, "b")
+    assert policy.asked[0] == (QUERIES[0].query_id, 2, laptop.rollout, 7)
+
+
+def test_a_cut_and_an_empty_sample_are_dropped_by_reason_and_the_others_stay(laptop):
+    policy = Saying([CUT, "b"], ["c", NOTHING], [CUT, NOTHING])
+    items = list(rollout(QUERIES, policy, "sft", 2, laptop.rollout, 0))
+    assert [(row.query_id, row.sample) for row in items if isinstance(row, Rollout)] == [
+        (QUERIES[0].query_id, 1),
+        (QUERIES[1].query_id, 0),
+    ]
+    assert [(item.input_id, item.reason, item.detail) for item in items if isinstance(item, Dropped)] == [
+        (f"{QUERIES[0].query_id}/0", "truncated", CUT.detail),
+        (f"{QUERIES[1].query_id}/1", "empty", ""),
+        (f"{QUERIES[2].query_id}/0", "truncated", CUT.detail),
+        (f"{QUERIES[2].query_id}/1", "empty", ""),
+    ]
+
+
+def test_units_are_k_for_each_query(laptop, tmp_path, vpo_home):
+    write_rows(tmp_path / "q.jsonl", QUERIES, Query)
+    with stage_output(tmp_path / "rollout.jsonl", Rollout) as writer:
+        policy = Saying(["a", "b"], ["same", "same"], [CUT, NOTHING])
+        writer.write(rollout(writer.read(tmp_path / "q.jsonl", Query, times=2), policy, "sft", 2, laptop.rollout, 0))
+    told = json.loads((tmp_path / "rollout.json").read_text())
+    assert (told["units_in"], told["units_done"], told["units_dropped"]) == (6, 4, 2)
+
+
+def test_a_policy_that_says_too_little_is_an_error_and_no_short_file(laptop):
+    with pytest.raises(RuntimeError):
+        list(rollout(QUERIES, Saying(["a", "b"], ["c"]), "sft", 2, laptop.rollout, 0))
+
+
+def test_the_query_itself_is_an_arm():
+    (row,) = untouched(QUERIES[:1], "original")
+    assert (row.prompt, row.arm, row.sample) == (QUERIES[0].query, "original", 0)
+    assert row.written_by.backend == "query"
+
+
+def fewshot_row(query, prompt, sample=0):
+    return Fewshot(**prompt_fields(query=query.query, prompt=prompt, arm="fewshot", sample=sample))
+
+
+def test_a_stored_arm_takes_over_the_prompt_and_who_wrote_it():
+    source = fewshot_row(QUERIES[0], "A calm fox.")
+    (row,) = stored(QUERIES[:1], {source.query_id: source}, {}, "few")
+    assert (row.prompt, row.arm, row.written_by, row.split) == ("A calm fox.", "few", BY, "dpo")
+
+
+def test_a_query_that_the_source_dropped_has_the_sources_reason():
+    lost = Dropped(input_id=QUERIES[0].query_id, reason=Reason.REFUSED, detail="sorry")
+    known, unknown = stored(QUERIES[:2], {}, {lost.input_id: lost}, "few")
+    assert (known.input_id, known.reason, known.detail) == (f"{QUERIES[0].query_id}/0", "refused", "sorry")
+    assert (unknown.reason, unknown.detail) == ("failed", "the source has no prompt for this query")
+
+
+@pytest.fixture
+def files(tmp_path, vpo_home):
+    write_rows(tmp_path / "data/queries/test.jsonl", QUERIES, Query)
+    return tmp_path
+
+
+def run(files, *words, arms=None, **changes):
+    evaluate = {"arms": arms or {}, "versus": []}
+    given = write_params(files, evaluate=evaluate, **changes)
+    out = files / "data/eval/x/rollout.jsonl"
+    queries = str(files / "data/queries/test.jsonl")
+    return CliRunner().invoke(main, [queries, *map(str, words), str(out), "--params", str(given)]), out
+
+
+def told(out, files):
+    return json.loads((files / "results/eval/x/rollout.json").read_text())
+
+
+def test_the_stage_samples_k_prompts_from_a_model_folder(files, tiny_model):
+    done, out = run(files, tiny_model, rollout={"k": 2, "max_new_tokens": 8})
+    assert done.exit_code == 0, done.output
+    rows, dropped = list(read_rows(out, Rollout)), list(read_rows(out.with_name("rollout_dropped.jsonl"), Dropped))
+    assert len(rows) + len(dropped) == 6 == told(out, files)["units_in"]
+    assert {row.arm for row in rows} <= {tiny_model.name}
+    assert {item.reason for item in dropped} <= {"truncated", "empty"} and dropped
+
+
+def test_an_arm_of_a_policy_has_one_prompt_a_query(files, tiny_model):
+    arms = {"trained": {"prompts": "policy", "source": str(tiny_model)}}
+    done, out = run(files, "--arm", "trained", arms=arms, rollout={"k": 4, "max_new_tokens": 8})
+    assert done.exit_code == 0, done.output
+    assert told(out, files)["units_in"] == 3
+    assert {row.arm for row in read_rows(out, Rollout)} <= {"trained"}
+
+
+def test_an_arm_of_the_queries_needs_no_model(files):
+    done, out = run(
+        files, "--arm", "original", arms={"original": {"prompts": "query", "source": "data/queries/test.jsonl"}}
+    )
+    assert done.exit_code == 0, done.output
+    assert [row.prompt for row in read_rows(out, Rollout)] == [row.query for row in QUERIES]
+
+
+@pytest.mark.parametrize("with_dropped_file", [True, False])
+def test_an_arm_of_stored_prompts_takes_the_first_of_each_query(files, with_dropped_file):
+    source = files / "data/eval/fewshot.jsonl"
+    rows = [
+        fewshot_row(QUERIES[0], "A calm fox."),
+        fewshot_row(QUERIES[0], "Another.", 1),
+        fewshot_row(QUERIES[1], "Cats."),
+    ]
+    write_rows(source, rows, Fewshot)
+    if with_dropped_file:
+        lost = Dropped(input_id=QUERIES[2].query_id, reason=Reason.REFUSED, detail="sorry")
+        write_rows(source.with_name("fewshot_dropped.jsonl"), [lost], Dropped)
+    done, out = run(files, "--arm", "few", arms={"few": {"prompts": "stored", "source": str(source)}})
+    assert done.exit_code == 0, done.output
+    assert [(row.prompt, row.arm, row.sample) for row in read_rows(out, Rollout)] == [
+        ("A calm fox.", "few", 0),
+        ("Cats.", "few", 0),
+    ]
+    assert told(out, files)["dropped"] == {"refused" if with_dropped_file else "failed": 1}
+
+
+def test_a_missing_model_and_an_unknown_arm_are_said_plainly(files):
+    done, _ = run(files)
+    assert done.exit_code == 2 and "name the folder of the model" in done.output
+    done, _ = run(files, "--arm", "nobody", arms={"few": {"prompts": "query", "source": "x"}})
+    assert done.exit_code == 2 and "evaluate.arms has no nobody; it has few" in done.output
+
+
+def test_a_folder_without_weights_is_one_clear_error(files, tmp_path):
+    (tmp_path / "empty").mkdir()
+    done, out = run(files, tmp_path / "empty")
+    assert done.exit_code == 1 and "no safetensors weights" in done.output
+    assert not out.exists()
+
+
+def test_a_ready_d_dpo_takes_the_place_of_the_rollouts(files):
+    done, out = run(files, "no/such/model", d_dpo={"path": "data/raw/mine.jsonl"}, rollout={"k": 2})
+    assert done.exit_code == 0, done.output
+    assert list(read_rows(out, Rollout)) == [] and told(out, files)["dropped"] == {"replaced": 6}

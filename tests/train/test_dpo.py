@@ -1,0 +1,164 @@
+import json
+import math
+import shutil
+
+import pytest
+import tiny_policy
+from click.testing import CliRunner
+from small_project import write_params
+
+from pipeline.io import DataError, write_rows
+from schemas.d_dpo import DDpo
+from train.dpo import dpo, dpo_trainer, main
+from train.rows import dpo_rows, instruction
+from train.run import KEPT
+
+# TRL 1.16 asks transformers 5.23 by the old name
+pytestmark = pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing` is deprecated:FutureWarning")
+
+PAIRS = tiny_policy.d_dpo()
+HIGH = {"learning_rate": 1e-2, "warmup_steps": 0, "max_steps": 3, "lr_scheduler_type": "constant"}
+
+
+@pytest.fixture(scope="module")
+def by_hand(tiny_params, tiny_model):
+    """Return (model folder) -> summed log-probs of every pair's chosen and rejected, by plain torch."""
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    template = tiny_policy.template(tiny_params)
+    tokenizer = AutoTokenizer.from_pretrained(tiny_model)
+
+    def log_probs(folder, pairs=PAIRS):
+        model = AutoModelForCausalLM.from_pretrained(folder)
+        turns = [instruction(pair.query, template) for pair in pairs]
+        return [
+            tuple(tiny_policy.answer_log_prob(model, tokenizer, turn, text)[0] for text in (pair.chosen, pair.rejected))
+            for turn, pair in zip(turns, pairs, strict=True)
+        ]
+
+    return log_probs
+
+
+def swapped(pair):
+    return pair.model_copy(update={"chosen": pair.rejected, "rejected": pair.chosen})
+
+
+def metrics(out):
+    return json.loads((out.parent.parent.parent / "results/models" / f"{out.name}.json").read_text())
+
+
+@pytest.mark.parametrize("precompute", [True, False])
+def test_the_reference_stays_the_sft_model_while_the_policy_leaves_it(
+    precompute, tiny_params, tiny_model, tmp_path, by_hand
+):
+    import torch
+
+    params = tiny_policy.params(tiny_params, dpo_train=HIGH | {"precompute_ref_log_probs": precompute})
+    rows = dpo_rows(PAIRS, tiny_policy.template(params))
+    trainer, lost = dpo_trainer(rows, str(tiny_model), tmp_path, params)
+    assert lost == {}
+    wanted = by_hand(tiny_model)
+    trainer.train()
+    if precompute:
+        kept = trainer.train_dataset
+        used = list(zip(kept["ref_chosen_logps"], kept["ref_rejected_logps"], strict=True))
+    else:
+        batch = trainer.data_collator([trainer.train_dataset[at] for at in range(len(PAIRS))])
+        with torch.no_grad():
+            found = trainer.compute_ref_log_probs(trainer.ref_model, batch)
+        used = list(zip(*(log_probs.tolist() for log_probs in found), strict=True))
+    assert used == [pytest.approx(pair, abs=1e-3) for pair in wanted]
+    trainer.model.save_pretrained(tmp_path / "policy")
+    assert all(abs(now[0] - before[0]) > 1 for now, before in zip(by_hand(tmp_path / "policy"), wanted, strict=True))
+
+
+def test_the_first_loss_is_ln_2(tiny_params, tiny_model, tmp_path, vpo_home):
+    out = tmp_path / "data/models/dpo"
+    dpo(PAIRS, tiny_model, out, tiny_params)
+    assert metrics(out)["log"][0]["loss"] == pytest.approx(math.log(2), abs=1e-5)
+
+
+def test_the_second_loss_is_equation_2_by_plain_torch(tiny_params, tiny_model, tmp_path, vpo_home, by_hand):
+    def run(steps, name):
+        params = tiny_policy.params(
+            tiny_params, dpo_train=HIGH | {"learning_rate": 1e-3, "max_steps": steps, "num_train_epochs": 2}
+        )
+        dpo(pairs, tiny_model, tmp_path / "data/models" / name, params)
+        return tmp_path / "data/models" / name
+
+    pairs = PAIRS[:4]  # one batch, so the second step sees the same pairs
+    one, two = run(1, "one"), run(2, "two")
+    beta = tiny_params.dpo.train.beta
+    losses = []
+    for (chosen, rejected), (ref_chosen, ref_rejected) in zip(
+        by_hand(one, pairs), by_hand(tiny_model, pairs), strict=True
+    ):
+        margin = beta * ((chosen - ref_chosen) - (rejected - ref_rejected))
+        losses.append(math.log(1 + math.exp(-margin)))
+    told = metrics(two)["log"]
+    first, mean = told[0]["loss"], told[-1]["train_loss"]
+    assert 2 * mean - first == pytest.approx(sum(losses) / 4, abs=1e-5)
+    assert abs(sum(losses) / 4 - math.log(2)) > 1e-3
+
+
+def test_training_on_one_pair_raises_its_margin_and_swapped_labels_lower_it(
+    tiny_params, tiny_model, tmp_path, vpo_home, by_hand
+):
+    pair = PAIRS[:1]
+    params = tiny_policy.params(tiny_params, dpo_train=HIGH | {"global_batch_size": 1, "learning_rate": 1e-3})
+    dpo(pair, tiny_model, tmp_path / "kept", params)
+    dpo([swapped(pair[0])], tiny_model, tmp_path / "swapped", params)
+
+    def margin(folder):
+        ((chosen, rejected),) = by_hand(folder, pair)
+        return chosen - rejected
+
+    before = margin(tiny_model)
+    assert margin(tmp_path / "kept") > before + 0.5
+    assert margin(tmp_path / "swapped") < before - 0.5
+
+
+@pytest.fixture
+def files(tmp_path, tiny_model):
+    write_rows(tmp_path / "data/dpo/d_dpo.jsonl", PAIRS, DDpo)
+    shutil.copytree(tiny_model, tmp_path / "data/models/sft")
+    return tmp_path / "data"
+
+
+def run(data, params, name="dpo"):
+    given = write_params(data.parent, dpo={"train": params.dpo.train.model_dump()})
+    paths = [str(data / part) for part in ("dpo/d_dpo.jsonl", "models/sft", f"models/{name}")]
+    return CliRunner().invoke(main, [*paths, "--params", str(given)])
+
+
+def test_the_stage_gives_equal_bytes_and_a_model_that_says_where_it_is_from(files, tiny_params, vpo_home):
+    for name in ("dpo", "again"):
+        done = run(files, tiny_params, name)
+        assert done.exit_code == 0, done.output
+    one, two = (tiny_policy.contents(files / "models" / name) for name in ("dpo", "again"))
+    assert one == two and one["model.safetensors"] != tiny_policy.contents(files / "models/sft")["model.safetensors"]
+    assert all(any(path.match(pattern) for pattern in KEPT) for path in (files / "models/dpo").iterdir())
+    about = json.loads(one["model.json"])
+    assert (about["stage"], about["base"], about["seed"]) == ("dpo", "sft", 0)
+    told = metrics(files / "models/dpo")
+    assert (told["units_in"], told["units_done"], told["dropped"]) == (10, 10, {})
+
+
+def test_an_empty_d_dpo_is_one_clear_error(files, tiny_params, vpo_home):
+    write_rows(files / "dpo/d_dpo.jsonl", [], DDpo)
+    done = run(files, tiny_params)
+    assert done.exit_code == 1
+    assert "d_dpo.jsonl: no pairs, so nothing to train on; see" in done.output and "d_dpo_dropped.jsonl" in done.output
+    assert not (files / "models/dpo").exists()
+
+
+def test_pairs_that_do_not_fit_are_one_clear_error(tiny_params, tiny_model, tmp_path, vpo_home):
+    short = tiny_policy.params(tiny_params, dpo_train={"max_length": 10})
+    with pytest.raises(DataError, match="no pair to train on: of 10, dropped {'too_long': 10}"):
+        dpo(PAIRS, tiny_model, tmp_path / "dpo", short)
+
+
+def test_a_start_without_a_model_is_one_clear_error(tiny_params, tmp_path, vpo_home):
+    (tmp_path / "sft").mkdir()
+    with pytest.raises(DataError, match="no model in it"):
+        dpo(PAIRS, tmp_path / "sft", tmp_path / "dpo", tiny_params)

@@ -1,0 +1,134 @@
+import json
+import shutil
+
+import pytest
+import tiny_policy
+from click.testing import CliRunner
+from small_project import write_params
+
+from pipeline.io import DataError, write_rows
+from schemas.d_sft import DSft
+from train.base import base_of
+from train.rows import instruction, sft_rows
+from train.run import KEPT
+from train.sft import main, sft, sft_trainer
+
+ROWS = tiny_policy.d_sft()
+
+
+def trained(params, base, out, rows=ROWS):
+    sft(rows, base, out, params)
+    return tiny_policy.contents(out)
+
+
+def metrics(out):
+    return json.loads((out.parent.parent.parent / "results/models" / f"{out.name}.json").read_text())
+
+
+@pytest.fixture
+def trainer(tiny_params, tiny_model, tmp_path):
+    ten = tiny_policy.params(tiny_params, sft={"global_batch_size": 10})
+    trainer, lost = sft_trainer(sft_rows(ROWS, tiny_policy.template(ten)), str(tiny_model), tmp_path, ten)
+    assert lost == {}
+    return trainer
+
+
+def test_the_trained_labels_are_the_answer_and_its_end_alone(trainer):
+    (batch,) = trainer.get_train_dataloader()
+    labels = [[token for token in row if token != -100] for row in batch["labels"].tolist()]
+    assert sorted(trainer.processing_class.decode(row) for row in labels) == sorted(
+        f"{row.prompt}<|eot_id|>" for row in ROWS
+    )
+
+
+def test_before_the_answer_the_model_reads_what_it_will_be_asked_with(trainer, tiny_params):
+    tokenizer, template = trainer.processing_class, tiny_policy.template(tiny_params)
+    asked = [
+        tokenizer.apply_chat_template(instruction(row.query, template), add_generation_prompt=True, return_dict=False)
+        for row in ROWS
+    ]
+    (batch,) = trainer.get_train_dataloader()
+    rows = zip(*(batch[name].tolist() for name in ("input_ids", "labels", "attention_mask")), strict=True)
+    read = [[i for i, label, there in zip(*row, strict=True) if there and label == -100] for row in rows]
+    assert sorted(read) == sorted(asked)
+    assert all(ids.count(tokenizer.bos_token_id) == 1 for ids in read)
+
+
+def test_the_first_loss_is_the_mean_over_the_answers_tokens_by_plain_torch(tiny_params, tiny_model, tmp_path, vpo_home):
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    rows = ROWS[:4]
+    out = tmp_path / "data/models/sft"
+    sft(rows, tiny_model, out, tiny_policy.params(tiny_params, sft={"max_steps": 1, "global_batch_size": 4}))
+    model, tokenizer = (kind.from_pretrained(tiny_model) for kind in (AutoModelForCausalLM, AutoTokenizer))
+    template = tiny_policy.template(tiny_params)
+    sums = [tiny_policy.answer_log_prob(model, tokenizer, instruction(row.query, template), row.prompt) for row in rows]
+    by_hand = -sum(log_prob for log_prob, _ in sums) / sum(n for _, n in sums)
+    assert metrics(out)["log"][0]["loss"] == pytest.approx(by_hand, abs=1e-5)
+
+
+def test_equal_inputs_give_equal_bytes(tiny_params, tiny_model, tmp_path, vpo_home):
+    one = trained(tiny_params, tiny_model, tmp_path / "1/data/models/sft")
+    two = trained(tiny_params, tiny_model, tmp_path / "2/data/models/sft")
+    assert one == two
+    assert one["model.safetensors"] != (tiny_model / "model.safetensors").read_bytes()
+    assert metrics(tmp_path / "1/data/models/sft") == metrics(tmp_path / "2/data/models/sft")
+
+
+def test_a_longer_row_is_counted_as_dropped_and_never_cut(tiny_params, tiny_model, tmp_path, vpo_home):
+    long = ROWS[0].model_copy(update={"prompt": "a fox " * 400})
+    out = tmp_path / "data/models/sft"
+    with_it = trained(tiny_params, tiny_model, out, [*ROWS, long])
+    told = metrics(out)
+    assert (told["units_in"], told["units_done"], told["units_dropped"]) == (11, 10, 1)
+    assert told["dropped"] == {"too_long": 1} and told["steps"] == 2
+    without = trained(tiny_params, tiny_model, tmp_path / "2/data/models/sft")
+    assert with_it["model.safetensors"] == without["model.safetensors"]
+
+
+@pytest.fixture
+def files(tmp_path, tiny_model):
+    write_rows(tmp_path / "data/sft/d_sft.jsonl", ROWS, DSft)
+    shutil.copytree(tiny_model, tmp_path / "data/models/base")
+    return tmp_path / "data"
+
+
+def run(data, params):
+    given = write_params(data.parent, sft=params.sft.model_dump())
+    paths = [str(data / name) for name in ("sft/d_sft.jsonl", "models/base", "models/sft")]
+    return CliRunner().invoke(main, [*paths, "--params", str(given)])
+
+
+def test_the_stage_leaves_a_whole_model_that_says_where_it_is_from(files, tiny_params, vpo_home):
+    from transformers import AutoModelForCausalLM
+
+    done = run(files, tiny_params)
+    assert done.exit_code == 0, done.output
+    folder = files / "models/sft"
+    assert all(any(path.match(pattern) for pattern in KEPT) for path in folder.iterdir())
+    about = json.loads((folder / "model.json").read_text())
+    assert (about["stage"], about["base"], about["seed"]) == ("sft", "base", 0)
+    assert base_of(folder) == (str(folder), None)
+    assert AutoModelForCausalLM.from_pretrained(folder).config.use_cache
+    assert list(vpo_home.glob("train/*")) == []
+
+
+def test_an_empty_d_sft_is_one_clear_error(files, tiny_params, vpo_home):
+    write_rows(files / "sft/d_sft.jsonl", [], DSft)
+    done = run(files, tiny_params)
+    assert done.exit_code == 1 and "d_sft.jsonl: no rows, so nothing to train on" in done.output
+    assert not (files / "models/sft").exists()
+
+
+def test_a_d_sft_of_rows_that_do_not_fit_is_one_clear_error(tiny_params, tiny_model, tmp_path, vpo_home):
+    short = tiny_policy.params(tiny_params, sft={"max_length": 10})
+    with pytest.raises(DataError, match="no row to train on: of 10, dropped {'too_long': 10}; see sft.max_length"):
+        sft(ROWS, tiny_model, tmp_path / "sft", short)
+    assert not (tmp_path / "sft").exists()
+
+
+def test_a_tokenizer_without_chat_template_is_one_clear_error(files, tiny_params, vpo_home):
+    (files / "models/base/chat_template.jinja").unlink()
+    done = run(files, tiny_params)
+    assert done.exit_code == 1 and "the tokenizer has no chat template" in done.output
+    assert not (files / "models/sft").exists()
