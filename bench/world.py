@@ -20,9 +20,9 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "bench" / "results"
 SETTING = {
-    "world.queries": 7600,
+    "world.queries": 7200,
     "queries.sft": 1200,
-    "queries.sft_safety": 330,
+    "queries.sft_safety": 220,
     "queries.dpo": 260,
     "queries.dpo_safety": 170,
     "queries.test": 500,

@@ -6,18 +6,17 @@
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from urllib.parse import urlsplit
 
 import click
 
 from pipeline.arms import Arm, Values, counts, dimensions, judges, made_offline, named, per_query, read_arm
 from pipeline.io import DataError, locked, read_rows, write_rows
-from pipeline.params import ParamsError, load_params, option
+from pipeline.params import load_params, option, refuse_same_judge
 from pipeline.report import Report, write_report
 from pipeline.statistics import mean_with_interval
 from schemas.base import Provenance
 from schemas.evaluate import Evaluate
-from schemas.params import Params, Teacher
+from schemas.params import Params
 from schemas.params import Reward as RewardParams
 from schemas.queries import Query
 from schemas.reward import Reward
@@ -100,19 +99,6 @@ def traded(rows: Iterable[Evaluate], watched: Iterable[str]) -> list[str]:
                     f"not contain, falls by {-fell.value:.3g} [{fell.low:.3g}, {fell.high:.3g}]"
                 )
     return said
-
-
-def refuse_same_judge(params: Params) -> None:
-    """Raise ParamsError (exit 2) when the judge is the teacher itself: a model favours what it wrote."""
-    if not params.evaluate.allow_same_judge and _who(params.judge) == _who(params.teacher):
-        raise ParamsError(
-            f"judge: {params.judge.backend} {params.judge.model} is the teacher itself, which would judge its own "
-            "words; set judge.* to another model, or evaluate.allow_same_judge to true"
-        )
-
-
-def _who(params: Teacher) -> tuple[str, str, str]:
-    return params.backend, urlsplit(params.base_url or "https://api.openai.com").netloc, params.model
 
 
 def unjudged(counted: dict[str, dict]) -> list[str]:

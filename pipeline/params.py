@@ -3,11 +3,12 @@
 import atexit
 import os
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import click
 from pydantic import ValidationError
 
-from schemas.params import Params, record
+from schemas.params import Params, Teacher, record
 
 option = click.option(
     "--params", "params_path", default="params.yaml", show_default=True, metavar="FILE", help="The params file."
@@ -62,6 +63,29 @@ def checked(tree, path: str | Path) -> Params:
         return Params.model_validate(tree)
     except ValidationError as fault:
         raise ParamsError("\n".join(_line(path, tree, error) for error in _causes(fault.errors()))) from None
+
+
+def refuse_same_judge(params: Params) -> None:
+    """Raise ParamsError (exit 2) when the judge is the teacher itself: a model favours what it wrote."""
+    if not params.evaluate.allow_same_judge and _who(params.judge) == _who(params.teacher):
+        raise ParamsError(
+            f"judge: {params.judge.backend} {params.judge.model} is the teacher itself, which would judge its own "
+            "words; set judge.* to another model, or evaluate.allow_same_judge to true"
+        )
+
+
+def _who(params: Teacher) -> tuple[str, str, str]:
+    return params.backend, urlsplit(params.base_url or "https://api.openai.com").netloc, params.model
+
+
+def refuse_unpinned_base(params: Params) -> None:
+    """Raise ParamsError (exit 2) when the real base model could change unseen, before anything is bought for it."""
+    base = params.base_model
+    if base.backend == "hub" and not base.revision and not Path(base.name or "").is_dir():
+        raise ParamsError(
+            f"base_model.revision: {base.name} is a model on the Hub; pin it to the 40-hex commit you have the licence "
+            "for (its page, Files and versions), or name a folder"
+        )
 
 
 def _causes(errors: list) -> list:

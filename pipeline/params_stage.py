@@ -3,7 +3,7 @@
 import click
 
 from pipeline.io import write_json
-from pipeline.params import load_params, option
+from pipeline.params import load_params, option, refuse_same_judge, refuse_unpinned_base
 
 
 @click.command("params")
@@ -11,5 +11,7 @@ from pipeline.params import load_params, option
 @option
 def main(out, params_path):
     """Check the whole params file before any work."""
-    load_params(params_path)
+    params = load_params(params_path)
+    refuse_same_judge(params)
+    refuse_unpinned_base(params)
     write_json(out, {"params": "valid"})

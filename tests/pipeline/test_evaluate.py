@@ -6,9 +6,9 @@ from click.testing import CliRunner
 from small_project import judged, prompt, put, queries, small_project, write_params
 
 from pipeline.arms import Arm, dimensions, per_query, read_arm
-from pipeline.evaluate import evaluate, main, pooled, refuse_same_judge, traded
+from pipeline.evaluate import evaluate, main, pooled, traded
 from pipeline.io import read_rows, write_rows
-from pipeline.params import ParamsError, load_params
+from pipeline.params import ParamsError, load_params, refuse_same_judge
 from pipeline.report import markdown
 from schemas.critique import Critique
 from schemas.evaluate import Evaluate

@@ -1,3 +1,4 @@
+import copy
 import json
 import random
 import re
@@ -57,9 +58,10 @@ def test_the_tokenizer_gives_random_unicode_back(tokenizer):
 
 
 def test_a_word_is_the_same_tokens_wherever_it_stands(tokenizer):
-    first, inside, on_a_line = (tokenizer(text)["input_ids"] for text in ("unseenword", "a unseenword", "\nunseenword"))
+    first, a, inside, line = (tokenizer(text)["input_ids"] for text in ("unheardof", "a", "a unheardof", "\nunheardof"))
     assert len(first) > 1
-    assert inside[-len(first) :] == first == on_a_line[-len(first) :]
+    assert inside == a + first
+    assert line[-len(first) :] == first
 
 
 def test_the_chat_format_begins_with_one_bos_and_ends_each_turn(tokenizer, tiny_params):
@@ -80,6 +82,14 @@ def test_the_copy_task_never_practises_an_unsafe_word(task, tokenizer):
         ids, start = task.row()
         text = tokenizer.decode(ids[start:], skip_special_tokens=True)
         assert not seen(text) and not unsafe_words(text), text
+
+
+def test_made_up_words_are_never_unsafe_ones_by_chance(task):
+    made = copy.copy(task)
+    made.draw, made.words = random.Random(0), [[7]]
+    made.tokens, made.starts, made.pieces = {1: "Ġgu", 2: "n"}, [1], [2]
+    words = [made.word() for _ in range(300)]
+    assert [1] in words and [1, 2, 2] in words and [1, 2] not in words
 
 
 def test_the_copy_task_keeps_words_that_only_hold_an_unsafe_one(task, tokenizer):
@@ -106,12 +116,12 @@ def test_equal_inputs_and_seed_give_equal_bytes(tiny_params, tiny_model, tmp_pat
 
 
 def test_the_copy_task_is_learnt(tiny_params):
-    longer = tiny_policy.params(tiny_params, base_model={"steps": 30, "learning_rate": 3e-3})
+    longer = tiny_policy.params(tiny_params, base_model={"steps": 20, "learning_rate": 5e-3})
     _, _, losses = tiny_policy.make(longer)
-    assert len(losses) == 30 and sum(losses[-5:]) < 0.8 * sum(losses[:5])
+    assert len(losses) == 20 and sum(losses[-5:]) < 0.9 * sum(losses[:5])
 
 
-@pytest.mark.parametrize("hidden", [64, 128, 256])
+@pytest.mark.parametrize("hidden", [64, 128, 384])
 def test_the_untrained_tiny_llama_copies_better_than_a_default_start(hidden):
     import torch
     from transformers import LlamaForCausalLM
@@ -127,7 +137,7 @@ def test_the_untrained_tiny_llama_copies_better_than_a_default_start(hidden):
             said = model(input_ids=torch.cat([words, words], 1)).logits.argmax(-1)
         return (said[:, 25:-1] == words[:, 2:]).float().mean().item()
 
-    assert copied(copying) > 0.5
+    assert copied(copying) > 0.95
     assert copied(default) < 0.05
 
 
