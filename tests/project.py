@@ -13,7 +13,7 @@ ROOT = Path(__file__).resolve().parents[1]
 
 TINY = {
     "world.queries": 420,
-    "world.critic_recall": 0.4,  # most prompts of an untrained policy must reach the renderer
+    "world.critic_recall": 0.1,  # most prompts of a hardly trained policy must reach the renderer
     "world.critic_recall_unsafe": 0.6,
     "queries.sft": 90,
     "queries.sft_safety": 20,
@@ -21,10 +21,12 @@ TINY = {
     "queries.dpo_safety": 6,
     "queries.test": 12,
     "queries.test_safety": 6,
-    "base_model.steps": 60,
-    "base_model.hidden_size": 64,
-    "sft.max_steps": 60,
-    "rollout.max_new_tokens": 48,
+    "base_model.steps": 80,
+    "base_model.batch_size": 8,
+    "sft.max_steps": 120,
+    "sft.global_batch_size": 8,
+    "sft.learning_rate": 0.002,
+    "rollout.max_new_tokens": 80,
     "dpo.reward_gap": 0.1,
     "evaluate.bootstrap": 200,
 }
