@@ -6,7 +6,7 @@ import click
 
 from pipeline.io import read_rows, stage_output
 from pipeline.params import load_params, option
-from pipeline.ready import ready_sft
+from pipeline.ready import ready_sft, sha256
 from schemas.base import Dropped
 from schemas.critique import Critique
 from schemas.d_sft import DSft
@@ -44,6 +44,7 @@ def main(critique, refine, out, params_path):
             rows = list(ready_sft(params.d_sft.path, params.queries.keep_flags))
             writer.units_in = len({row.query_id for row in rows})
             writer.write(rows)
+            writer.extra["source_sha256"] = sha256(params.d_sft.path)
         else:
             refined = {row.prompt_id: row for row in read_rows(refine, Refine)}
             writer.write(d_sft(writer.read(critique, Critique), refined))

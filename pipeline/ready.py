@@ -79,8 +79,13 @@ def replaced(rows: Iterable[QueryBase], path: str, times: int = 1) -> Iterator[D
             yield Dropped(input_id=name, reason=Reason.REPLACED, detail=path)
 
 
+def sha256(path: str) -> str:
+    """Return the hash of a ready set's bytes: kept in the metrics, so that a later change of the file is noticed."""
+    return hashlib.sha256(_bytes(path)).hexdigest()
+
+
 def _written_by(path: str) -> Provenance:
-    revision = hashlib.sha256(_bytes(path)).hexdigest()[:16]
+    revision = sha256(path)[:16]
     return Provenance(backend="file", model=Path(path).name, revision=revision)
 
 

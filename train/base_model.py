@@ -22,7 +22,7 @@ from schemas.params import BaseModelParams
 from schemas.queries import Query
 from train.base import NAMED
 from train.rows import instruction
-from train.run import keep_freed_memory, quiet
+from train.run import keep_freed_memory, quiet, require
 from train.tiny_llama import tiny_llama
 from train.tokenizer import train_tokenizer
 
@@ -156,6 +156,7 @@ def main(queries, out, params_path):
             write_json(folder / NAMED, named)
             write_json(beside(out)[1], named)
             return
+        require("train", "torch", "transformers")
         *asked, d_sft = queries
         typed = [row.query for path in asked for row in read_rows(path, Query)]
         answers = [row.prompt for row in read_rows(d_sft, DSft)]

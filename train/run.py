@@ -2,6 +2,7 @@
 
 import contextlib
 import ctypes
+import importlib.util
 import os
 import shutil
 import sys
@@ -28,6 +29,12 @@ KEPT = (
     "model.json",
 )
 STARTED_BY = "VPO_STARTED_BY"  # the process that must live for a launch to go on
+
+
+def require(extra: str, *libraries: str) -> None:
+    """Raise DataError where a library is missing, with the extra that brings it."""
+    if missing := [name for name in libraries if importlib.util.find_spec(name) is None]:
+        raise DataError(f"training needs {' and '.join(missing)}: pip install 'vpo[{extra}]'")
 
 
 def keep_freed_memory() -> None:
@@ -58,6 +65,7 @@ def launch(module: str, words: list[str], params: Sft | DpoTrain) -> None:
         if started_by := os.environ.get(STARTED_BY):
             stop_after(int(started_by))
         return
+    require("train", "torch", "transformers", "trl")
     import torch
 
     gpus = torch.cuda.device_count()
@@ -85,6 +93,7 @@ def launcher(module: str, words: list[str], params: Sft | DpoTrain, gpus: int) -
         return None
     if not gpus:
         raise DataError(f"launch {chosen} trains on GPUs and this machine has none: set launch to single")
+    require("deepspeed", "deepspeed")
     processes = []
     if chosen != "multi_node":  # there the file says how many, over all machines
         batches(params, gpus)

@@ -71,7 +71,9 @@ def examine(root: Path, online: bool = False) -> Iterator[Check]:
     for place, folder in (("project", root), ("VPO_HOME", home())):
         yield free_space(place, folder)
     if params:
-        yield query_file(root, params.queries)
+        yield outside_file(root, "queries.path", params.queries.path if params.queries.source == "file" else None)
+        yield outside_file(root, "d_sft.path", params.d_sft.path)
+        yield outside_file(root, "d_dpo.path", params.d_dpo.path)
         for seam, teacher in (("teacher", params.teacher), ("judge", params.judge)):
             yield backend(seam, teacher, online)
 
@@ -140,23 +142,31 @@ def free_space(place: str, folder: Path) -> Check:
     )
 
 
-def query_file(root: Path, params) -> Check:
-    """A file of queries from outside may change under a finished run."""
-    name = "queries.path"
-    if params.source != "file":
-        return Check(name, True, f"not read: source is {params.source}")
-    path = root / params.path
+# param -> the stage that reads the file, and where that stage's metrics lie
+OUTSIDE = {
+    "queries.path": ("queries", "results/queries.json"),
+    "d_sft.path": ("d_sft", "results/sft/d_sft.json"),
+    "d_dpo.path": ("d_dpo", "results/dpo/d_dpo.json"),
+}
+
+
+def outside_file(root: Path, name: str, given: str | None) -> Check:
+    """A file from outside may change under a finished run; DVC watches data/raw alone."""
+    stage, counted = OUTSIDE[name]
+    if given is None:
+        return Check(name, True, "no file is read")
+    path = root / given
     if not path.is_file():
-        return Check(name, False, f"{params.path} is not there", "put the file there, or set queries.path to it")
-    metrics = root / "results" / "queries.json"
+        return Check(name, False, f"{given} is not there", f"put the file there, or set {name} to it")
+    metrics = root / counted
     before = json.loads(metrics.read_text(encoding="utf-8")).get("source_sha256") if metrics.is_file() else None
     if before is None:
-        return Check(name, True, f"{params.path}, not read by a run yet")
+        return Check(name, True, f"{given}, not read by a run yet")
     with path.open("rb") as file:
         now = hashlib.file_digest(file, "sha256").hexdigest()
     if now == before:
-        return Check(name, True, f"{params.path} is what the last run read")
-    return Check(name, False, f"{params.path} changed since the last run", "dvc repro --force queries, then dvc repro")
+        return Check(name, True, f"{given} is what the last run read")
+    return Check(name, False, f"{given} changed since the last run", f"dvc repro --force {stage}, then dvc repro")
 
 
 def backend(seam: str, params, online: bool) -> Check:

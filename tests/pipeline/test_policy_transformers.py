@@ -179,8 +179,8 @@ def test_a_draw_is_the_inverse_of_the_nucleus_computed_by_hand(size, temperature
 
 
 def test_a_wide_nucleus_beside_it_does_not_change_a_draw():
-    flat, steep = torch.zeros(LIKELY + 100), torch.linspace(8, 0, LIKELY + 100)
-    steep[5] = steep[6]  # equal chances, which two ways of sorting could order differently
+    flat, steep = torch.zeros(LIKELY + 100), torch.full((LIKELY + 100,), -8.0)
+    steep[40:60] = 8.0  # equal chances, which the two ways of sorting order differently
     u = torch.linspace(0, 0.99, 50).double()
     alone = draw(steep.expand(50, -1), u, 1.0, 0.9)
     beside = draw(torch.cat([steep.expand(50, -1), flat[None]]), torch.cat([u, u[:1]]), 1.0, 0.9)

@@ -7,7 +7,7 @@ import pytest
 
 from pipeline.io import DataError, locked
 from pipeline.one_thread import TINY, one_thread
-from train.run import arguments, batches, launch, launcher, save, stop_after, work_folder
+from train.run import arguments, batches, launch, launcher, require, save, stop_after, work_folder
 
 
 @pytest.fixture(scope="module")
@@ -74,6 +74,12 @@ def test_a_batch_that_the_gpus_cannot_give_is_refused_before_the_launch(section)
 def test_zero_3_without_a_gpu_is_one_clear_error(section):
     with pytest.raises(DataError, match="this machine has none: set launch to single"):
         launcher("train.sft", [], section(launch="zero3_offload"), 0)
+
+
+def test_a_missing_library_is_named_with_its_extra():
+    require("train", "torch", "trl")
+    with pytest.raises(DataError, match=r"training needs no_such_library: pip install 'vpo\[train\]'"):
+        require("train", "torch", "no_such_library")
 
 
 @pytest.mark.parametrize("name", ["single", "zero3", "zero3_offload", "multi_node"])

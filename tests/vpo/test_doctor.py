@@ -8,7 +8,7 @@ from small_project import write_params
 
 from pipeline.io import write_json
 from pipeline.params import load_params
-from vpo.doctor import EXTRAS, backend, examine, extras, main, needed, python, query_file, rwlock, vpo_home
+from vpo.doctor import EXTRAS, OUTSIDE, backend, examine, extras, main, needed, outside_file, python, rwlock, vpo_home
 
 
 @pytest.fixture
@@ -76,19 +76,22 @@ def test_a_home_that_is_a_file_cannot_be_written(tmp_path):
     assert vpo_home(tmp_path / "none yet").ok
 
 
-def test_a_query_file_that_changed_since_the_run_is_noticed(project):
-    path = project / "data/raw/mine.txt"
+@pytest.mark.parametrize("name", OUTSIDE)
+def test_a_file_from_outside_that_changed_since_the_run_is_noticed(project, name):
+    given = "data/raw/mine.txt"
+    path = project / given
     path.parent.mkdir(parents=True)
     path.write_text("a dog\n")
-    params = load_params(write_params(project, queries={"source": "file", "path": "data/raw/mine.txt"})).queries
-    assert query_file(project, params).found == "data/raw/mine.txt, not read by a run yet"
-    write_json(project / "results/queries.json", {"source_sha256": hashlib.sha256(b"a dog\n").hexdigest()})
-    assert query_file(project, params).ok
+    counted = project / OUTSIDE[name][1]
+    counted.unlink(missing_ok=True)
+    assert outside_file(project, name, given).found == f"{given}, not read by a run yet"
+    write_json(counted, {"source_sha256": hashlib.sha256(b"a dog\n").hexdigest()})
+    assert outside_file(project, name, given).ok
     path.write_text("a cat\n")
-    changed = query_file(project, params)
+    changed = outside_file(project, name, given)
     assert not changed.ok and "changed since the last run" in changed.found
     path.unlink()
-    assert "is not there" in query_file(project, params).found
+    assert "is not there" in outside_file(project, name, given).found
 
 
 def teacher(project, url):
