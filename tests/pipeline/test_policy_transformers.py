@@ -26,18 +26,38 @@ class Counted:
         return self.model(**inputs)
 
 
+def changed(folder, out, change):
+    """Copy a model with its weights changed in place by `change`; return the new folder."""
+    from transformers import AutoModelForCausalLM
+
+    shutil.copytree(folder, out)
+    model = AutoModelForCausalLM.from_pretrained(out)
+    with torch.no_grad():
+        change(model)
+    model.save_pretrained(out)
+    return out
+
+
 @pytest.fixture(scope="module")
 def chatty(tiny_model, tmp_path_factory):
     """The tiny policy with a louder end token, so that some samples end and some do not."""
-    from transformers import AutoModelForCausalLM
 
-    folder = tmp_path_factory.mktemp("chatty") / "sft"
-    shutil.copytree(tiny_model, folder)
-    model = AutoModelForCausalLM.from_pretrained(folder)
-    with torch.no_grad():
+    def louder(model):
         model.model.embed_tokens.weight[model.config.eos_token_id] *= 3
-    model.save_pretrained(folder)
-    return folder
+
+    return changed(tiny_model, tmp_path_factory.mktemp("chatty") / "sft", louder)
+
+
+@pytest.fixture(scope="module")
+def restless(tiny_model, tmp_path_factory):
+    """The tiny policy with noise in its weights, so that each query has its own likeliest text."""
+
+    def shaken(model):
+        draws = torch.Generator().manual_seed(0)
+        for weights in model.parameters():
+            weights += torch.randn(weights.shape, generator=draws)
+
+    return changed(tiny_model, tmp_path_factory.mktemp("restless") / "sft", shaken)
 
 
 @pytest.fixture
@@ -64,18 +84,18 @@ def said(policy, sampling, queries=QUERIES, k=3, seed=0):
 
 
 @pytest.mark.parametrize("temperature", [0.0, 0.9])
-def test_the_batch_size_changes_no_text(policy, sampling, temperature, tiny_model, chatty):
-    folder = chatty if temperature else tiny_model  # greedily the chatty one ends at once
+def test_the_batch_size_changes_no_text(policy, sampling, temperature, restless, chatty):
+    folder = chatty if temperature else restless  # greedily the chatty one ends at once
     one, seven, many = (said(policy(size, folder), sampling(temperature=temperature)) for size in (1, 7, 64))
     assert one == seven == many
     assert len(set(one.values())) > 5
 
 
-def test_a_greedy_sample_is_what_generate_writes(policy, sampling, tiny_model, tiny_params):
+def test_a_greedy_sample_is_what_generate_writes(policy, sampling, restless, tiny_params):
     from transformers import AutoModelForCausalLM
 
-    policy, template = policy(folder=tiny_model), tiny_policy.template(tiny_params)
-    model = AutoModelForCausalLM.from_pretrained(tiny_model)
+    policy, template = policy(folder=restless), tiny_policy.template(tiny_params)
+    model = AutoModelForCausalLM.from_pretrained(restless)
     found = policy.sample([(query, 0) for query in QUERIES[:3]], sampling(temperature=0.0), 0)
     for query, answer in zip(QUERIES, found, strict=False):
         turns = instruction(query.query, template)

@@ -72,32 +72,32 @@ def test_the_reference_stays_the_sft_model_while_the_policy_leaves_it(
     assert all(abs(now[0] - before[0]) > 1 for now, before in zip(by_hand(tmp_path / "policy"), wanted, strict=True))
 
 
-def test_the_first_loss_is_ln_2(tiny_params, tiny_model, tmp_path, vpo_home):
-    out = tmp_path / "data/models/dpo"
-    dpo(PAIRS, tiny_model, out, tiny_params)
-    assert metrics(out)["log"][0]["loss"] == pytest.approx(math.log(2), abs=1e-5)
+@pytest.fixture(scope="module")
+def after(tiny_params, tiny_model, tmp_path_factory):
+    """The models after one and after two steps on the first four pairs, one batch."""
+    folder = tmp_path_factory.mktemp("after")
+    models = {}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("VPO_HOME", str(folder / "home"))
+        for steps in (1, 2):
+            train = HIGH | {"learning_rate": 1e-3, "max_steps": steps, "num_train_epochs": 2}
+            models[steps] = folder / f"data/models/after_{steps}"
+            dpo(PAIRS[:4], tiny_model, models[steps], tiny_policy.params(tiny_params, dpo_train=train))
+    return models
 
 
-def test_the_second_loss_is_equation_2_by_plain_torch(tiny_params, tiny_model, tmp_path, vpo_home, by_hand):
-    def run(steps, name):
-        params = tiny_policy.params(
-            tiny_params, dpo_train=HIGH | {"learning_rate": 1e-3, "max_steps": steps, "num_train_epochs": 2}
-        )
-        dpo(pairs, tiny_model, tmp_path / "data/models" / name, params)
-        return tmp_path / "data/models" / name
+def test_the_first_loss_is_ln_2(after):
+    assert metrics(after[1])["log"][0]["loss"] == pytest.approx(math.log(2), abs=1e-5)
 
-    pairs = PAIRS[:4]  # one batch, so the second step sees the same pairs
-    one, two = run(1, "one"), run(2, "two")
-    beta = tiny_params.dpo.train.beta
+
+def test_the_second_loss_is_equation_2_by_plain_torch(after, tiny_params, tiny_model, by_hand):
+    policy, reference = by_hand(after[1], PAIRS[:4]), by_hand(tiny_model, PAIRS[:4])
     losses = []
-    for (chosen, rejected), (ref_chosen, ref_rejected) in zip(
-        by_hand(one, pairs), by_hand(tiny_model, pairs), strict=True
-    ):
-        margin = beta * ((chosen - ref_chosen) - (rejected - ref_rejected))
+    for (chosen, rejected), (ref_chosen, ref_rejected) in zip(policy, reference, strict=True):
+        margin = tiny_params.dpo.train.beta * ((chosen - ref_chosen) - (rejected - ref_rejected))
         losses.append(math.log(1 + math.exp(-margin)))
-    told = metrics(two)["log"]
-    first, mean = told[0]["loss"], told[-1]["train_loss"]
-    assert 2 * mean - first == pytest.approx(sum(losses) / 4, abs=1e-5)
+    first, last = (metrics(after[2])["log"][at] for at in (0, -1))
+    assert 2 * last["train_loss"] - first["loss"] == pytest.approx(sum(losses) / 4, abs=1e-5)
     assert abs(sum(losses) / 4 - math.log(2)) > 1e-3
 
 

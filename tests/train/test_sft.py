@@ -25,6 +25,16 @@ def metrics(out):
     return json.loads((out.parent.parent.parent / "results/models" / f"{out.name}.json").read_text())
 
 
+@pytest.fixture(scope="module")
+def once(tiny_params, tiny_model, tmp_path_factory):
+    """The model that ten rows and two steps give."""
+    folder = tmp_path_factory.mktemp("once")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("VPO_HOME", str(folder / "home"))
+        sft(ROWS, tiny_model, folder / "data/models/sft", tiny_params)
+    return folder / "data/models/sft"
+
+
 @pytest.fixture
 def trainer(tiny_params, tiny_model, tmp_path):
     ten = tiny_policy.params(tiny_params, sft={"global_batch_size": 10})
@@ -67,23 +77,21 @@ def test_the_first_loss_is_the_mean_over_the_answers_tokens_by_plain_torch(tiny_
     assert metrics(out)["log"][0]["loss"] == pytest.approx(by_hand, abs=1e-5)
 
 
-def test_equal_inputs_give_equal_bytes(tiny_params, tiny_model, tmp_path, vpo_home):
-    one = trained(tiny_params, tiny_model, tmp_path / "1/data/models/sft")
-    two = trained(tiny_params, tiny_model, tmp_path / "2/data/models/sft")
-    assert one == two
-    assert one["model.safetensors"] != (tiny_model / "model.safetensors").read_bytes()
-    assert metrics(tmp_path / "1/data/models/sft") == metrics(tmp_path / "2/data/models/sft")
+def test_equal_inputs_give_equal_bytes(tiny_params, tiny_model, once, tmp_path, vpo_home):
+    again = trained(tiny_params, tiny_model, tmp_path / "data/models/sft")
+    assert again == tiny_policy.contents(once)
+    assert again["model.safetensors"] != (tiny_model / "model.safetensors").read_bytes()
+    assert metrics(tmp_path / "data/models/sft") == metrics(once)
 
 
-def test_a_longer_row_is_counted_as_dropped_and_never_cut(tiny_params, tiny_model, tmp_path, vpo_home):
+def test_a_longer_row_is_counted_as_dropped_and_never_cut(tiny_params, tiny_model, once, tmp_path, vpo_home):
     long = ROWS[0].model_copy(update={"prompt": "a fox " * 400})
     out = tmp_path / "data/models/sft"
     with_it = trained(tiny_params, tiny_model, out, [*ROWS, long])
     told = metrics(out)
     assert (told["units_in"], told["units_done"], told["units_dropped"]) == (11, 10, 1)
     assert told["dropped"] == {"too_long": 1} and told["steps"] == 2
-    without = trained(tiny_params, tiny_model, tmp_path / "2/data/models/sft")
-    assert with_it["model.safetensors"] == without["model.safetensors"]
+    assert with_it["model.safetensors"] == tiny_policy.contents(once)["model.safetensors"]
 
 
 @pytest.fixture

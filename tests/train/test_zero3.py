@@ -1,5 +1,7 @@
 """SFT and DPO in two real processes under ZeRO-3, on the CPU."""
 
+import contextlib
+import fcntl
 import json
 import os
 import socket
@@ -21,12 +23,19 @@ ROOT = Path(__file__).resolve().parents[2]
 pytestmark = pytest.mark.slow
 
 
-def extensions() -> Path:
-    """Return where DeepSpeed's compiled extension stays from run to run: it takes a minute of compiling."""
+@contextlib.contextmanager
+def compiled():
+    """Give the folder where DeepSpeed's extension stays from run to run: compiling it takes a minute.
+
+    One session at a time: a lock in it is then what a killed run has left, for which all others would wait for ever.
+    """
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "vpo-tests" / "torch_extensions"
-    for lock in cache.glob("*/lock"):  # left by a run that was killed while it compiled; others would wait for ever
-        lock.unlink()
-    return cache
+    cache.mkdir(parents=True, exist_ok=True)
+    with (cache / "session").open("w") as session:
+        fcntl.flock(session, fcntl.LOCK_EX)
+        for lock in cache.glob("*/lock"):
+            lock.unlink()
+        yield cache
 
 
 def free_port() -> int:
@@ -37,7 +46,7 @@ def free_port() -> int:
 
 @pytest.fixture(scope="module")
 def launched(tiny_model, tiny_params, tmp_path_factory):
-    """Return a function that runs a stage in two processes and returns its folder."""
+    """Give a function that runs a stage in two processes and returns its folder."""
     data = tmp_path_factory.mktemp("zero3") / "data"
     write_rows(data / "d_sft.jsonl", tiny_policy.d_sft(), DSft)
     write_rows(data / "d_dpo.jsonl", tiny_policy.d_dpo(), DDpo)
@@ -56,7 +65,7 @@ def launched(tiny_model, tiny_params, tmp_path_factory):
         ]  # fmt: skip
         environment = os.environ | {
             "VPO_HOME": str(data.parent / "home"),
-            "TORCH_EXTENSIONS_DIR": str(extensions()),
+            "TORCH_EXTENSIONS_DIR": str(extensions),
             "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",  # ninja
             "OMP_NUM_THREADS": "1",
         }
@@ -64,7 +73,8 @@ def launched(tiny_model, tiny_params, tmp_path_factory):
         assert done.returncode == 0, done.stderr[-4000:]
         return out
 
-    return run
+    with compiled() as extensions:
+        yield run
 
 
 @pytest.fixture(scope="module")
