@@ -69,8 +69,9 @@ def main() -> None:
             one, two = hashes(first), hashes(second)
             differ = sorted(path for path in one if one[path] != two.get(path))
             clones = [
-                f"| outputs of two clones with separate stores that differ | {len(differ)} of {len(one)} {differ or ''} |"
+                f"| outputs that differ in a second clone with a store of its own | {len(differ)} of {len(one)} |"
             ]
+            print("\n".join(differ))
         lines = [
             "# The demo",
             "",
