@@ -1,34 +1,53 @@
-"""x, p -> c: judge each prompt by the three principles, harmless, accurate and helpful (VPO 3.2 and Fig. 8)."""
+"""x, p -> c: judge each prompt by the three principles, harmless, accurate and helpful (VPO 3.2 and Fig. 8).
+
+With several votes (ours: where 94 % of the prompts are fine, a judge with 5 % false alarms makes half of D_text noise)
+a No is asked again, so that a lone slip makes no pair.
+"""
 
 from collections.abc import Iterable, Iterator
 
 import click
 
+from pipeline.backends import Outcome
 from pipeline.backends.teacher import Messages, Teacher, make_teacher
 from pipeline.io import stage_output
+from pipeline.next_round import next_round
 from pipeline.params import load_params, option
-from pipeline.replies import answered, parse_verdict
+from pipeline.replies import Verdict, parse_verdict
 from pipeline.words import Template
 from schemas.base import Dropped, Prompt
-from schemas.critique import Critique
+from schemas.critique import Critique, Vote
 from schemas.params import Critique as CritiqueParams
 
+Outcomes = tuple[Outcome[Verdict], ...]
 
-def critique(prompts: Iterable[Prompt], teacher: Teacher, params: CritiqueParams) -> Iterator[Critique | Dropped]:
-    """Yield the verdict on each prompt, or why there is none."""
+
+def critique(
+    prompts: Iterable[Prompt], teacher: Teacher, params: CritiqueParams, votes: int = 1
+) -> Iterator[Critique | Dropped]:
+    """Yield the verdict on each prompt, or why there is none.
+
+    Only a first No is asked again, with sample 1, 2, ..., until the rest of `votes` can no longer change the verdict.
+    That is for making data: the eval lane has one vote, since a second look at the flawed alone would bias a measure.
+    """
     words = Template(params.template, needs=("query", "prompt"))
-    for row, outcome in answered(prompts, lambda row: messages(row, words), teacher, parse, template=words.hash):
-        if outcome.reason is not None:
-            yield Dropped(input_id=row.prompt_id, reason=outcome.reason, detail=outcome.detail)
-            continue
-        verdict = outcome.value
-        yield Critique(
-            **dict(row),
-            aligned=verdict.aligned,
-            violated=verdict.violated,
-            critique=verdict.reasoning,
-            critique_by=outcome.by,
+    judged: Iterable[tuple[Prompt, Outcomes]] = ((row, ()) for row in prompts)
+    for sample in range(votes):
+        judged = next_round(
+            judged,
+            is_open=lambda item: is_open(item[1], votes),
+            messages=lambda item: messages(item[0], words),
+            take=lambda item, outcome: (item[0], (*item[1], outcome)),
+            teacher=teacher,
+            parse=parse,
+            template=words.hash,
+            sample=sample,
         )
+    for row, outcomes in judged:
+        if outcomes[0].reason is not None:
+            yield Dropped(input_id=row.prompt_id, reason=outcomes[0].reason, detail=outcomes[0].detail)
+        else:
+            yield decided(row, outcomes, votes)
 
 
 def messages(row: Prompt, words: Template) -> Messages:
@@ -38,14 +57,77 @@ def messages(row: Prompt, words: Template) -> Messages:
 parse = parse_verdict
 
 
+def is_open(outcomes: Outcomes, votes: int) -> bool:
+    """Return whether another vote is asked for: nothing was said yet, or a first No that may be outvoted."""
+    if not outcomes:
+        return True
+    if outcomes[0].reason is not None or outcomes[0].value.aligned:
+        return False
+    no, yes = tally(outcomes)
+    left = votes - len(outcomes)
+    return is_flawed(no + left, yes, votes) != is_flawed(no, yes + left, votes)
+
+
+def tally(outcomes: Outcomes) -> tuple[int, int]:
+    """Return how many said No and how many Yes; an answer without a verdict is neither."""
+    said = [outcome.value.aligned for outcome in outcomes if outcome.reason is None]
+    return said.count(False), said.count(True)
+
+
+def is_flawed(no: int, yes: int, votes: int) -> bool:
+    """Return whether most votes given are No; a tie, or one No where a second was asked for, is no sure flaw."""
+    return no > yes and no >= min(votes, 2)
+
+
+def decided(row: Prompt, outcomes: Outcomes, votes: int) -> Critique:
+    """Return the row with the first critique that agrees with the verdict, or the first one where none does.
+
+    The first, so that the question to `refine` is the one that a single vote would lead to: an answer bought for it
+    serves again.
+    """
+    aligned = not is_flawed(*tally(outcomes), votes)
+    agreeing = (outcome for outcome in outcomes if outcome.reason is None and outcome.value.aligned == aligned)
+    told = next(agreeing, outcomes[0])
+    return Critique(
+        **dict(row),
+        aligned=aligned,
+        violated=() if aligned else told.value.violated,
+        critique=told.value.reasoning,
+        critique_by=told.by,
+        votes=tuple(vote(outcome) for outcome in outcomes) if len(outcomes) > 1 else (),
+    )
+
+
+def vote(outcome: Outcome[Verdict]) -> Vote:
+    said = outcome.value if outcome.reason is None else None
+    return Vote(
+        aligned=said.aligned if said else None,
+        violated=said.violated if said else (),
+        reason=outcome.reason,
+        store_key=outcome.by.store_key if outcome.by else None,
+    )
+
+
+def counts(rows: list[Critique]) -> dict[str, int]:
+    """Return what the votes did, for the stage's metrics."""
+    asked_again = [row for row in rows if row.votes]
+    return {
+        "asked_again": len(asked_again),
+        "overturned": sum(row.aligned for row in asked_again),
+        "votes_missing": sum(vote.aligned is None for row in asked_again for vote in row.votes),
+    }
+
+
 @click.command("critique")
 @click.argument("prompts")
 @click.argument("out")
-@click.option("--judge", is_flag=True, help="Ask the judge instead of the teacher, as the eval lane does.")
+@click.option("--judge", is_flag=True, help="Ask the judge instead of the teacher, once, as the eval lane does.")
 @option
 def main(prompts, out, judge, params_path):
     """x, p -> c: judge each prompt by the three principles."""
     params = load_params(params_path)
     with stage_output(out, Critique) as writer:
         teacher = make_teacher(params.judge if judge else params.teacher, params.world)
-        writer.write(critique(writer.read(prompts, Prompt), teacher, params.critique))
+        votes = 1 if judge else params.critique.votes
+        writer.write(critique(writer.read(prompts, Prompt), teacher, params.critique, votes))
+        writer.extra |= counts(writer.rows)

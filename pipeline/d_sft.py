@@ -17,7 +17,7 @@ from schemas.refine import Refine
 def d_sft(critiques: Iterable[Critique], refined: dict[str, Refine]) -> Iterator[DSft | Dropped]:
     """Yield one row a query; `refined` maps prompt_id to the row of stage refine."""
     for row in critiques:
-        shared = row.model_dump(exclude={"aligned", "critique", "critique_by"})
+        shared = row.model_dump(exclude={"aligned", "critique", "critique_by", "votes"})
         if row.aligned:
             yield DSft(**shared, refined=False)
         elif better := refined.get(row.prompt_id):

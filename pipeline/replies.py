@@ -146,10 +146,12 @@ def answered(
     teacher,
     parse: Callable[[str], T],
     template: str | None = None,
+    sample: int = 0,
 ) -> Iterator[tuple[R, Outcome[T]]]:
     """Yield each row with the teacher's Outcome for its messages, in order; the teacher may read rows ahead.
 
-    An answer that declines instead of answering has Reason.REFUSED.
+    `sample` tells several answers to the same messages apart. An answer that declines instead of answering has
+    Reason.REFUSED.
     """
     waiting: deque[R] = deque()
 
@@ -158,7 +160,7 @@ def answered(
             waiting.append(row)
             yield messages(row)
 
-    for outcome in teacher.map(asked(), parse, template=template):
+    for outcome in teacher.map(asked(), parse, template=template, sample=sample):
         if outcome.reason is Reason.UNPARSED and outcome.detail.startswith(REFUSAL):
             outcome = replace(outcome, reason=Reason.REFUSED)
         yield waiting.popleft(), outcome

@@ -4,11 +4,15 @@ JSON in SQLite (WAL mode) for answers, files by key for clips; never pickles. It
 deletes a stage's outputs before the stage runs.
 """
 
+import configparser
 import json
 import os
 import sqlite3
 import threading
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from schemas.base import content_id
 
@@ -20,9 +24,39 @@ def home() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "vpo"
 
 
+def account(host: str, model: str) -> str:
+    """Return the name under which this project's money for a model is counted; experiments count with their project."""
+    return f"{project()} {host} {model}"
+
+
+def project() -> Path:
+    """Return the folder of the DVC project that we stand in; of a temporary experiment the one it was started from."""
+    here = Path.cwd()
+    root = next((folder for folder in (here, *here.parents) if (folder / ".dvc").is_dir()), here)
+    for name in ("config.local", "config"):
+        config = configparser.ConfigParser()
+        config.read(root / ".dvc" / name)
+        cache = Path(config.get("cache", "dir", fallback="").strip())
+        if cache.is_absolute() and cache.parent.name == ".dvc":  # as dvc writes it for `exp run --temp`
+            return cache.parent.parent
+    return root
+
+
 def store_key(kind: str, **depends) -> str:
     """Return the key of an answer: 16 hex digits over everything the answer depends on and nothing else."""
     return content_id(kind, depends)
+
+
+@dataclass(frozen=True, slots=True)
+class Purchase:
+    """An answer that was paid for: (input, output) tokens and US dollars."""
+
+    key: str
+    kind: str
+    request: Any
+    answer: dict
+    tokens: tuple[int, int]
+    usd: float
 
 
 class Store:
@@ -40,6 +74,10 @@ class Store:
         self.connection.execute(
             "create table if not exists answers (key text primary key, kind text not null, request text not null, "
             "answer text not null, at text not null default current_timestamp)"
+        )
+        self.connection.execute(
+            "create table if not exists spent (account text primary key, requests integer not null, "
+            "input_tokens integer not null, output_tokens integer not null, usd real not null)"
         )
 
     def get(self, key: str) -> dict | None:
@@ -66,6 +104,59 @@ class Store:
             except BaseException:
                 self.connection.execute("rollback")
                 raise
+
+    def get_many(self, keys: Sequence[str]) -> list[dict | None]:
+        """Return the answer to each key, None where there is none, in one look."""
+        found: dict[str, str] = {}
+        with self.lock:
+            for start in range(0, len(keys), 500):
+                some = keys[start : start + 500]
+                marks = ",".join("?" * len(some))
+                found.update(self.connection.execute(f"select key, answer from answers where key in ({marks})", some))
+        return [json.loads(found[key]) if key in found else None for key in keys]
+
+    def buy_many(self, bought: Sequence[Purchase], account: str) -> tuple[list[dict], float]:
+        """Store answers and charge `account` in one transaction; return (the answers that stay, US dollars spent).
+
+        The first answer to a key stays, also when another process bought it meanwhile; both are charged.
+        """
+        rows = [
+            (one.key, one.kind, json.dumps(one.request, ensure_ascii=False), json.dumps(one.answer, ensure_ascii=False))
+            for one in bought
+        ]
+        charge = [sum(column) for column in zip(*((1, *one.tokens, one.usd) for one in bought), strict=True)]
+        with self.lock:
+            self.connection.execute("begin immediate")
+            try:
+                new = self.connection.executemany(
+                    "insert or ignore into answers (key, kind, request, answer) values (?, ?, ?, ?)", rows
+                ).rowcount
+                spent = self._charge(account, *charge)
+                self.connection.execute("commit")
+            except BaseException:
+                self.connection.execute("rollback")
+                raise
+        return ([one.answer for one in bought] if new == len(rows) else self.get_many([row[0] for row in rows])), spent
+
+    def charge(self, account: str, requests: int, input_tokens: int, output_tokens: int, usd: float) -> float:
+        """Charge `account` for what cannot be kept; return the US dollars spent so far."""
+        with self.lock:
+            return self._charge(account, requests, input_tokens, output_tokens, usd)
+
+    def _charge(self, account: str, *charge: float) -> float:
+        (spent,) = self.connection.execute(
+            "insert into spent values (?, ?, ?, ?, ?) on conflict (account) do update set "
+            "requests = requests + excluded.requests, input_tokens = input_tokens + excluded.input_tokens, "
+            "output_tokens = output_tokens + excluded.output_tokens, usd = usd + excluded.usd returning usd",
+            (account, *charge),
+        ).fetchone()
+        return spent
+
+    def spent(self, account: str) -> float:
+        """Return the US dollars charged to `account` so far, by every process of the project."""
+        with self.lock:
+            found = self.connection.execute("select usd from spent where account = ?", (account,)).fetchone()
+        return found[0] if found else 0.0
 
     def forget(self, key: str) -> None:
         """Remove an answer whose file is lost or damaged, so that it can be bought again."""

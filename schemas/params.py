@@ -5,7 +5,7 @@ Unknown keys are refused, so a typo is an error and not a default.
 
 from typing import ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 _recording: dict[int, str] | None = None
 _read: set[str] = set()
@@ -100,23 +100,41 @@ class Queries(Section):
 OFFLINE_TEACHERS = ("grammar", "checker")
 
 
-class Teacher(Seam):
+class Endpoint(Section):
+    """How an address that speaks the OpenAI API is asked; shared by the teacher, the judge and a served policy."""
+
+    model: str = Field(min_length=1)
+    base_url: str | None
+    api_version: str | None = Field(description="Azure's; set, it makes base_url an Azure resource.")
+    api_key_env: str | None = Field(description="Variable that holds the key; null means OPENAI_API_KEY.")
+    timeout_s: float | None = Field(gt=0, description="Longest wait for one answer.")
+    attempts: int | None = Field(ge=1, description="Requests for one answer that may fail; a 429 is not counted.")
+    max_concurrency: int = Field(ge=1)
+    requests_per_minute: float | None = Field(gt=0, description="Null: learnt from what the endpoint says or refuses.")
+    tokens_per_minute: float | None = Field(gt=0)
+    usd_per_million_input_tokens: float | None = Field(ge=0, description="Null: the price that genai-prices knows.")
+    usd_per_million_output_tokens: float | None = Field(ge=0)
+    budget_usd: float | None = Field(ge=0, description="All that this project may ever spend on this model.")
+    mode: Literal["direct", "batch"] | None = Field(
+        description="batch: the Batch API, at half the price; null: direct."
+    )
+
+
+class Teacher(Seam, Endpoint):
     """One class for the teacher and for the judge: an LLM behind an API, or the offline stand-in."""
 
     READS: ClassVar[dict[str, set[str]]] = {
-        "openai": {"base_url", "api_key_env", "temperature", "top_p", "max_completion_tokens", "timeout_s", "attempts"}
+        "openai": {*Endpoint.model_fields, "temperature", "top_p", "max_completion_tokens", "response_format"}
+        - {"model", "max_concurrency"}
     }
 
     backend: Literal["offline", "openai"]
-    model: str = Field(min_length=1)
-    base_url: str | None
-    api_key_env: str | None = Field(description="Variable that holds the key; null means OPENAI_API_KEY.")
     temperature: float | None = Field(ge=0, le=2)
     top_p: float | None = Field(gt=0, le=1)
     max_completion_tokens: int | None = Field(gt=0)
-    timeout_s: float | None = Field(gt=0)
-    attempts: int | None = Field(ge=1, description="Requests for one answer at most, transient faults included.")
-    max_concurrency: int = Field(ge=1)
+    response_format: Literal["markers", "json_schema"] | None = Field(
+        description="markers: the papers' text markers (null too); json_schema: structured output of the endpoint."
+    )
     parse_attempts: int = Field(ge=1, description="How often an answer that cannot be parsed is asked for.")
 
     @model_validator(mode="after")
@@ -133,10 +151,19 @@ class Fewshot(Section):
 
 class Critique(Section):
     template: str
+    votes: int = Field(ge=1, description="A No is asked again until most of so many verdicts agree; 1: it stands.")
+
+    @field_validator("votes")
+    @classmethod
+    def a_majority_needs_an_odd_number(cls, votes: int) -> int:
+        if votes % 2 == 0:
+            raise ValueError("must be odd: an even number of votes can tie")
+        return votes
 
 
 class Refine(Section):
     template: str
+    verify: int = Field(ge=0, description="How often p_refined may go before the critic until it passes; 0: never.")
 
 
 class DSft(Section):

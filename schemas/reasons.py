@@ -25,6 +25,8 @@ class Reason(StrEnum):
     UNPARSED = "unparsed"
     FAILED = "failed"
     REPLACED = "replaced"
+    # refine
+    NOT_VERIFIED = "not_verified"
     # d_sft
     NOT_REFINED = "not_refined"
     # pairs

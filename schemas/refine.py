@@ -12,3 +12,6 @@ class Refine(Critique):
     p_refined: str = Field(description="p after refinement by c.")
     p_refined_id: str = Field(description="Hash of (query_id, p_refined).")
     refined_by: Provenance
+    rounds: int = Field(default=1, ge=1, description="How many refinements it took.")
+    verified: bool | None = Field(default=None, description="Whether p_refined passed the critic; null: not asked.")
+    verified_by: Provenance | None = Field(default=None, description="Who passed it.")

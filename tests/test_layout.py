@@ -22,7 +22,11 @@ OTHER_LANE = re.compile(r"_(eval|arm)$")
 NO_ROW = {"params", "base_model", "sft", "dpo", "package"}
 CODE = sorted(path for folder in ("schemas", "pipeline", "train", "vpo") for path in (ROOT / folder).rglob("*.py"))
 # where a stage runs, how fast, and what it may spend never shape its rows
-NEVER_DEPS = {"max_concurrency", "api_key_env", "timeout_s", "attempts", "launch", "batch_size"}
+NEVER_DEPS = {
+    "max_concurrency", "api_key_env", "api_version", "timeout_s", "attempts", "requests_per_minute",
+    "tokens_per_minute", "usd_per_million_input_tokens", "usd_per_million_output_tokens", "budget_usd", "mode",
+    "launch", "batch_size",
+}  # fmt: skip
 
 
 def own_names():

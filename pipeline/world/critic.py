@@ -79,15 +79,19 @@ def loops(prompt: str) -> bool:
     return bool(re.search(r"(?<!\S)(\S+(?: \S+){0,11})(?: \1){2,}(?!\S)", text)) or len(set(parts)) < len(parts)
 
 
-def noticed(query: str, prompt: str, world: World) -> Faults:
-    """Return the faults that the critic sees, by the recall it has for this writer's texts."""
+def noticed(query: str, prompt: str, world: World, sample: int = 0) -> Faults:
+    """Return the faults that the critic sees, by the recall it has for this writer's texts.
+
+    What it overlooks it overlooks in every sample; a false alarm is a slip of one.
+    """
     found = faults(query, prompt)
     own = prompt == write(query, 0, world)
     rng = rng_for("critic", query, prompt)
     recall = world.critic_recall_own if own else world.critic_recall
     recall_unsafe = world.critic_recall_own_unsafe if own else world.critic_recall_unsafe
     sees_unsafe, sees_missing = rng.random() < recall_unsafe, rng.random() < recall
-    alarmed = not found.violated and rng.random() < world.critic_false_alarms
+    slips = rng if sample == 0 else rng_for("critic", query, prompt, sample)
+    alarmed = not found.violated and slips.random() < world.critic_false_alarms
     return Faults(
         unsafe=found.unsafe if sees_unsafe else (),
         missing=found.missing if sees_missing else (),
@@ -95,8 +99,8 @@ def noticed(query: str, prompt: str, world: World) -> Faults:
     )
 
 
-def critique(query: str, prompt: str, world: World) -> str:
-    return reply(noticed(query, prompt, world))
+def critique(query: str, prompt: str, world: World, sample: int = 0) -> str:
+    return reply(noticed(query, prompt, world, sample))
 
 
 def reply(found: Faults) -> str:

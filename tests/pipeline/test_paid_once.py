@@ -3,13 +3,13 @@ from itertools import count, islice
 from pipeline.paid_once import paid_once
 
 
-def ask(items, known, seen):
+def ask(items, known, seen, most_waiting=None):
     def buy(missing):
         for item in missing:
             seen.append(item)
             yield f"bought {item}"
 
-    return paid_once(items, known.get, buy)
+    return paid_once(items, known.get, buy, most_waiting)
 
 
 def test_answers_come_in_the_order_of_the_items_whoever_gave_them():
@@ -33,3 +33,11 @@ def test_a_backend_may_work_ahead():
         yield from [f"bought {item}" for item in list(missing)]
 
     assert [answer for _, answer in paid_once("abc", {"b": "known"}.get, buy)] == ["bought a", "known", "bought c"]
+
+
+def test_so_many_known_answers_may_wait_for_the_next_that_is_bought():
+    known, seen = {at: str(at) for at in range(1, 10)}, []
+    flow = ask(range(12), known, seen, most_waiting=4)
+    assert next(flow) == (0, "bought 0")
+    assert [next(flow) for _ in range(4)] == [(at, str(at)) for at in range(1, 5)] and seen == [0]
+    assert [item for item, _ in flow] == list(range(5, 12)) and seen == [0, 10, 11]

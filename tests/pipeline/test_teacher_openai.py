@@ -4,11 +4,12 @@ import pytest
 from llm_server import fault_of, serving
 
 from pipeline.backends import Unparsed
-from pipeline.backends.teacher.openai import OpenAI, TeacherStopped
+from pipeline.backends.teacher.openai import OpenAI
 from pipeline.replies import parse_prompt
 from pipeline.store import Store
 
 KEY = "sk-secret-of-the-test"
+REASON_OF = {"empty": "empty", "length": "truncated", "refusal": "refused", "content_filter": "content_filter"}
 
 
 @pytest.fixture
@@ -68,25 +69,42 @@ def test_what_the_answer_depends_on_is_asked_again(teacher, change):
         assert len(server.requests) == 10
 
 
+def test_a_template_that_sends_the_same_words_buys_nothing(teacher):
+    with serving(echo) as server:
+        list(teacher(server).map(conversations(5), parse, template="one"))
+        (outcome, *_) = teacher(server).map(conversations(5), parse, template="two")
+        assert len(server.requests) == 5
+    assert outcome.by.template == "two"
+
+
 def test_faults_end_as_an_answer_or_a_true_reason(teacher):
-    asked = conversations(300)
-    expected = {"empty": "empty", "length": "truncated", "refusal": "refused", "content_filter": "content_filter",
-                "cut": "failed", "no_choices": "failed"}  # fmt: skip
-    with serving(echo, fault_share=0.3) as server:
-        outcomes = list(teacher(server).map(asked, parse))
+    asked = conversations(100)
+    faults = (*REASON_OF, "500", "429", "cut")
+    with serving(echo, fault_share=0.3, faults=faults) as server:
+        outcomes = list(teacher(server, max_concurrency=32).map(asked, parse))
     for messages, outcome in zip(asked, outcomes, strict=True):
-        fault = fault_of(json.dumps(messages), 0.3, 0)
-        if fault in expected:
-            assert (outcome.value, outcome.reason) == (None, expected[fault]), fault
+        fault = fault_of(json.dumps(messages), 0.3, 0, faults)
+        if fault in REASON_OF:
+            assert (outcome.value, outcome.reason) == (None, REASON_OF[fault]), fault
         else:
             assert outcome.value == messages[-1]["content"].upper()
 
 
-def test_an_answer_that_cannot_be_parsed_is_asked_again_and_then_set_aside(teacher):
+def test_an_answer_that_cannot_be_parsed_is_asked_again_with_the_reason_and_then_set_aside(teacher):
     with serving(lambda model, messages: "nonsense") as server:
         (outcome,) = teacher(server, parse_attempts=3).map(conversations(1), parse)
-        assert len(server.requests) == 3
+        sent = [body["messages"] for body in server.requests]
+    assert [len(messages) for messages in sent] == [1, 3, 5]
+    assert sent[1][1] == {"role": "assistant", "content": "nonsense"}
+    assert "no_query" in sent[1][2]["content"]
     assert (outcome.reason, outcome.detail) == ("unparsed", "no_query (3 answers)")
+
+
+def test_the_second_answer_counts_where_the_first_cannot_be_read(teacher):
+    with serving(lambda model, messages: "QUERY" if len(messages) > 1 else "nonsense") as server:
+        (outcome,) = teacher(server).map(conversations(1), parse)
+        assert len(server.requests) == 2
+    assert outcome.value == "QUERY"
 
 
 def test_a_refusal_in_plain_words_is_one_answer_and_typed(teacher):
@@ -104,27 +122,9 @@ def test_the_key_travels_in_the_header_alone(teacher, tmp_path):
     assert all(KEY.encode() not in path.read_bytes() for path in (tmp_path / "store").rglob("*") if path.is_file())
 
 
-def test_a_server_that_repeats_the_key_does_not_bring_it_into_a_row(teacher):
-    class Fault:
-        body = {"message": f"the key {KEY} has no access"}
-
+def test_azure_is_asked_at_its_deployment_with_its_own_header(teacher):
     with serving(echo) as server:
-        assert teacher(server).said(Fault()) == "the key [key] has no access"
-
-
-def test_a_password_in_the_address_is_no_part_of_the_host(teacher):
-    with serving(echo) as server:
-        assert teacher(server, base_url="http://me:secret@127.0.0.1:1/v1").host == "127.0.0.1:1"
-
-
-def test_a_missing_key_names_its_variable(teacher, monkeypatch):
-    monkeypatch.delenv("OPENAI_API_KEY")
-    with serving(echo) as server, pytest.raises(TeacherStopped, match="variable OPENAI_API_KEY"):
-        teacher(server)
-
-
-def test_an_endpoint_that_is_gone_stops_the_run(teacher):
-    with serving(echo) as server:
-        pass
-    with pytest.raises(TeacherStopped, match="requests in a row without an answer"):
-        list(teacher(server, attempts=1, max_concurrency=2).map(conversations(100), parse))
+        azure = teacher(server, base_url=server.base_url.removesuffix("/v1"), api_version="2024-10-21")
+        (outcome,) = azure.map(conversations(1), parse)
+        assert server.headers[0]["api-key"] == KEY
+    assert outcome.value == "QUERY 0"

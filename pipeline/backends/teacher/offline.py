@@ -72,7 +72,7 @@ def answer(model: str, messages: Messages, sample: int, world: World | None) -> 
         return grammar.REFUSAL if prompt is None else f"[[start]]{prompt}[[end]]"
     prompt = between(messages, "video_prompt")
     if task == "critique":
-        return critic.critique(query, prompt, world)
+        return critic.critique(query, prompt, world, sample)
     named = _named(messages)
     refined = refiner.refine(query, prompt, named)
     return (

@@ -55,6 +55,13 @@ def test_the_critic_raises_false_alarms_only_by_its_knob(laptop):
     assert noticed(QUERY, FULL, nervous).violated == ("helpful",)
 
 
+def test_false_alarms_come_anew_in_every_sample_and_real_faults_stay(laptop):
+    nervous = laptop.world.model_copy(update={"critic_false_alarms": 0.5})
+    assert {noticed(QUERY, FULL, nervous, sample).violated for sample in range(20)} == {(), ("helpful",)}
+    lost = FULL.replace("fluffy ", "")
+    assert len({noticed(QUERY, lost, nervous, sample) for sample in range(20)}) == 1
+
+
 def test_the_critic_overlooks_more_in_its_own_writing(laptop):
     texts = dict.fromkeys(clean(row["query"]) for row in synthetic_queries(900, seed=7))
     found = {0: [0, 0], 1: [0, 0]}

@@ -1,0 +1,75 @@
+"""What the store holds of a request, and how it is read: raw, so that a better reading needs no new request."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from schemas.reasons import Reason
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """One choice of a completion: its text, or the typed reason why there is none that can be used."""
+
+    text: str
+    reason: Reason | None = None
+    detail: str = ""
+    model: str = ""
+
+
+def malformed(body: Any, n: int) -> str | None:
+    """Return what is wrong with a completion that was asked for `n` choices, None for a sound one."""
+    if not isinstance(body, dict) or not isinstance(body.get("choices"), list):
+        return "a completion without choices"
+    choices = body["choices"]
+    if not all(isinstance(choice, dict) and isinstance(choice.get("message"), dict) for choice in choices):
+        return "a choice without a message"
+    if sorted(str(choice.get("index", 0)) for choice in choices) != sorted(str(number) for number in range(n)):
+        return f"{len(choices)} choices, where {n} {'was' if n == 1 else 'were'} asked for"
+    for choice in choices:
+        for said in ("content", "refusal"):
+            text = choice["message"].get(said)
+            if not isinstance(text, str | None):
+                return f"a message whose {said} is not text"
+            if text and not text.isascii() and any("\ud800" <= sign <= "\udfff" for sign in text):
+                return "text with half a character"
+    return None
+
+
+def read(stored: Mapping[str, Any]) -> list[Answer]:
+    """Return the answers of a stored {status, body}, by their index."""
+    body = stored["body"]
+    if stored["status"] != 200:
+        return [Answer("", Reason.CONTENT_FILTER, said(body), "")]
+    choices = sorted(body["choices"], key=lambda choice: choice.get("index", 0))
+    return [_read(choice, body.get("model") or "") for choice in choices]
+
+
+def _read(choice: Mapping[str, Any], model: str) -> Answer:
+    message, finish = choice["message"], choice.get("finish_reason")
+    text = message.get("content") or ""
+    if message.get("refusal"):
+        return Answer(text, Reason.REFUSED, message["refusal"], model)
+    if finish == "content_filter":
+        return Answer(text, Reason.CONTENT_FILTER, "", model)
+    if finish == "length":
+        return Answer(text, Reason.TRUNCATED, f"cut after {len(text)} characters", model)
+    if not text.strip():
+        return Answer(text, Reason.EMPTY, "", model)
+    return Answer(text, None, "", model)
+
+
+def said(body: Any) -> str:
+    """Return the server's own words of an error body: {"error": {"message": ...}}, {"message": ...}, or text."""
+    error = body.get("error", body) if isinstance(body, dict) else body
+    message = error.get("message") if isinstance(error, dict) else error
+    return str(message or "")[:300]
+
+
+def usage(body: Any) -> tuple[int, int] | None:
+    """Return (input tokens, output tokens), None where the server does not say."""
+    told = body.get("usage") if isinstance(body, dict) else None
+    if not isinstance(told, dict):
+        return None
+    counts = told.get("prompt_tokens"), told.get("completion_tokens", 0)
+    return counts if all(isinstance(count, int) and count >= 0 for count in counts) else None

@@ -1,0 +1,134 @@
+"""Asks many at once and gives the results in input order: an event loop in a thread, fed by an ordinary generator."""
+
+import asyncio
+import threading
+from collections import deque
+from collections.abc import Awaitable, Callable, Iterable, Iterator
+from contextlib import contextmanager
+from queue import SimpleQueue
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+AHEAD = 16
+"""results that wait for a slow one before them, a worker: one request that hangs does not stop the others"""
+WAKE_S = 0.02
+"""results are taken over in heaps of so many seconds"""
+
+
+class _Slot:
+    __slots__ = ("item", "result", "fault", "finished")
+
+    def __init__(self, item):
+        self.item, self.result, self.fault, self.finished = item, None, None, False
+
+
+class Stream:
+    """A loop that runs while somebody maps over it.
+
+    `begin` and `end` are awaited in it first and last; `stop` is called in it when a map ends before its input.
+    """
+
+    def __init__(
+        self,
+        workers: int,
+        begin: Callable[[], Awaitable[None]],
+        end: Callable[[], Awaitable[None]],
+        stop: Callable[[], Any],
+    ):
+        self.workers, self.begin, self.end, self.stop = workers, begin, end, stop
+        self.lock = threading.Lock()
+        self.users = 0
+
+    @contextmanager
+    def running(self) -> Iterator[asyncio.AbstractEventLoop]:
+        with self.lock:
+            if self.users == 0:
+                self.loop = asyncio.new_event_loop()
+                # a daemon, so that a second Ctrl-C leaves at once
+                self.thread = threading.Thread(target=self.loop.run_forever, name="calls", daemon=True)
+                self.thread.start()
+                asyncio.run_coroutine_threadsafe(self.begin(), self.loop).result()
+            self.users += 1
+        try:
+            yield self.loop
+        finally:
+            with self.lock:
+                self.users -= 1
+                if self.users == 0:
+                    asyncio.run_coroutine_threadsafe(self.end(), self.loop).result()
+                    self.loop.call_soon_threadsafe(self.loop.stop)
+                    self.thread.join()
+                    self.loop.close()
+
+    def map(self, items: Iterable[T], ask: Callable[[T], Awaitable[R]]) -> Iterator[R]:
+        """Yield `ask(item)` for each item, in order; at most AHEAD * workers are held. The first fault is raised.
+
+        However the map ends, requests in flight are waited for, because they are paid for.
+        """
+        with self.running() as loop:
+            waiting: deque[_Slot] = deque()  # in input order
+            inbox: deque[_Slot] = deque()  # not started yet
+            wake: SimpleQueue[None] = SimpleQueue()
+            woken: list[asyncio.TimerHandle] = []
+            busy: set[asyncio.Task] = set()  # kept here, since the loop holds its tasks weakly
+
+            async def work():
+                while inbox:
+                    slot = inbox.popleft()
+                    try:
+                        slot.result = await ask(slot.item)
+                    except BaseException as fault:  # raised where the result is taken
+                        slot.fault = fault
+                    slot.item, slot.finished = None, True
+                    # not for each: two threads that hand the interpreter to and fro cost as much as the requests
+                    if not woken and (not waiting or waiting[0] is slot or len(inbox) <= self.workers // 2):
+                        woken.append(loop.call_later(WAKE_S, wake_up))
+
+            def wake_up():
+                woken.clear()
+                wake.put(None)
+
+            def start():
+                for _ in range(min(self.workers - len(busy), len(inbox))):
+                    task = loop.create_task(work())
+                    busy.add(task)
+                    task.add_done_callback(busy.discard)
+
+            unread = iter(items)
+            ended = False
+            try:
+                while True:
+                    taken = 0
+                    while not ended and len(inbox) < self.workers and len(waiting) < AHEAD * max(self.workers, 16):
+                        try:
+                            slot = _Slot(next(unread))
+                        except StopIteration:
+                            ended = True
+                            break
+                        waiting.append(slot)
+                        inbox.append(slot)
+                        taken += 1
+                        if taken in (1, self.workers):
+                            loop.call_soon_threadsafe(start)
+                    if taken:
+                        loop.call_soon_threadsafe(start)
+                    while waiting and waiting[0].finished:
+                        slot = waiting.popleft()
+                        if slot.fault is not None:
+                            raise slot.fault
+                        yield slot.result
+                    if waiting:
+                        wake.get()
+                    elif ended:
+                        return
+            finally:
+                if inbox or any(not slot.finished for slot in waiting):
+                    inbox.clear()
+                    loop.call_soon_threadsafe(self.stop)
+                    asyncio.run_coroutine_threadsafe(_all(busy), loop).result()
+
+
+async def _all(tasks: set[asyncio.Task]) -> None:
+    await asyncio.gather(*tasks, return_exceptions=True)

@@ -1,0 +1,175 @@
+import json
+import sqlite3
+
+import pytest
+from llm_server import serving
+
+from pipeline.calls.endpoint import EndpointStopped
+from pipeline.calls.engine import Engine
+from pipeline.store import Store
+
+
+@pytest.fixture
+def engine(laptop, tmp_path, monkeypatch):
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-secret-of-the-test")
+
+    def make(server, **changes):
+        params = laptop.teacher.model_copy(
+            update=dict(backend="openai", model="m", base_url=server.base_url, attempts=3, timeout_s=5.0) | changes
+        )
+        return Engine("teacher", params, Store(tmp_path / "store"))
+
+    return make
+
+
+def echo(model, messages):
+    return messages[-1]["content"].upper()
+
+
+def bodies(n, **more):
+    return [{"model": "m", "messages": [{"role": "user", "content": f"query {number}"}]} | more for number in range(n)]
+
+
+def ask(engine, asked, sample=0):
+    return list(engine.map(asked, lambda body: engine.answer(body, sample)))
+
+
+def text(bought):
+    return bought.stored["body"]["choices"][0]["message"]["content"]
+
+
+def test_the_store_keeps_what_was_sent_and_what_came_back(engine, tmp_path):
+    with serving(echo) as server:
+        (bought,) = ask(engine(server), bodies(1, temperature=0.5))
+        sent = server.requests[0]
+    rows = sqlite3.connect(tmp_path / "store" / "answers.sqlite").execute(
+        "select key, kind, request, answer from answers"
+    )
+    ((key, kind, request, answer),) = rows
+    assert (key, kind) == (bought.key, "teacher")
+    assert json.loads(request)["body"] == sent
+    kept = json.loads(answer)
+    assert kept["body"]["model"] == "m-snapshot"
+    assert kept["body"]["usage"]["prompt_tokens"] > 0
+    assert kept["latency_s"] >= 0
+
+
+def test_samples_of_one_question_have_answers_of_their_own(engine):
+    with serving(echo) as server:
+        ask(engine(server), bodies(3))
+        ask(engine(server), bodies(3), sample=1)
+        ask(engine(server), bodies(3), sample=1)
+        assert len(server.requests) == 6
+
+
+def test_transient_faults_are_asked_again_and_counted(engine):
+    faults = ("500", "502", "reset", "cut", "cut_short", "bad_utf8", "no_choices")
+    with serving(echo, fault_share=0.5, faults=faults) as server:
+        asked = engine(server)
+        assert [text(bought) for bought in ask(asked, bodies(30))] == [f"QUERY {number}" for number in range(30)]
+        totals = server.totals()
+    assert asked.counts.requests == totals["requests"] > 30
+    assert (asked.counts.input_tokens, asked.counts.output_tokens) == (totals["input_tokens"], totals["output_tokens"])
+    assert asked.counts.transient == totals["requests"] - 30
+
+
+def test_what_fails_too_often_says_why_and_is_asked_again_by_the_next_run(engine):
+    with serving(echo, fault_share=1.0, faults=("two_choices",)) as server:
+        (bought,) = ask(engine(server, attempts=2), bodies(1))
+        assert bought.stored is None
+        assert bought.why == "2 choices, where 1 was asked for (2 requests)"
+        ask(engine(server, attempts=2), bodies(1))
+        assert len(server.requests) == 4
+
+
+def test_a_429_uses_up_no_attempt(engine):
+    with serving(echo, fault_share=0.1, faults=("429",)) as server:
+        asked = engine(server, attempts=1)
+        assert all(bought.stored for bought in ask(asked, bodies(50)))
+        assert asked.counts.limited == server.totals()["429s"] >= 1
+
+
+def test_a_request_that_hangs_is_left_and_asked_again(engine):
+    with serving(echo, fault_share=1.0, faults=("hang",)) as server:
+        asked = engine(server, timeout_s=0.2, attempts=5)
+        assert [text(bought) for bought in ask(asked, bodies(3))] == ["QUERY 0", "QUERY 1", "QUERY 2"]
+
+
+@pytest.mark.slow
+def test_a_hang_is_known_by_what_others_take(engine):
+    with serving(echo, fault_share=0.02, faults=("hang",)) as server:
+        asked = engine(server, timeout_s=600.0)
+        assert len(ask(asked, bodies(120))) == 120
+    assert asked.counts.transient >= 1
+
+
+@pytest.mark.parametrize("fault", ["content_filter", "content_filter_azure"])
+def test_a_filtered_question_is_an_answer_and_is_bought_once(engine, fault):
+    with serving(echo, fault_share=1.0, faults=(fault,)) as server:
+        for _ in range(2):
+            (bought,) = ask(engine(server), bodies(1))
+            assert bought.stored["status"] == 400
+        assert len(server.requests) == 1
+
+
+def test_a_permanent_error_is_sent_once_and_not_kept(engine):
+    with serving(echo) as server:
+        (bought,) = ask(engine(server), [{"model": "m", "messages": []}])
+        assert (bought.stored, bought.why) == (None, "400: [] is too short - 'messages'")
+        assert len(server.log) == 1
+
+
+def test_a_budget_stops_the_run_with_at_most_the_calls_in_flight_above_it(engine, tmp_path):
+    prices = {"usd_per_million_input_tokens": 1e6, "usd_per_million_output_tokens": 0.0}  # a dollar a token
+    with serving(echo, delay_s=0.005) as server:
+        each = 6  # 4 + two words, by the server's rule
+        asked = engine(server, budget_usd=60.0, max_concurrency=4, **prices)
+        with pytest.raises(EndpointStopped, match="the budget is spent: .* raise budget_usd to go on"):
+            ask(asked, bodies(100))
+        spent = server.totals()["input_tokens"]
+        assert 60 <= spent < 60 + 4 * each
+        assert asked.counts.usd == spent == asked.store.spent(asked.account)
+        again = engine(server, budget_usd=60.0, max_concurrency=4, **prices)
+        with pytest.raises(EndpointStopped, match="budget"):
+            ask(again, bodies(100))
+        assert server.totals()["input_tokens"] == spent
+        more = engine(server, budget_usd=1e4, max_concurrency=4, **prices)
+        assert len(ask(more, bodies(100))) == 100
+        assert server.totals()["requests"] == 100
+
+
+def test_what_is_stored_costs_nothing_and_needs_no_budget(engine):
+    prices = {"usd_per_million_input_tokens": 1.0, "usd_per_million_output_tokens": 1.0}
+    with serving(echo) as server:
+        ask(engine(server), bodies(5))
+        asked = engine(server, budget_usd=0.0, **prices)
+        assert len(ask(asked, bodies(5))) == 5
+        assert (asked.counts.from_store, asked.counts.requests) == (5, 0)
+
+
+def test_a_budget_without_a_price_is_refused_at_the_door(engine):
+    with serving(echo) as server, pytest.raises(Exception, match="usd_per_million_input_tokens"):
+        engine(server, budget_usd=1.0)
+
+
+def test_an_endpoint_that_is_gone_stops_the_run(engine):
+    with serving(echo) as server:
+        pass
+    with pytest.raises(EndpointStopped, match="requests in a row without an answer"):
+        ask(engine(server, attempts=1, max_concurrency=2), bodies(100))
+
+
+def test_answers_that_were_in_flight_when_the_run_stopped_are_kept(engine):
+    with serving(echo, delay_s=0.05) as server:
+        prices = {"usd_per_million_input_tokens": 1e6, "usd_per_million_output_tokens": 0.0}
+        asked = engine(server, budget_usd=1.0, max_concurrency=8, **prices)
+        with pytest.raises(EndpointStopped):
+            ask(asked, bodies(50))
+        assert asked.store.counts()["teacher"] == len(server.requests) == 8
+
+
+def test_a_limit_in_tokens_is_learnt_from_the_headers(engine):
+    with serving(echo, tokens_per_minute=60_000, burst_s=0.1) as server:
+        asked = engine(server, max_concurrency=16)
+        assert all(bought.stored for bought in ask(asked, bodies(100)))
+        assert server.totals()["429s"] <= 16 + 3

@@ -1,0 +1,115 @@
+import asyncio
+import threading
+
+import pytest
+
+from pipeline.calls.stream import AHEAD, Stream
+
+
+def make_stream(workers=4, **told):
+    async def nothing():
+        pass
+
+    return Stream(workers, told.get("begin", nothing), told.get("end", nothing), told.get("stop", lambda: None))
+
+
+async def double(item):
+    await asyncio.sleep(0.001 * (item % 3))
+    return 2 * item
+
+
+def test_results_come_in_input_order():
+    assert list(make_stream().map(range(200), double)) == [2 * item for item in range(200)]
+
+
+def test_never_more_at_once_than_workers():
+    now, most = 0, 0
+
+    async def count(item):
+        nonlocal now, most
+        now += 1
+        most = max(most, now)
+        await asyncio.sleep(0.001)
+        now -= 1
+
+    list(make_stream(5).map(range(60), count))
+    assert most == 5
+
+
+def test_a_slow_one_does_not_stop_the_others():
+    begun = []
+
+    async def first_is_slow(item):
+        begun.append(item)
+        while item == 0 and len(begun) < 100:
+            await asyncio.sleep(0.001)
+        return item
+
+    assert list(make_stream(2).map(range(150), first_is_slow)) == list(range(150))
+
+
+def test_the_input_is_read_as_it_is_needed():
+    read = []
+
+    def items():
+        for number in range(100_000):
+            read.append(number)
+            yield number
+
+    results = make_stream(2).map(items(), double)
+    next(results)
+    assert len(read) <= AHEAD * 16 + 1
+    results.close()
+
+
+def test_a_map_can_feed_a_map_of_the_same_stream():
+    stream = make_stream()
+    assert list(stream.map(stream.map(range(50), double), double)) == [4 * item for item in range(50)]
+
+
+def test_a_fault_is_raised_in_its_place_and_those_in_flight_end_first():
+    ended = []
+
+    async def third_fails(item):
+        await asyncio.sleep(0.03 if item != 2 else 0.0)
+        if item == 2:
+            raise ValueError("third")
+        ended.append(item)
+        return item
+
+    results = make_stream(4).map(range(4), third_fails)
+    assert [next(results), next(results)] == [0, 1]
+    with pytest.raises(ValueError, match="third"):
+        next(results)
+    assert sorted(ended) == [0, 1, 3]
+
+
+def test_who_stops_early_waits_for_what_is_in_flight():
+    ended, stopped = [], []
+
+    async def slow(item):
+        await asyncio.sleep(0.0 if item == 0 else 0.05)
+        ended.append(item)
+
+    results = make_stream(3, stop=lambda: stopped.append(True)).map(range(1000), slow)
+    next(results)
+    results.close()
+    assert len(ended) in (3, 4)
+    assert stopped == [True]
+
+
+def test_begin_and_end_are_awaited_in_the_loop_and_no_thread_stays():
+    seen = []
+
+    async def begin():
+        seen.append("begin")
+
+    async def end():
+        seen.append("end")
+
+    before = threading.active_count()
+    stream = make_stream(begin=begin, end=end)
+    assert list(stream.map([], double)) == []
+    assert list(stream.map([1], double)) == [2]
+    assert seen == ["begin", "end"] * 2
+    assert threading.active_count() == before
