@@ -10,10 +10,11 @@ import click
 
 from pipeline.backends import Outcome
 from pipeline.backends.teacher import Messages, Teacher, make_teacher
+from pipeline.forms import VERDICT
 from pipeline.io import stage_output
 from pipeline.next_round import next_round
 from pipeline.params import load_params, option
-from pipeline.replies import Verdict, parse_verdict
+from pipeline.replies import Verdict
 from pipeline.words import Template
 from schemas.base import Dropped, Prompt
 from schemas.critique import Critique, Vote
@@ -54,7 +55,7 @@ def messages(row: Prompt, words: Template) -> Messages:
     return [{"role": "user", "content": words.fill(query=row.query, prompt=row.prompt)}]
 
 
-parse = parse_verdict
+parse = VERDICT
 
 
 def is_open(outcomes: Outcomes, votes: int) -> bool:
@@ -108,14 +109,12 @@ def vote(outcome: Outcome[Verdict]) -> Vote:
     )
 
 
-def counts(rows: list[Critique]) -> dict[str, int]:
-    """Return what the votes did, for the stage's metrics."""
-    asked_again = [row for row in rows if row.votes]
-    return {
-        "asked_again": len(asked_again),
-        "overturned": sum(row.aligned for row in asked_again),
-        "votes_missing": sum(vote.aligned is None for row in asked_again for vote in row.votes),
-    }
+TALLY = {
+    "asked_again": lambda row: len(row.votes) > 1,
+    "overturned": lambda row: len(row.votes) > 1 and row.aligned,
+    "votes_missing": lambda row: sum(vote.aligned is None for vote in row.votes),
+}
+"""what the votes did, for the stage's metrics"""
 
 
 @click.command("critique")
@@ -129,5 +128,4 @@ def main(prompts, out, judge, params_path):
     with stage_output(out, Critique) as writer:
         teacher = make_teacher(params.judge if judge else params.teacher, params.world)
         votes = 1 if judge else params.critique.votes
-        writer.write(critique(writer.read(prompts, Prompt), teacher, params.critique, votes))
-        writer.extra |= counts(writer.rows)
+        writer.write(critique(writer.read(prompts, Prompt), teacher, params.critique, votes), TALLY, teacher.status)

@@ -17,6 +17,7 @@ from schemas.reasons import Reason
 
 WHEN_BOTH = {"both": ("text", "video"), "text": ("text",), "video": ("video",)}
 """S1 3.3 takes the union; in the authors' code a query with a text pair loses its video pair."""
+TALLY = {"text_pairs": lambda row: row.source == "text", "video_pairs": lambda row: row.source == "video"}
 
 
 def d_dpo(pairs: Iterable[Pair], params: Dpo, arm: TrainedArm, seed: int = 0) -> Iterator[DDpo | Dropped]:
@@ -68,6 +69,4 @@ def main(d_text, d_video, out, arm, params_path):
         else:
             pairs = [*read_rows(d_text, DText), *read_rows(d_video, DVideo)]
         writer.units_in = len({pair.query_id for pair in pairs})
-        writer.write(d_dpo(pairs, params.dpo, described, params.base.seed))
-        for source in ("text", "video"):
-            writer.extra[f"{source}_pairs"] = sum(row.source == source for row in writer.rows)
+        writer.write(d_dpo(pairs, params.dpo, described, params.base.seed), TALLY)

@@ -13,6 +13,8 @@ from schemas.d_sft import DSft
 from schemas.reasons import Reason
 from schemas.refine import Refine
 
+TALLY = {"refined": lambda row: row.refined}
+
 
 def d_sft(critiques: Iterable[Critique], refined: dict[str, Refine]) -> Iterator[DSft | Dropped]:
     """Yield one row a query; `refined` maps prompt_id to the row of stage refine."""
@@ -43,9 +45,8 @@ def main(critique, refine, out, params_path):
         if params.d_sft.path:
             rows = list(ready_sft(params.d_sft.path, params.queries.keep_flags))
             writer.units_in = len({row.query_id for row in rows})
-            writer.write(rows)
             writer.extra["source_sha256"] = sha256(params.d_sft.path)
+            writer.write(rows, TALLY)
         else:
             refined = {row.prompt_id: row for row in read_rows(refine, Refine)}
-            writer.write(d_sft(writer.read(critique, Critique), refined))
-        writer.extra["refined"] = sum(row.refined for row in writer.rows)
+            writer.write(d_sft(writer.read(critique, Critique), refined), TALLY)

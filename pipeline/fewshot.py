@@ -5,10 +5,11 @@ from collections.abc import Iterable, Iterator
 import click
 
 from pipeline.backends.teacher import Messages, Teacher, make_teacher
+from pipeline.forms import PROMPT
 from pipeline.io import read_rows, stage_output
 from pipeline.params import load_params, option
 from pipeline.ready import replaced
-from pipeline.replies import answered, parse_prompt
+from pipeline.replies import answered
 from pipeline.words import Template
 from schemas.base import Dropped, content_id
 from schemas.fewshot import Exemplar, Fewshot
@@ -42,7 +43,7 @@ def messages(row: Query, words: Template, exemplars: list[Exemplar]) -> Messages
     return [{"role": "user", "content": words.fill(query=row.query, exemplars=[dict(item) for item in exemplars])}]
 
 
-parse = parse_prompt
+parse = PROMPT
 
 
 @click.command("fewshot")
@@ -58,4 +59,5 @@ def main(queries, out, lane, params_path):
         if lane == "sft" and params.d_sft.path:
             writer.write(replaced(rows, params.d_sft.path))
         else:
-            writer.write(fewshot(rows, make_teacher(params.teacher, params.world), params.fewshot))
+            teacher = make_teacher(params.teacher, params.world)
+            writer.write(fewshot(rows, teacher, params.fewshot), status=teacher.status)

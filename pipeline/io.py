@@ -7,7 +7,7 @@ import shutil
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TypeVar
 
@@ -18,6 +18,7 @@ from pipeline.progress import progress
 from schemas.base import Dropped, Row
 
 R = TypeVar("R", bound=Row)
+ROWS_A_GROUP = 20_000
 
 
 class DataError(click.ClickException):
@@ -88,15 +89,16 @@ def beside(out: Path, row: type[Row] | None = None) -> tuple[Path, Path]:
 
 
 class Writer:
-    """Counts the units that come in, sorts what a stage yields into rows and dropped, and keeps both until the end."""
+    """Counts the units that come in and passes on what a stage yields, rows and dropped, one by one as they come."""
 
-    def __init__(self, row: type[Row], label: str):
-        self.row, self.label = row, label
+    def __init__(self, row: type[Row], label: str, put: Callable[[Row], None], put_dropped: Callable[[Dropped], None]):
+        self.row, self.label, self.put, self.put_dropped = row, label, put, put_dropped
         self.units_in = 0
         self.unread = 0  # inputs whose last row has not been passed yet
         self.expected = 0
-        self.rows: list[Row] = []
-        self.dropped: list[Dropped] = []
+        self.n_rows = 0
+        self.units: set[int] = set()
+        self.reasons: Counter[str] = Counter()
         self.extra: dict = {}
 
     def read(self, path: str | Path, row: type[R], times: int = 1) -> Iterator[R]:
@@ -129,41 +131,66 @@ class Writer:
 
         return passed()
 
-    def write(self, items: Iterable[Row | Dropped]) -> None:
-        """Take what the stage yields; show the first row and then how far it is."""
+    def write(
+        self,
+        items: Iterable[Row | Dropped],
+        tally: Mapping[str, Callable[[Row], int]] | None = None,
+        status: Callable[[], str] | None = None,
+    ) -> None:
+        """Take what the stage yields; show the first row and then how far it is, with `status` beside.
+
+        `tally` maps a name in the metrics to what each row adds to it.
+        """
+        tally = tally or {}
+        self.extra |= dict.fromkeys(tally, 0)
         with progress(self.label) as at:
             for item in items:
                 if isinstance(item, Dropped):
-                    self.dropped.append(item)
+                    self.reasons[item.reason] += 1
+                    self.put_dropped(item)
                 else:
-                    if not self.rows:
+                    if not self.n_rows:
                         _show(self.label, item)
-                    self.rows.append(item)
-                at(len(self.rows) + len(self.dropped), self.expected or None)
+                    self._count(item)
+                    for name, adds in tally.items():
+                        self.extra[name] += adds(item)
+                    self.put(item)
+                at(self.n_rows + self.units_dropped, self.expected or None, lambda: self._note(status))
+
+    def _count(self, item: Row) -> None:
+        self.n_rows += 1
+        if self.row.unit:  # hashes: the units themselves would be as large as the rows
+            self.units.add(hash(tuple(getattr(item, name) for name in self.row.unit)))
+
+    def _note(self, status: Callable[[], str] | None) -> str:
+        aside = ", ".join(f"{reason} {count}" for reason, count in self.reasons.most_common())
+        return " · ".join(part for part in (f"set aside: {aside}" if aside else "", status() if status else "") if part)
 
     @property
     def units_done(self) -> int:
-        unit = self.row.unit
-        return len({tuple(getattr(item, name) for name in unit) for item in self.rows}) if unit else len(self.rows)
+        return len(self.units) if self.row.unit else self.n_rows
+
+    @property
+    def units_dropped(self) -> int:
+        return self.reasons.total()
 
     def refuse_losses(self, out: Path) -> None:
         """Raise DataError when input was left unread or units_in != units_done + units_dropped (promise g)."""
         if self.unread:
             raise DataError(f"{out}: the input was not read to its end: some rows vanished; nothing is written")
-        if self.units_in != self.units_done + len(self.dropped):
+        if self.units_in != self.units_done + self.units_dropped:
             raise DataError(
                 f"{out}: {self.units_in} units came in, {self.units_done} went on and "
-                f"{len(self.dropped)} were dropped: some vanished; nothing is written"
+                f"{self.units_dropped} were dropped: some vanished; nothing is written"
             )
 
     def metrics(self) -> dict:
-        reasons = Counter(item.reason for item in self.dropped)
         return {
             "units_in": self.units_in,
             "units_done": self.units_done,
-            "units_dropped": len(self.dropped),
-            "rows": len(self.rows),
-            "dropped": dict(sorted(reasons.items())),
+            "units_dropped": self.units_dropped,
+            "rows": self.n_rows,
+            "dropped": dict(sorted(self.reasons.items())),
             **self.extra,
         }
 
@@ -185,37 +212,57 @@ def stage_output(out: str | Path, row: type[Row], label: str | None = None) -> I
     with locked(out):
         for stale in out.parent.glob(f".{out.stem}*.tmp"):  # left by a run that was killed while it wrote
             stale.unlink(missing_ok=True) if stale.is_file() else shutil.rmtree(stale, ignore_errors=True)
-        writer = Writer(row, label or out.stem)
-        yield writer
-        writer.refuse_losses(out)
         dropped, metrics = beside(out)
-        write_rows(out, writer.rows, row)
-        write_rows(dropped, writer.dropped, Dropped)
+        with writing(out, row) as put, writing(dropped, Dropped) as put_dropped:
+            writer = Writer(row, label or out.stem, put, put_dropped)
+            yield writer
+            writer.refuse_losses(out)
         write_json(metrics, writer.metrics())
         click.echo(f"  {writer.label}: {json.dumps(writer.metrics(), ensure_ascii=False)[:300]}", err=True)
 
 
 def write_rows(path: str | Path, rows: Iterable[Row], row: type[Row]) -> None:
     """Write rows as JSONL or zstd Parquet (by the name), byte-deterministic, whole or not at all."""
-    path = Path(path)
-    if path.suffix == ".parquet":
-        _write_parquet(path, rows, row)
-        return
-    with replacing(path) as temporary, temporary.open("w", encoding="utf-8", newline="\n") as file:
+    with writing(path, row) as put:
         for item in rows:
-            file.write(item.model_dump_json() + "\n")
+            put(item)
 
 
-def _write_parquet(path: Path, rows: Iterable[Row], row: type[Row]) -> None:
+@contextlib.contextmanager
+def writing(path: str | Path, row: type[Row]) -> Iterator[Callable[[Row], None]]:
+    """Give `put(row)`, which writes to a temporary file; when the block ends well, the file takes `path`'s place."""
+    path = Path(path)
+    with replacing(path) as temporary:
+        if path.suffix == ".parquet":
+            with _writing_parquet(temporary, row) as put:
+                yield put
+        else:
+            with temporary.open("w", encoding="utf-8", newline="\n") as file:
+                yield lambda item: file.write(item.model_dump_json() + "\n")
+
+
+@contextlib.contextmanager
+def _writing_parquet(path: Path, row: type[Row]) -> Iterator[Callable[[Row], None]]:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     from pipeline.arrow import arrow_schema
 
-    schema = arrow_schema(row)
-    with replacing(path) as temporary:
-        table = pa.Table.from_pylist([item.model_dump(mode="json") for item in rows], schema=schema)
-        pq.write_table(table, temporary, compression="zstd", row_group_size=20_000, write_page_index=True)
+    schema, group = arrow_schema(row), []
+    with pq.ParquetWriter(path, schema, compression="zstd", write_page_index=True) as file:
+
+        def flush():
+            file.write_table(pa.Table.from_pylist(group, schema=schema), row_group_size=ROWS_A_GROUP)
+            group.clear()
+
+        def put(item: Row) -> None:
+            group.append(item.model_dump(mode="json"))
+            if len(group) == ROWS_A_GROUP:
+                flush()
+
+        yield put
+        if group:
+            flush()
 
 
 def write_json(path: str | Path, value) -> None:

@@ -10,10 +10,11 @@ import click
 
 from pipeline.backends import Outcome
 from pipeline.backends.teacher import Messages, Teacher, make_teacher
+from pipeline.forms import REFINED, VERDICT
 from pipeline.io import stage_output
 from pipeline.next_round import next_round
 from pipeline.params import load_params, option
-from pipeline.replies import Verdict, parse_refined, parse_verdict
+from pipeline.replies import Verdict
 from pipeline.words import Template
 from schemas.base import Dropped, content_id
 from schemas.critique import Critique
@@ -71,7 +72,7 @@ def refine(
                 messages=lambda draft: question(draft.row.query, draft.refined.value, critique_words),
                 take=checked,
                 teacher=teacher,
-                parse=parse_verdict,
+                parse=VERDICT,
                 template=critique_words.hash,
             )
     for draft in drafts:
@@ -101,7 +102,7 @@ def question(query: str, prompt: str, critique_words: Template) -> Messages:
     return [{"role": "user", "content": critique_words.fill(query=query, prompt=prompt)}]
 
 
-parse = parse_refined
+parse = REFINED
 
 
 def refined(draft: Draft, outcome: Outcome[str]) -> Draft:
@@ -145,5 +146,5 @@ def main(critiques, out, params_path):
     params = load_params(params_path)
     with stage_output(out, Refine) as writer:
         teacher = make_teacher(params.teacher, params.world)
-        writer.write(refine(writer.read(critiques, Critique), teacher, params.refine, params.critique))
-        writer.extra["refined_again"] = sum(row.rounds > 1 for row in writer.rows)
+        rows = refine(writer.read(critiques, Critique), teacher, params.refine, params.critique)
+        writer.write(rows, {"refined_again": lambda row: row.rounds > 1}, teacher.status)

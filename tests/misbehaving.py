@@ -18,6 +18,9 @@ class Misbehaving:
     def __init__(self, *replies: str):
         self.replies, self.asked = replies, []
 
+    def status(self):
+        return ""
+
     def map(self, asked, parse, template=None, sample=0):
         by = Provenance(backend="misbehaving", model="m", revision="r", template=template)
         for messages, reply in zip(asked, self.replies, strict=False):

@@ -45,6 +45,8 @@ def tried(server, messages, times):
 def test_a_transient_fault_goes_after_two_requests_and_a_lasting_one_stays(fault):
     with serving(echo, fault_share=1.0, faults=(fault,)) as server:
         seen = tried(server, conversations(1)[0], 3)
+        logged = [entry[2] for entry in server.log]
+    assert logged[0] == fault and (logged[2] == fault) == (fault in LASTING)
     if fault == "two_choices":
         assert seen == ["QUERY 0"] * 3
     elif fault in LASTING:
@@ -127,8 +129,9 @@ def test_the_deployment_in_the_path_is_the_model():
 
     with serving(echo) as server:
         endpoint = server.base_url.removesuffix("/v1")
-        with openai.AzureOpenAI(api_key="k", azure_endpoint=endpoint, api_version="2024-10-21") as asks:
-            response = asks.chat.completions.create(model="dep", messages=conversations(1)[0])
+        where = dict(azure_endpoint=endpoint, azure_deployment="dep", api_version="2024-10-21")
+        with openai.AzureOpenAI(api_key="k", **where) as asks:
+            response = asks.chat.completions.create(model="m", messages=conversations(1)[0])
     assert response.model == "dep-snapshot"
 
 

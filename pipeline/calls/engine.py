@@ -1,7 +1,9 @@
 """Buys answers: looks in the store, keeps to limits and budget, retries what may be retried, stores before use."""
 
 import asyncio
+import os
 import random
+import sys
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
@@ -14,7 +16,8 @@ from pipeline.calls.limits import Limits
 from pipeline.calls.prices import find_price, price_for_budget
 from pipeline.calls.stream import Stream
 from pipeline.calls.together import Together
-from pipeline.store import Purchase, Store, account, store_key
+from pipeline.io import write_json
+from pipeline.store import Purchase, Store, account, home, store_key
 from schemas.params import Endpoint as EndpointParams
 
 T = TypeVar("T")
@@ -68,6 +71,7 @@ class Engine:
         price_for_budget(params, self.price)
         self.limits = Limits(params.requests_per_minute, params.tokens_per_minute, time.monotonic())
         self.counts = Counts()
+        self.begun_at = time.time()
         self.account = account(self.endpoint.host, params.model)
         self.spent_usd = self.store.spent(self.account)
         self.latencies: deque[float] = deque(maxlen=400)
@@ -259,6 +263,8 @@ class Engine:
     async def _end(self) -> None:
         self.watching.cancel()
         await self.endpoint.close()
+        name = f"{time.strftime('%Y%m%dT%H%M%S', time.gmtime(self.begun_at))}-{os.getpid()}-{id(self):x}.json"
+        write_json(home() / "runs" / name, self.record())
 
     async def _watch(self) -> None:
         """Shorten the deadlines of requests in flight to what other answers have shown to be usual."""
@@ -286,6 +292,21 @@ class Engine:
         seen = tokens[0] / max(characters, 1), tokens[1] / (body.get("n") or 1)
         self.expected = [old + 0.05 * (new - old) for old, new in zip(self.expected, seen, strict=True)]
 
+    def status(self) -> str:
+        """Return what a person wants to see while it runs: what came from the store, tokens and money."""
+        counts = self.counts
+        tokens = counts.input_tokens + counts.output_tokens
+        money = f"${self.counts.usd:.2f}" if self.price else "price unknown"
+        return f"{counts.from_store} from store · {tokens / 1000:.0f}k tokens · {money}"
+
     def record(self) -> dict:
         """Return what this process did, for `$VPO_HOME/runs`: it differs from run to run and is part of no output."""
-        return {"host": self.endpoint.host, "model": self.params.model, **asdict(self.counts)}
+        return {
+            "stage": os.environ.get("DVC_STAGE") or " ".join(sys.argv[1:2]),
+            "at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(self.begun_at)),
+            "seconds": round(time.time() - self.begun_at, 1),
+            "stopped": self.stopped.message if self.stopped else None,
+            "host": self.endpoint.host,
+            "model": self.params.model,
+            **asdict(self.counts),
+        }

@@ -23,12 +23,13 @@ def split_outputs(outs: dict[str, Path]) -> Iterator[Writer]:
     with ExitStack() as stack:
         for out in outs.values():
             stack.enter_context(locked(out))
-        writer = Writer(Query, "queries")
+        rows, dropped = [], []
+        writer = Writer(Query, "queries", rows.append, dropped.append)
         yield writer
         counts = writer.metrics()
         if not writer.units_in:
             raise DataError("the source holds no queries; nothing is written")
-        if not writer.rows:
+        if not rows:
             raise DataError(f"none of {writer.units_in} raw queries is left: {counts['dropped']}; nothing is written")
         writer.refuse_losses(folder)
         folder.mkdir(parents=True, exist_ok=True)
@@ -37,8 +38,8 @@ def split_outputs(outs: dict[str, Path]) -> Iterator[Writer]:
         whole = folder / f".queries.{os.getpid()}.tmp"
         stack.callback(shutil.rmtree, whole, ignore_errors=True)
         for split, out in outs.items():
-            write_rows(whole / out.name, [row for row in writer.rows if row.split == split], Query)
-        write_rows(whole / "queries_dropped.parquet", writer.dropped, QueryDropped)
+            write_rows(whole / out.name, [row for row in rows if row.split == split], Query)
+        write_rows(whole / "queries_dropped.parquet", dropped, QueryDropped)
         for path in sorted(whole.iterdir()):
             os.replace(path, folder / path.name)
         write_json(metrics, counts)

@@ -4,7 +4,8 @@ from collections.abc import Iterable, Iterator
 
 from pipeline.backends import Outcome
 from pipeline.backends.teacher import Messages, Teacher
-from pipeline.replies import answered, parse_recheck
+from pipeline.forms import RECHECK
+from pipeline.replies import answered
 from pipeline.words import Template
 
 
@@ -15,4 +16,4 @@ def messages(query: str, template: Template) -> Messages:
 
 def recheck(queries: Iterable[str], teacher: Teacher, template: Template) -> Iterator[tuple[str, Outcome[bool]]]:
     """Yield each query with the answer whether it asks for something harmful, or with the reason why there is none."""
-    return answered(queries, lambda query: messages(query, template), teacher, parse_recheck, template.hash)
+    return answered(queries, lambda query: messages(query, template), teacher, RECHECK, template.hash)

@@ -115,9 +115,10 @@ def test_a_stage_that_fails_leaves_the_old_output(tmp_path, vpo_home):
 
 
 def test_pairs_are_counted_by_query():
-    writer = Writer(Prompt, "x")
-    writer.rows = prompts(3)
-    assert writer.units_done == 3
+    rows = []
+    writer = Writer(Prompt, "x", rows.append, rows.append)
+    writer.write(prompts(3) + prompts(2))
+    assert (writer.units_done, len(rows)) == (3, 5)
 
 
 def test_two_runs_never_write_the_same_output(tmp_path, vpo_home):

@@ -5,6 +5,7 @@ from llm_server import fault_of, serving
 
 from pipeline.backends import Unparsed
 from pipeline.backends.teacher.openai import OpenAI
+from pipeline.forms import PROMPT
 from pipeline.replies import parse_prompt
 from pipeline.store import Store
 
@@ -128,3 +129,21 @@ def test_azure_is_asked_at_its_deployment_with_its_own_header(teacher):
         (outcome,) = azure.map(conversations(1), parse)
         assert server.headers[0]["api-key"] == KEY
     assert outcome.value == "QUERY 0"
+
+
+def test_an_endpoint_with_structured_output_is_given_the_schema(teacher):
+    def answer(body):
+        assert body["response_format"]["json_schema"]["name"] == "prompt"
+        return '{"prompt": "a red dog"}'
+
+    with serving(answer, by_body=True) as server:
+        (outcome,) = teacher(server, response_format="json_schema").map(conversations(1), PROMPT)
+        assert "JSON" in server.requests[0]["messages"][0]["content"]
+    assert outcome.value == "a red dog"
+
+
+def test_without_structured_output_the_markers_are_read_by_the_same_parser(teacher):
+    with serving(lambda model, messages: "[[start]]a red dog[[end]]") as server:
+        (outcome,) = teacher(server).map(conversations(1), PROMPT)
+        assert "response_format" not in server.requests[0]
+    assert outcome.value == "a red dog"

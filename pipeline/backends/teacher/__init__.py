@@ -22,6 +22,10 @@ class Teacher(Protocol):
         """
         ...
 
+    def status(self) -> str:
+        """Return what to show of the money while it runs; "" where nothing is paid."""
+        ...
+
 
 def make_teacher(params: TeacherParams, world) -> Teacher:
     """Return the backend that `params.backend` names; `world` holds the offline world's knobs."""

@@ -103,6 +103,9 @@ class Offline:
         files = [folder / f"{name}.py" for name in SOURCES[self.model]]
         self.revision = source_hash([*files, clean.__file__, __file__], **knobs)
 
+    def status(self) -> str:
+        return ""
+
     def map(
         self, asked: Iterable[Messages], parse: Callable[[str], T], template: str | None = None, sample: int = 0
     ) -> Iterator[Outcome[T]]:

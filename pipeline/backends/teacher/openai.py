@@ -13,6 +13,7 @@ from pipeline.backends.teacher import Messages
 from pipeline.calls.answers import Answer, read
 from pipeline.calls.endpoint import EndpointStopped
 from pipeline.calls.engine import Bought, Engine
+from pipeline.forms import Form
 from pipeline.replies import REFUSAL
 from pipeline.store import Store
 from pipeline.words import Template
@@ -23,7 +24,7 @@ from schemas.reasons import Reason
 T = TypeVar("T")
 
 TeacherStopped = EndpointStopped
-AGAIN = Path(__file__).parents[2] / "templates" / "again.jinja"
+TEMPLATES = Path(__file__).parents[2] / "templates"
 SAMPLING = ("temperature", "top_p", "max_completion_tokens")
 
 
@@ -33,12 +34,16 @@ class OpenAI:
     def __init__(self, params: TeacherParams, store: Store | None = None):
         self.params = params
         self.engine = Engine("teacher", params, store)
-        self.again = Template(AGAIN, needs=("fault",))
+        self.again = Template(TEMPLATES / "again.jinja", needs=("fault",))
+        self.structured = Template(TEMPLATES / "structured.jinja")
 
     def map(
         self, asked: Iterable[Messages], parse: Callable[[str], T], template: str | None = None, sample: int = 0
     ) -> Iterator[Outcome[T]]:
         return self.engine.map(asked, lambda messages: self.ask(messages, parse, template, sample))
+
+    def status(self) -> str:
+        return self.engine.status()
 
     async def ask(self, messages: Messages, parse: Callable[[str], T], template: str | None, sample: int) -> Outcome[T]:
         fault = ""
@@ -65,8 +70,12 @@ class OpenAI:
 
     def body(self, messages: Messages, parse: Callable) -> dict[str, Any]:
         """Return what is sent, and with it all that the answer depends on."""
-        sampling = {name: value for name in SAMPLING if (value := getattr(self.params, name)) is not None}
-        return {"model": self.params.model, "messages": messages, **sampling}
+        body: dict[str, Any] = {"model": self.params.model, "messages": messages}
+        body |= {name: value for name in SAMPLING if (value := getattr(self.params, name)) is not None}
+        if self.params.response_format == "json_schema" and isinstance(parse, Form):
+            body["messages"] = [{"role": "system", "content": self.structured.fill()}, *messages]
+            body["response_format"] = parse.response_format
+        return body
 
     def by(self, bought: Bought, answer: Answer, template: str | None) -> Provenance:
         revision = answer.model or self.params.model
