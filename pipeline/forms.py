@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 from pipeline.backends import Unparsed
+from pipeline.calls.answers import is_whole
 from pipeline.replies import PRINCIPLES, Verdict, parse_prompt, parse_recheck, parse_refined, parse_verdict
 
 T = TypeVar("T")
@@ -68,7 +69,9 @@ def _no_field_twice(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 def _fits(value: Any, kind: Mapping[str, Any]) -> bool:
     if kind["type"] == "array":
         return isinstance(value, list) and all(item in kind["items"]["enum"] for item in value)
-    return isinstance(value, {"string": str, "boolean": bool}[kind["type"]])
+    if kind["type"] == "string":  # JSON can spell half a character in whole ones
+        return isinstance(value, str) and is_whole(value)
+    return isinstance(value, bool)
 
 
 def _prompt(text: str) -> str:

@@ -96,4 +96,5 @@ def main(inputs, out, arm, params_path):
             writer.write(stored(rows, *prompts_of(source), arm))
         else:
             policy = make_policy(source, params.policy)
-            writer.write(rollout(rows, policy, arm or source.name, k, params.rollout, seed))
+            rows = rollout(rows, policy, arm or source.name, k, params.rollout, seed)
+            writer.write(rows, status=policy.status)

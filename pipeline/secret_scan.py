@@ -14,6 +14,8 @@ SHAPES = {
     "a Slack token": re.compile(r"\bxox[abprs]-[A-Za-z0-9-]{10,}"),
     "a private key": re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY-----"),
 }
+STARTS = ("hf_", "sk-", "gho_", "ghp_", "ghr_", "ghs_", "ghu_", "github_", "AKIA", "ASIA", "AIza", "xox", "-----")
+"""one of them is in each key of SHAPES: to look for fixed words first is a hundred times faster"""
 SECRET_NAME = re.compile(r"(?:_KEY|_TOKEN|_SECRET|_PASSWORD)$")
 SHORTEST = 8  # "EMPTY", "none" and the like are no secrets, and would be found everywhere
 
@@ -23,18 +25,29 @@ def secrets_in(folder: Path, environment: Mapping[str, str] = os.environ) -> Ite
 
     Known shapes of keys, and the values of the environment's own *_KEY, *_TOKEN, ... variables.
     """
-    values = {
-        f"the value of ${name}": value
-        for name, value in sorted(environment.items())
-        if SECRET_NAME.search(name) and len(value) >= SHORTEST
-    }
+    values = values_of(environment)
     for path in sorted(folder.rglob("*")):
         if not path.is_file():
             continue
         text = "\n".join(_texts(path))
         name = path.relative_to(folder).as_posix()
-        yield from (f"{name}: {what}" for what, shape in SHAPES.items() if shape.search(text))
-        yield from (f"{name}: {what}" for what, value in values.items() if value in text)
+        yield from (f"{name}: {what}" for what in secrets_said(text, values))
+
+
+def values_of(environment: Mapping[str, str]) -> dict[str, str]:
+    """Return what is secret in the environment: `the value of $NAME` -> value."""
+    return {
+        f"the value of ${name}": value
+        for name, value in sorted(environment.items())
+        if SECRET_NAME.search(name) and len(value) >= SHORTEST
+    }
+
+
+def secrets_said(text: str, values: Mapping[str, str]) -> Iterator[str]:
+    """Yield what `text` holds: each known shape of a key, and each of `values` by its name."""
+    if any(start in text for start in STARTS):
+        yield from (what for what, shape in SHAPES.items() if shape.search(text))
+    yield from (what for what, value in values.items() if value in text)
 
 
 def _texts(path: Path) -> Iterator[str]:

@@ -4,12 +4,12 @@ JSON in SQLite (WAL mode) for answers, files by key for clips; never pickles. It
 deletes a stage's outputs before the stage runs.
 """
 
-import configparser
 import json
 import os
 import sqlite3
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -33,18 +33,23 @@ def project() -> Path:
     """Return the folder of the DVC project that we stand in; of a temporary experiment the one it was started from."""
     here = Path.cwd()
     root = next((folder for folder in (here, *here.parents) if (folder / ".dvc").is_dir()), here)
-    for name in ("config.local", "config"):
-        config = configparser.ConfigParser()
-        config.read(root / ".dvc" / name)
-        cache = Path(config.get("cache", "dir", fallback="").strip())
-        if cache.is_absolute() and cache.parent.name == ".dvc":  # as dvc writes it for `exp run --temp`
-            return cache.parent.parent
-    return root
+    # dvc runs `exp run --temp` and `--queue` in a clone at .dvc/tmp/exps/<name>
+    inside = next((folder for folder in root.parents if folder.name == ".dvc"), None)
+    return inside.parent if inside else root
 
 
 def store_key(kind: str, **depends) -> str:
     """Return the key of an answer: 16 hex digits over everything the answer depends on and nothing else."""
     return content_id(kind, depends)
+
+
+def _json(value: Any) -> str:
+    text = json.dumps(value, ensure_ascii=False)
+    try:
+        text.encode()
+    except UnicodeEncodeError:  # half a character, which JSON can hold and SQLite cannot
+        return json.dumps(value)
+    return text
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,19 +95,24 @@ class Store:
 
     def put_many(self, items) -> None:
         """Store (key, kind, request, answer) tuples in one transaction; the first answer to a key stays."""
-        rows = [
-            (key, kind, json.dumps(request, ensure_ascii=False), json.dumps(answer, ensure_ascii=False))
-            for key, kind, request, answer in items
-        ]
+        rows = [(key, kind, _json(request), _json(answer)) for key, kind, request, answer in items]
+        with self._transaction():
+            self._insert(rows)
+
+    def _insert(self, rows: Sequence[tuple[str, str, str, str]]) -> int:
+        insert = "insert or ignore into answers (key, kind, request, answer) values (?, ?, ?, ?)"
+        return self.connection.executemany(insert, rows).rowcount
+
+    @contextmanager
+    def _transaction(self) -> Iterator[None]:
         with self.lock:
             self.connection.execute("begin immediate")
             try:
-                self.connection.executemany(
-                    "insert or ignore into answers (key, kind, request, answer) values (?, ?, ?, ?)", rows
-                )
+                yield
                 self.connection.execute("commit")
             except BaseException:
-                self.connection.execute("rollback")
+                if self.connection.in_transaction:  # a full disk has ended it already
+                    self.connection.execute("rollback")
                 raise
 
     def get_many(self, keys: Sequence[str]) -> list[dict | None]:
@@ -120,22 +130,11 @@ class Store:
 
         The first answer to a key stays, also when another process bought it meanwhile; both are charged.
         """
-        rows = [
-            (one.key, one.kind, json.dumps(one.request, ensure_ascii=False), json.dumps(one.answer, ensure_ascii=False))
-            for one in bought
-        ]
+        rows = [(one.key, one.kind, _json(one.request), _json(one.answer)) for one in bought]
         charge = [sum(column) for column in zip(*((1, *one.tokens, one.usd) for one in bought), strict=True)]
-        with self.lock:
-            self.connection.execute("begin immediate")
-            try:
-                new = self.connection.executemany(
-                    "insert or ignore into answers (key, kind, request, answer) values (?, ?, ?, ?)", rows
-                ).rowcount
-                spent = self._charge(account, *charge)
-                self.connection.execute("commit")
-            except BaseException:
-                self.connection.execute("rollback")
-                raise
+        with self._transaction():
+            new = self._insert(rows)
+            spent = self._charge(account, *charge)
         return ([one.answer for one in bought] if new == len(rows) else self.get_many([row[0] for row in rows])), spent
 
     def charge(self, account: str, requests: int, input_tokens: int, output_tokens: int, usd: float) -> float:

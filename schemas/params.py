@@ -232,9 +232,37 @@ class DpoTrain(Train):
     launch: Literal["auto", "single", "zero3", "zero3_offload", "multi_node"]
 
 
-class Policy(Section):
+class PolicyEndpoint(Endpoint):
+    """Where the policy is served (vLLM); `model` is the name under which it is, {folder} the name of its folder."""
+
+    model: str = "{folder}"
+    base_url: str
+    api_version: str | None = None
+    api_key_env: str | None = None
+    timeout_s: float | None = None
+    attempts: int | None = None
+    max_concurrency: int = 64
+    requests_per_minute: float | None = None
+    tokens_per_minute: float | None = None
+    usd_per_million_input_tokens: float | None = None
+    usd_per_million_output_tokens: float | None = None
+    budget_usd: float | None = None
+    mode: Literal["direct"] | None = None
+
+
+class Policy(Seam):
+    READS: ClassVar[dict[str, set[str]]] = {"openai": {"endpoint"}}
+
+    backend: Literal["transformers", "openai"]
     template: str = Field(description="The words around the query for the optimizer.")
-    batch_size: int = Field(gt=0)
+    batch_size: int = Field(gt=0, description="Of transformers; a server makes its own batches.")
+    endpoint: PolicyEndpoint | None
+
+    @model_validator(mode="after")
+    def a_served_policy_has_an_endpoint(self):
+        if self.backend == "openai" and self.endpoint is None:
+            raise ValueError("backend openai needs endpoint: {base_url: http://host:8000/v1}")
+        return self
 
 
 class Rollout(Section):

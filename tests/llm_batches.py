@@ -9,7 +9,6 @@ import time
 from llm_faults import comes, completion, failure, fault_by
 
 ROUTE = re.compile(r"/(files|batches)(?:/([^/]+))?(?:/(content|cancel))?$")
-ENDPOINT = "/v1/chat/completions"
 COUNTS = {"total": 0, "completed": 0, "failed": 0}
 
 
@@ -32,8 +31,9 @@ class Batches:
         found = ROUTE.search(request.path)
         kind, name, verb = found.groups() if found else (None, None, None)
         if request.method == "POST" and kind == "files" and not name:
-            form = await request.post()
-            return web.json_response(self.put(form["file"].file.read(), form["file"].filename, form["purpose"]))
+            form = await request.clone(client_max_size=2**30).post()
+            with form["file"].file as file:
+                return web.json_response(self.put(file.read(), form["file"].filename, form["purpose"]))
         if request.method == "POST" and kind == "batches" and not name:
             return web.json_response(self.create(await request.json()))
         if request.method == "GET" and kind == "batches" and not name:
@@ -87,7 +87,7 @@ class Batches:
         if batch["status"] in ("failed", "completed", "expired", "cancelled"):
             return batch
         self.polled[name] += 1
-        lines, faults = read_lines(self.files.get(batch["input_file_id"], b""))
+        lines, faults = read_lines(self.files.get(batch["input_file_id"], b""), batch["endpoint"])
         if faults:
             batch |= {"status": "failed", "errors": {"object": "list", "data": faults}}
         elif batch["status"] == "cancelling":
@@ -147,7 +147,7 @@ def row(asked: dict, response: dict | None, error: dict | None) -> dict:
             "error": error}  # fmt: skip
 
 
-def read_lines(content: bytes) -> tuple[list[dict], list[dict]]:
+def read_lines(content: bytes, endpoint: str) -> tuple[list[dict], list[dict]]:
     """Return the requests of an input file, and what is wrong with it as the `errors.data` of a batch."""
     lines, faults, names, models = [], [], set(), set()
 
@@ -162,7 +162,7 @@ def read_lines(content: bytes) -> tuple[list[dict], list[dict]]:
             continue
         if asked["custom_id"] in names:
             fault("duplicate_custom_id", f"The custom_id {asked['custom_id']} is used twice.", number)
-        if asked["url"] != ENDPOINT or asked["method"] != "POST":
+        if asked["url"] != endpoint or asked["method"] != "POST":
             fault("invalid_url", "The URL of this line is not the batch's endpoint.", number)
         names.add(asked["custom_id"])
         models.add(asked["body"]["model"])

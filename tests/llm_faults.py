@@ -11,7 +11,7 @@ LASTING = {"empty", "length", "refusal", "refusal_text", "content_filter", "cont
 """faults that are the model's answer to this conversation, so that they come again"""
 UNSENT = {"reset", "hang", "cut_short"}
 """faults without a whole response"""
-UNREADABLE = UNSENT | {"cut", "bad_utf8"}
+UNREADABLE = UNSENT | {"cut", "bad_utf8", "nested"}
 """faults whose usage the client cannot read"""
 REFUSAL_TEXT = "I'm sorry, but I can't help with that."
 
@@ -46,6 +46,8 @@ def failure(fault: str) -> tuple[int, bytes, str, dict] | None:
         return _error(500, {"message": "boom"})
     if fault == "502":
         return 502, b"<html>Bad Gateway</html>", "text/html", {}
+    if fault == "nested":  # more than a parser can follow
+        return 200, b"[" * 200_000, "application/json", {}
     if fault == "429":
         return _error(429, {"message": "slow down"}, {"retry-after-ms": "10"})
     if fault == "429_bare":
@@ -82,13 +84,14 @@ def completion(fault: str | None, model: str, texts: list[str], usage: dict) -> 
     elif fault == "no_choices":
         texts = []
     body = json.dumps({
-        "id": "x", "object": "chat.completion", "created": 0, "model": f"{model}-snapshot",
+        "id": "half \ud83d" if fault == "half" else "x",
+        "object": "chat.completion", "created": 0, "model": f"{model}-snapshot",
         "choices": [
             {"index": number, "finish_reason": finish, "logprobs": None,
              "message": {"role": "assistant", "content": text, "refusal": refusal}}
             for number, text in enumerate(texts)
         ],
-        "usage": usage,
+        "usage": None if fault == "no_usage" else usage,
     }).encode()  # fmt: skip
     if fault == "cut":
         return body[: body.index(b'"message"') + 5]

@@ -4,17 +4,35 @@ import importlib
 
 import click
 
-COMMANDS = ["sql", "clips", "optimize", "recipe", "check", "publish", "doctor", "stages", "schema", "deps"]
+COMMANDS = {
+    "sql": "Query any artifact; without a query, list the views and their columns.",
+    "clips": "Put one query's clip of every arm into a folder and print each arm's prompt.",
+    "optimize": "Print the prompt that the trained optimizer writes for QUERY.",
+    "recipe": "List, show or use a paper's settings.",
+    "plan": "Say what the stages will ask and what it costs; nothing is sent, and no key is needed.",
+    "store": "Look at, tidy, export and import what was bought and made.",
+    "check": "Trace every pair, clip and score to what it says it came from.",
+    "publish": "Send data/package to the Hub dataset REPO (owner/name) in one commit.",
+    "doctor": "Check what a run needs, and say what to do; ends with 1 where something is wrong.",
+    "stages": "List the stages of the graph with what each does and writes.",
+    "schema": "Print the JSON Schema of a stage's row, or of params.yaml; without a name, list the names.",
+    "deps": "Compare the code under deps in dvc.yaml with the import graph.",
+}
+"""name -> the first line of its help, written here so that the door opens without loading them all"""
 
 
 class Commands(click.Group):
     """Imports a command when it is asked for, so that the door opens at once."""
 
     def list_commands(self, ctx):
-        return COMMANDS
+        return list(COMMANDS)
 
     def get_command(self, ctx, name):
         return importlib.import_module(f"vpo.{name}").main if name in COMMANDS else None
+
+    def format_commands(self, ctx, formatter):
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
 
 
 @click.group(cls=Commands)

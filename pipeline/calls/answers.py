@@ -6,6 +6,9 @@ from typing import Any
 
 from schemas.reasons import Reason
 
+MOST_TOKENS = 10**9
+"""no answer has more: a server that says so is wrong, and nothing can be counted by its word"""
+
 
 @dataclass(frozen=True, slots=True)
 class Answer:
@@ -31,9 +34,14 @@ def malformed(body: Any, n: int) -> str | None:
             text = choice["message"].get(said)
             if not isinstance(text, str | None):
                 return f"a message whose {said} is not text"
-            if text and not text.isascii() and any("\ud800" <= sign <= "\udfff" for sign in text):
+            if text and not is_whole(text):
                 return "text with half a character"
     return None
+
+
+def is_whole(text: str) -> bool:
+    """Return whether `text` has no half of a character that UTF-16 writes in two; no file and no row takes one."""
+    return text.isascii() or not any("\ud800" <= sign <= "\udfff" for sign in text)
 
 
 def read(stored: Mapping[str, Any]) -> list[Answer]:
@@ -41,8 +49,9 @@ def read(stored: Mapping[str, Any]) -> list[Answer]:
     body = stored["body"]
     if stored["status"] != 200:
         return [Answer("", Reason.CONTENT_FILTER, said(body), "")]
-    choices = sorted(body["choices"], key=lambda choice: choice.get("index", 0))
-    return [_read(choice, body.get("model") or "") for choice in choices]
+    choices = sorted(body["choices"], key=lambda choice: int(choice.get("index", 0)))
+    model = body.get("model")
+    return [_read(choice, model if isinstance(model, str) and is_whole(model) else "") for choice in choices]
 
 
 def _read(choice: Mapping[str, Any], model: str) -> Answer:
@@ -63,7 +72,7 @@ def said(body: Any) -> str:
     """Return the server's own words of an error body: {"error": {"message": ...}}, {"message": ...}, or text."""
     error = body.get("error", body) if isinstance(body, dict) else body
     message = error.get("message") if isinstance(error, dict) else error
-    return str(message or "")[:300]
+    return str(message or "")
 
 
 def usage(body: Any) -> tuple[int, int] | None:
@@ -72,4 +81,4 @@ def usage(body: Any) -> tuple[int, int] | None:
     if not isinstance(told, dict):
         return None
     counts = told.get("prompt_tokens"), told.get("completion_tokens", 0)
-    return counts if all(isinstance(count, int) and count >= 0 for count in counts) else None
+    return counts if all(type(count) is int and 0 <= count <= MOST_TOKENS for count in counts) else None

@@ -44,6 +44,15 @@ class Reply:
     retry_after: float | None = None
 
 
+def base_url_of(params: EndpointParams) -> str:
+    return params.base_url or os.environ.get("OPENAI_BASE_URL") or "https://api.openai.com/v1"
+
+
+def host_of(base_url: str) -> str:
+    """Return host and port, as they stand in keys and accounts: never a name and password."""
+    return urlsplit(base_url).netloc.rpartition("@")[2]
+
+
 class Endpoint:
     """An address that speaks the OpenAI chat API, and the key for it. Opened and closed by the engine."""
 
@@ -59,8 +68,8 @@ class Endpoint:
             raise EndpointStopped(f"no key for {params.model}: set the environment variable {variable}")
         if params.api_version and not params.base_url:
             raise EndpointStopped("api_version is Azure's: set base_url to https://<resource>.openai.azure.com")
-        self.base_url = params.base_url or os.environ.get("OPENAI_BASE_URL") or "https://api.openai.com/v1"
-        self.host = urlsplit(self.base_url).netloc.rpartition("@")[2]  # never a name and password
+        self.base_url = base_url_of(params)
+        self.host = host_of(self.base_url)
         self.openai = openai
 
     def open(self) -> None:
@@ -99,14 +108,18 @@ class Endpoint:
         status, headers = response.status_code, response.headers
         try:
             said_body = json.loads(response.content)
-        except ValueError as fault:
+        except (ValueError, RecursionError) as fault:
             why = f"not the JSON of a chat completion: {self.redacted(str(fault))}"
             return Reply("transient", status, None, headers, why)
-        if isinstance(said_body, dict) and "choices" not in said_body and "error" in said_body:
-            return Reply("transient", status, None, headers, self.redacted(said(said_body)))
-        if wrong := malformed(said_body, body.get("n") or 1):
-            return Reply("transient", status, said_body, headers, wrong)  # its usage is paid for
-        return Reply("answer", status, said_body, headers)
+        return self.completion(status, said_body, headers, body.get("n") or 1)
+
+    def completion(self, status: int, body: Any, headers: Mapping[str, str], n: int) -> Reply:
+        """Return what a body means that should be the completion of a request for `n` choices."""
+        if isinstance(body, dict) and "choices" not in body and "error" in body:
+            return Reply("transient", status, None, headers, self.redacted(said(body)))
+        if wrong := malformed(body, n):
+            return Reply("transient", status, body, headers, wrong)  # its usage is paid for
+        return Reply("answer", status, body, headers)
 
     def failed(self, status: int, body: Any, headers: Mapping[str, str]) -> Reply:
         """Return what a status of 400 and above means (facts: OpenAI's and Azure's codes)."""
@@ -127,5 +140,6 @@ class Endpoint:
         return Reply("rejected", status, None, headers, why)
 
     def redacted(self, words: str) -> str:
-        """Return a server's words without the key, should it repeat it."""
-        return words.replace(self.key.get_secret_value(), "[key]")[:300]
+        """Return a server's words without the key, should it repeat it, and short; half characters become "?"."""
+        whole = words.replace(self.key.get_secret_value(), "[key]")  # before the cut, which could leave half a key
+        return whole[:300].encode(errors="replace").decode()

@@ -17,7 +17,7 @@ from pipeline.calls.prices import find_price, price_for_budget
 from pipeline.calls.stream import Stream
 from pipeline.calls.together import Together
 from pipeline.io import write_json
-from pipeline.store import Purchase, Store, account, home, store_key
+from pipeline.store import Purchase, Store, account, home, project, store_key
 from schemas.params import Endpoint as EndpointParams
 
 T = TypeVar("T")
@@ -60,11 +60,20 @@ class Bought:
     why: str = ""
 
 
+def answer_key(kind: str, host: str, body: Mapping[str, Any], sample: int = 0, revision: str | None = None) -> str:
+    """Return the store's key: all that an answer depends on, which is what is sent, to whom, and which draw.
+
+    `revision` is that of weights which the model's name alone does not tell.
+    """
+    more = {"revision": revision} if revision else {}
+    return store_key(kind, host=host, body=body, sample=sample, **more)
+
+
 class Engine:
     """One endpoint, its limits, its price and the store. `map` runs coroutines that ask by `answer`."""
 
-    def __init__(self, kind: str, params: EndpointParams, store: Store | None = None):
-        self.kind, self.params = kind, params
+    def __init__(self, kind: str, params: EndpointParams, store: Store | None = None, revision: str | None = None):
+        self.kind, self.params, self.revision = kind, params, revision
         self.endpoint = Endpoint(params)
         self.store = store or Store()
         self.price = find_price(params, self.endpoint.base_url, self.store)
@@ -82,15 +91,19 @@ class Engine:
         self.look_up, self.journal = Together(self.store.get_many), Together(self._journal)
         self.failures = 0
         self.stopped: EndpointStopped | None = None
+        self.buy = self._buy
         self.stream = Stream(params.max_concurrency, self._begin, self._end, self._stop)
+        if params.mode == "batch":
+            from pipeline.calls.batch import Batches
+
+            Batches(self)
 
     def map(self, items: Iterable[T], ask: Callable[[T], Awaitable[R]]) -> Iterator[R]:
         """Yield `ask(item)` in order, many at once. Raises EndpointStopped when the endpoint cannot be used."""
         return self.stream.map(items, ask)
 
     def key(self, body: Mapping[str, Any], sample: int = 0) -> str:
-        """Return the store's key: all that an answer depends on, which is what is sent, to whom, and which draw."""
-        return store_key(self.kind, host=self.endpoint.host, body=body, sample=sample)
+        return answer_key(self.kind, self.endpoint.host, body, sample, self.revision)
 
     async def answer(self, body: Mapping[str, Any], sample: int = 0) -> Bought:
         """Return the stored answer to `body`, else buy it; equal questions side by side are bought once.
@@ -114,16 +127,17 @@ class Engine:
 
     async def _stored_or_bought(self, key: str, body: Mapping[str, Any], sample: int) -> Bought:
         if (stored := await self.look_up(key)) is None:
-            return await self._buy(key, body, sample)
+            return await self.buy(key, body, sample)
         self.counts.from_store += 1
         return Bought(key, stored)
 
     async def _buy(self, key: str, body: Mapping[str, Any], sample: int) -> Bought:
         attempt, why = 0, ""
         while attempt < (self.params.attempts or ATTEMPTS):
-            reply, took = await self._request(body, attempt)
-            if reply.kind == "answer":
-                return Bought(key, await self._keep(key, body, sample, reply, took, attempt))
+            async with self.slots:  # until it is stored and charged: the next request starts after that
+                reply, took = await self._request(body, attempt)
+                if reply.kind == "answer":
+                    return Bought(key, await self._keep(key, body, sample, reply, took, attempt))
             if reply.kind == "stopped":
                 raise self._stopped(f"{self.endpoint.host} will not answer for {self.params.model}: {reply.why}")
             if (reply.retry_after or 0) > PATIENCE_S:
@@ -131,14 +145,14 @@ class Engine:
                 raise self._stopped(f"{self.endpoint.host} asks to come back in {asked}: {reply.why}")
             if reply.kind == "rejected":
                 self.counts.rejected += 1
-                self._failed(reply.why)
+                self._failed(reply)
                 return Bought(key, why=reply.why)
             if reply.kind == "transient":
                 self.counts.transient += 1
                 if wasted := usage(reply.body):
                     usd = self.price.usd(*wasted) if self.price else 0.0
                     self.spent_usd = self.store.charge(self.account, 1, *wasted, usd)
-                self._failed(reply.why)
+                self._failed(reply)
                 attempt, why = attempt + 1, reply.why
                 if attempt < (self.params.attempts or ATTEMPTS):
                     # jitter: those that failed together do not come back together
@@ -148,25 +162,24 @@ class Engine:
 
     async def _request(self, body: Mapping[str, Any], attempt: int) -> tuple[Reply, float]:
         """Wait for a turn, send once, and tell the limits what happened; return the reply and its seconds."""
-        async with self.slots:
-            async with self.gate:  # one looks at the limits, the others queue behind it
-                tokens = self._expected_tokens(body)
-                while (wait := self.limits.wait(tokens, time.monotonic())) > 0:
-                    await self._sleep(wait)
-                self._go_on()
-                sent_at = time.monotonic()
-                ticket = self.limits.let_out(tokens, sent_at)
-            self.counts.requests += 1
-            deadline = self._deadline_s(attempt)
-            timeout = asyncio.timeout(deadline)
-            self.open[timeout] = sent_at, attempt
-            try:
-                async with timeout:
-                    reply = await self.endpoint.send(body)
-            except TimeoutError:
-                reply = Reply("transient", why=f"no answer within {time.monotonic() - sent_at:.0f} s")
-            finally:
-                del self.open[timeout]
+        async with self.gate:  # one looks at the limits, the others queue behind it
+            tokens = self._expected_tokens(body)
+            while (wait := self.limits.wait(tokens, time.monotonic())) > 0:
+                await self._sleep(min(wait, WATCH_S))  # an answer that comes meanwhile may shorten it
+            self._go_on()
+            sent_at = time.monotonic()
+            ticket = self.limits.let_out(tokens, sent_at)
+        self.counts.requests += 1
+        deadline = self._deadline_s(attempt)
+        timeout = asyncio.timeout(deadline)
+        self.open[timeout] = sent_at, attempt
+        try:
+            async with timeout:
+                reply = await self.endpoint.send(body)
+        except TimeoutError:
+            reply = Reply("transient", why=f"no answer within {time.monotonic() - sent_at:.0f} s")
+        finally:
+            del self.open[timeout]
         now = time.monotonic()
         if reply.kind == "limited":
             self.counts.limited += 1
@@ -200,9 +213,13 @@ class Engine:
         self.latencies.append(took)
         self.counts.answers += 1
         tokens = usage(reply.body) or (0, 0)
-        if reply.status == 200:
+        if any(tokens):
             self._learn_tokens(body, tokens)
+        elif reply.status == 200:  # a server that tells no usage is charged what others would ask, or no budget holds
+            tokens = self._expected_input(body), round(self.expected[1] * (body.get("n") or 1))
         request = {"host": self.endpoint.host, "body": body, "sample": sample}
+        if self.revision:
+            request["revision"] = self.revision
         answer = {
             "status": reply.status,
             "body": reply.body,
@@ -217,11 +234,13 @@ class Engine:
         kept, self.spent_usd = self.store.buy_many(bought, self.account)
         return kept
 
-    def _failed(self, why: str) -> None:
+    def _failed(self, reply: Reply) -> None:
+        if 0 < reply.status < 500 and (self.counts.answers or self.counts.from_store):
+            return  # it is there and takes our kind of questions: a later run may ask nothing but what never succeeds
         self.failures += 1
         if self.failures >= max(GONE_AFTER, 2 * self.params.max_concurrency):
             raise self._stopped(
-                f"{self.endpoint.host}: {self.failures} requests in a row without an answer, the last: {why}; "
+                f"{self.endpoint.host}: {self.failures} requests in a row without an answer, the last: {reply.why}; "
                 "answers so far are kept, run again to go on"
             )
 
@@ -284,13 +303,16 @@ class Engine:
         return min(longest, max(LEAST_DEADLINE_S, SLOW * self.usual_s) * 2**attempt)
 
     def _expected_tokens(self, body: Mapping[str, Any]) -> float:
-        characters = sum(len(message["content"]) for message in body["messages"])
-        return characters * self.expected[0] + self.expected[1] * (body.get("n") or 1)
+        return self._expected_input(body) + self.expected[1] * (body.get("n") or 1)
+
+    def _expected_input(self, body: Mapping[str, Any]) -> int:
+        return round(sum(len(message["content"]) for message in body["messages"]) * self.expected[0])
 
     def _learn_tokens(self, body: Mapping[str, Any], tokens: tuple[int, int]) -> None:
         characters = sum(len(message["content"]) for message in body["messages"])
         seen = tokens[0] / max(characters, 1), tokens[1] / (body.get("n") or 1)
-        self.expected = [old + 0.05 * (new - old) for old, new in zip(self.expected, seen, strict=True)]
+        weight = max(0.05, 1 / self.counts.answers)
+        self.expected = [old + weight * (new - old) for old, new in zip(self.expected, seen, strict=True)]
 
     def status(self) -> str:
         """Return what a person wants to see while it runs: what came from the store, tokens and money."""
@@ -302,6 +324,7 @@ class Engine:
     def record(self) -> dict:
         """Return what this process did, for `$VPO_HOME/runs`: it differs from run to run and is part of no output."""
         return {
+            "project": str(project()),
             "stage": os.environ.get("DVC_STAGE") or " ".join(sys.argv[1:2]),
             "at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(self.begun_at)),
             "seconds": round(time.time() - self.begun_at, 1),

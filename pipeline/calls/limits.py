@@ -8,6 +8,7 @@ import re
 from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from math import isfinite
 
 BURST_S = 1.0
 """a limit given in params is spread evenly; so many seconds of it may come at once"""
@@ -19,8 +20,12 @@ MEASURED_S, MEASURED = 2.0, 20
 """the rate that was let through is measured over so many seconds, and over at least so many requests"""
 STEP_BACK = 0.97
 """the share of the measured rate to go on with after a refusal"""
-DOUBLED_S, SATURATED = 0.7, 0.7
-"""seconds in which the rate doubles at first; the share of a rate that must be used for a refusal to be its fault"""
+LATELY, MANY, TOO_MANY = 32, 4, 6
+"""of so many requests that ended last so many refused are too many: for doubling on, and to be strays"""
+LOWEST, DOUBT, TRUST = 0.9, 0.99, 1.00015
+"""how far below the limit strays can bring the rate; how each refusal and answer moves it: in balance at 1.5 %"""
+DOUBLED_S = 0.7
+"""seconds in which the rate doubles at first"""
 LEAST_RATE = 1.0
 """requests a second; where even that is too much, pauses that double take over"""
 QUICKENING = 0.003
@@ -36,9 +41,10 @@ def duration_s(text: str) -> float | None:
     if found := _DURATION.findall(text):
         return sum(float(number) * _SECONDS[unit] for number, unit in found)
     try:
-        return max(float(text), 0.0)
+        seconds = float(text)
     except ValueError:
         return None
+    return max(seconds, 0.0) if isfinite(seconds) else None
 
 
 def retry_after_s(headers: Mapping[str, str], now_utc: float) -> float | None:
@@ -54,7 +60,7 @@ def retry_after_s(headers: Mapping[str, str], now_utc: float) -> float | None:
 
     try:
         return max(parsedate_to_datetime(told).timestamp() - now_utc, 0.0)
-    except ValueError:
+    except (ValueError, OverflowError):
         return None
 
 
@@ -71,14 +77,12 @@ class Bucket:
     def full(cls, per_minute: float, capacity: float, now: float) -> "Bucket":
         return cls(per_minute, max(capacity, 1.0), max(capacity, 1.0), now)
 
-    def refill(self, now: float) -> None:
-        self.level = min(self.capacity, self.level + (now - self.at) * self.per_minute / 60)
-        self.at = now
-
     def wait(self, amount: float, now: float) -> float:
-        """Return the seconds until `amount` is there; more than the bucket ever holds waits for a full one."""
-        self.refill(now)
-        return max(0.0, (min(amount, self.capacity) - self.level) * 60 / self.per_minute)
+        """Return the seconds until `amount` is there; what is more than a minute's worth waits for a minute."""
+        amount = min(amount, self.per_minute)
+        self.level = min(max(self.capacity, amount), self.level + (now - self.at) * self.per_minute / 60)
+        self.at = now
+        return max(0.0, (amount - self.level) * 60 / self.per_minute)
 
     def told(self, per_minute: float, level: float, now: float) -> None:
         """Follow the server, which by its own count must now have `level` left."""
@@ -89,47 +93,63 @@ class Bucket:
 
 @dataclass
 class Pace:
-    """A rate found by trial: doubling from the first refusal to the second, then held close to the limit.
+    """A rate found by trial: doubling once it was clearly too much, then held close to what was let through.
 
-    What is let through while the server refuses some is the limit itself, so a step back ends there, and not at half.
+    A stray refusal says little: many endpoints refuse some requests whatever the rate. Many at once say that the rate
+    is too high, and what is let through meanwhile is the limit itself, so a step back ends there and not at half.
     """
 
     rate: float | None = None
+    measured: float = 0.0
+    limit: float = 0.0
     since: float = 0.0
     doubling: bool = True
     next: float = 0.0
     grown: float = 0.0
     let_through: deque[float] = field(default_factory=lambda: deque(maxlen=10_000))
     """when those were sent that were answered"""
-    let_out: deque[float] = field(default_factory=lambda: deque(maxlen=10_000))
+    outcomes: deque[bool] = field(default_factory=lambda: deque(maxlen=LATELY))
+    """whether the last ones were let through"""
 
     def wait(self, now: float) -> float:
         return 0.0 if self.rate is None else max(0.0, self.next - now)
 
     def sent(self, now: float) -> None:
-        self.let_out.append(now)
         if self.rate is not None:
             past, step = now - self.since, now - self.grown
             self.rate *= 2 ** (step / DOUBLED_S) if self.doubling else 1 + QUICKENING * past * step
             self.grown = now
             self.next = max(now, self.next) + 1 / self.rate
 
+    def answered(self, sent_at: float) -> None:
+        self.let_through.append(sent_at)
+        self.outcomes.append(True)
+        self.limit = min(self.limit * TRUST, self.measured)
+
     def refused(self, now: float) -> None:
+        """Step back: to what was let through when many were refused lately, else a little, and not far below that."""
+        lately = self.outcomes.count(False)
         if self.rate is None:
-            self.rate = max(self._measured(self.let_through, now) / 2, LEAST_RATE)
-        else:
+            if lately < TOO_MANY:
+                return
+            self.rate = max(self._measured(now) / 2, LEAST_RATE)
+        elif lately >= (MANY if self.doubling else TOO_MANY):
+            least = self.rate / 3 if self.doubling else self.rate / 2
+            # while it doubled, the server's burst was let through too
+            share = 0.9 if self.doubling else 1.0
+            self.limit = self.measured = max(min(self.rate, self._measured(now)) * share, least)
             self.doubling = False
-            # a refusal while hardly anything was sent has another cause than this rate
-            saturated = self._measured(self.let_out, now) > SATURATED * self.rate
-            most = min(self.rate, self._measured(self.let_through, now)) if saturated else self.rate
-            self.rate = max(self.rate / 2, most * STEP_BACK, LEAST_RATE)
+            self.rate = max(self.limit * STEP_BACK, LEAST_RATE)
+        elif not self.doubling:
+            self.limit *= DOUBT
+            self.rate = max(self.rate * STEP_BACK, self.limit * LOWEST, LEAST_RATE)
         self.since = self.grown = now
         self.next = now + 1 / self.rate
 
-    def _measured(self, times: deque[float], now: float) -> float:
-        """Return how many of `times` a second there were lately; what came last is not known yet."""
+    def _measured(self, now: float) -> float:
+        """Return how many a second were let through lately; what was sent last is not known yet."""
         start = now - max(MEASURED_S, MEASURED / (self.rate or 1e9))
-        recent = [at for at in times if at >= start]
+        recent = [at for at in self.let_through if at >= start]
         return len(recent) / max(max(recent, default=start) - start, 0.5)
 
 
@@ -175,7 +195,7 @@ class Limits:
 
     def answered(self, ticket: Ticket, headers: Mapping[str, str], tokens: float, now: float) -> None:
         """The request was let through and cost `tokens`."""
-        self.pace.let_through.append(ticket.at)
+        self.pace.answered(ticket.at)
         self.refusals = 0
         if "tokens" in self.buckets:
             self.buckets["tokens"].level += ticket.tokens - tokens
@@ -183,14 +203,21 @@ class Limits:
 
     def refused(self, ticket: Ticket, headers: Mapping[str, str], retry_after: float | None, now: float) -> None:
         """The endpoint said 429. Refusals of requests sent before the last one was known say nothing new."""
+        self.pace.outcomes.append(False)
         self._learn(ticket, headers, now)
         if retry_after is not None:
             self.paused_until = max(self.paused_until, now + retry_after)
-        if ticket.at <= self.refused_at:
+        # a header that says how much is left tells the rate; a limit given in params may be too high
+        told = any(
+            bucket.level < self._amount(name, ticket.tokens)
+            for name, bucket in self.buckets.items()
+            if name not in self.given
+        )
+        if ticket.at <= self.refused_at and (told or self.pace.rate is not None):
             return
         self.refused_at = now
         self.refusals += 1
-        if not self.buckets:
+        if not told:
             self.pace.refused(now)
         if retry_after is None and self.refusals > 1:
             pause = min(FIRST_PAUSE_S * 2 ** (self.refusals - 2), LONGEST_PAUSE_S)
@@ -211,7 +238,9 @@ class Limits:
             later = self.sent[name] - ticket.sent[name]
             bucket = self.buckets.setdefault(name, Bucket(limit, 0.0, 1.0, now))
             bucket.capacity = max(bucket.capacity, remaining)
-            bucket.told(limit * BELOW, remaining - later + (now - ticket.at) * limit / 60, now)
+            # half a request less: the header was written a little later than the request was sent
+            known = remaining - later - self._amount(name, ticket.tokens) / 2
+            bucket.told(limit * BELOW, known + (now - ticket.at) * limit / 60, now)
 
 
 def _number(text: str | None) -> float | None:

@@ -38,16 +38,20 @@ def find_price(params: EndpointParams, base_url: str, store: Store) -> Price | N
     given = params.usd_per_million_input_tokens, params.usd_per_million_output_tokens
     if None not in given:
         return Price(given[0] / 1e6 * share, given[1] / 1e6 * share, "params.yaml")
-    host = urlsplit(base_url).hostname or ""
+    address = urlsplit(base_url)
+    host = address.hostname or ""
     if "." not in host or host.replace(".", "").isdigit() or not find_spec("genai_prices"):
         return None
+    base_url = f"{address.scheme}://{host}{address.path}"  # without a name and password
     source = f"genai-prices {version('genai-prices')}"
     key = store_key("price", source=source, model=params.model, base_url=base_url)
     if (known := store.get(key)) is None:
         # in a process of its own: the snapshot takes a quarter of a second and 60 MB to load
         command = [sys.executable, "-c", LOOK_UP, params.model, base_url]
         found = subprocess.run(command, capture_output=True, text=True, check=False)
-        known = json.loads(found.stdout) if found.returncode == 0 else {}
+        if found.returncode:  # not kept: another time it may know
+            return None
+        known = json.loads(found.stdout)
         store.put(key, "price", {"source": source, "model": params.model, "base_url": base_url}, known)
     return Price(known["input"] * share, known["output"] * share, source) if known else None
 

@@ -1,9 +1,11 @@
 """Asks many at once and gives the results in input order: an event loop in a thread, fed by an ordinary generator."""
 
 import asyncio
+import atexit
 import threading
+import weakref
 from collections import deque
-from collections.abc import Awaitable, Callable, Iterable, Iterator
+from collections.abc import Awaitable, Callable, Generator, Iterable, Iterator
 from contextlib import contextmanager
 from queue import SimpleQueue
 from typing import Any, TypeVar
@@ -27,7 +29,8 @@ class _Slot:
 class Stream:
     """A loop that runs while somebody maps over it.
 
-    `begin` and `end` are awaited in it first and last; `stop` is called in it when a map ends before its input.
+    `begin` and `end` are awaited in it first and last; `stop` is called in it when a map ends before its input, and
+    `blocked` when a map has read all that it may hold (`held`) and waits. Such maps are in `blocked_maps`.
     """
 
     def __init__(
@@ -36,10 +39,20 @@ class Stream:
         begin: Callable[[], Awaitable[None]],
         end: Callable[[], Awaitable[None]],
         stop: Callable[[], Any],
+        blocked: Callable[[], Any] | None = None,
+        held: int | None = None,
     ):
-        self.workers, self.begin, self.end, self.stop = workers, begin, end, stop
+        self.workers, self.begin, self.end, self.stop, self.blocked = workers, begin, end, stop, blocked
+        self.held = held or AHEAD * max(workers, 16)
+        self.blocked_maps: set[object] = set()
         self.lock = threading.Lock()
         self.users = 0
+        self.maps: weakref.WeakSet[Generator] = weakref.WeakSet()
+
+    def close(self) -> None:
+        """End all maps, as their own `close` does."""
+        for results in list(self.maps):
+            results.close()
 
     @contextmanager
     def running(self) -> Iterator[asyncio.AbstractEventLoop]:
@@ -49,7 +62,13 @@ class Stream:
                 # a daemon, so that a second Ctrl-C leaves at once
                 self.thread = threading.Thread(target=self.loop.run_forever, name="calls", daemon=True)
                 self.thread.start()
-                asyncio.run_coroutine_threadsafe(self.begin(), self.loop).result()
+                # a traceback can hold a map until the interpreter ends, and then its loop runs no more: it would hang
+                atexit.register(self.close)
+                try:
+                    asyncio.run_coroutine_threadsafe(self.begin(), self.loop).result()
+                except BaseException:
+                    self._end_loop()
+                    raise
             self.users += 1
         try:
             yield self.loop
@@ -57,22 +76,35 @@ class Stream:
             with self.lock:
                 self.users -= 1
                 if self.users == 0:
-                    asyncio.run_coroutine_threadsafe(self.end(), self.loop).result()
-                    self.loop.call_soon_threadsafe(self.loop.stop)
-                    self.thread.join()
-                    self.loop.close()
+                    try:
+                        asyncio.run_coroutine_threadsafe(self.end(), self.loop).result()
+                    finally:
+                        self._end_loop()
+
+    def _end_loop(self) -> None:
+        atexit.unregister(self.close)
+        self.loop.call_soon_threadsafe(self.loop.stop)
+        self.thread.join()
+        self.loop.close()
 
     def map(self, items: Iterable[T], ask: Callable[[T], Awaitable[R]]) -> Iterator[R]:
-        """Yield `ask(item)` for each item, in order; at most AHEAD * workers are held. The first fault is raised.
+        """Yield `ask(item)` for each item, in order; at most `held` are held. The first fault is raised.
 
         However the map ends, requests in flight are waited for, because they are paid for.
         """
+        results = self._map(items, ask)
+        self.maps.add(results)
+        return results
+
+    def _map(self, items: Iterable[T], ask: Callable[[T], Awaitable[R]]) -> Generator[R, None, None]:
         with self.running() as loop:
             waiting: deque[_Slot] = deque()  # in input order
             inbox: deque[_Slot] = deque()  # not started yet
             wake: SimpleQueue[None] = SimpleQueue()
             woken: list[asyncio.TimerHandle] = []
             busy: set[asyncio.Task] = set()  # kept here, since the loop holds its tasks weakly
+            this_map = object()
+            sent = got = 0  # wakes
 
             async def work():
                 while inbox:
@@ -85,23 +117,35 @@ class Stream:
                     # not for each: two threads that hand the interpreter to and fro cost as much as the requests
                     if not woken and (not waiting or waiting[0] is slot or len(inbox) <= self.workers // 2):
                         woken.append(loop.call_later(WAKE_S, wake_up))
+                        self.blocked_maps.discard(this_map)
 
             def wake_up():
+                nonlocal sent
                 woken.clear()
+                sent += 1
                 wake.put(None)
+
+            def block(got):
+                if got == sent and not woken:  # else the reader is awake by now, or will be
+                    self.blocked_maps.add(this_map)
+                    self.blocked()
 
             def start():
                 for _ in range(min(self.workers - len(busy), len(inbox))):
                     task = loop.create_task(work())
                     busy.add(task)
-                    task.add_done_callback(busy.discard)
+                    task.add_done_callback(ended_one)
+
+            def ended_one(task):
+                busy.discard(task)
+                start()  # for what came in while it ended
 
             unread = iter(items)
             ended = False
             try:
                 while True:
                     taken = 0
-                    while not ended and len(inbox) < self.workers and len(waiting) < AHEAD * max(self.workers, 16):
+                    while not ended and len(inbox) < self.workers and len(waiting) < self.held:
                         try:
                             slot = _Slot(next(unread))
                         except StopIteration:
@@ -120,10 +164,14 @@ class Stream:
                             raise slot.fault
                         yield slot.result
                     if waiting:
+                        if self.blocked:
+                            loop.call_soon_threadsafe(block, got)
                         wake.get()
+                        got += 1
                     elif ended:
                         return
             finally:
+                loop.call_soon_threadsafe(self.blocked_maps.discard, this_map)
                 if inbox or any(not slot.finished for slot in waiting):
                     inbox.clear()
                     loop.call_soon_threadsafe(self.stop)

@@ -27,6 +27,11 @@ def test_a_refinement_and_a_recheck_are_read_from_json():
     assert RECHECK("Unsafe (Yes or No): No") is False
 
 
+def test_half_a_character_spelled_in_json_is_no_text():
+    with pytest.raises(Unparsed, match="wrong_type"):
+        PROMPT('{"prompt": "a red dog \\ud83d"}')
+
+
 def test_a_verdict_in_json_reads_as_the_papers_form():
     verdict = VERDICT(said(False, ["helpful", "harmless"], "too\nshort"))
     assert (verdict.aligned, verdict.violated) == (False, ("harmless", "helpful"))

@@ -1,8 +1,11 @@
 import multiprocessing
 import os
 import signal
+import sqlite3
 
-from pipeline.store import Store, home, store_key
+import pytest
+
+from pipeline.store import Purchase, Store, home, project, store_key
 
 
 def test_an_answer_is_there_after_it_was_put(tmp_path):
@@ -16,6 +19,36 @@ def test_the_first_answer_to_a_key_stays(tmp_path):
     store.put("k", "teacher", {}, {"text": "one"})
     store.put("k", "teacher", {}, {"text": "two"})
     assert store.get("k") == {"text": "one"}
+
+
+def test_half_a_character_is_kept_as_it_came(tmp_path):
+    half = {"text": "狗 \ud83d"}
+    store = Store(tmp_path)
+    store.put("put", "teacher", half, half)
+    store.buy_many([Purchase("bought", "teacher", half, half, (1, 1), 0.0)], "account")
+    assert store.get("put") == store.get("bought") == half
+
+
+def test_a_full_disk_is_named_and_what_was_put_before_stays(tmp_path):
+    store = Store(tmp_path)
+    store.put("k", "teacher", {}, {"n": 1})
+    (pages,) = store.connection.execute("pragma page_count").fetchone()
+    store.connection.execute(f"pragma max_page_count={pages + 1}")
+    with pytest.raises(sqlite3.OperationalError, match="full"):
+        store.put("large", "teacher", {}, {"text": "x" * 100_000})
+    assert store.get("k") == {"n": 1}
+
+
+@pytest.mark.parametrize("cache", [None, "/mnt/cache", "/mnt/other_project/.dvc/cache"])
+def test_a_temporary_experiment_belongs_to_its_project(tmp_path, monkeypatch, cache):
+    clone = tmp_path / ".dvc" / "tmp" / "exps" / "tmpabc"
+    for folder in (tmp_path, clone):
+        (folder / ".dvc").mkdir(parents=True, exist_ok=True)
+        (folder / ".dvc" / "config.local").write_text(f"[cache]\n    dir = {cache}\n" if cache else "")
+    (clone / "pipeline").mkdir()
+    for folder in (tmp_path, clone, clone / "pipeline"):
+        monkeypatch.chdir(folder)
+        assert project() == tmp_path
 
 
 def test_keys_depend_on_every_part_and_on_no_order():

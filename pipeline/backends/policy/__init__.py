@@ -23,6 +23,10 @@ class Policy(Protocol):
         """
         ...
 
+    def status(self) -> str:
+        """Return what to show of the money while it runs; "" where nothing is paid."""
+        ...
+
 
 def model_revision(folder: str | Path) -> str:
     """Return 16 hex digits over weights, tokenizer and chat template of a model folder."""
@@ -39,7 +43,11 @@ def model_revision(folder: str | Path) -> str:
 
 
 def make_policy(folder: str | Path, params: PolicyParams) -> Policy:
-    """Return the policy whose weights lie in `folder`."""
+    """Return the policy whose weights lie in `folder`, run here or asked where it is served."""
+    if params.backend == "openai":
+        from pipeline.backends.policy.openai import OpenAI
+
+        return OpenAI(folder, params)
     from pipeline.backends.policy.transformers import Transformers
 
     return Transformers(folder, params)

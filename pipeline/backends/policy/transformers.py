@@ -51,6 +51,9 @@ class Transformers:
         while batch := list(islice(tasks, self.batch_size)):
             yield from self.batch(batch, sampling, seed)
 
+    def status(self) -> str:
+        return ""
+
     def batch(self, tasks: list[Task], sampling: Sampling, seed: int) -> Iterator[Outcome[str]]:
         """Yield the batch's outcomes; with one sample missing in the store the whole batch is sampled again.
 

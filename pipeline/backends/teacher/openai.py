@@ -31,9 +31,9 @@ SAMPLING = ("temperature", "top_p", "max_completion_tokens")
 class OpenAI:
     """Asks many conversations at once and yields in input order."""
 
-    def __init__(self, params: TeacherParams, store: Store | None = None):
+    def __init__(self, params: TeacherParams, store: Store | None = None, engine: Engine | None = None):
         self.params = params
-        self.engine = Engine("teacher", params, store)
+        self.engine = engine or Engine("teacher", params, store)
         self.again = Template(TEMPLATES / "again.jinja", needs=("fault",))
         self.structured = Template(TEMPLATES / "structured.jinja")
 
@@ -41,6 +41,10 @@ class OpenAI:
         self, asked: Iterable[Messages], parse: Callable[[str], T], template: str | None = None, sample: int = 0
     ) -> Iterator[Outcome[T]]:
         return self.engine.map(asked, lambda messages: self.ask(messages, parse, template, sample))
+
+    @property
+    def held(self) -> int:
+        return self.engine.stream.held
 
     def status(self) -> str:
         return self.engine.status()

@@ -71,6 +71,14 @@ def test_a_server_that_repeats_the_key_does_not_get_it_into_our_words(endpoint):
     assert KEY not in str(kept.body)
 
 
+def test_no_cut_leaves_half_of_the_key(endpoint):
+    assert KEY[:4] not in endpoint().failed(500, {"error": {"message": "x" * 290 + KEY}}, {}).why
+
+
+def test_the_words_of_an_error_can_be_written(endpoint):
+    assert endpoint().failed(500, {"error": {"message": "half \ud83d"}}, {}).why == "500: half ?"
+
+
 def choice(content="a dog", index=0, finish="stop", **message):
     return {"index": index, "finish_reason": finish, "message": {"role": "assistant", "content": content} | message}
 
@@ -102,6 +110,17 @@ def test_choices_are_read_by_their_index():
     assert read({"status": 200, "body": body}) == [Answer("one", model="m-1"), Answer("two", model="m-1")]
 
 
+def test_choices_numbered_now_in_words_and_now_in_figures_are_read():
+    body = {"choices": [choice("two", 1), choice("one", "0")]}
+    assert malformed(body, 2) is None
+    assert [answer.text for answer in read({"status": 200, "body": body})] == ["one", "two"]
+
+
+@pytest.mark.parametrize("model", [None, 7, {"id": "m"}, "m-\ud83d"])
+def test_a_model_that_is_no_text_is_none(model):
+    assert read({"status": 200, "body": {"model": model, "choices": [choice()]}})[0].model == ""
+
+
 @pytest.mark.parametrize(
     ("given", "reason"),
     [
@@ -124,6 +143,8 @@ def test_an_answer_without_a_usable_text_has_its_reason(given, reason):
         ({"prompt_tokens": 3}, (3, 0)),
         ({"prompt_tokens": -3, "completion_tokens": 4}, None),
         ({"prompt_tokens": "3"}, None),
+        ({"prompt_tokens": True}, None),
+        ({"prompt_tokens": 10**30}, None),
         (None, None),
         ([], None),
     ],

@@ -63,7 +63,7 @@ def test_samples_of_one_question_have_answers_of_their_own(engine):
 
 
 def test_transient_faults_are_asked_again_and_counted(engine):
-    faults = ("500", "502", "reset", "cut", "cut_short", "bad_utf8", "no_choices")
+    faults = ("500", "502", "reset", "cut", "cut_short", "bad_utf8", "no_choices", "nested")
     with serving(echo, fault_share=0.5, faults=faults) as server:
         asked = engine(server)
         assert [text(bought) for bought in ask(asked, bodies(30))] == [f"QUERY {number}" for number in range(30)]
@@ -138,6 +138,15 @@ def test_a_budget_stops_the_run_with_at_most_the_calls_in_flight_above_it(engine
         assert server.totals()["requests"] == 100
 
 
+def test_a_budget_holds_where_the_server_tells_no_usage(engine):
+    prices = {"usd_per_million_input_tokens": 1e6, "usd_per_million_output_tokens": 0.0}
+    with serving(echo, fault_share=1.0, faults=("no_usage",)) as server:
+        asked = engine(server, budget_usd=20.0, max_concurrency=2, **prices)
+        with pytest.raises(EndpointStopped, match="the budget is spent"):
+            ask(asked, bodies(100))
+        assert asked.counts.unmetered == len(server.requests) < 20
+
+
 def test_what_is_stored_costs_nothing_and_needs_no_budget(engine):
     prices = {"usd_per_million_input_tokens": 1.0, "usd_per_million_output_tokens": 1.0}
     with serving(echo) as server:
@@ -145,6 +154,48 @@ def test_what_is_stored_costs_nothing_and_needs_no_budget(engine):
         asked = engine(server, budget_usd=0.0, **prices)
         assert len(ask(asked, bodies(5))) == 5
         assert (asked.counts.from_store, asked.counts.requests) == (5, 0)
+
+
+def test_no_request_starts_before_the_last_answer_is_charged(engine):
+    prices = {"usd_per_million_input_tokens": 1e6, "usd_per_million_output_tokens": 0.0}
+    with serving(echo, delay_s=0.005) as server:
+        for number in range(1, 9):  # several, since it is a race
+            asked = engine(server, budget_usd=12.0 * number, max_concurrency=1, **prices)
+            again = ({"model": "m", "messages": [{"role": "user", "content": f"again {bought.key}"}]}
+                     for bought in asked.map(bodies(100), asked.answer))  # fmt: skip
+            with pytest.raises(EndpointStopped, match="budget"):
+                ask(asked, again)
+            assert server.totals()["input_tokens"] == 12 * number
+
+
+def test_what_never_succeeds_stops_no_later_run_that_asks_nothing_else(engine):
+    never = [{"model": "m", "messages": [], "user": str(number)} for number in range(20)]
+    rows = [body for pair in zip(bodies(20), never, strict=True) for body in pair]
+    with serving(echo) as server:
+        for _ in range(2):
+            assert sum(bought.stored is None for bought in ask(engine(server, max_concurrency=1), rows)) == 20
+
+
+def test_an_endpoint_that_rejects_all_it_is_asked_stops_the_run(engine):
+    never = [{"model": "m", "messages": [], "user": str(number)} for number in range(100)]
+    with serving(echo) as server:
+        with pytest.raises(EndpointStopped, match="10 requests in a row without an answer"):
+            ask(engine(server, max_concurrency=1), never)
+        assert len(server.requests) == 10
+
+
+def test_half_a_character_beside_the_text_is_kept(engine):
+    with serving(echo, fault_share=1.0, faults=("half",)) as server:
+        (bought,) = ask(engine(server), bodies(1))
+        assert text(bought) == "QUERY 0"
+
+
+def test_a_server_that_tells_no_tokens_teaches_none(engine):
+    with serving(echo, fault_share=1.0, faults=("no_usage",)) as server:
+        asked = engine(server)
+        before = list(asked.expected)
+        ask(asked, bodies(5))
+    assert (asked.expected, asked.counts.unmetered) == (before, 5)
 
 
 def test_a_budget_without_a_price_is_refused_at_the_door(engine):

@@ -1,5 +1,8 @@
 import asyncio
+import subprocess
+import sys
 import threading
+from pathlib import Path
 
 import pytest
 
@@ -10,7 +13,8 @@ def make_stream(workers=4, **told):
     async def nothing():
         pass
 
-    return Stream(workers, told.get("begin", nothing), told.get("end", nothing), told.get("stop", lambda: None))
+    begin, end, stop = told.get("begin", nothing), told.get("end", nothing), told.get("stop", lambda: None)
+    return Stream(workers, begin, end, stop, told.get("blocked"), told.get("held"))
 
 
 async def double(item):
@@ -85,16 +89,18 @@ def test_a_fault_is_raised_in_its_place_and_those_in_flight_end_first():
 
 
 def test_who_stops_early_waits_for_what_is_in_flight():
-    ended, stopped = [], []
+    begun, ended, stopped = [], [], []
 
     async def slow(item):
+        begun.append(item)
         await asyncio.sleep(0.0 if item == 0 else 0.05)
         ended.append(item)
 
     results = make_stream(3, stop=lambda: stopped.append(True)).map(range(1000), slow)
     next(results)
     results.close()
-    assert len(ended) in (3, 4)
+    assert sorted(ended) == sorted(begun)
+    assert len(ended) <= 4
     assert stopped == [True]
 
 
@@ -113,3 +119,63 @@ def test_begin_and_end_are_awaited_in_the_loop_and_no_thread_stays():
     assert list(stream.map([1], double)) == [2]
     assert seen == ["begin", "end"] * 2
     assert threading.active_count() == before
+
+
+@pytest.mark.parametrize("failing", ["begin", "end"])
+def test_no_thread_stays_when_the_begin_or_the_end_fails(failing):
+    async def fail():
+        raise OSError("disk full")
+
+    before = threading.active_count()
+    with pytest.raises(OSError, match="disk full"):
+        list(make_stream(**{failing: fail}).map([1], double))
+    assert threading.active_count() == before
+
+
+LEFT_OPEN = """
+import sys
+sys.path.insert(0, sys.argv[1])
+from test_stream import double, make_stream
+
+async def end():
+    print("ended", flush=True)
+
+def consume(results):
+    next(results)
+    raise OSError("disk full")
+
+consume(make_stream(end=end).map(range(1000), double))
+"""
+
+
+def test_a_process_that_fails_with_a_map_left_open_ends_it_and_exits(root):
+    # the traceback, which is kept until the interpreter ends, holds the map
+    command = [sys.executable, "-c", LEFT_OPEN, str(Path(__file__).parent)]
+    done = subprocess.run(command, cwd=root, capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stdout) == (1, "ended\n")
+    assert done.stderr.endswith("OSError: disk full\n")
+
+
+def test_a_map_is_blocked_when_it_holds_all_it_may_and_not_while_results_are_taken():
+    waiting, held = [], []
+
+    def answer_all():
+        if waiting and stream.blocked_maps:
+            held.append(len(waiting))
+            for future in waiting:
+                future.set_result(None)
+            waiting.clear()
+
+    async def wait(item):
+        waiting.append(asyncio.get_running_loop().create_future())
+        stream.loop.call_later(0.005, answer_all)
+        await waiting[-1]
+        return item
+
+    stream = make_stream(8, blocked=lambda: None, held=8)
+    seen = []
+    for item in stream.map(range(24), wait):
+        assert not stream.blocked_maps
+        seen.append(item)
+    assert seen == list(range(24))
+    assert held == [8, 8, 8]

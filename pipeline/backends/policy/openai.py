@@ -1,0 +1,70 @@
+"""A policy that a server runs, asked through the paid-call engine, K samples a request.
+
+With vLLM: `vllm serve data/models/sft --served-model-name sft`. The server draws; its `seed` is (seed, query_id), so
+that a sample does not depend on what is asked beside it as far as the server's kernels allow. A stored answer is never
+drawn again.
+"""
+
+import hashlib
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+from pipeline.backends import Outcome
+from pipeline.backends.policy import model_revision
+from pipeline.calls.answers import Answer, read
+from pipeline.calls.engine import Engine
+from pipeline.store import Store
+from pipeline.words import Template
+from schemas.base import Provenance, QueryBase
+from schemas.params import Policy as PolicyParams
+from schemas.params import Rollout as Sampling
+from schemas.reasons import Reason
+
+
+class OpenAI:
+    """Asks for all samples of a query at once; the weights in `folder` stand for what the server serves."""
+
+    def __init__(self, folder: str | Path, params: PolicyParams, store: Store | None = None):
+        self.params, self.template = params, Template(params.template, needs=("query",))
+        # the served name says nothing of the weights behind it
+        self.revision = model_revision(folder)
+        model = params.endpoint.model.replace("{folder}", Path(folder).name)
+        self.engine = Engine("policy", params.endpoint.model_copy(update={"model": model}), store, self.revision)
+
+    def map(self, queries: Iterable[QueryBase], k: int, sampling: Sampling, seed: int) -> Iterator[Outcome[str]]:
+        async def ask(query: QueryBase) -> list[Outcome[str]]:
+            bought = await self.engine.answer(self.body(query, k, sampling, seed))
+            if bought.stored is None:
+                return [Outcome(reason=Reason.FAILED, detail=bought.why)] * k
+            answers = read(bought.stored)
+            # a question that was filtered as a whole has one answer
+            return [self.outcome(bought.key, answers[min(sample, len(answers) - 1)]) for sample in range(k)]
+
+        for outcomes in self.engine.map(queries, ask):
+            yield from outcomes
+
+    def status(self) -> str:
+        return self.engine.status()
+
+    def outcome(self, key: str, answer: Answer) -> Outcome[str]:
+        by = Provenance(
+            backend="openai", model=self.engine.params.model, revision=self.revision, template=self.template.hash,
+            store_key=key,
+        )  # fmt: skip
+        if answer.reason:
+            return Outcome(by=by, reason=answer.reason, detail=answer.detail[:500])
+        return Outcome(value=" ".join(answer.text.split()), by=by)
+
+    def body(self, query: QueryBase, k: int, sampling: Sampling, seed: int) -> dict[str, Any]:
+        """Return what is sent; every sampling field is, since vLLM else takes those of generation_config (facts F4)."""
+        drawn = hashlib.sha256(f"rollout/{seed}/{query.query_id}".encode()).digest()
+        return {
+            "model": self.engine.params.model,
+            "messages": [{"role": "user", "content": self.template.fill(query=query.query)}],
+            "n": k,
+            "temperature": sampling.temperature,
+            "top_p": sampling.top_p,
+            "max_tokens": sampling.max_new_tokens,
+            "seed": int.from_bytes(drawn[:4], "big") >> 1,
+        }

@@ -1,0 +1,199 @@
+"""`vpo plan`: what a run will ask, and what of it costs money, before anything is sent."""
+
+import json
+import subprocess
+import sys
+import time
+from contextlib import chdir
+from dataclasses import asdict
+from pathlib import Path
+
+import click
+
+from pipeline.calls.endpoint import base_url_of, host_of
+from pipeline.io import write_json
+from pipeline.params import load_params
+from pipeline.store import Store, account, home, project
+from schemas.base import content_id
+from schemas.params import Params, Teacher
+from vpo.plan_estimate import Estimate, Planner
+from vpo.project import find_project
+from vpo.sql import print_table
+
+ACTUAL = {
+    "answers": "to_buy",
+    "from_store": "in_store",
+    "input_tokens": "input_tokens",
+    "output_tokens": "output_tokens",
+    "usd": "usd",
+}
+"""a run record's word -> the plan's"""
+SUMS = ("calls", "in_store", "to_buy", "input_tokens", "output_tokens")
+
+
+@click.command("plan")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@click.option("--actual", is_flag=True, help="Compare the last plan with what was bought since.")
+@click.option("--no-dvc", is_flag=True, help="Take every file as it is, without asking DVC what has changed.")
+def main(as_json, actual, no_dvc):
+    """Say what the stages will ask and what it costs; nothing is sent, and no key is needed.
+
+    The stages run over the rows that are there, and the store is asked for the very answers they would buy. Where rows
+    are not there yet they are counted by params and by what the last run showed; below the table stands where each
+    figure is from. Second tries at answers that cannot be read are not expected.
+    """
+    with chdir(find_project()):
+        saved = home() / "plans" / f"{content_id(str(project()))}.json"
+        if actual:
+            found = compared(saved, home() / "runs")
+        else:
+            params, store = load_params("params.yaml"), Store()
+            changed = None if no_dvc else changed_stages()
+            if changed is None and not no_dvc:
+                click.echo("DVC cannot tell what has changed: every file is taken as it is", err=True)
+            found = planned(params, store, Planner(params, store, changed).estimates())
+            write_json(saved, found)
+    if as_json:
+        click.echo(json.dumps(found, ensure_ascii=False))
+    elif actual:
+        print_rows(found["stages"])
+    else:
+        show(found)
+
+
+def planned(params: Params, store: Store, estimates: list[Estimate]) -> dict:
+    """Return the plan as it is printed and saved: every stage, and the totals with the budget of each seam."""
+    return {
+        "at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        "stages": [asdict(item) for item in estimates],
+        "totals": [total(name, params, store, estimates) for name in ("teacher", "judge")],
+    }
+
+
+def total(seam: str, params: Params, store: Store, estimates: list[Estimate]) -> dict:
+    """Return the sums of a seam, and what its budget leaves; usd is None where the price is not known."""
+    chosen, own = getattr(params, seam), [item for item in estimates if item.seam == seam]
+    usd = None if any(item.usd is None for item in own) else sum(item.usd for item in own)
+    purse = paid_from(chosen)
+    # a judge that is the teacher's model is paid from the same account
+    shared = [item.usd for item in estimates if paid_from(getattr(params, item.seam)) == purse]
+    spent = 0.0 if purse is None else store.spent(purse)
+    left = None if chosen.budget_usd is None else chosen.budget_usd - spent
+    return {
+        "seam": seam,
+        "backend": chosen.backend,
+        "model": chosen.model,
+        "batch": chosen.mode == "batch",
+        **{name: sum(getattr(item, name) for item in own) for name in SUMS},
+        "usd": usd,
+        "spent_usd": spent,
+        "budget_usd": chosen.budget_usd,
+        "left_usd": left,
+        "enough": None if left is None or None in shared else sum(shared) <= left,
+    }
+
+
+def paid_from(seam: Teacher) -> str | None:
+    """Return the account that a seam's answers are charged to; None where they cost nothing."""
+    return None if seam.backend == "offline" else account(host_of(base_url_of(seam)), seam.model)
+
+
+def changed_stages() -> set[str] | None:
+    """Return the stages that DVC would run for their own sake; None where it cannot say."""
+    if not Path(".dvc").is_dir():
+        return None
+    done = subprocess.run(
+        [sys.executable, "-m", "dvc", "status", "--json"], capture_output=True, text=True, check=False
+    )
+    try:
+        return set(json.loads(done.stdout))
+    except ValueError:
+        return None
+
+
+def show(plan: dict) -> None:
+    columns = ("stage", "model", "rows", *SUMS, "usd")
+    print_table(
+        list(columns),
+        [[cell(name, row[name]) for name in columns] for row in plan["stages"]]
+        + [
+            [cell(name, row.get(name, "")) for name in columns]
+            for row in ({"stage": f"all of {total['seam']}"} | total for total in plan["totals"])
+            if row["calls"]
+        ],
+    )
+    for note, stages in notes(plan["stages"]).items():
+        shown = stages if len(stages) < 5 else [*stages[:3], f"{len(stages) - 3} more"]
+        click.echo(f"  {note} ({', '.join(shown)})")
+    for row in plan["totals"]:
+        if row["calls"] or row["backend"] != "offline":
+            click.echo(said(row))
+
+
+def notes(stages: list[dict]) -> dict[str, list[str]]:
+    """Return where the figures are from, each with the stages it holds for."""
+    found: dict[str, list[str]] = {}
+    for row in stages:
+        for note in [f"rows: {row['rows_from']}"] * bool(row["rows_from"]) + row["notes"]:
+            found.setdefault(note, []).append(row["stage"])
+    return found
+
+
+def said(row: dict) -> str:
+    """Return what a person wants to know of a seam's money, in one line."""
+    who = f"{row['seam']} {row['model']}"
+    if row["backend"] == "offline":
+        return f"{who}: nothing is bought; the offline backend answers {row['calls']:.0f} calls for nothing"
+    if not row["calls"]:
+        return f"{who}: nothing to buy, no stage asks anything"
+    if not row["to_buy"]:
+        return f"{who}: nothing to buy, all {row['calls']:.0f} calls are in the store"
+    if row["usd"] is None:
+        money = (
+            f"the price is unknown: set {row['seam']}.usd_per_million_input_tokens and "
+            f"{row['seam']}.usd_per_million_output_tokens"
+        )
+    else:
+        money = f"${row['usd']:.2f}{' at batch prices' if row['batch'] else ''}"
+    if row["left_usd"] is not None:
+        money += f"; ${row['left_usd']:.2f} of the budget of ${row['budget_usd']:g} are left"
+        money += ": NOT ENOUGH" if row["enough"] is False else ""
+    return f"{who}: {row['to_buy']:.0f} calls to buy, {money}"
+
+
+def cell(name: str, value) -> str:
+    if name.startswith("usd"):
+        return "unknown" if value is None else f"{value:.2f}"
+    if value is None:
+        return ""
+    return f"{value:,.0f}" if isinstance(value, float | int) else str(value)
+
+
+def print_rows(rows: list[dict]) -> None:
+    if not rows:
+        raise click.ClickException("no stage has asked anything since the last plan")
+    print_table(list(rows[0]), [[cell(name, value) for name, value in row.items()] for row in rows])
+
+
+def compared(saved: Path, runs: Path) -> dict:
+    """Return the last plan's stages beside the sums of the run records since: {"stage", "at", answers, tokens, ...}."""
+    if not saved.is_file():
+        raise click.ClickException("no plan of this project is saved yet: run `vpo plan` before the stages")
+    plan = json.loads(saved.read_text(encoding="utf-8"))
+    bought: dict[str, dict[str, float]] = {}
+    for path in sorted(runs.glob("*.json")):
+        record = json.loads(path.read_text(encoding="utf-8"))
+        if record.get("at", "") < plan["at"] or record.get("project", str(project())) != str(project()):
+            continue
+        sums = bought.setdefault(record["stage"], dict.fromkeys(ACTUAL, 0.0))
+        for name in sums:
+            sums[name] += record.get(name) or 0
+    planned_by = {row["stage"]: row for row in plan["stages"]}
+    rows = []
+    for stage, sums in bought.items():
+        planned_row = planned_by.get(stage, {})
+        row = {"stage": stage}
+        for name, of_plan in ACTUAL.items():
+            row |= {f"{of_plan} planned": planned_row.get(of_plan), of_plan: sums[name]}
+        rows.append(row)
+    return {"planned_at": plan["at"], "stages": rows}
