@@ -14,17 +14,18 @@ import click
 
 from pipeline.backends import Outcome
 from pipeline.backends.teacher import Teacher, make_teacher
-from pipeline.clean import clean, clean_hash, tokens, words
+from pipeline.clean import clean, clean_hash, tokens
 from pipeline.curation.diverse import diverse
 from pipeline.curation.files import unchanged
 from pipeline.curation.outputs import split_outputs
+from pipeline.curation.prohibited import prohibited
 from pipeline.curation.read import Raw, read, source_name
 from pipeline.curation.rules import Fault, fault
 from pipeline.curation.safety import recheck
 from pipeline.curation.self_bleu import self_bleu
 from pipeline.curation.similar import SimilarIndex
 from pipeline.curation.split import NEAR, Left, Splits, drawn, sizes
-from pipeline.curation.unsafe_terms import candidate, prohibited
+from pipeline.curation.unsafe_terms import candidate
 from pipeline.io import read_rows
 from pipeline.params import load_params, option
 from pipeline.words import Template
@@ -89,7 +90,7 @@ def admit(raw: Raw, params: Queries) -> Candidate | Fault:
     if len(raw.text) > RAW_PER_CHARACTER * params.max_characters:
         return Fault(Reason.TOO_LONG, "characters before cleaning", len(raw.text))
     # what a flag hides counts here: the raw text stays in the row
-    if prohibited(words(clean(raw.text, keep_flags=True))):
+    if prohibited(clean(raw.text, keep_flags=True)):
         return Fault(Reason.PROHIBITED)
     query = clean(raw.text, params.keep_flags)
     said = tokens(query)
