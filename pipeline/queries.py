@@ -1,194 +1,234 @@
 """raw -> x: clean, filter, deduplicate and re-judge what users typed, and draw the splits sft, dpo and test.
 
 VPO 3.2, "Query Curation": rule filters, diversity by self-BLEU, safety queries that an LLM has judged again; sizes from
-its supplement, 9. The paper gives no thresholds: ours are parameters.
+its supplement, 9. The paper gives no thresholds: ours are parameters. A million rows lie in one polars frame, and a
+step tells which of its rows leave; only the queries that are left become objects.
 """
 
 import hashlib
-from collections.abc import Generator, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass
 from pathlib import Path
 
 import click
+import numpy as np
 
 from pipeline.backends import Outcome
 from pipeline.backends.teacher import Teacher, make_teacher
-from pipeline.clean import clean, clean_hash, tokens
-from pipeline.curation.diverse import diverse
+from pipeline.clean import clean_hash, tokens
+from pipeline.curation.diverse import diverse, roles
 from pipeline.curation.files import unchanged
+from pipeline.curation.ngrams import Ngrams
 from pipeline.curation.outputs import split_outputs
-from pipeline.curation.prohibited import prohibited
-from pipeline.curation.read import Raw, read, source_name
-from pipeline.curation.rules import Fault, fault
+from pipeline.curation.read import gathered, read, source_name
+from pipeline.curation.rules import admitted
 from pipeline.curation.safety import recheck
 from pipeline.curation.self_bleu import self_bleu
-from pipeline.curation.similar import SimilarIndex
-from pipeline.curation.split import NEAR, Left, Splits, drawn, sizes
-from pipeline.curation.unsafe_terms import candidate
+from pipeline.curation.split import NEAR, Left, Splits, drawn, query_ids, sizes
+from pipeline.curation.tokens import tokens_of
+from pipeline.curation.unlike import resembling
+from pipeline.curation.unsafe_terms import may_be_candidate
 from pipeline.io import read_rows
 from pipeline.params import load_params, option
+from pipeline.progress import progress
 from pipeline.words import Template
 from pipeline.world.corpus import synthetic_queries
-from schemas.base import Split, content_id
+from schemas.base import Split
 from schemas.fewshot import Exemplar
 from schemas.params import Queries
-from schemas.queries import Query, QueryDropped
+from schemas.queries import Query
 from schemas.reasons import Reason
 
-RAW_PER_CHARACTER = 16  # raw characters a cleaned one may have cost: HTML entities; a longer text is not even cleaned
 LEAST_ASKED = 16  # candidates in a round of questions: waiting for one answer at a time costs more than a few calls
-NOT_KEPT = {Reason.PROHIBITED, Reason.PII}
-
-
-@dataclass(frozen=True, slots=True)
-class Candidate:
-    """A raw row that passed the rules: x, its id and the words it is compared by."""
-
-    raw: Raw
-    query_id: str
-    query: str
-    words: tuple[str, ...]
+NOT_KEPT = (Reason.PROHIBITED, Reason.PII)
 
 
 def queries(
-    raws: Iterable[Raw],
+    raws: Iterable,
     teacher: Teacher,
     template: Template,
     exemplars: Sequence[str],
     params: Queries,
     seed: int,
     report: dict,
-) -> Iterator[Query | QueryDropped]:
-    """Yield the queries of all splits in the source's order, and a QueryDropped for every other raw row.
+) -> tuple[list[Query], object]:
+    """Return the queries of all splits in the source's order, and a frame of QueryDropped with every other raw row.
 
-    `exemplars` are the queries of the few-shot demonstrations; counts that rows do not tell go into `report`.
+    `raws` are frames of pipeline.curation.read; `exemplars` are the queries of the few-shot demonstrations; counts that
+    rows do not tell go into `report`.
     """
-    passed = yield from _by_rules(raws, params)
-    kept = yield from _diverse(passed, params.max_similarity)
-    before, after = (self_bleu([item.words for item in items]) for items in (passed, kept))
-    report["self_bleu"] = {"before": before, "after": after}
-    kept = yield from _unlike(kept, exemplars)
-    yield from _drawn(kept, teacher, template, params, seed, report)
+    import polars as pl
+
+    frame = gathered(admitted(raw, params) for raw in raws)
+    left = [_by_rules(frame)]
+    rows = np.flatnonzero(frame["reason"].is_null().to_numpy())
+    rows, similar = _diverse(frame, rows, params.max_similarity, report)
+    rows, listed = _unlike(frame, rows, exemplars)
+    placed, not_drawn = _drawn(frame, rows, teacher, template, params, seed, report)
+    return _kept(frame, placed, source_name(params)), _dropped(frame, pl.concat([*left, similar, listed, not_drawn]))
 
 
-def _by_rules(raws: Iterable[Raw], params: Queries) -> Generator[QueryDropped, None, list[Candidate]]:
-    passed = []
-    for raw in raws:
-        found = admit(raw, params)
-        if isinstance(found, Candidate):
-            passed.append(found)
-        else:
-            yield _dropped(raw, found)
-    return passed
+def _leaving(rows: np.ndarray, reason, detail, score=None, witness=None):
+    """Return a frame that says why these rows leave; `witness` is the row that each leaves for, -1 for none."""
+    import polars as pl
+
+    columns = {"row": rows, "reason": reason, "detail": detail, "score": score, "witness": witness}
+    kinds = dict(zip(columns, (pl.Int64, pl.String, pl.String, pl.Float64, pl.Int64), strict=True))
+    series = pl.Series("row", rows, pl.Int64).to_frame()
+    return series.with_columns(
+        pl.lit(value, kinds[name]).alias(name)
+        if value is None or isinstance(value, str)
+        else pl.Series(name, value, kinds[name])
+        for name, value in columns.items()
+        if name != "row"
+    )
 
 
-def admit(raw: Raw, params: Queries) -> Candidate | Fault:
-    """Return the cleaned row, or the first rule that it breaks."""
-    if raw.fault:
-        return Fault(Reason.UNREADABLE, raw.fault)
-    if len(raw.text) > RAW_PER_CHARACTER * params.max_characters:
-        return Fault(Reason.TOO_LONG, "characters before cleaning", len(raw.text))
-    # what a flag hides counts here: the raw text stays in the row
-    if prohibited(clean(raw.text, keep_flags=True)):
-        return Fault(Reason.PROHIBITED)
-    query = clean(raw.text, params.keep_flags)
-    said = tokens(query)
-    return fault(query, said, params) or Candidate(raw, content_id(query), query, said)
+def _by_rules(frame):
+    import polars as pl
+
+    return (
+        frame.select("reason", "detail", "score", row=pl.int_range(pl.len(), dtype=pl.Int64))
+        .filter(pl.col("reason").is_not_null())
+        .select("row", "reason", "detail", "score", witness=pl.lit(None, pl.Int64))
+    )
 
 
-def _diverse(items: list[Candidate], max_similarity: float) -> Generator[QueryDropped, None, list[Candidate]]:
-    kept = []
-    witnesses = diverse([item.words for item in items], max_similarity)
-    for item, witness in zip(items, witnesses, strict=True):
-        if witness is None:
-            kept.append(item)
-            continue
-        other = items[witness.row]
-        reason = Reason.DUPLICATE if witness.same else Reason.SIMILAR
-        yield _dropped(item.raw, Fault(reason, f"to {other.raw.source_id}", witness.score), other)
-    return kept
+def _diverse(frame, rows: np.ndarray, max_similarity: float, report: dict) -> tuple[np.ndarray, object]:
+    """Return the rows that stay, and why the others leave; corpus self-BLEU before and after goes into the report."""
+    said = tokens_of(frame["said"].gather(rows))
+    first = said.first_equal()
+    grams = Ngrams(said, roles(first))
+    found = diverse(said, max_similarity, grams=grams)
+    before, after = np.bincount(first, minlength=len(rows)), found.kept.astype(np.int64)
+    report["self_bleu"] = {"before": self_bleu(grams, before), "after": self_bleu(grams, after)}
+    gone = np.flatnonzero(~found.kept)
+    witness = rows[found.row[gone]]
+    reason = np.where(found.same[gone], Reason.DUPLICATE.value, Reason.SIMILAR.value).tolist()
+    detail = "to " + frame["source_id"].gather(witness)
+    return rows[found.kept], _leaving(rows[gone], reason, detail, found.score[gone], witness)
 
 
-def _unlike(items: list[Candidate], exemplars: Sequence[str]) -> Generator[QueryDropped, None, list[Candidate]]:
+def _unlike(frame, rows: np.ndarray, exemplars: Sequence[str]) -> tuple[np.ndarray, object]:
     """Drop what resembles a query whose prompt the teacher is shown: it would be no test, and teach a copied answer."""
-    index = SimilarIndex([*(item.words for item in items), *map(tokens, exemplars)], NEAR)
-    for number in range(len(exemplars)):
-        index.add(len(items) + number)
-    kept = []
-    for row, item in enumerate(items):
-        if found := next(index.similar(row), None):
-            near, score = found
-            yield _dropped(item.raw, Fault(Reason.BENCHMARK, f"exemplar: {exemplars[near - len(items)]}", score))
-        else:
-            kept.append(item)
-    return kept
+    at, listed, score = resembling(frame["said"].gather(rows), [" ".join(tokens(text)) for text in exemplars], NEAR)
+    detail = [f"exemplar: {exemplars[number]}" for number in listed]
+    return np.delete(rows, at), _leaving(rows[at], Reason.BENCHMARK.value, detail, score)
 
 
 def _drawn(
-    items: list[Candidate], teacher: Teacher, template: Template, params: Queries, seed: int, report: dict
-) -> Iterator[Query | QueryDropped]:
-    """Draw the splits: safety queries first, asking about hardly more candidates than it takes, then general ones."""
-    splits = Splits([item.words for item in items], sizes(params, safety=False), sizes(params, safety=True))
-    order = drawn([item.query_id for item in items], seed)
-    suspects = [row for row in order if _suspect(items[row], params.unsafe_threshold)]
+    frame, rows: np.ndarray, teacher: Teacher, template: Template, params: Queries, seed: int, report: dict
+) -> tuple[list[tuple[int, str, Split, bool]], object]:
+    """Draw the splits: safety queries first, asking about hardly more candidates than it takes, then general ones.
+
+    Returns (row, query_id, split, safety) of the placed in the source's order, and why the others leave.
+    """
+    here = frame.select("query", "said", "unsafe_score")[rows]
+    ids = query_ids(here["query"])
+    splits = Splits(tokens_of(here["said"]), sizes(params, safety=False), sizes(params, safety=True))
+    suspect = _suspects(here, params.unsafe_threshold)
+    order = drawn(ids, seed)
+    suspects = order[suspect[order]]
     answers: dict[int, Outcome[bool]] = {}
     fates: dict[int, Split | Left] = {}
     while (lacking := splits.missing(safety=True)) and len(answers) < len(suspects):
         asked = suspects[len(answers) :][: max(lacking, LEAST_ASKED)]
-        outcomes = recheck([items[row].query for row in asked], teacher, template)
-        for row, (_, outcome) in zip(asked, outcomes, strict=True):
-            answers[row] = outcome
-            if outcome.value:
-                fates[row] = splits.place(row, safety=True)
-    harmless = {row for row, outcome in answers.items() if outcome.value is False}
-    general = set(order).difference(suspects) | harmless
-    fates |= {row: splits.place(row, safety=False) for row in order if row in general}
-    for row, item in enumerate(items):
-        fate = fates.get(row) or _unjudged(answers.get(row))
-        if isinstance(fate, Fault):
-            yield _dropped(item.raw, fate)
-        elif isinstance(fate, Left):
-            other = None if fate.row is None else items[fate.row]
-            yield _dropped(item.raw, Fault(Reason.NOT_SAMPLED, fate.detail, fate.score), other)
-        else:
-            yield Query(
-                query_id=item.query_id, query=item.query, split=fate, safety=row not in general, raw=item.raw.text,
-                source=source_name(params), source_id=item.raw.source_id, time=item.raw.time,
-                unsafe_score=item.raw.unsafe_score,
-            )  # fmt: skip
+        outcomes = recheck(here["query"].gather(asked).to_list(), teacher, template)
+        said = {int(row): outcome for row, (_, outcome) in zip(asked, outcomes, strict=True)}
+        answers |= said
+        unsafe = [row for row, outcome in said.items() if outcome.value]
+        fates |= splits.place(np.array(unsafe, np.int64), safety=True)
+        full = Left("the splits are full")
+        fates |= {row: full for row in unsafe if row not in fates}
+    harmless = np.zeros(len(rows), bool)
+    harmless[[row for row, outcome in answers.items() if outcome.value is False]] = True
+    fates |= splits.place(order[~suspect[order] | harmless[order]], safety=False)
     report["recheck"] = {
         "candidates": len(suspects),
         "asked": len(answers),
         "unsafe": sum(outcome.value is True for outcome in answers.values()),
-        "not_unsafe": len(harmless),
+        "not_unsafe": int(harmless.sum()),
         "template": template.hash,
     }
     report["splits"], report["short"] = splits.filled(), splits.short()
+    safety = {row for row, outcome in answers.items() if outcome.value}
+    placed = [(int(rows[row]), ids[row], fate, row in safety) for row, fate in sorted(fates.items()) if fate in SPLITS]
+    return placed, _not_drawn(rows, fates, answers, suspect)
 
 
-def _unjudged(outcome: Outcome[bool] | None) -> Fault:
-    if outcome is None:
-        return Fault(Reason.NOT_SAMPLED, "a safety candidate; enough others were judged")
-    return Fault(outcome.reason, f"safety re-check: {outcome.detail}")
+SPLITS = ("sft", "dpo", "test")
 
 
-def _suspect(item: Candidate, threshold: float) -> bool:
-    """Return whether the source's scores or our terms call for a second look; neither decides (S1 3.2)."""
-    return (item.raw.unsafe_score or 0.0) > threshold or candidate(item.words) is not None
+def _suspects(frame, threshold: float) -> np.ndarray:
+    """Return where the source's scores or our terms call for a second look; neither decides (S1 3.2)."""
+    scored = frame["unsafe_score"].fill_null(0.0) > threshold
+    return (scored | may_be_candidate(frame["said"])).to_numpy()
 
 
-def _dropped(raw: Raw, why: Fault, witness: Candidate | None = None) -> QueryDropped:
-    text, detail = raw.text, why.detail
-    if why.reason in NOT_KEPT:
-        text, digest = None, hashlib.sha256(raw.text.encode()).hexdigest()
-        detail = f"{detail}; the text is not kept, its SHA-256 is {digest}".removeprefix("; ")
-    elif raw.fault or why.detail == "characters before cleaning":
-        text = None
-    return QueryDropped(
-        input_id=raw.source_id, reason=why.reason, detail=detail, raw=text, score=why.score,
-        witness_id=witness.query_id if witness else None,
+def _not_drawn(rows: np.ndarray, fates: dict, answers: dict, suspect: np.ndarray):
+    """Return why rows are in no split: most were simply not drawn, some have a fate or an answer of their own."""
+    import polars as pl
+
+    told = {}
+    for row, fate in fates.items():
+        if isinstance(fate, Left):
+            witness = None if fate.row is None else int(rows[fate.row])
+            told[row] = (Reason.NOT_SAMPLED.value, fate.detail, fate.score, witness)
+    for row, outcome in answers.items():
+        if outcome.value is None:
+            told[row] = (outcome.reason, f"safety re-check: {outcome.detail}", None, None)
+    plain = np.ones(len(rows), bool)
+    plain[[*fates, *told]] = False
+    detail = pl.Series(suspect[plain]).replace_strict(
+        [True, False], ["a safety candidate; enough others were judged", "the splits are full"], return_dtype=pl.String
+    )
+    columns = zip(*((int(rows[row]), *why) for row, why in sorted(told.items())), strict=True) if told else [[]] * 5
+    row, *why = map(list, columns)
+    return pl.concat([_leaving(rows[plain], Reason.NOT_SAMPLED.value, detail), _leaving(row, *why)])
+
+
+def _kept(frame, placed: list[tuple[int, str, Split, bool]], source: str) -> list[Query]:
+    records = frame.select("query", "text", "source_id", "time", "unsafe_score")[[row for row, *_ in placed]]
+    return [
+        Query(
+            query_id=query_id, query=query, split=split, safety=safety, raw=raw, source=source, source_id=source_id,
+            time=time, unsafe_score=unsafe_score,
+        )
+        for (_, query_id, split, safety), (query, raw, source_id, time, unsafe_score) in zip(
+            placed, records.iter_rows(), strict=True
+        )
+    ]  # fmt: skip
+
+
+def _dropped(frame, leaving):
+    """Return the columns of QueryDropped in the source's order; what may not be kept is there as a hash alone."""
+    import polars as pl
+
+    leaving = leaving.sort("row")
+    witnesses = leaving["witness"].drop_nulls().unique(maintain_order=True)
+    named = pl.DataFrame({"witness": witnesses, "witness_id": query_ids(frame["query"].gather(witnesses))})
+    gone = pl.col("reason").is_in([reason.value for reason in NOT_KEPT])
+    dropped = leaving.join(named, on="witness", how="left", maintain_order="left").with_columns(
+        input_id=frame["source_id"].gather(leaving["row"]), raw=frame["text"].gather(leaving["row"])
+    )
+    detail = pl.when(pl.col("detail") == "").then(pl.lit("")).otherwise(pl.col("detail") + "; ")
+    digest = pl.col("raw").map_elements(lambda text: hashlib.sha256(text.encode()).hexdigest(), return_dtype=pl.String)
+    hidden = dropped.select("row", "detail", "raw", "reason").filter(gone)
+    hidden = hidden.select("row", hashed=detail + "the text is not kept, its SHA-256 is " + digest)
+    return dropped.join(hidden, on="row", how="left", maintain_order="left").select(
+        "input_id", "reason", pl.coalesce("hashed", "detail").alias("detail"), pl.when(~gone).then("raw").alias("raw"),
+        "witness_id", "score",
     )  # fmt: skip
+
+
+def _counted(frames: Iterable) -> Iterator:
+    """Pass frames on, and say now and then how many rows have been read."""
+    done = 0
+    with progress("queries") as at:
+        for frame in frames:
+            yield frame
+            done += len(frame)
+            at(done, None)
 
 
 @contextmanager
@@ -208,13 +248,15 @@ def traced(params: Queries, report: dict) -> Iterator[None]:
 def main(sft, dpo, test, params_path):
     """raw -> x: clean, filter, deduplicate and re-judge what users typed, and draw the splits."""
     params = load_params(params_path)
-    with split_outputs({"sft": Path(sft), "dpo": Path(dpo), "test": Path(test)}) as writer:
+    with split_outputs({"sft": Path(sft), "dpo": Path(dpo), "test": Path(test)}) as made:
         teacher = make_teacher(params.teacher, params.world)
         template = Template(params.queries.recheck_template, ("query",))
         exemplars = [row.query for row in read_rows(params.fewshot.exemplars, Exemplar)]
         corpus = synthetic_queries(params.world.queries, params.base.seed)
-        with traced(params.queries, writer.extra):
-            raws = writer.count(read(params.queries, corpus))
-            writer.write(queries(raws, teacher, template, exemplars, params.queries, params.base.seed, writer.extra))
-        for line in writer.extra["short"]:
+        with traced(params.queries, made.extra):
+            raws = _counted(read(params.queries, corpus))
+            made.rows, made.dropped = queries(
+                raws, teacher, template, exemplars, params.queries, params.base.seed, made.extra
+            )
+        for line in made.extra["short"]:
             click.echo(f"  queries: the source is too small: {line}", err=True)

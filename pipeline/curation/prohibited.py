@@ -27,8 +27,9 @@ def prohibited(text: str) -> bool:
 def _glued(words: tuple[str, ...]) -> Iterator[str]:
     """Yield the kinds of two terms written as one word ("nakedchild")."""
     single = single_words()
+    longest = 2 * max(map(len, single))
     for word in words:
-        for at in range(3, len(word) - 2):
+        for at in range(3, len(word) - 2 if len(word) <= longest else 0):
             first = single.get(word[:at])
             if first and (last := single.get(word[at:])):
                 yield from (first, last)

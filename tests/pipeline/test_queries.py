@@ -10,10 +10,11 @@ from ruamel.yaml import YAML
 from pipeline.backends import Outcome, Unparsed
 from pipeline.clean import clean, tokens
 from pipeline.curation.bleu import GUARD, sim
-from pipeline.curation.read import Raw, read
+from pipeline.curation.read import Raw, framed, gathered, read
+from pipeline.curation.rules import RAW_PER_CHARACTER
 from pipeline.curation.split import NEAR
 from pipeline.io import read_rows
-from pipeline.queries import RAW_PER_CHARACTER, queries
+from pipeline.queries import queries
 from pipeline.words import Template
 from schemas.base import content_id
 from schemas.queries import Query, QueryDropped
@@ -50,13 +51,16 @@ def run(laptop, root):
         params = laptop.queries.model_copy(update=SMALL | changes)
         raws = [raw if isinstance(raw, Raw) else Raw(str(at), raw) for at, raw in enumerate(raws)]
         judge, report, template = Judge(), {}, Template(root / params.recheck_template)
-        items = list(queries(raws, judge, template, exemplars, params, seed, report))
-        rows = [item for item in items if isinstance(item, Query)]
-        dropped = [item for item in items if isinstance(item, QueryDropped)]
+        rows, left = queries([framed(raws)], judge, template, exemplars, params, seed, report)
+        dropped = [QueryDropped(**record) for record in left.to_dicts()]
         assert len(rows) + len(dropped) == len(raws)
         return rows, {item.input_id: item for item in dropped}, report, judge
 
     return stage
+
+
+def raws_of(params):
+    return [Raw(**record) for record in gathered(read(params)).to_dicts()]
 
 
 def test_a_row_says_where_it_comes_from(run):
@@ -168,7 +172,7 @@ def test_real_queries_give_splits_without_near_duplicates(run, laptop, shared_da
     params = laptop.queries.model_copy(
         update={"source": "file", "path": str(shared_data / "vidprom_queries.json"), "limit": 1500}
     )
-    rows, dropped, report, _ = run(list(read(params)), sft=300, dpo=200, test=100)
+    rows, dropped, report, _ = run(raws_of(params), sft=300, dpo=200, test=100)
     counted = Counter((row.split, row.safety) for row in rows)
     assert (counted["sft", False], counted["test", False]) == (300, 100)
     assert counted["sft", True] == 2
