@@ -1,18 +1,17 @@
 """The rule filters of VPO 3.2: "keywords, special characters, query length", without values; ours are params."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-import regex
-
 from pipeline.clean import LINK, tokens
+from pipeline.curation.language import other_languages
 from pipeline.curation.normalise import merged, normalised
+from pipeline.curation.pii import may_hold_pii, pii
 from pipeline.curation.prohibited import may_be_prohibited, prohibited
 from schemas.params import Queries
 from schemas.reasons import Reason
 
 RAW_PER_CHARACTER = 16  # raw characters a cleaned one may have cost: HTML entities; a longer text is not even cleaned
-EMAIL = regex.compile(r"(?<![\p{L}\p{N}._%+-])[\p{L}\p{N}._%+-]++@(?:[\p{L}\p{N}-]+\.)+\p{L}{2,}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,9 +39,21 @@ def admitted(raws, params: Queries):
     # what is not cleaned is not kept either: it can be of any size
     raws = raws.with_columns(text=pl.when(passed).then("text"))
     frame = raws.hstack(normalised(raws["text"].fill_null(""), params.keep_flags))
-    return judged(frame.hstack(looked_at(frame)), rules(params)).drop(
-        "symbols", "whole", "link", "email", "never"
-    )
+    frame = judged(frame.hstack(looked_at(frame, params)), rules(params))
+    return _in_languages(frame, params.languages).drop("symbols", "whole", "link", "pii", "never")
+
+
+def _in_languages(frame, languages: Sequence[str] | None):
+    """Judge what has passed so far by its language: the slowest rule comes last."""
+    import polars as pl
+
+    if languages is None:
+        return frame
+    passed = frame["reason"].is_null()
+    codes = pl.Series(list(other_languages(frame["query"].filter(passed), languages)), dtype=pl.String)
+    spoken = merged(~passed, pl.repeat(None, len(frame), dtype=pl.String, eager=True), codes)
+    rule = Rule(Reason.LANGUAGE, pl.col("language").is_not_null(), pl.col("language"))
+    return judged(frame.with_columns(language=spoken), [rule]).drop("language")
 
 
 def judged(frame, rules: list[Rule]):
@@ -81,16 +92,16 @@ def readable(params: Queries) -> list[Rule]:
     ]  # fmt: skip
 
 
-def looked_at(frame):
-    """Return the columns that need Python's `regex`, on rows that a cheap pattern sieves: link, email and never."""
+def looked_at(frame, params: Queries):
+    """Return the columns that need Python's `regex`, on rows that a cheap pattern sieves: link, pii and never."""
     import polars as pl
 
-    query, whole = frame["query"], frame["whole"]
+    query, whole, wanted = frame["query"], frame["whole"], params.pii
     return pl.DataFrame(
         {
             "link": each(query, query.str.contains("(?i)://|www"), _link, pl.String),
-            "email": each(query, query.str.contains("@", literal=True), _email, pl.Boolean),
             # what a flag hides counts here: the raw text stays in the row
+            "pii": each(whole, may_hold_pii(whole), lambda text: pii(text, wanted), pl.String),
             "never": each(whole, may_be_prohibited(whole), prohibited, pl.Boolean),
         }
     )
@@ -109,10 +120,6 @@ def _link(text: str) -> str | None:
     return found and found.group()[:100]
 
 
-def _email(text: str) -> bool:
-    return EMAIL.search(text) is not None
-
-
 def rules(params: Queries) -> list[Rule]:
     """Return the rules over a cleaned query, in the order in which they are asked."""
     import polars as pl
@@ -121,10 +128,11 @@ def rules(params: Queries) -> list[Rule]:
     characters, n_words = query.str.len_chars(), said.str.count_matches(" ", literal=True) + (said != "")
     symbols = pl.col("symbols") / characters
     return [
+        # the rules whose rows keep no text come first: a row that leaves for another reason keeps its own
         Rule(Reason.PROHIBITED, pl.col("never")),
+        Rule(Reason.PII, pl.col("pii").is_not_null(), pl.col("pii")),
         Rule(Reason.EMPTY, query == ""),
-        Rule(Reason.URL, pl.col("link").is_not_null(), pl.col("link")),
-        Rule(Reason.PII, pl.col("email"), "an e-mail address"),
+        Rule(Reason.URL, pl.col("link").is_not_null() & params.drop_urls, pl.col("link")),
         Rule(Reason.CHARACTERS, symbols > params.max_symbol_share, "share of symbols", symbols),
         Rule(Reason.TOO_SHORT, n_words < params.min_words, "words", n_words),
         Rule(Reason.TOO_LONG, n_words > params.max_words, "words", n_words),

@@ -45,6 +45,49 @@ def test_each_rule_has_its_reason(params, query, reason, score):
     assert found["score"] == (score if score is None else pytest.approx(score))
 
 
+@pytest.mark.parametrize(
+    "query, changes, reason",
+    [
+        ("a dog like https://x.org/1.png", {"drop_urls": False}, None),
+        ("write to bob@x.org about dogs", {"pii": ()}, None),
+        ("write to bob@x.org about dogs", {"pii": ("phone", "handle")}, None),
+        ("a dog by @some_one", {"pii": ("handle",)}, Reason.PII),
+        ("call +44 20 7946 0958 for dogs", {"pii": ("phone",)}, Reason.PII),
+        ("una mujer camina por la playa al atardecer", {}, None),
+        ("una mujer camina por la playa al atardecer", {"languages": ("en",)}, Reason.LANGUAGE),
+        ("una mujer camina por la playa al atardecer", {"languages": ("en", "es")}, None),
+        ("a dog in the grass", {"languages": ("en",)}, None),
+    ],
+)
+def test_a_rule_can_be_switched(params, query, changes, reason):
+    found = admitted(framed([Raw("1", query)]), params.model_copy(update=changes)).row(0, named=True)
+    assert found["reason"] == reason
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "https://x.org/naked-child naked child",
+        "see https://x.org or mail bob@x.org",
+        "bob@x.org",
+        "mail bob@x.org " + "and more " * 30,
+        "lorem ipsum, call +44 20 7946 0958",
+        "a dog -neg call +44 20 7946 0958",
+    ],
+)
+def test_what_may_not_be_kept_leaves_for_that_and_for_nothing_else(params, text):
+    assert admitted(framed([Raw("1", text)]), params)["reason"].item() in (Reason.PROHIBITED, Reason.PII)
+
+
+def test_languages_are_asked_about_what_the_other_rules_let_pass(params):
+    rows = framed(
+        [Raw("1", "una mujer"), Raw("2", "una mujer camina por la playa al atardecer"), Raw("3", "a dog on the beach")]
+    )
+    found = admitted(rows, params.model_copy(update={"languages": ("en",)}))
+    assert found["reason"].to_list() == [Reason.TOO_SHORT, Reason.LANGUAGE, None]
+    assert found["detail"].to_list() == ["words", "es", ""]
+
+
 def test_a_hostile_address_is_checked_in_a_moment(params):
     import time
 
