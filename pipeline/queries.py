@@ -6,7 +6,7 @@ step tells which of its rows leave; only the queries that are left become object
 """
 
 import hashlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
@@ -15,25 +15,26 @@ import numpy as np
 
 from pipeline.backends import Outcome
 from pipeline.backends.teacher import Teacher, make_teacher
-from pipeline.clean import clean_hash, tokens
-from pipeline.curation.diverse import diverse, roles
+from pipeline.clean import clean_hash
+from pipeline.curation.curated import Curated, curated
+from pipeline.curation.diverse import Witnesses
 from pipeline.curation.files import unchanged
-from pipeline.curation.ngrams import Ngrams
 from pipeline.curation.outputs import split_outputs
 from pipeline.curation.read import gathered, read, source_name
-from pipeline.curation.rules import admitted
+from pipeline.curation.resume import resumed, rule_hash
+from pipeline.curation.rules import OUTCOME, opened
 from pipeline.curation.safety import recheck
-from pipeline.curation.self_bleu import self_bleu
 from pipeline.curation.split import NEAR, Left, Splits, drawn, query_ids, sizes
-from pipeline.curation.tokens import tokens_of
+from pipeline.curation.tokens import Tokens
 from pipeline.curation.unlike import resembling
 from pipeline.curation.unsafe_terms import may_be_candidate
 from pipeline.io import read_rows
 from pipeline.params import load_params, option
 from pipeline.progress import progress
+from pipeline.store import home
 from pipeline.words import Template
 from pipeline.world.corpus import synthetic_queries
-from schemas.base import Split
+from schemas.base import Split, content_id
 from schemas.fewshot import Exemplar
 from schemas.params import Queries
 from schemas.queries import Query
@@ -51,21 +52,27 @@ def queries(
     params: Queries,
     seed: int,
     report: dict,
+    curate: Callable[..., Curated] = curated,
 ) -> tuple[list[Query], object]:
     """Return the queries of all splits in the source's order, and a frame of QueryDropped with every other raw row.
 
     `raws` are frames of pipeline.curation.read; `exemplars` are the queries of the few-shot demonstrations; counts that
-    rows do not tell go into `report`.
+    rows do not tell go into `report`. `curate` may know what becomes of rows that it has seen before.
     """
     import polars as pl
 
-    frame = gathered(admitted(raw, params) for raw in raws)
-    left = [_by_rules(frame)]
-    rows = np.flatnonzero(frame["reason"].is_null().to_numpy())
-    rows, similar = _diverse(frame, rows, params.max_similarity, report)
-    rows, listed = _unlike(frame, rows, exemplars)
-    placed, not_drawn = _drawn(frame, rows, teacher, template, params, seed, report)
-    return _kept(frame, placed, source_name(params)), _dropped(frame, pl.concat([*left, similar, listed, not_drawn]))
+    raw = gathered(opened(raw, params) for raw in raws)
+    found = curate(raw, params)
+    report["self_bleu"] = found.self_bleu
+    frame = raw.drop(OUTCOME).hstack(found.ruled)
+    del raw
+    passed = np.flatnonzero(frame["reason"].is_null().to_numpy())
+    left = [_by_rules(frame), _repeated(frame, passed, found.found)]
+    rows, listed = _unlike(found, passed, exemplars)
+    left.append(listed)
+    here = frame.select("query", "said", "unsafe_score")[passed[rows]]
+    placed, not_drawn = _drawn(here, found.tokens.take(rows), passed[rows], teacher, template, params, seed, report)
+    return _kept(frame, placed, source_name(params)), _dropped(frame, pl.concat([*left, not_drawn]))
 
 
 def _leaving(rows: np.ndarray, reason, detail, score=None, witness=None):
@@ -94,38 +101,35 @@ def _by_rules(frame):
     )
 
 
-def _diverse(frame, rows: np.ndarray, max_similarity: float, report: dict) -> tuple[np.ndarray, object]:
-    """Return the rows that stay, and why the others leave; corpus self-BLEU before and after goes into the report."""
-    said = tokens_of(frame["said"].gather(rows))
-    first = said.first_equal()
-    grams = Ngrams(said, roles(first))
-    found = diverse(said, max_similarity, grams=grams)
-    before, after = np.bincount(first, minlength=len(rows)), found.kept.astype(np.int64)
-    report["self_bleu"] = {"before": self_bleu(grams, before), "after": self_bleu(grams, after)}
+def _repeated(frame, passed: np.ndarray, found: Witnesses):
     gone = np.flatnonzero(~found.kept)
-    witness = rows[found.row[gone]]
+    witness = passed[found.row[gone]]
     reason = np.where(found.same[gone], Reason.DUPLICATE.value, Reason.SIMILAR.value).tolist()
     detail = "to " + frame["source_id"].gather(witness)
-    return rows[found.kept], _leaving(rows[gone], reason, detail, found.score[gone], witness)
+    return _leaving(passed[gone], reason, detail, found.score[gone], witness)
 
 
-def _unlike(frame, rows: np.ndarray, exemplars: Sequence[str]) -> tuple[np.ndarray, object]:
-    """Drop what resembles a query whose prompt the teacher is shown: it would be no test, and teach a copied answer."""
-    at, listed, score = resembling(frame["said"].gather(rows), [" ".join(tokens(text)) for text in exemplars], NEAR)
+def _unlike(found: Curated, passed: np.ndarray, exemplars: Sequence[str]) -> tuple[np.ndarray, object]:
+    """Drop what resembles a query whose prompt the teacher is shown: it would be no test, and teach a copied answer.
+
+    Returns which of the `passed` are kept, by index, and why the others leave.
+    """
+    kept = np.flatnonzero(found.found.kept)
+    gone, listed, score = resembling(found.tokens, kept, exemplars, NEAR)
     detail = [f"exemplar: {exemplars[number]}" for number in listed]
-    return np.delete(rows, at), _leaving(rows[at], Reason.BENCHMARK.value, detail, score)
+    return np.setdiff1d(kept, gone), _leaving(passed[gone], Reason.BENCHMARK.value, detail, score)
 
 
 def _drawn(
-    frame, rows: np.ndarray, teacher: Teacher, template: Template, params: Queries, seed: int, report: dict
+    here, said: Tokens, rows: np.ndarray, teacher: Teacher, template: Template, params: Queries, seed: int, report: dict
 ) -> tuple[list[tuple[int, str, Split, bool]], object]:
     """Draw the splits: safety queries first, asking about hardly more candidates than it takes, then general ones.
 
-    Returns (row, query_id, split, safety) of the placed in the source's order, and why the others leave.
+    `here`, `said` and `rows` are the rows that are left, their tokens and where they stand in the source. Returns (row,
+    query_id, split, safety) of the placed in the source's order, and why the others leave.
     """
-    here = frame.select("query", "said", "unsafe_score")[rows]
     ids = query_ids(here["query"])
-    splits = Splits(tokens_of(here["said"]), sizes(params, safety=False), sizes(params, safety=True))
+    splits = Splits(said, sizes(params, safety=False), sizes(params, safety=True))
     suspect = _suspects(here, params.unsafe_threshold)
     order = drawn(ids, seed)
     suspects = order[suspect[order]]
@@ -134,9 +138,9 @@ def _drawn(
     while (lacking := splits.missing(safety=True)) and len(answers) < len(suspects):
         asked = suspects[len(answers) :][: max(lacking, LEAST_ASKED)]
         outcomes = recheck(here["query"].gather(asked).to_list(), teacher, template)
-        said = {int(row): outcome for row, (_, outcome) in zip(asked, outcomes, strict=True)}
-        answers |= said
-        unsafe = [row for row, outcome in said.items() if outcome.value]
+        judged = {int(row): outcome for row, (_, outcome) in zip(asked, outcomes, strict=True)}
+        answers |= judged
+        unsafe = [row for row, outcome in judged.items() if outcome.value]
         fates |= splits.place(np.array(unsafe, np.int64), safety=True)
         full = Left("the splits are full")
         fates |= {row: full for row in unsafe if row not in fates}
@@ -231,6 +235,12 @@ def _counted(frames: Iterable) -> Iterator:
             at(done, None)
 
 
+def remembered(params: Queries) -> Callable[..., Curated]:
+    """Return `curated` with what an earlier run found for the same source under the same rules."""
+    folder = home() / "curation" / f"{rule_hash(params)}-{content_id(source_name(params))}"
+    return lambda opened, params: resumed(opened, params, folder)
+
+
 @contextmanager
 def traced(params: Queries, report: dict) -> Iterator[None]:
     """Record in `report` where the rows come from; a file from outside may not change meanwhile."""
@@ -256,7 +266,14 @@ def main(sft, dpo, test, params_path):
         with traced(params.queries, made.extra):
             raws = _counted(read(params.queries, corpus))
             made.rows, made.dropped = queries(
-                raws, teacher, template, exemplars, params.queries, params.base.seed, made.extra
+                raws,
+                teacher,
+                template,
+                exemplars,
+                params.queries,
+                params.base.seed,
+                made.extra,
+                remembered(params.queries),
             )
         for line in made.extra["short"]:
             click.echo(f"  queries: the source is too small: {line}", err=True)

@@ -9,6 +9,8 @@ from collections import Counter
 from collections.abc import Sequence
 
 ORDER = 4
+FLOOR = 0.1
+"""A precision without a match counts 0.1 matches: NLTK's method1, sacrebleu's `floor`."""
 GUARD = 1e-9
 """What a sim may lack of the threshold: exact ties such as 1/16 = 0.5^4 must not depend on the order of floats."""
 

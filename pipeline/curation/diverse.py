@@ -24,11 +24,10 @@ class Witnesses:
         return self.row < 0
 
 
-def roles(first: np.ndarray, before: Witnesses | None = None) -> np.ndarray:
-    """Return each row's role among n-grams: of the rows `before` the kept count, of the others the first of equals."""
+def roles(first: np.ndarray, done: int = 0) -> np.ndarray:
+    """Return each row's role among n-grams: a repeated row never counts, the rows before `done` are not asked for."""
     role = np.where(first == np.arange(len(first)), NUMBERED, ABSENT).astype(np.int8)
-    if before is not None:
-        role[: len(before.row)] = np.where(before.kept, PRESENT, ABSENT)
+    role[:done] = np.minimum(role[:done], PRESENT)
     return role
 
 
@@ -47,12 +46,11 @@ def diverse(
     instead would let one threshold mean different things at different sizes.
     """
     first = tokens.first_equal()
-    grams = grams or Ngrams(tokens, roles(first, before))
+    done = 0 if before is None else len(before.row)
+    grams = grams or Ngrams(tokens, roles(first, done))
     witness, score = np.full(len(tokens), -1, np.int32), np.zeros(len(tokens))
     same = first != np.arange(len(tokens))
-    done = 0
     if before is not None:
-        done = len(before.row)
         witness[:done], score[:done], same[:done] = before.row, before.score, before.same
     old = np.flatnonzero(witness[:done] < 0)
     fresh = (np.flatnonzero(~same[done:]) + done).astype(np.int32)

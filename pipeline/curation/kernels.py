@@ -9,9 +9,8 @@ import math
 import numpy as np
 from numba import njit
 
-ORDER = 4
-FLOOR = 0.1  # a precision without a match counts 0.1 matches: NLTK's method1, sacrebleu's `floor`
-GUARD = 1e-9  # exact ties such as 1/16 = 0.5^4 must not depend on the order of float operations
+from pipeline.curation.bleu import FLOOR, GUARD, ORDER
+
 EMPTY = np.uint64(2**64 - 1)
 IMPOSSIBLE = np.int32(2**31 - 1)
 
@@ -100,9 +99,10 @@ def _grown(keys, values):
 
 @njit(cache=True, nogil=True)
 def word_ids(text, offsets):
-    """Return (words, starts, n_words): ids by first occurrence of the words of rows of UTF-8, one space between two.
+    """Return (words, starts, begins, sizes): ids by first occurrence of the words in rows of UTF-8, a space between.
 
-    `text` holds the bytes of all rows, row r at offsets[r] : offsets[r + 1]. Words are compared byte by byte.
+    `text` holds the bytes of all rows, row r at offsets[r] : offsets[r + 1]; word w is sizes[w] bytes at begins[w].
+    Words are compared byte by byte.
     """
     rows = len(offsets) - 1
     starts = np.zeros(rows + 1, np.int64)
@@ -153,7 +153,7 @@ def word_ids(text, offsets):
                     while table[at] >= 0:
                         at = (at + 1) & (len(table) - 1)
                     table[at] = word
-    return words, starts, known
+    return words, starts, begins[:known], sizes[:known]
 
 
 @njit(cache=True, nogil=True)
@@ -458,7 +458,10 @@ def best_matches(ids, starts, here, n_grams):
     """Return per row M_n against all other rows that are `here`: each n-gram clipped by the largest count there."""
     largest, second = np.zeros(n_grams, np.int32), np.zeros(n_grams, np.int32)
     matches = np.zeros(len(here), np.int32)
-    grams = np.empty(max(1, (starts[1:] - starts[:-1]).max()), np.int32)
+    longest = 0
+    for row in range(len(here)):
+        longest = max(longest, starts[row + 1] - starts[row])
+    grams = np.empty(longest, np.int32)
     for counting in (True, False):
         for row in range(len(here)):
             if not here[row]:

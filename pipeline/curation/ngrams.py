@@ -23,7 +23,7 @@ class Ngrams:
         self.role = np.full(len(tokens), NUMBERED, np.int8) if role is None else role
         words, starts = tokens.words, tokens.starts
         self.ids = np.empty((ORDER, len(words)), np.int32)
-        counts = [kernels.repeated_words(words, starts, self.role, tokens.n_words, self.ids[0])]
+        counts = [kernels.repeated_words(words, starts, self.role, len(tokens.vocabulary), self.ids[0])]
         for n in range(1, ORDER):
             counts.append(kernels.repeated_grams(starts, self.role, self.ids[n - 1], self.ids[n]))
         self.bases = np.cumsum([0, *map(len, counts)])

@@ -27,20 +27,25 @@ class Rule:
     score: object = None
 
 
-def admitted(raws, params: Queries):
-    """Return a frame of raw rows (pipeline.curation.read) with query and said (pipeline.curation.normalise), and
+def opened(raws, params: Queries):
+    """Return raw rows (pipeline.curation.read) with reason, detail and score of those that cannot be cleaned.
 
-    reason, detail, score   of the first rule that a row breaks; reason is null where it passes
+    Their text goes: it can be of any size.
     """
     import polars as pl
 
-    raws = judged(raws, readable(params)).drop("fault")
-    passed = pl.col("reason").is_null()
-    # what is not cleaned is not kept either: it can be of any size
-    raws = raws.with_columns(text=pl.when(passed).then("text"))
-    frame = raws.hstack(normalised(raws["text"].fill_null(""), params.keep_flags))
+    frame = judged(raws, readable(params)).drop("fault")
+    return frame.with_columns(text=pl.when(pl.col("reason").is_null()).then("text"))
+
+
+def admitted(opened, params: Queries):
+    """Return a frame beside opened rows: query and said (pipeline.curation.normalise), reason, detail and score.
+
+    The reason is that of the first rule that a row breaks, and null for one that passes.
+    """
+    frame = normalised(opened["text"].fill_null(""), params.keep_flags).hstack(opened.select(OUTCOME))
     frame = judged(frame.hstack(looked_at(frame, params)), rules(params))
-    return _in_languages(frame, params.languages).drop("symbols", "whole", "link", "pii", "never")
+    return _in_languages(frame, params.languages).select("query", "said", *OUTCOME)
 
 
 def _in_languages(frame, languages: Sequence[str] | None):

@@ -2,30 +2,43 @@
 
 import numpy as np
 
-from pipeline.curation.bleu import ORDER
+from pipeline.curation.bleu import FLOOR, ORDER
 from pipeline.curation.ngrams import Ngrams
 
 
-def self_bleu(grams: Ngrams, copies: np.ndarray) -> float | None:
-    """Return the mean over rows, 0..1, lower is more diverse; None for fewer than two rows with tokens.
+def best_matches(grams: Ngrams, here: np.ndarray, before: np.ndarray | None = None) -> np.ndarray:
+    """Return M_n, (4, rows), of each row against all others that are `here`, clipped by the largest of their counts.
 
-    Row r of `grams` stands copies[r] times, 0 leaves it out; no two of the others are equal. Exact and about linear:
-    against all other rows an n-gram's clip is the largest count any of them has, which is the corpus's largest count
-    or, for the row that alone has it, the second largest.
+    About linear: the largest count another row has is the corpus's largest or, for the row that alone has it, the
+    second largest. No two rows that are here are equal. `before` is what came out for the first rows when no other was
+    here: then `grams` need to number the others alone.
     """
     from pipeline.curation import kernels
 
-    lengths = grams.tokens.lengths
-    copies = np.where(lengths > 0, copies, 0)
-    here = copies > 0
+    def among(here: np.ndarray) -> np.ndarray:
+        starts, n_grams = grams.tokens.starts, len(grams.counts)
+        return np.stack([kernels.best_matches(ids, starts, here, n_grams) for ids in grams.ids])
+
+    matches = among(here)
+    if before is not None:
+        done = before.shape[1]
+        # what no new row says counts as it did, and the rest is taken out and put in anew
+        matches[:, :done] += before - among(here & (np.arange(len(here)) < done))[:, :done]
+    return matches
+
+
+def self_bleu(matches: np.ndarray, lengths: np.ndarray, copies: np.ndarray) -> float | None:
+    """Return the mean over rows, 0..1, lower is more diverse; None for fewer than two rows with tokens.
+
+    Row r stands copies[r] times, 0 leaves it out; `matches` are the best ones among the others.
+    """
+    here = (copies > 0) & (lengths > 0)
+    matches, lengths, copies = matches[:, here], lengths[here], copies[here]
     if copies.sum() < 2:
         return None
-    starts = grams.tokens.starts
-    matches = [kernels.best_matches(ids, starts, here, len(grams.counts))[here] for ids in grams.ids]
-    lengths, copies = lengths[here], copies[here]
     logs, order = np.zeros(len(lengths)), np.minimum(lengths, ORDER)
     for n in range(ORDER):
-        shares = np.where(matches[n] > 0, matches[n], kernels.FLOOR) / np.maximum(lengths - n, 1)
+        shares = np.where(matches[n] > 0, matches[n], FLOOR) / np.maximum(lengths - n, 1)
         logs += np.where(n < order, np.log(shares), 0.0)
     scores = np.exp(logs / order + np.minimum(0.0, 1 - _closest(lengths) / lengths))
     scores = np.where(matches[0] == 0, 0.0, scores)

@@ -8,11 +8,11 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Tokens:
-    """Row r holds words[starts[r] : starts[r + 1]], ids below `n_words`."""
+    """Row r holds words[starts[r] : starts[r + 1]], ids in `vocabulary` (a polars column of words)."""
 
     words: np.ndarray
     starts: np.ndarray
-    n_words: int
+    vocabulary: object
 
     def __len__(self) -> int:
         return len(self.starts) - 1
@@ -32,17 +32,35 @@ class Tokens:
         lengths = self.lengths[rows]
         starts = np.concatenate([[0], np.cumsum(lengths)])
         at = np.arange(starts[-1]) + np.repeat(self.starts[:-1][rows] - starts[:-1], lengths)
-        return Tokens(self.words[at], starts, self.n_words)
+        return Tokens(self.words[at], starts, self.vocabulary)
+
+    def followed_by(self, said) -> "Tokens":
+        """Return these rows and behind them those of a polars column of texts: words with one space between two."""
+        import polars as pl
+
+        from pipeline.curation import kernels
+
+        # the words that are known come first, one a row, and so keep their ids
+        known = len(self.vocabulary)
+        column = pl.concat([self.vocabulary, said]).rechunk().to_arrow()
+        offsets = np.frombuffer(column.buffers()[1], np.int64)[column.offset : column.offset + len(column) + 1]
+        text = np.frombuffer(column.buffers()[2] or b"", np.uint8)
+        words, starts, begins, sizes = kernels.word_ids(text, offsets)
+        new = [bytes(text[begin : begin + size]) for begin, size in zip(begins[known:], sizes[known:], strict=True)]
+        vocabulary = pl.concat([self.vocabulary, pl.Series(new, dtype=pl.Binary).cast(pl.String)])
+        return Tokens(
+            np.concatenate([self.words, words[starts[known] :]]),
+            np.concatenate([self.starts, starts[known + 1 :] - known + self.starts[-1]]),
+            vocabulary,
+        )
 
 
 def tokens_of(said) -> Tokens:
     """Return the tokens of a polars column of texts: words with one space between two."""
-    from pipeline.curation import kernels
+    import polars as pl
 
-    column = said.rechunk().to_arrow()
-    offsets = np.frombuffer(column.buffers()[1], np.int64)[column.offset : column.offset + len(column) + 1]
-    text = np.frombuffer(column.buffers()[2] or b"", np.uint8)
-    return Tokens(*kernels.word_ids(text, offsets))
+    none = Tokens(np.zeros(0, np.int32), np.zeros(1, np.int64), pl.Series("words", [], pl.String))
+    return none.followed_by(said.alias("words"))
 
 
 def tokens_of_rows(rows: Iterable[Sequence[str]]) -> Tokens:

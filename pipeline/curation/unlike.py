@@ -4,24 +4,27 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from pipeline.clean import tokens
 from pipeline.curation.ngrams import NUMBERED, PRESENT, Ngrams
 from pipeline.curation.similar import SimilarIndex
-from pipeline.curation.tokens import tokens_of
+from pipeline.curation.tokens import Tokens
 
 
-def resembling(said, listed: Sequence[str], threshold: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return (rows, the first of `listed` that each is similar to, their sims); all are polars texts of tokens."""
+def resembling(
+    said: Tokens, rows: np.ndarray, listed: Sequence[str], threshold: float
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return (which of `rows`, the first of the `listed` texts that each is similar to, their sims)."""
     import polars as pl
 
-    n_rows = len(said)
-    tokens = tokens_of(pl.concat([said, pl.Series(list(listed), dtype=pl.String)]))
+    lines = pl.Series("words", [" ".join(tokens(text)) for text in listed], pl.String)
+    both, n_rows = said.followed_by(lines), len(said)
     # only what the list says gets numbers: a row is looked at through those
-    role = np.full(len(tokens), PRESENT, np.int8)
-    role[n_rows:] = NUMBERED
-    index = SimilarIndex(Ngrams(tokens, role), threshold, len(listed))
-    for row in range(n_rows, len(tokens)):
+    role = np.zeros(len(both), np.int8)
+    role[rows], role[n_rows:] = PRESENT, NUMBERED
+    index = SimilarIndex(Ngrams(both, role), threshold, len(listed))
+    for row in range(n_rows, len(both)):
         index.add(row)
-    witness, score = np.full(len(tokens), -1, np.int32), np.zeros(len(tokens))
-    index.first_similar(np.arange(n_rows, dtype=np.int32), witness, score)
-    rows = np.flatnonzero(witness >= 0)
-    return rows, witness[rows] - n_rows, score[rows]
+    witness, score = np.full(len(both), -1, np.int32), np.zeros(len(both))
+    index.first_similar(rows.astype(np.int32), witness, score)
+    gone = rows[witness[rows] >= 0]
+    return gone, witness[gone] - n_rows, score[gone]

@@ -8,7 +8,7 @@ from pipeline.curation import kernels
 from pipeline.curation.bleu import GUARD, ORDER, shared, sim
 from pipeline.curation.diverse import Witnesses, diverse, roles
 from pipeline.curation.ngrams import Ngrams
-from pipeline.curation.self_bleu import self_bleu
+from pipeline.curation.self_bleu import best_matches, self_bleu
 from pipeline.curation.similar import SimilarIndex
 from pipeline.curation.tokens import tokens_of_rows
 
@@ -173,7 +173,8 @@ def test_the_index_finds_all_similar_rows_in_the_order_they_were_added(rows, thr
 def corpus_self_bleu(rows):
     tokens = tokens_of_rows(rows)
     first = tokens.first_equal()
-    return self_bleu(Ngrams(tokens, roles(first)), np.bincount(first, minlength=len(rows)))
+    copies = np.bincount(first, minlength=len(rows))
+    return self_bleu(best_matches(Ngrams(tokens, roles(first)), copies > 0), tokens.lengths, copies)
 
 
 @given(rows=st.lists(ROW, min_size=2, max_size=12))

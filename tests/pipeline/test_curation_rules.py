@@ -5,9 +5,13 @@ import pytest
 from pipeline.clean import tokens, words
 from pipeline.curation import unsafe_terms
 from pipeline.curation.read import Raw, framed
-from pipeline.curation.rules import admitted
+from pipeline.curation.rules import admitted, opened
 from pipeline.curation.unsafe_terms import candidate, kinds
 from schemas.reasons import Reason
+
+
+def judged(raws, params):
+    return admitted(opened(raws, params), params)
 
 
 @pytest.fixture
@@ -40,7 +44,7 @@ def params(laptop):
     ],
 )
 def test_each_rule_has_its_reason(params, query, reason, score):
-    found = admitted(framed([Raw("1", query)]), params).row(0, named=True)
+    found = judged(framed([Raw("1", query)]), params).row(0, named=True)
     assert found["reason"] == reason
     assert found["score"] == (score if score is None else pytest.approx(score))
 
@@ -60,7 +64,7 @@ def test_each_rule_has_its_reason(params, query, reason, score):
     ],
 )
 def test_a_rule_can_be_switched(params, query, changes, reason):
-    found = admitted(framed([Raw("1", query)]), params.model_copy(update=changes)).row(0, named=True)
+    found = judged(framed([Raw("1", query)]), params.model_copy(update=changes)).row(0, named=True)
     assert found["reason"] == reason
 
 
@@ -76,14 +80,14 @@ def test_a_rule_can_be_switched(params, query, changes, reason):
     ],
 )
 def test_what_may_not_be_kept_leaves_for_that_and_for_nothing_else(params, text):
-    assert admitted(framed([Raw("1", text)]), params)["reason"].item() in (Reason.PROHIBITED, Reason.PII)
+    assert judged(framed([Raw("1", text)]), params)["reason"].item() in (Reason.PROHIBITED, Reason.PII)
 
 
 def test_languages_are_asked_about_what_the_other_rules_let_pass(params):
     rows = framed(
         [Raw("1", "una mujer"), Raw("2", "una mujer camina por la playa al atardecer"), Raw("3", "a dog on the beach")]
     )
-    found = admitted(rows, params.model_copy(update={"languages": ("en",)}))
+    found = judged(rows, params.model_copy(update={"languages": ("en",)}))
     assert found["reason"].to_list() == [Reason.TOO_SHORT, Reason.LANGUAGE, None]
     assert found["detail"].to_list() == ["words", "es", ""]
 
@@ -94,7 +98,7 @@ def test_a_hostile_address_is_checked_in_a_moment(params):
     long = params.model_copy(update={"max_characters": 1000})
     started = time.process_time()
     for query in ("a" * 15_000, "a@" * 7500, "a." * 7500 + "@"):
-        admitted(framed([Raw("1", query)]), long)
+        judged(framed([Raw("1", query)]), long)
     assert time.process_time() - started < 2
 
 
