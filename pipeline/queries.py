@@ -6,7 +6,8 @@ step tells which of its rows leave; only the queries that are left become object
 """
 
 import hashlib
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
@@ -16,21 +17,25 @@ import numpy as np
 from pipeline.backends import Outcome
 from pipeline.backends.teacher import Teacher, make_teacher
 from pipeline.clean import clean_hash
+from pipeline.curation.benchmarks import leakage, read_benchmarks, told
 from pipeline.curation.curated import Curated, curated
 from pipeline.curation.diverse import Witnesses
 from pipeline.curation.files import unchanged
 from pipeline.curation.outputs import split_outputs
+from pipeline.curation.plots import lengths, toxicity
 from pipeline.curation.read import gathered, read, source_name
 from pipeline.curation.resume import resumed, rule_hash
-from pipeline.curation.rules import OUTCOME, opened
+from pipeline.curation.rules import NOT_KEPT, OUTCOME, opened
 from pipeline.curation.safety import recheck
-from pipeline.curation.split import NEAR, Left, Splits, drawn, query_ids, sizes
+from pipeline.curation.sample import coverage, draw_order, strata
+from pipeline.curation.split import NEAR, Left, Splits, query_ids, sizes
 from pipeline.curation.tokens import Tokens
 from pipeline.curation.unlike import resembling
 from pipeline.curation.unsafe_terms import may_be_candidate
 from pipeline.io import read_rows
 from pipeline.params import load_params, option
 from pipeline.progress import progress
+from pipeline.pyplot import pyplot
 from pipeline.store import home
 from pipeline.words import Template
 from pipeline.world.corpus import synthetic_queries
@@ -41,23 +46,24 @@ from schemas.queries import Query
 from schemas.reasons import Reason
 
 LEAST_ASKED = 16  # candidates in a round of questions: waiting for one answer at a time costs more than a few calls
-NOT_KEPT = (Reason.PROHIBITED, Reason.PII)
 
 
 def queries(
     raws: Iterable,
     teacher: Teacher,
     template: Template,
-    exemplars: Sequence[str],
+    lists: Mapping[str, Sequence[str]],
     params: Queries,
     seed: int,
     report: dict,
     curate: Callable[..., Curated] = curated,
+    plots: dict | None = None,
 ) -> tuple[list[Query], object]:
     """Return the queries of all splits in the source's order, and a frame of QueryDropped with every other raw row.
 
-    `raws` are frames of pipeline.curation.read; `exemplars` are the queries of the few-shot demonstrations; counts that
-    rows do not tell go into `report`. `curate` may know what becomes of rows that it has seen before.
+    `raws` are frames of pipeline.curation.read; `lists` are texts that no split may hold, by the list's name: the
+    queries of the few-shot demonstrations, benchmark prompts. Counts that rows do not tell go into `report`, tables
+    into `plots`. `curate` may know what becomes of rows that it has seen before.
     """
     import polars as pl
 
@@ -68,10 +74,15 @@ def queries(
     del raw
     passed = np.flatnonzero(frame["reason"].is_null().to_numpy())
     left = [_by_rules(frame), _repeated(frame, passed, found.found)]
-    rows, listed = _unlike(found, passed, exemplars)
+    rows, listed = _unlike(found, passed, lists, report)
     left.append(listed)
     here = frame.select("query", "said", "unsafe_score")[passed[rows]]
-    placed, not_drawn = _drawn(here, found.tokens.take(rows), passed[rows], teacher, template, params, seed, report)
+    said = found.tokens.take(rows)
+    placed, not_drawn = _drawn(here, said, passed[rows], teacher, template, params, seed, report)
+    drawn = np.searchsorted(passed[rows], [row for row, *_ in placed])
+    report["leakage"] |= leakage(said.take(drawn), [split for _, _, split, _ in placed], lists, NEAR)
+    if plots is not None:
+        plots |= _plotted(frame, [row for row, *_ in placed])
     return _kept(frame, placed, source_name(params)), _dropped(frame, pl.concat([*left, not_drawn]))
 
 
@@ -109,14 +120,19 @@ def _repeated(frame, passed: np.ndarray, found: Witnesses):
     return _leaving(passed[gone], reason, detail, found.score[gone], witness)
 
 
-def _unlike(found: Curated, passed: np.ndarray, exemplars: Sequence[str]) -> tuple[np.ndarray, object]:
-    """Drop what resembles a query whose prompt the teacher is shown: it would be no test, and teach a copied answer.
+def _unlike(
+    found: Curated, passed: np.ndarray, lists: Mapping[str, Sequence[str]], report: dict
+) -> tuple[np.ndarray, object]:
+    """Drop what resembles a benchmark's prompt, or a query whose prompt the teacher is shown: it would be no test.
 
     Returns which of the `passed` are kept, by index, and why the others leave.
     """
     kept = np.flatnonzero(found.found.kept)
-    gone, listed, score = resembling(found.tokens, kept, exemplars, NEAR)
-    detail = [f"exemplar: {exemplars[number]}" for number in listed]
+    listed = [(name, number, text) for name, texts in lists.items() for number, text in enumerate(texts)]
+    gone, which, score = resembling(found.tokens, kept, [text for *_, text in listed], NEAR)
+    detail = [told(*listed[number]) for number in which]
+    counts = Counter(listed[number][0] for number in which)
+    report["leakage"] = {"threshold": NEAR, "found_before": {name: counts[name] for name in lists}}
     return np.setdiff1d(kept, gone), _leaving(passed[gone], Reason.BENCHMARK.value, detail, score)
 
 
@@ -131,7 +147,9 @@ def _drawn(
     ids = query_ids(here["query"])
     splits = Splits(said, sizes(params, safety=False), sizes(params, safety=True))
     suspect = _suspects(here, params.unsafe_threshold)
-    order = drawn(ids, seed)
+    by_kind = strata(said)
+    weighed = params.sample == "stratified"
+    order = draw_order(ids, seed, by_kind if weighed else None, params.sample_balance, params.sample_weights)
     suspects = order[suspect[order]]
     answers: dict[int, Outcome[bool]] = {}
     fates: dict[int, Split | Left] = {}
@@ -157,10 +175,26 @@ def _drawn(
     report["splits"], report["short"] = splits.filled(), splits.short()
     safety = {row for row, outcome in answers.items() if outcome.value}
     placed = [(int(rows[row]), ids[row], fate, row in safety) for row, fate in sorted(fates.items()) if fate in SPLITS]
+    between = [fate for fate in fates.values() if isinstance(fate, Left) and fate.row is not None]
+    report["leakage"]["found_before"]["splits"] = len(between)
+    drawn = np.searchsorted(rows, [row for row, *_ in placed])
+    report["sample"] = {"by": params.sample, "rows": len(rows), "coverage": coverage(by_kind, drawn)}
     return placed, _not_drawn(rows, fates, answers, suspect)
 
 
 SPLITS = ("sft", "dpo", "test")
+
+
+def _plotted(frame, drawn: list[int]) -> dict:
+    """Return the tables of lengths and toxicity scores of all rows that could be read, and of those that are drawn."""
+    import polars as pl
+
+    said, scores = frame["said"], frame["unsafe_score"].fill_null(float("nan")).to_numpy()
+    words = (said.str.count_matches(" ", literal=True) + (said != "")).cast(pl.Int64)
+    return {
+        "lengths": lengths(words.drop_nulls().to_numpy(), words.gather(drawn).to_numpy()),
+        "toxicity": toxicity(scores, scores[drawn]),
+    }
 
 
 def _suspects(frame, threshold: float) -> np.ndarray:
@@ -258,10 +292,15 @@ def traced(params: Queries, report: dict) -> Iterator[None]:
 def main(sft, dpo, test, params_path):
     """raw -> x: clean, filter, deduplicate and re-judge what users typed, and draw the splits."""
     params = load_params(params_path)
+    pyplot()  # a missing library is to be told before the work
     with split_outputs({"sft": Path(sft), "dpo": Path(dpo), "test": Path(test)}) as made:
         teacher = make_teacher(params.teacher, params.world)
         template = Template(params.queries.recheck_template, ("query",))
-        exemplars = [row.query for row in read_rows(params.fewshot.exemplars, Exemplar)]
+        benchmarks, digests = read_benchmarks(params.queries.benchmarks)
+        lists = {"exemplar": [row.query for row in read_rows(params.fewshot.exemplars, Exemplar)], **benchmarks}
+        made.extra["benchmarks"] = {
+            name: {"prompts": len(prompts), "sha256": digests[name]} for name, prompts in benchmarks.items()
+        }
         corpus = synthetic_queries(params.world.queries, params.base.seed)
         with traced(params.queries, made.extra):
             raws = _counted(read(params.queries, corpus))
@@ -269,11 +308,12 @@ def main(sft, dpo, test, params_path):
                 raws,
                 teacher,
                 template,
-                exemplars,
+                lists,
                 params.queries,
                 params.base.seed,
                 made.extra,
                 remembered(params.queries),
+                made.plots,
             )
         for line in made.extra["short"]:
             click.echo(f"  queries: the source is too small: {line}", err=True)

@@ -9,17 +9,19 @@ from pathlib import Path
 
 import click
 
-from pipeline.io import DataError, beside, locked, replacing, write_json, write_rows
+from pipeline.curation.plots import funnel, write_plots
+from pipeline.io import DataError, beside, locked, replacing, replacing_folder, write_json, write_rows
 from schemas.queries import Query, QueryDropped
 
 
 class Outputs:
-    """What a run made: rows, the frame of dropped rows with the columns of QueryDropped, and what the metrics add."""
+    """What a run made: rows, the frame of dropped rows with the columns of QueryDropped, what metrics and plots add."""
 
     def __init__(self):
         self.rows: list[Query] = []
         self.dropped = None
         self.extra: dict = {}
+        self.plots: dict = {}
 
     def metrics(self) -> dict:
         counts = self.dropped["reason"].value_counts().sort("reason")
@@ -65,6 +67,8 @@ def split_outputs(outs: dict[str, Path]) -> Iterator[Outputs]:
         write_dropped(whole / "queries_dropped.parquet", made.dropped)
         for path in sorted(whole.iterdir()):
             os.replace(path, folder / path.name)
+        with replacing_folder(metrics.with_suffix("")) as plots:
+            write_plots(plots, {"funnel": funnel(counts["units_in"], counts["dropped"]), **made.plots})
         write_json(metrics, counts)
         click.echo(f"  queries: {json.dumps(counts, ensure_ascii=False)[:300]}", err=True)
 

@@ -22,7 +22,8 @@ from schemas.params import Queries
 # where rows come from and which are drawn of those that are kept shapes nothing here
 NO_RULE = {
     "source", "path", "revision", "query_column", "id_column", "limit", "unsafe_threshold", "sft", "sft_safety", "dpo",
-    "dpo_safety", "test", "test_safety", "recheck_template", "sample", "benchmarks",
+    "dpo_safety", "test", "test_safety", "recheck_template", "sample", "sample_balance", "sample_weights",
+    "benchmarks",
 }  # fmt: skip
 
 

@@ -11,6 +11,7 @@ from pipeline.curation.prohibited import may_be_prohibited, prohibited
 from schemas.params import Queries
 from schemas.reasons import Reason
 
+NOT_KEPT = (Reason.PROHIBITED, Reason.PII)
 RAW_PER_CHARACTER = 16  # raw characters a cleaned one may have cost: HTML entities; a longer text is not even cleaned
 
 
@@ -41,11 +42,16 @@ def opened(raws, params: Queries):
 def admitted(opened, params: Queries):
     """Return a frame beside opened rows: query and said (pipeline.curation.normalise), reason, detail and score.
 
-    The reason is that of the first rule that a row breaks, and null for one that passes.
+    The reason is that of the first rule that a row breaks, and null for one that passes; a text that may not be kept
+    is null here already.
     """
+    import polars as pl
+
     frame = normalised(opened["text"].fill_null(""), params.keep_flags).hstack(opened.select(OUTCOME))
     frame = judged(frame.hstack(looked_at(frame, params)), rules(params))
-    return _in_languages(frame, params.languages).select("query", "said", *OUTCOME)
+    frame = _in_languages(frame, params.languages)
+    kept = ~pl.col("reason").is_in([reason.value for reason in NOT_KEPT]).fill_null(False)
+    return frame.select(*(pl.when(kept).then(name).alias(name) for name in ("query", "said")), *OUTCOME)
 
 
 def _in_languages(frame, languages: Sequence[str] | None):
