@@ -76,8 +76,7 @@ def leakage(
     listed = [" ".join(tokens(prompt)) for prompts in lists.values() for prompt in prompts]
     everything = drawn.followed_by(pl.Series("words", listed, dtype=pl.String))
     index = SimilarIndex(Ngrams(everything), threshold)
-    for row in range(len(everything)):
-        index.add(row)
+    index.add(range(len(everything)))
     found = {"benchmark": 0, "splits": 0}
     for row, split in enumerate(splits):
         for other, _ in index.similar(row):

@@ -55,8 +55,7 @@ def diverse(
     old = np.flatnonzero(witness[:done] < 0)
     fresh = (np.flatnonzero(~same[done:]) + done).astype(np.int32)
     index = SimilarIndex(grams, max_similarity, len(old) + len(fresh))
-    for row in old.tolist():
-        index.add(row)
+    index.add(old)
     for at in range(0, len(fresh), block):
         # the block against the rows kept before it, then its survivors one by one: what the sequential greedy gives
         rows = fresh[at : at + block]

@@ -228,7 +228,7 @@ def repeated_grams(starts, role, shorter, ids):
     (n - 1)-grams do not both repeat cannot repeat either, and gets no key.
     """
     keys, values = np.full(1 << 16, EMPTY, np.uint64), np.empty(1 << 16, np.int32)
-    counts = np.zeros(1 << 15, np.int32)
+    counts = np.zeros(len(keys) * 3 // 4, np.int32)
     known = 0
     for numbering in (True, False):
         for row in range(len(role)):
@@ -245,7 +245,7 @@ def repeated_grams(starts, role, shorter, ids):
                 if keys[place] == EMPTY:
                     if not numbering:
                         continue
-                    if known == len(counts):
+                    if known == len(counts):  # three quarters full
                         counts = np.concatenate((counts, np.zeros_like(counts)))
                         keys, values = _grown(keys, values)
                         place = _slot(key, keys)
@@ -272,6 +272,16 @@ def add(row, place, used, ids, starts, offsets, filled, lists):
                 if not filled[gram] or lists[end - 1] != place:
                     lists[end] = place
                     filled[gram] += 1
+
+
+@njit(cache=True, nogil=True)
+def add_each(rows, n_placed, used, ids, starts, offsets, filled, lists, placed):
+    """Add rows behind those that the index holds; returns how many it holds then."""
+    for row in rows:
+        placed[n_placed] = row
+        add(row, n_placed, used, ids, starts, offsets, filled, lists)
+        n_placed += 1
+    return n_placed
 
 
 @njit(cache=True, nogil=True)

@@ -48,9 +48,10 @@ def self_bleu(matches: np.ndarray, lengths: np.ndarray, copies: np.ndarray) -> f
 
 def _closest(lengths: np.ndarray) -> np.ndarray:
     """Return per row the length among the others that is nearest to its own, the shorter one on a tie."""
-    ordered, counts = np.unique(lengths, return_counts=True)
-    at = np.searchsorted(ordered, lengths)
+    counts = np.bincount(lengths)
+    ordered = np.flatnonzero(counts)
+    at = (np.cumsum(counts > 0) - 1)[lengths]
     below = np.where(at > 0, ordered[np.maximum(at - 1, 0)], -(10**9))
     above = np.where(at + 1 < len(ordered), ordered[np.minimum(at + 1, len(ordered) - 1)], 10**9)
     nearest = np.where(lengths - below <= above - lengths, below, above)
-    return np.where(counts[at] > 1, lengths, nearest)
+    return np.where(counts[lengths] > 1, lengths, nearest)

@@ -6,7 +6,7 @@ of theirs. An n-gram that no other row has covers its place at no cost.
 """
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -15,15 +15,21 @@ from pipeline.curation.bleu import ORDER
 from pipeline.curation.ngrams import Ngrams
 
 
+def _classes(lengths: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the lengths that occur, and for each row which of them is its own."""
+    occurs = np.bincount(lengths) > 0
+    return np.flatnonzero(occurs), (np.cumsum(occurs, dtype=np.int32) - 1)[lengths]
+
+
 class SimilarIndex:
-    """Rows that are added one by one and asked for; similar means sim >= threshold (0..1). Up to `capacity` rows."""
+    """Rows that are added and asked for; similar means sim >= threshold (0..1). Up to `capacity` rows."""
 
     def __init__(self, grams: Ngrams, threshold: float, capacity: int | None = None):
         from pipeline.curation import kernels
 
         self.threshold = float(threshold)
         self.tokens = grams.tokens
-        lengths, classes = np.unique(self.tokens.lengths, return_inverse=True)
+        lengths, classes = _classes(self.tokens.lengths)
         needs, least = kernels.need_table(lengths, self.threshold)
         usable = (least > 0) & (least < kernels.IMPOSSIBLE) & (lengths >= np.arange(1, ORDER + 1)[:, None])
         highest = ORDER - 1 - np.argmax(usable[::-1], axis=0)
@@ -38,7 +44,7 @@ class SimilarIndex:
         offsets = np.concatenate([[0], np.cumsum(counts, dtype=np.int64)])
         self.lists = np.empty(offsets[-1], np.int32)
         self.index = (
-            needs, least, self.used, grams.ids, self.tokens.starts, classes.astype(np.int32), offsets,
+            needs, least, self.used, grams.ids, self.tokens.starts, classes, offsets,
             np.zeros(len(counts), np.int32), self.lists, self.placed,
         )  # fmt: skip
         self.longest = int(lengths.max(initial=1))
@@ -53,13 +59,10 @@ class SimilarIndex:
             np.empty((ORDER, table), np.int32), np.empty((ORDER, table), np.int32),
         )  # fmt: skip
 
-    def add(self, row: int) -> None:
+    def add(self, rows: Sequence[int]) -> None:
         from pipeline.curation import kernels
 
-        _, _, used, ids, starts, _, offsets, filled, lists, placed = self.index
-        placed[self.n_placed] = row
-        kernels.add(row, self.n_placed, used, ids, starts, offsets, filled, lists)
-        self.n_placed += 1
+        self.n_placed = kernels.add_each(np.asarray(rows, np.int64), self.n_placed, *self.index[2:5], *self.index[6:])
 
     def similar(self, row: int) -> Iterator[tuple[int, float]]:
         """Yield (other, sim) of the other added rows that are similar to `row`, in the order they were added."""

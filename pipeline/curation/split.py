@@ -77,8 +77,7 @@ class Splits:
             ahead = rows[len(fates) :][: max(2 * missing, LEAST_AHEAD)]
             of = np.array([*self.split_of, *ahead.tolist()], np.int64)
             index = SimilarIndex(Ngrams(self.tokens.take(of)), NEAR)
-            for at in range(len(self.split_of)):
-                index.add(at)
+            index.add(range(len(self.split_of)))
             for at in range(len(self.split_of), len(of)):
                 if not self.missing(safety):
                     break
@@ -88,7 +87,7 @@ class Splits:
                 if not isinstance(fate, Left):
                     self.placed[safety][fate] += 1
                     self.split_of[int(of[at])] = fate
-                    index.add(at)
+                    index.add([at])
         return fates
 
     def _fate(self, near: list[tuple[int, float]], safety: bool) -> Split | Left:

@@ -22,8 +22,7 @@ def resembling(
     role = np.zeros(len(both), np.int8)
     role[rows], role[n_rows:] = PRESENT, NUMBERED
     index = SimilarIndex(Ngrams(both, role), threshold, len(listed))
-    for row in range(n_rows, len(both)):
-        index.add(row)
+    index.add(range(n_rows, len(both)))
     witness, score = np.full(len(both), -1, np.int32), np.zeros(len(both))
     index.first_similar(rows.astype(np.int32), witness, score)
     gone = rows[witness[rows] >= 0]

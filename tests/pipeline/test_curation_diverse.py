@@ -162,8 +162,7 @@ def test_a_similar_row_that_repeats_a_dropped_one_points_to_the_kept():
 def test_the_index_finds_all_similar_rows_in_the_order_they_were_added(rows, threshold):
     index = SimilarIndex(Ngrams(tokens_of_rows(rows)), threshold)
     order = list(reversed(range(len(rows))))
-    for row in order:
-        index.add(row)
+    index.add(order)
     for row, words in enumerate(rows):
         others = [other for other in order if other != row]
         expected = [other for other in others if oracle_sim(words, rows[other]) >= threshold - GUARD]
