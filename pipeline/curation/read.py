@@ -94,10 +94,15 @@ def read(params: Queries, corpus: Iterable[dict] = ()) -> Iterator:
 
 
 def gathered(frames: Iterable):
-    """Return all frames as one; a source_id that occurs again gets its row's position (from 0) behind it."""
+    """Return all frames as one; a source_id that occurs again gets its row's position (from 0) behind it.
+
+    Raises DataError when they hold no rows.
+    """
     import polars as pl
 
     frame = pl.concat([framed([]), *frames], how="diagonal")
+    if not len(frame):
+        raise DataError("the source holds no queries; nothing is written")
     if frame["source_id"].n_unique() == len(frame):
         return frame
     seen, names = set(), []
@@ -197,7 +202,8 @@ def _unsafe_score(record: dict, columns: Sequence[str]) -> float | None:
         try:
             value = float(given)
         except (TypeError, ValueError):
-            raise ValueError(f"{column} is {str(given)[:40]!r}, not a number") from None
+            # in a file with shifted columns this is what a user typed, so it is not repeated
+            raise ValueError(f"{column} is text of {len(str(given))} characters, not a number") from None
         if math.isnan(value):
             continue
         if not 0 <= value <= 1:

@@ -105,7 +105,7 @@ def test_rows_name_the_file_and_not_its_folder(laptop):
         ("a.jsonl", '{"prompt": "a"}\n{"prompt": null}\n{"prompt": "c"}', "prompt is NoneType, not text"),
         ("a.jsonl", '{"prompt": "a"}\n{"other": "b"}\n{"prompt": "c"}', "prompt is NoneType, not text"),
         ("a.csv", "prompt,n\na,1\nb\nc,3\n", "line 3: 1 fields where the header has 2"),
-        ("a.csv", "prompt,toxicity\na,0\nb,high\nc,1\n", "toxicity is 'high', not a number"),
+        ("a.csv", "prompt,toxicity\na,0\nb,high\nc,1\n", "toxicity is text of 4 characters, not a number"),
         ("a.csv", "prompt,toxicity\na,0\nb,99\nc,1\n", "toxicity is 99.0, not between 0 and 1"),
     ],
 )

@@ -1,17 +1,20 @@
-"""The stage in a process of its own on files that someone meant badly, or that broke on their way."""
+"""The stage on files that someone meant badly, or that broke on their way."""
 
 import json
 import os
 import resource
 import subprocess
 import sys
+from collections import Counter
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from click.testing import CliRunner
 from ruamel.yaml import YAML
 
 from pipeline.io import read_rows
+from pipeline.queries import main
 from schemas.queries import Query, QueryDropped
 
 MOST_MEMORY = 3 << 30  # bytes of address space; numba and polars map much that they never touch
@@ -20,10 +23,10 @@ GOOD = [f"{a} near the {b} under {a}{b} clouds" for a, b in zip("abcdefgh", "mno
 
 
 @pytest.fixture
-def stage(root, tmp_path):
-    """Run `python -m pipeline queries` on a file; return (exit code, what it said, folder)."""
+def params(root, tmp_path):
+    """Write a source and the params that name it; return the stage's arguments."""
 
-    def run(name, content, **changes):
+    def write(name, content, **changes):
         path = tmp_path / name
         if isinstance(content, pa.Table):
             pq.write_table(content, path)
@@ -31,17 +34,35 @@ def stage(root, tmp_path):
             path.write_bytes(content if isinstance(content, bytes) else content.encode("utf-8", "surrogatepass"))
         tree = YAML().load((root / "params.yaml").read_text(encoding="utf-8"))
         tree["queries"] |= {"source": "file", "path": str(path), **SMALL, **changes}
+        tree["queries"]["recheck_template"] = str(root / tree["queries"]["recheck_template"])
+        tree["fewshot"]["exemplars"] = str(root / tree["fewshot"]["exemplars"])
         with (tmp_path / "params.yaml").open("w", encoding="utf-8") as file:
             YAML().dump(tree, file)
         outs = [str(tmp_path / f"data/queries/{split}.jsonl") for split in ("sft", "dpo", "test")]
-        done = subprocess.run(
-            [sys.executable, "-m", "pipeline", "queries", *outs, "--params", str(tmp_path / "params.yaml")],
-            cwd=root, env=os.environ | {"VPO_HOME": str(tmp_path / "home")}, capture_output=True, text=True,
-            preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_DATA, (MOST_MEMORY, MOST_MEMORY)),
-        )  # fmt: skip
-        return done.returncode, done.stderr, tmp_path
+        return [*outs, "--params", str(tmp_path / "params.yaml")]
+
+    return write
+
+
+@pytest.fixture
+def stage(params, tmp_path, vpo_home):
+    """Run `queries` on a source; return (exit code, what it said, folder)."""
+
+    def run(name, content, **changes):
+        done = CliRunner().invoke(main, params(name, content, **changes))
+        assert done.exception is None or isinstance(done.exception, SystemExit), done.exc_info
+        return done.exit_code, done.output, tmp_path
 
     return run
+
+
+def bounded(arguments, root, home):
+    """Run `python -m pipeline queries` in a process of its own that may not take more than MOST_MEMORY."""
+    return subprocess.run(
+        [sys.executable, "-m", "pipeline", "queries", *arguments],
+        cwd=root, env=os.environ | {"VPO_HOME": str(home)}, capture_output=True, text=True,
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_DATA, (MOST_MEMORY, MOST_MEMORY)),
+    )  # fmt: skip
 
 
 def reasons(folder):
@@ -57,7 +78,7 @@ def kept(folder):
 REFUSED = {
     "no rows": ("q.csv", "prompt\n", "holds no queries"),
     "an empty file": ("q.parquet", b"", "an empty file"),
-    "a column missing": ("q.csv", "words,n\na dog,1\n", "it has words, n"),
+    "a column that is missing": ("q.csv", "words,n\na dog,1\n", "it has words, n"),
     "a broken quote": ("q.csv", 'prompt,n\n"a dog,1\na cat,2\n', "broken CSV in the row that starts at line 2"),
     "a quote inside": ("q.csv", 'prompt\n"a "dog" runs"\n', "broken CSV in the row that starts at line 2"),
     "cut JSON": ("q.json", '["a dog", "a c', "not JSON"),
@@ -72,7 +93,6 @@ REFUSED = {
 def test_a_file_that_cannot_be_used_is_told_in_one_line(stage, name, content, told):
     code, said, folder = stage(name, content)
     assert code == 1, said
-    assert "Traceback" not in said
     error = [line for line in said.splitlines() if line.startswith("Error: ")]
     assert len(error) == 1 and told in error[0]
     assert not (folder / "data").exists() or not list((folder / "data").rglob("*.*"))
@@ -83,7 +103,7 @@ def test_a_parquet_file_that_was_cut_is_told(stage, tmp_path, part):
     pq.write_table(pa.table({"prompt": GOOD * 2000}), tmp_path / "whole.parquet")
     whole = (tmp_path / "whole.parquet").read_bytes()
     code, said, _ = stage("q.parquet", whole[: int(len(whole) * part)])
-    assert code == 1 and "copy or download it again" in said and "Traceback" not in said
+    assert code == 1 and "copy or download it again" in said
 
 
 def test_a_parquet_file_with_a_damaged_page_is_told(stage, tmp_path):
@@ -91,7 +111,7 @@ def test_a_parquet_file_with_a_damaged_page_is_told(stage, tmp_path):
     whole = bytearray((tmp_path / "w.parquet").read_bytes())
     whole[100:3000] = bytes(2900)
     code, said, _ = stage("q.parquet", bytes(whole))
-    assert code == 1 and "copy or download it again" in said and "Traceback" not in said
+    assert code == 1 and "copy or download it again" in said
 
 
 BIG = 10_000_000
@@ -105,18 +125,20 @@ HOSTILE = {
     "one letter, a thousand marks": ("a" + "\u0301" * 1000, "too_short"),
     "a bomb of ligatures": ("\ufdfa" * 300, "too_long"),
     "a long word": ("w" * 600 + " dog", "too_short"),
-    "nested quotes": ('"' * 500, "empty"),
+    "nested quotes": ('"' * 500, "characters"),
     "right to left": ("\u202e" * 100, "empty"),
     "digits": ("1" * 500, "too_short"),
 }
 
 
-@pytest.mark.parametrize("text, reason", HOSTILE.values(), ids=HOSTILE)
-def test_a_hostile_query_leaves_with_a_reason_and_the_others_stay(stage, text, reason):
-    code, said, folder = stage("q.jsonl", "".join(json.dumps(row) + "\n" for row in [*GOOD, text]))
-    assert code == 0, said
-    assert len(kept(folder)) == 6
-    assert reasons(folder)[str(len(GOOD))] == reason
+def test_hostile_queries_leave_with_a_reason_in_bounded_memory_and_the_others_stay(params, root, tmp_path, vpo_home):
+    rows = [{"id": name, "prompt": text} for name, (text, _) in HOSTILE.items()]
+    rows[3:3] = [{"id": f"good {number}", "prompt": text} for number, text in enumerate(GOOD)]
+    done = bounded(params("q.jsonl", "\n".join(map(json.dumps, rows))), root, vpo_home)
+    assert done.returncode == 0, done.stderr
+    assert len(kept(tmp_path)) == 6
+    found = reasons(tmp_path)
+    assert {name: found[name] for name in HOSTILE} == {name: reason for name, (_, reason) in HOSTILE.items()}
 
 
 @pytest.mark.parametrize("name", ["q.csv", "q.txt", "q.jsonl", "q.parquet"])
@@ -143,7 +165,7 @@ def test_half_a_character_is_replaced(stage):
 
 def test_half_a_character_that_is_not_utf_8_is_told_with_its_place(stage):
     code, said, _ = stage("q.txt", "a dog \ud83d runs\n")
-    assert code == 1 and "byte 6 is not UTF-8" in said and "Traceback" not in said
+    assert code == 1 and "byte 6 is not UTF-8" in said
 
 
 def test_rows_that_are_all_equal_leave_one(stage):
@@ -168,6 +190,15 @@ def test_ids_that_are_no_text_or_repeat_name_rows_all_the_same(stage):
     assert len(kept(folder)) == 4
 
 
+def test_a_csv_with_shifted_columns_repeats_nobody_s_text(stage):
+    rows = [f"{text},0.1" for text in GOOD] + ["secret,a naked child zyxqv", "0.3,mail zyxqv@x.org"]
+    code, said, folder = stage("q.csv", "prompt,toxicity\n" + "\n".join(rows))
+    assert code == 0, said
+    dropped = list(read_rows(folder / "data/queries/queries_dropped.parquet", QueryDropped))
+    assert Counter(row.reason for row in dropped) == {"unreadable": 2, "not_sampled": 2}
+    assert "zyxqv" not in "".join(row.model_dump_json() for row in dropped)
+
+
 def test_a_benchmark_list_that_is_missing_is_told_before_the_work(stage):
     code, said, folder = stage("q.txt", "\n".join(GOOD), benchmarks=["no/such/list.txt"])
     assert code == 1
@@ -178,4 +209,4 @@ def test_a_benchmark_list_that_is_missing_is_told_before_the_work(stage):
 def test_weights_for_what_is_not_there_are_told(stage):
     changes = {"sample": "stratified", "sample_balance": 0.5, "sample_weights": {"content": {"fish": 2}}}
     code, said, _ = stage("q.txt", "\n".join(GOOD), **changes)
-    assert code == 1 and "no value 'fish'; there are none, person" in said and "Traceback" not in said
+    assert code == 1 and "no value 'fish'; there are none, person" in said
