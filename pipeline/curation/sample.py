@@ -71,7 +71,7 @@ def _listed(tokens: Tokens, lists: list[list[str]]) -> np.ndarray:
     """Return per word of the vocabulary the number (from 1) of the list that it is in, 0 for none."""
     import polars as pl
 
-    number_of = {word: number for number, listed in reversed(list(enumerate(lists, 1))) for word in listed}
+    number_of = {word: number for number, listed in enumerate(lists, 1) for word in listed}
     return tokens.vocabulary.replace_strict(number_of, default=0, return_dtype=pl.UInt8).to_numpy()
 
 

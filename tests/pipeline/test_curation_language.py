@@ -14,6 +14,8 @@ ENGLISH = [
     "parched thirsty vikings crawling in the desert",
     "Tokyo cyberpunk street at night",
     "angry baby morphs into pig",
+    "totoro riding cabriolet",
+    "venom killing Biden",
     "cat",
     "4k hdr octane render",
     "",

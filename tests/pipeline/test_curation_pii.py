@@ -111,6 +111,11 @@ def test_the_hint_overlooks_nothing(text):
         assert may_hold_pii(pl.Series([text])).item()
 
 
+def test_the_hint_finds_every_example_and_few_others():
+    assert may_hold_pii(pl.Series([text for texts in FOUND.values() for text in texts])).all()
+    assert may_hold_pii(pl.Series(["a dog in 4k", "1920x1080", "-ar 16:9 -gs 12", None])).to_list() == [False] * 4
+
+
 @pytest.mark.parametrize(
     "piece", ["a", "a@", "a.", "1", "1 ", "+1", "00 1", "a at ", "(", "@a.", "call 1 ", "0123/456"]
 )
