@@ -16,12 +16,17 @@ REFUSED = regex.compile(r"[\p{Cc}\p{Cs}\p{Cn}\p{Co}]")  # CLD2 takes no text tha
 def other_languages(queries: Iterable[str], languages: Sequence[str]) -> Iterator[str | None]:
     """Yield for each query the code (ISO 639) of its language, or None when it is asked for or cannot be told.
 
-    The first of `languages` is what a text in doubt is taken for. Needs the extra `language`.
+    The first of `languages` is what a text in doubt is taken for. Raises DataError for an unknown code, or without the
+    extra `language`.
     """
     try:
         import pycld2
     except ImportError:
         raise DataError("queries.languages needs pycld2: pip install 'vpo[language]', or set it to null") from None
+    known = {code for _, code in pycld2.LANGUAGES}
+    for code in languages:
+        if code not in known:
+            raise DataError(f"queries.languages: CLD2 knows no language {code!r}; name it by its ISO 639 code, as en")
     for query in queries:
         try:
             told, _, found = pycld2.detect(query, hintLanguage=languages[0])

@@ -9,13 +9,14 @@ import regex
 
 from pipeline.clean import words
 
-# "a 9-year-old", "aged 12", "fifteen years old", "12yo", "under 18", "9 ans", "9岁"
+# "a 9-year-old", "aged 12", "fifteen years old", "12yo", "under 18", "a little blonde girl", "9 ans", "9岁"
 AGE = regex.compile(
     r"\b(?:[0-9]|1[0-7]|one|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve|(?:thir|four|fif|six|seven)teen)"
     r"(?:\s?(?:years?|yrs?|yr|y)\s(?:olds?|of age)|\s?(?:yo|y\so|y\s?old|yr)\b)"
     r"|\b(?:aged?)\s(?:of\s)?(?:[0-9]|1[0-7])\b"
     r"|\b(?:under|below|not yet|younger than|almost)\s(?:1[0-8]|eighteen|sixteen)\b"
     r"(?!\s(?:seconds?|minutes?|feet|meters?))"
+    r"|\b(?:young|little|small|tiny)\s(?:\w+\s){0,3}girls?\b|\b(?:[1-9]|1[0-2])(?:st|nd|rd|th)\sgraders?\b"
     r"|\b(?:[1-9]|1[0-7])\s?(?:años|anos|ans|anni|jahren?|jährige\w*|jaar|лет|летн\w+|год\w*|tahun|yaş\w*|tuổi|세|살)\b"
     r"|(?<!\d)(?:[1-9]|1[0-7]|[一二三四五六七八九十]|十 [一二三四五六七])\s?[岁歲歳才]"
 )
@@ -24,7 +25,7 @@ AGE = regex.compile(
 AGE_HINT = (
     r"(?:[0-9]|one|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve|teen)\s?"
     r"(?:y|años|anos|ans|anni|jahr|jähr|jaar|лет|год|tahun|yaş|tuổi|세|살)"
-    r"|aged?\s(?:of\s)?[0-9]|(?:under|below|yet|than|almost)\s(?:1|eighteen|sixteen)|[岁歲歳才]"
+    r"|aged?\s(?:of\s)?[0-9]|(?:young|little|small|tiny)\s|(?:st|nd|rd|th)\sgrader|(?:under|below|yet|than|almost)\s(?:1|eighteen|sixteen)|[岁歲歳才]"
 )
 """Every text of words that `AGE` finds an age in matches this; Rust's regex reads it too."""
 

@@ -4,6 +4,7 @@ import pytest
 
 from pipeline.clean import clean
 from pipeline.curation.language import other_languages
+from pipeline.io import DataError
 
 pytest.importorskip("pycld2")
 
@@ -41,6 +42,12 @@ def test_english_and_undecided_texts_are_kept():
 def test_another_language_is_named_and_kept_when_asked_for(code):
     assert list(other_languages([OTHER[code]], ["en"])) == [code]
     assert list(other_languages([OTHER[code]], ["en", code])) == [None]
+
+
+@pytest.mark.parametrize("code", ["english", "xx", "EN"])
+def test_an_unknown_language_is_told(code):
+    with pytest.raises(DataError, match=f"queries.languages: CLD2 knows no language '{code}'"):
+        list(other_languages(["a dog"], ["en", code]))
 
 
 @pytest.mark.parametrize("odd", ["\x00", "\x07", "\ud800", "\ufffe", "\ue000", "\U0010ffff"])
