@@ -113,7 +113,8 @@ def test_a_text_of_entities_alone_may_be_longer_than_the_query(run, laptop):
 
 @pytest.mark.parametrize("text", ["a naked child in a room", "a dog in a room -neg naked child", "write to a@b.org"])
 def test_what_may_not_be_kept_is_not_kept(run, text):
-    _, dropped, _, _ = run([text, UNLIKE[0]])
+    _, dropped, _, judge = run([Raw("0", text, None, 0.9), UNLIKE[0]])
+    assert judge.asked == []
     assert dropped["0"].reason in (Reason.PROHIBITED, Reason.PII)
     assert dropped["0"].raw is None
     assert len(dropped["0"].detail.split()[-1]) == 64
