@@ -206,19 +206,16 @@ def test_what_resembles_a_listed_prompt_leaves_and_names_the_list(run):
 def test_no_real_query_leaks_into_a_benchmark_or_another_split(run, laptop, shared_data):
     paths = [shared_data / "vbench" / "VBench_full_info.json", shared_data / "prompt_a_video_vbench_100.txt"]
     lists, _ = read_benchmarks(map(str, paths))
-    source = {"source": "file", "path": str(shared_data / "vidprom_queries.json"), "limit": 900}
+    source = {"source": "file", "path": str(shared_data / "vidprom_queries.json")}
     raws = pl.concat(read(laptop.queries.model_copy(update=source)))
-    # real users did not type VBench's prompts: a few are put among them
-    planted = [lists["VBench_full_info.json"][at] + end for at in range(0, 900, 90) for end in ("", ", 4k")]
-    planted = [Raw(f"planted {number}", text) for number, text in enumerate(planted)]
     raws = [Raw(*row) for row in raws.select("source_id", "text", "time", "unsafe_score", "fault").iter_rows()]
-    rows, dropped, report, _ = run(raws + planted, lists=lists, sft=60, dpo=40, test=40)
+    rows, dropped, report, _ = run(raws, lists=lists, sft=60, dpo=40, test=40, max_words=160, max_characters=1200)
     found = report["leakage"]
     assert (found["benchmark"], found["splits"]) == (0, 0)
-    assert found["found_before"]["VBench_full_info.json"] >= 8
-    assert {dropped[raw.source_id].reason for raw in planted} <= {
-        Reason.BENCHMARK, Reason.DUPLICATE, Reason.SIMILAR, Reason.TOO_SHORT,
-    }  # fmt: skip
+    # users did type VBench's prompts, most of them word for word
+    listed = [row for row in dropped.values() if row.reason == Reason.BENCHMARK]
+    assert len(listed) == found["found_before"]["VBench_full_info.json"] >= 40
+    assert sum(row.score == 1 for row in listed) >= 25
     prompts = [tokens(prompt) for listed in lists.values() for prompt in listed]
     said = [tokens(row.query) for row in rows]
     near = [(one, other) for one in said for other in prompts if 3 * len(set(one) & set(other)) >= len(set(one))]
