@@ -81,8 +81,10 @@ def queries(
     placed, not_drawn = _drawn(here, said, passed[rows], teacher, template, params, seed, report)
     drawn = np.searchsorted(passed[rows], [row for row, *_ in placed])
     report["leakage"] |= leakage(said.take(drawn), [split for _, _, split, _ in placed], lists, NEAR)
+    del found, here, said  # a million rows' tokens are hundreds of MB
     if plots is not None:
         plots |= _plotted(frame, [row for row, *_ in placed])
+    frame = frame.drop("said")
     return _kept(frame, placed, source_name(params)), _dropped(frame, pl.concat([*left, not_drawn]))
 
 

@@ -12,6 +12,7 @@ from numba import njit
 from pipeline.curation.bleu import FLOOR, GUARD, ORDER
 
 EMPTY = np.uint64(2**64 - 1)
+SIEVE = 1 << 21  # 64 - 43 bits of a hash
 IMPOSSIBLE = np.int32(2**31 - 1)
 
 # ---- sentence BLEU and what a similar pair must share
@@ -227,6 +228,8 @@ def repeated_grams(starts, role, shorter, ids):
     An n-gram is its first n - 1 words' id and its last word in one 64-bit key, and no hash is trusted. A gram whose two
     (n - 1)-grams do not both repeat cannot repeat either, and gets no key.
     """
+    # most of what a large prefix says is not numbered: a table that the cache holds tells so at once
+    sieve = np.zeros(SIEVE, np.bool_)
     keys, values = np.full(1 << 16, EMPTY, np.uint64), np.empty(1 << 16, np.int32)
     counts = np.zeros(len(keys) * 3 // 4, np.int32)
     known = 0
@@ -241,6 +244,11 @@ def repeated_grams(starts, role, shorter, ids):
                     continue
                 # the (n - 1)-gram behind it has an id of its own, which tells its last word
                 key = (np.uint64(shorter[at]) << np.uint64(32)) | np.uint64(shorter[at + 1])
+                at_sieve = (key * np.uint64(0x9E3779B97F4A7C15)) >> np.uint64(43)
+                if numbering:
+                    sieve[at_sieve] = True
+                elif not sieve[at_sieve]:
+                    continue
                 place = _slot(key, keys)
                 if keys[place] == EMPTY:
                     if not numbering:
