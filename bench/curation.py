@@ -96,15 +96,16 @@ def _typed(said: list[str], chance: random.Random) -> str:
     return text.capitalize() + chance.choice((".", "", "", "!")) if kind < 0.8 else text.replace(" ", ", ", 2)
 
 
-def write_corpus(folder: Path, rows: int, extra: int) -> None:
-    """Write short/ and long/queries.parquet: the first `rows` of a corpus of rows + extra, and all of it."""
+def write(folder: str, rows: str) -> dict:
+    """Write short/ and long/queries.parquet: the first `rows` of a corpus, and 1 % more of it."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    table = pa.table(corpus(rows + extra))
-    for name, part in (("short", table.slice(0, rows)), ("long", table)):
-        (folder / name).mkdir(parents=True)
-        pq.write_table(part, folder / name / "queries.parquet", compression="zstd")
+    table = pa.table(corpus(int(rows) + int(rows) // 100))
+    for name, part in (("short", table.slice(0, int(rows))), ("long", table)):
+        Path(folder, name).mkdir(parents=True)
+        pq.write_table(part, Path(folder, name, "queries.parquet"), compression="zstd")
+    return {"rows": len(table)}
 
 
 def token_lists(rows: int) -> list[list[str]]:
@@ -251,7 +252,7 @@ def spent_on(work: Callable) -> float:
     return time.process_time() - before
 
 
-MEASURES = {measure.__name__: measure for measure in (stage, core, self_bleu, filters)}
+MEASURES = {measure.__name__: measure for measure in (write, stage, core, self_bleu, filters)}
 
 
 def measured(home: Path, name: str, *arguments) -> dict:
@@ -279,7 +280,8 @@ def main() -> None:
         folder = Path(name)
         sizes = [given.full // 16, given.full // 4, given.full]
         for size in sizes:
-            write_corpus(folder / str(size), size, size // 100)
+            # in a process of its own: a child begins with its parent's peak of memory
+            measured(folder / "home", "write", folder / str(size), size)
         last = folder / str(given.full)
         measured(folder / "warm", "stage", folder / str(sizes[0]) / "short/queries.parquet", folder / "warm/out")
         stages = [

@@ -475,32 +475,19 @@ def keep_each(
 def best_matches(ids, starts, here, n_grams):
     """Return per row M_n against all other rows that are `here`: each n-gram clipped by the largest count there."""
     largest, second = np.zeros(n_grams, np.int32), np.zeros(n_grams, np.int32)
-    matches = np.zeros(len(here), np.int32)
-    longest = 0
-    for row in range(len(here)):
-        longest = max(longest, starts[row + 1] - starts[row])
-    grams = np.empty(longest, np.int32)
+    times, matches = np.zeros(n_grams, np.int32), np.zeros(len(here), np.int32)
     for counting in (True, False):
         for row in range(len(here)):
             if not here[row]:
                 continue
-            found = 0
+            for at in range(starts[row], starts[row + 1]):
+                if ids[at] >= 0:
+                    times[ids[at]] += 1
             for at in range(starts[row], starts[row + 1]):
                 gram = ids[at]
-                if gram < 0:
+                if gram < 0 or not times[gram]:
                     continue
-                place = found
-                while place and grams[place - 1] > gram:
-                    grams[place] = grams[place - 1]
-                    place -= 1
-                grams[place] = gram
-                found += 1
-            at = 0
-            while at < found:
-                gram, begin = grams[at], at
-                while at < found and grams[at] == gram:
-                    at += 1
-                count = at - begin
+                count, times[gram] = times[gram], 0
                 if not counting:
                     others = second[gram] if count == largest[gram] else largest[gram]
                     matches[row] += min(count, others)
