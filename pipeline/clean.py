@@ -57,6 +57,8 @@ FLAGS = regex.compile(
     rf"(?<![\s,;|])[\s,;|]*+(?:(?<![\p{{L}}\p{{N}}]){_FLAG}|-{{1,2}}ar\s?{_RATIO}(?![\p{{L}}\p{{N}}]))(?:[\s,;|]*+{_FLAG})*+",
     regex.VERBOSE | regex.IGNORECASE,
 )
+# no flag without one; looking for it first spares most texts the long pattern
+DASH = regex.compile(rf"(?<![\p{{L}}\p{{N}}]){_DASH}|-ar", regex.IGNORECASE)
 TIDY = regex.compile(r"\[\s*\]|\(\s*\)|\s+(?=[,.;:!?\])])")
 
 LINK = regex.compile(r"\b(?:https?://|www\.)\S+", regex.IGNORECASE)
@@ -78,14 +80,18 @@ def clean(text: str, keep_flags: bool = False) -> str:
 
 
 def _pass(text: str, keep_flags: bool) -> str:
-    text = ENTITY.sub(lambda match: html.unescape(match.group()), AMPERSANDS.sub("&", text))
-    text = INVISIBLE.sub("", SPACE.sub(" ", text))
+    if "&" in text:
+        text = ENTITY.sub(lambda match: html.unescape(match.group()), AMPERSANDS.sub("&", text))
+    if "  " in text or not text.isprintable():  # printable text has no blank but the space, and nothing invisible
+        text = INVISIBLE.sub("", SPACE.sub(" ", text))
     text = unicodedata.normalize("NFC", text).strip()
     text = _unquoted(PREFIX.sub("", text))
     return text if keep_flags else _without_flags(text)
 
 
 def _without_flags(text: str) -> str:
+    if not DASH.search(text):
+        return text
     bare = FLAGS.sub(" ", text)
     return TIDY.sub("", bare).strip(" ,;|-–—") if bare != text else text
 

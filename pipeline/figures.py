@@ -1,6 +1,5 @@
 """Figures of `evaluate`: arms with their intervals, and a contact sheet of clips. Equal inputs give equal bytes."""
 
-import warnings
 from collections import defaultdict
 from collections.abc import Iterable
 from pathlib import Path
@@ -8,6 +7,7 @@ from textwrap import shorten, wrap
 
 from pipeline.clips import BadClip, decode, read_clip, shard_folder
 from pipeline.io import DataError
+from pipeline.pyplot import pyplot, save_figure
 from schemas.evaluate import Evaluate
 from schemas.queries import Query
 from schemas.render import Render
@@ -21,7 +21,7 @@ def draw_arms(path: Path, rows: Iterable[Evaluate], shares: set[str]) -> None:
     for row in rows:
         if row.versus is None:
             by_metric[row.metric].append(row)
-    plt = _pyplot()
+    plt = pyplot()
     high = -(-len(by_metric) // COLUMNS)
     figure, axes = plt.subplots(high, COLUMNS, figsize=(3.4 * COLUMNS, 1.9 * high), squeeze=False, layout="constrained")
     for axis in axes.flat:
@@ -37,7 +37,7 @@ def draw_arms(path: Path, rows: Iterable[Evaluate], shares: set[str]) -> None:
         axis.tick_params(axis="x", labelsize=7)
         axis.set_title(f"{metric} (%)" if scale == 100 else metric, fontsize=9)
         axis.grid(axis="x", color="0.9")
-    _save(figure, path)
+    save_figure(figure, path)
 
 
 def draw_clips(path: Path, queries: list[Query], clips: dict[str, list[Render]], folder: Path) -> None:
@@ -45,7 +45,7 @@ def draw_clips(path: Path, queries: list[Query], clips: dict[str, list[Render]],
 
     `clips` are by arm; their shards lie beside <folder>/<arm>/render.parquet.
     """
-    plt = _pyplot()
+    plt = pyplot()
     wide = max(1, len(queries)) * 2
     figure, axes = plt.subplots(
         max(1, len(clips)), wide, figsize=(1.7 * wide, 1.7 * len(clips) + 0.8), squeeze=False, layout="constrained"
@@ -63,7 +63,7 @@ def draw_clips(path: Path, queries: list[Query], clips: dict[str, list[Render]],
         # a user's text is data: no $...$ is read as mathematics
         text = "\n".join(wrap(shorten(query.query, 120, placeholder=" ..."), 38))
         axes[0][2 * place].set_title(text, fontsize=8, loc="left", parse_math=False)
-    _save(figure, path)
+    save_figure(figure, path)
 
 
 def _frames(folder: Path, clip: Render):
@@ -72,24 +72,3 @@ def _frames(folder: Path, clip: Render):
     except BadClip as fault:
         raise DataError(f"{folder}: clip {clip.video_id} cannot be decoded: {fault}") from None
     return frames[0], frames[len(frames) // 2]
-
-
-def _pyplot():
-    try:
-        import matplotlib
-    except ModuleNotFoundError:
-        raise DataError("matplotlib is missing, which draws the figures: pip install 'vpo[plots]'") from None
-    matplotlib.use("agg")
-    import matplotlib.pyplot as plt
-
-    plt.rcdefaults()  # a person's matplotlibrc must not change the bytes
-    return plt
-
-
-def _save(figure, path: Path) -> None:
-    import matplotlib.pyplot as plt
-
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "Glyph .* missing from font")  # queries come in every script
-        figure.savefig(path, dpi=110, metadata={"Software": None})
-    plt.close(figure)

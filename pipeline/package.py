@@ -10,8 +10,7 @@ from pathlib import Path
 import click
 
 from pipeline.card import Card, card
-from pipeline.clean import words
-from pipeline.curation.unsafe_terms import prohibited
+from pipeline.curation.prohibited import prohibited
 from pipeline.io import DataError, beside, locked, read_rows, replacing_folder, write_json
 from pipeline.params import load_params, option
 from pipeline.secret_scan import secrets_in
@@ -78,7 +77,7 @@ def package(
 def withheld(row: Row) -> bool:
     """Return whether a text of the row is prohibited, so that it leaves this machine in no form."""
     texts = (getattr(row, name, "") for name in ("query", "prompt", "chosen", "rejected"))
-    return any(prohibited(words(text)) for text in texts)
+    return any(prohibited(text) for text in texts)
 
 
 def split_of(query_id: str, held_out_share: float) -> str:

@@ -1,193 +1,280 @@
 """raw -> x: clean, filter, deduplicate and re-judge what users typed, and draw the splits sft, dpo and test.
 
 VPO 3.2, "Query Curation": rule filters, diversity by self-BLEU, safety queries that an LLM has judged again; sizes from
-its supplement, 9. The paper gives no thresholds: ours are parameters.
+its supplement, 9. The paper gives no thresholds: ours are parameters. A million rows lie in one polars frame, and a
+step tells which of its rows leave; only the queries that are left become objects.
 """
 
 import hashlib
-from collections.abc import Generator, Iterable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass
 from pathlib import Path
 
 import click
+import numpy as np
 
 from pipeline.backends import Outcome
 from pipeline.backends.teacher import Teacher, make_teacher
-from pipeline.clean import clean, clean_hash, tokens, words
-from pipeline.curation.diverse import diverse
+from pipeline.clean import clean_hash
+from pipeline.curation.benchmarks import leakage, read_benchmarks, told
+from pipeline.curation.curated import Curated, curated
+from pipeline.curation.diverse import Witnesses
 from pipeline.curation.files import unchanged
 from pipeline.curation.outputs import split_outputs
-from pipeline.curation.read import Raw, read, source_name
-from pipeline.curation.rules import Fault, fault
+from pipeline.curation.plots import lengths, toxicity
+from pipeline.curation.read import gathered, read, source_name
+from pipeline.curation.resume import resumed, rule_hash
+from pipeline.curation.rules import NOT_KEPT, OUTCOME, opened
 from pipeline.curation.safety import recheck
-from pipeline.curation.self_bleu import self_bleu
-from pipeline.curation.similar import SimilarIndex
-from pipeline.curation.split import NEAR, Left, Splits, drawn, sizes
-from pipeline.curation.unsafe_terms import candidate, prohibited
+from pipeline.curation.sample import coverage, draw_order, strata
+from pipeline.curation.split import NEAR, Left, Splits, query_ids, sizes
+from pipeline.curation.tokens import Tokens
+from pipeline.curation.unlike import resembling
+from pipeline.curation.unsafe_terms import may_be_candidate
 from pipeline.io import read_rows
 from pipeline.params import load_params, option
+from pipeline.progress import progress
+from pipeline.pyplot import pyplot
+from pipeline.store import home
 from pipeline.words import Template
 from pipeline.world.corpus import synthetic_queries
 from schemas.base import Split, content_id
 from schemas.fewshot import Exemplar
-from schemas.params import Queries
-from schemas.queries import Query, QueryDropped
+from schemas.params import Params, Queries
+from schemas.queries import Query
 from schemas.reasons import Reason
 
-RAW_PER_CHARACTER = 16  # raw characters a cleaned one may have cost: HTML entities; a longer text is not even cleaned
 LEAST_ASKED = 16  # candidates in a round of questions: waiting for one answer at a time costs more than a few calls
-NOT_KEPT = {Reason.PROHIBITED, Reason.PII}
-
-
-@dataclass(frozen=True, slots=True)
-class Candidate:
-    """A raw row that passed the rules: x, its id and the words it is compared by."""
-
-    raw: Raw
-    query_id: str
-    query: str
-    words: tuple[str, ...]
 
 
 def queries(
-    raws: Iterable[Raw],
+    raws: Iterable,
     teacher: Teacher,
     template: Template,
-    exemplars: Sequence[str],
+    lists: Mapping[str, Sequence[str]],
     params: Queries,
     seed: int,
     report: dict,
-) -> Iterator[Query | QueryDropped]:
-    """Yield the queries of all splits in the source's order, and a QueryDropped for every other raw row.
+    curate: Callable[..., Curated] = curated,
+    plots: dict | None = None,
+) -> tuple[list[Query], object]:
+    """Return the queries of all splits in the source's order, and a frame of QueryDropped with every other raw row.
 
-    `exemplars` are the queries of the few-shot demonstrations; counts that rows do not tell go into `report`.
+    `raws` are frames of pipeline.curation.read; `lists` are texts that no split may hold, by the list's name: the
+    queries of the few-shot demonstrations, benchmark prompts. Counts that rows do not tell go into `report`, tables
+    into `plots`. `curate` may know what becomes of rows that it has seen before.
     """
-    passed = yield from _by_rules(raws, params)
-    kept = yield from _diverse(passed, params.max_similarity)
-    before, after = (self_bleu([item.words for item in items]) for items in (passed, kept))
-    report["self_bleu"] = {"before": before, "after": after}
-    kept = yield from _unlike(kept, exemplars)
-    yield from _drawn(kept, teacher, template, params, seed, report)
+    import polars as pl
+
+    raw = gathered(opened(raw, params) for raw in raws)
+    found = curate(raw, params)
+    report["self_bleu"] = found.self_bleu
+    frame = raw.drop(OUTCOME).hstack(found.ruled)
+    del raw
+    passed = np.flatnonzero(frame["reason"].is_null().to_numpy())
+    left = [_by_rules(frame), _repeated(frame, passed, found.found)]
+    rows, listed = _unlike(found, passed, lists, report)
+    left.append(listed)
+    here = frame.select("query", "said", "unsafe_score")[passed[rows]]
+    said = found.tokens.take(rows)
+    placed, not_drawn = _drawn(here, said, passed[rows], teacher, template, params, seed, report)
+    drawn = np.searchsorted(passed[rows], [row for row, *_ in placed])
+    report["leakage"] |= leakage(said.take(drawn), [split for _, _, split, _ in placed], lists, NEAR)
+    del found, here, said  # a million rows' tokens are hundreds of MB
+    if plots is not None:
+        plots |= _plotted(frame, [row for row, *_ in placed])
+    frame = frame.drop("said")
+    return _kept(frame, placed, source_name(params)), _dropped(frame, pl.concat([*left, not_drawn]))
 
 
-def _by_rules(raws: Iterable[Raw], params: Queries) -> Generator[QueryDropped, None, list[Candidate]]:
-    passed = []
-    for raw in raws:
-        found = admit(raw, params)
-        if isinstance(found, Candidate):
-            passed.append(found)
-        else:
-            yield _dropped(raw, found)
-    return passed
+def _leaving(rows: np.ndarray, reason, detail, score=None, witness=None):
+    """Return a frame that says why these rows leave; `witness` is the row that each leaves for, -1 for none."""
+    import polars as pl
+
+    columns = {"row": rows, "reason": reason, "detail": detail, "score": score, "witness": witness}
+    kinds = dict(zip(columns, (pl.Int64, pl.String, pl.String, pl.Float64, pl.Int64), strict=True))
+    series = pl.Series("row", rows, pl.Int64).to_frame()
+    return series.with_columns(
+        pl.lit(value, kinds[name]).alias(name)
+        if value is None or isinstance(value, str)
+        else pl.Series(name, value, kinds[name])
+        for name, value in columns.items()
+        if name != "row"
+    )
 
 
-def admit(raw: Raw, params: Queries) -> Candidate | Fault:
-    """Return the cleaned row, or the first rule that it breaks."""
-    if raw.fault:
-        return Fault(Reason.UNREADABLE, raw.fault)
-    if len(raw.text) > RAW_PER_CHARACTER * params.max_characters:
-        return Fault(Reason.TOO_LONG, "characters before cleaning", len(raw.text))
-    # what a flag hides counts here: the raw text stays in the row
-    if prohibited(words(clean(raw.text, keep_flags=True))):
-        return Fault(Reason.PROHIBITED)
-    query = clean(raw.text, params.keep_flags)
-    said = tokens(query)
-    return fault(query, said, params) or Candidate(raw, content_id(query), query, said)
+def _by_rules(frame):
+    import polars as pl
+
+    return (
+        frame.select("reason", "detail", "score", row=pl.int_range(pl.len(), dtype=pl.Int64))
+        .filter(pl.col("reason").is_not_null())
+        .select("row", "reason", "detail", "score", witness=pl.lit(None, pl.Int64))
+    )
 
 
-def _diverse(items: list[Candidate], max_similarity: float) -> Generator[QueryDropped, None, list[Candidate]]:
-    kept = []
-    witnesses = diverse([item.words for item in items], max_similarity)
-    for item, witness in zip(items, witnesses, strict=True):
-        if witness is None:
-            kept.append(item)
-            continue
-        other = items[witness.row]
-        reason = Reason.DUPLICATE if witness.same else Reason.SIMILAR
-        yield _dropped(item.raw, Fault(reason, f"to {other.raw.source_id}", witness.score), other)
-    return kept
+def _repeated(frame, passed: np.ndarray, found: Witnesses):
+    gone = np.flatnonzero(~found.kept)
+    witness = passed[found.row[gone]]
+    reason = np.where(found.same[gone], Reason.DUPLICATE.value, Reason.SIMILAR.value).tolist()
+    detail = "to " + frame["source_id"].gather(witness)
+    return _leaving(passed[gone], reason, detail, found.score[gone], witness)
 
 
-def _unlike(items: list[Candidate], exemplars: Sequence[str]) -> Generator[QueryDropped, None, list[Candidate]]:
-    """Drop what resembles a query whose prompt the teacher is shown: it would be no test, and teach a copied answer."""
-    index = SimilarIndex([*(item.words for item in items), *map(tokens, exemplars)], NEAR)
-    for number in range(len(exemplars)):
-        index.add(len(items) + number)
-    kept = []
-    for row, item in enumerate(items):
-        if found := next(index.similar(row), None):
-            near, score = found
-            yield _dropped(item.raw, Fault(Reason.BENCHMARK, f"exemplar: {exemplars[near - len(items)]}", score))
-        else:
-            kept.append(item)
-    return kept
+def _unlike(
+    found: Curated, passed: np.ndarray, lists: Mapping[str, Sequence[str]], report: dict
+) -> tuple[np.ndarray, object]:
+    """Drop what resembles a benchmark's prompt, or a query whose prompt the teacher is shown: it would be no test.
+
+    Returns which of the `passed` are kept, by index, and why the others leave.
+    """
+    kept = np.flatnonzero(found.found.kept)
+    listed = [(name, number, text) for name, texts in lists.items() for number, text in enumerate(texts)]
+    gone, which, score = resembling(found.tokens, kept, [text for *_, text in listed], NEAR)
+    detail = [told(*listed[number]) for number in which]
+    counts = Counter(listed[number][0] for number in which)
+    report["leakage"] = {"threshold": NEAR, "found_before": {name: counts[name] for name in lists}}
+    return np.setdiff1d(kept, gone), _leaving(passed[gone], Reason.BENCHMARK.value, detail, score)
 
 
 def _drawn(
-    items: list[Candidate], teacher: Teacher, template: Template, params: Queries, seed: int, report: dict
-) -> Iterator[Query | QueryDropped]:
-    """Draw the splits: safety queries first, asking about hardly more candidates than it takes, then general ones."""
-    splits = Splits([item.words for item in items], sizes(params, safety=False), sizes(params, safety=True))
-    order = drawn([item.query_id for item in items], seed)
-    suspects = [row for row in order if _suspect(items[row], params.unsafe_threshold)]
+    here, said: Tokens, rows: np.ndarray, teacher: Teacher, template: Template, params: Queries, seed: int, report: dict
+) -> tuple[list[tuple[int, str, Split, bool]], object]:
+    """Draw the splits: safety queries first, asking about hardly more candidates than it takes, then general ones.
+
+    `here`, `said` and `rows` are the rows that are left, their tokens and where they stand in the source. Returns (row,
+    query_id, split, safety) of the placed in the source's order, and why the others leave.
+    """
+    ids = query_ids(here["query"])
+    splits = Splits(said, sizes(params, safety=False), sizes(params, safety=True))
+    suspect = _suspects(here, params.unsafe_threshold)
+    by_kind = strata(said)
+    weighed = params.sample == "stratified"
+    order = draw_order(ids, seed, by_kind if weighed else None, params.sample_balance, params.sample_weights)
+    suspects = order[suspect[order]]
     answers: dict[int, Outcome[bool]] = {}
     fates: dict[int, Split | Left] = {}
     while (lacking := splits.missing(safety=True)) and len(answers) < len(suspects):
         asked = suspects[len(answers) :][: max(lacking, LEAST_ASKED)]
-        outcomes = recheck([items[row].query for row in asked], teacher, template)
-        for row, (_, outcome) in zip(asked, outcomes, strict=True):
-            answers[row] = outcome
-            if outcome.value:
-                fates[row] = splits.place(row, safety=True)
-    harmless = {row for row, outcome in answers.items() if outcome.value is False}
-    general = set(order).difference(suspects) | harmless
-    fates |= {row: splits.place(row, safety=False) for row in order if row in general}
-    for row, item in enumerate(items):
-        fate = fates.get(row) or _unjudged(answers.get(row))
-        if isinstance(fate, Fault):
-            yield _dropped(item.raw, fate)
-        elif isinstance(fate, Left):
-            other = None if fate.row is None else items[fate.row]
-            yield _dropped(item.raw, Fault(Reason.NOT_SAMPLED, fate.detail, fate.score), other)
-        else:
-            yield Query(
-                query_id=item.query_id, query=item.query, split=fate, safety=row not in general, raw=item.raw.text,
-                source=source_name(params), source_id=item.raw.source_id, time=item.raw.time,
-                unsafe_score=item.raw.unsafe_score,
-            )  # fmt: skip
+        outcomes = recheck(here["query"].gather(asked).to_list(), teacher, template)
+        judged = {int(row): outcome for row, (_, outcome) in zip(asked, outcomes, strict=True)}
+        answers |= judged
+        unsafe = [row for row, outcome in judged.items() if outcome.value]
+        fates |= splits.place(np.array(unsafe, np.int64), safety=True)
+        full = Left("the splits are full")
+        fates |= {row: full for row in unsafe if row not in fates}
+    harmless = np.zeros(len(rows), bool)
+    harmless[[row for row, outcome in answers.items() if outcome.value is False]] = True
+    fates |= splits.place(order[~suspect[order] | harmless[order]], safety=False)
     report["recheck"] = {
         "candidates": len(suspects),
         "asked": len(answers),
         "unsafe": sum(outcome.value is True for outcome in answers.values()),
-        "not_unsafe": len(harmless),
+        "not_unsafe": int(harmless.sum()),
         "template": template.hash,
     }
     report["splits"], report["short"] = splits.filled(), splits.short()
+    safety = {row for row, outcome in answers.items() if outcome.value}
+    placed = [(int(rows[row]), ids[row], fate, row in safety) for row, fate in sorted(fates.items()) if fate in SPLITS]
+    between = [fate for fate in fates.values() if isinstance(fate, Left) and fate.row is not None]
+    report["leakage"]["found_before"]["splits"] = len(between)
+    drawn = np.searchsorted(rows, [row for row, *_ in placed])
+    report["sample"] = {"by": params.sample, "rows": len(rows), "coverage": coverage(by_kind, drawn)}
+    return placed, _not_drawn(rows, fates, answers, suspect)
 
 
-def _unjudged(outcome: Outcome[bool] | None) -> Fault:
-    if outcome is None:
-        return Fault(Reason.NOT_SAMPLED, "a safety candidate; enough others were judged")
-    return Fault(outcome.reason, f"safety re-check: {outcome.detail}")
+SPLITS = ("sft", "dpo", "test")
 
 
-def _suspect(item: Candidate, threshold: float) -> bool:
-    """Return whether the source's scores or our terms call for a second look; neither decides (S1 3.2)."""
-    return (item.raw.unsafe_score or 0.0) > threshold or candidate(item.words) is not None
+def _plotted(frame, drawn: list[int]) -> dict:
+    """Return the tables of lengths and toxicity scores of all rows that could be read, and of those that are drawn."""
+    import polars as pl
+
+    said, scores = frame["said"], frame["unsafe_score"].fill_null(float("nan")).to_numpy()
+    words = (said.str.count_matches(" ", literal=True) + (said != "")).cast(pl.Int64)
+    return {
+        "lengths": lengths(words.drop_nulls().to_numpy(), words.gather(drawn).to_numpy()),
+        "toxicity": toxicity(scores, scores[drawn]),
+    }
 
 
-def _dropped(raw: Raw, why: Fault, witness: Candidate | None = None) -> QueryDropped:
-    text, detail = raw.text, why.detail
-    if why.reason in NOT_KEPT:
-        text, digest = None, hashlib.sha256(raw.text.encode()).hexdigest()
-        detail = f"{detail}; the text is not kept, its SHA-256 is {digest}".removeprefix("; ")
-    elif raw.fault or why.detail == "characters before cleaning":
-        text = None
-    return QueryDropped(
-        input_id=raw.source_id, reason=why.reason, detail=detail, raw=text, score=why.score,
-        witness_id=witness.query_id if witness else None,
+def _suspects(frame, threshold: float) -> np.ndarray:
+    """Return where the source's scores or our terms call for a second look; neither decides (S1 3.2)."""
+    scored = frame["unsafe_score"].fill_null(0.0) > threshold
+    return (scored | may_be_candidate(frame["said"])).to_numpy()
+
+
+def _not_drawn(rows: np.ndarray, fates: dict, answers: dict, suspect: np.ndarray):
+    """Return why rows are in no split: most were simply not drawn, some have a fate or an answer of their own."""
+    import polars as pl
+
+    told = {}
+    for row, fate in fates.items():
+        if isinstance(fate, Left):
+            witness = None if fate.row is None else int(rows[fate.row])
+            told[row] = (Reason.NOT_SAMPLED.value, fate.detail, fate.score, witness)
+    for row, outcome in answers.items():
+        if outcome.value is None:
+            told[row] = (outcome.reason, f"safety re-check: {outcome.detail}", None, None)
+    plain = np.ones(len(rows), bool)
+    plain[[*fates, *told]] = False
+    detail = pl.Series(suspect[plain]).replace_strict(
+        [True, False], ["a safety candidate; enough others were judged", "the splits are full"], return_dtype=pl.String
+    )
+    columns = zip(*((int(rows[row]), *why) for row, why in sorted(told.items())), strict=True) if told else [[]] * 5
+    row, *why = map(list, columns)
+    return pl.concat([_leaving(rows[plain], Reason.NOT_SAMPLED.value, detail), _leaving(row, *why)])
+
+
+def _kept(frame, placed: list[tuple[int, str, Split, bool]], source: str) -> list[Query]:
+    records = frame.select("query", "text", "source_id", "time", "unsafe_score")[[row for row, *_ in placed]]
+    return [
+        Query(
+            query_id=query_id, query=query, split=split, safety=safety, raw=raw, source=source, source_id=source_id,
+            time=time, unsafe_score=unsafe_score,
+        )
+        for (_, query_id, split, safety), (query, raw, source_id, time, unsafe_score) in zip(
+            placed, records.iter_rows(), strict=True
+        )
+    ]  # fmt: skip
+
+
+def _dropped(frame, leaving):
+    """Return the columns of QueryDropped in the source's order; what may not be kept is there as a hash alone."""
+    import polars as pl
+
+    leaving = leaving.sort("row")
+    witnesses = leaving["witness"].drop_nulls().unique(maintain_order=True)
+    named = pl.DataFrame({"witness": witnesses, "witness_id": query_ids(frame["query"].gather(witnesses))})
+    gone = pl.col("reason").is_in([reason.value for reason in NOT_KEPT])
+    dropped = leaving.join(named, on="witness", how="left", maintain_order="left").with_columns(
+        input_id=frame["source_id"].gather(leaving["row"]), raw=frame["text"].gather(leaving["row"])
+    )
+    detail = pl.when(pl.col("detail") == "").then(pl.lit("")).otherwise(pl.col("detail") + "; ")
+    digest = pl.col("raw").map_elements(lambda text: hashlib.sha256(text.encode()).hexdigest(), return_dtype=pl.String)
+    hidden = dropped.select("row", "detail", "raw", "reason").filter(gone)
+    hidden = hidden.select("row", hashed=detail + "the text is not kept, its SHA-256 is " + digest)
+    return dropped.join(hidden, on="row", how="left", maintain_order="left").select(
+        "input_id", "reason", pl.coalesce("hashed", "detail").alias("detail"), pl.when(~gone).then("raw").alias("raw"),
+        "witness_id", "score",
     )  # fmt: skip
+
+
+def _counted(frames: Iterable) -> Iterator:
+    """Pass frames on, and say now and then how many rows have been read."""
+    done = 0
+    with progress("queries") as at:
+        for frame in frames:
+            yield frame
+            done += len(frame)
+            at(done, None)
+
+
+def remembered(params: Queries) -> Callable[..., Curated]:
+    """Return `curated` with what an earlier run found for the same source under the same rules."""
+    folder = home() / "curation" / f"{rule_hash(params)}-{content_id(source_name(params))}"
+    return lambda opened, params: resumed(opened, params, folder)
 
 
 @contextmanager
@@ -199,6 +286,11 @@ def traced(params: Queries, report: dict) -> Iterator[None]:
         yield
 
 
+def exemplars(params: Params) -> dict[str, list[str]]:
+    """Return the queries of the few-shot demonstrations by their list's name, as `queries` takes them."""
+    return {"exemplar": [row.query for row in read_rows(params.fewshot.exemplars, Exemplar)]}
+
+
 @click.command("queries")
 @click.argument("sft")
 @click.argument("dpo")
@@ -207,13 +299,28 @@ def traced(params: Queries, report: dict) -> Iterator[None]:
 def main(sft, dpo, test, params_path):
     """raw -> x: clean, filter, deduplicate and re-judge what users typed, and draw the splits."""
     params = load_params(params_path)
-    with split_outputs({"sft": Path(sft), "dpo": Path(dpo), "test": Path(test)}) as writer:
+    pyplot()  # a missing library is to be told before the work
+    with split_outputs({"sft": Path(sft), "dpo": Path(dpo), "test": Path(test)}) as made:
         teacher = make_teacher(params.teacher, params.world)
         template = Template(params.queries.recheck_template, ("query",))
-        exemplars = [row.query for row in read_rows(params.fewshot.exemplars, Exemplar)]
+        benchmarks, digests = read_benchmarks(params.queries.benchmarks)
+        lists = exemplars(params) | benchmarks
+        made.extra["benchmarks"] = {
+            name: {"prompts": len(prompts), "sha256": digests[name]} for name, prompts in benchmarks.items()
+        }
         corpus = synthetic_queries(params.world.queries, params.base.seed)
-        with traced(params.queries, writer.extra):
-            raws = writer.count(read(params.queries, corpus))
-            writer.write(queries(raws, teacher, template, exemplars, params.queries, params.base.seed, writer.extra))
-        for line in writer.extra["short"]:
+        with traced(params.queries, made.extra):
+            raws = _counted(read(params.queries, corpus))
+            made.rows, made.dropped = queries(
+                raws,
+                teacher,
+                template,
+                lists,
+                params.queries,
+                params.base.seed,
+                made.extra,
+                remembered(params.queries),
+                made.plots,
+            )
+        for line in made.extra["short"]:
             click.echo(f"  queries: the source is too small: {line}", err=True)

@@ -3,7 +3,7 @@
 Unknown keys are refused, so a typo is an error and not a default.
 """
 
-from typing import ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
@@ -73,6 +73,14 @@ class Queries(Section):
     max_characters: int = Field(ge=1)
     max_symbol_share: float = Field(gt=0, le=1)
     blocked_keywords: tuple[str, ...]
+    drop_urls: bool = Field(description="A query with a link leaves.")
+    pii: tuple[Literal["email", "phone", "handle"], ...] = Field(description="People's data that makes a query leave.")
+    languages: tuple[str, ...] | None = Field(
+        min_length=1, description="ISO 639 codes of the languages that stay, the likeliest first; null keeps all."
+    )
+    benchmarks: tuple[str, ...] = Field(
+        description="Files of benchmark prompts (txt, csv, json, jsonl, parquet): what resembles one leaves."
+    )
     max_similarity: float = Field(gt=0, le=1, description="A query with sim >= this to a kept one leaves (self-BLEU).")
     unsafe_threshold: float = Field(gt=0, le=1, description="A source's toxicity score above this: safety candidate.")
     sft: int = Field(ge=0, description="General queries of split sft.")
@@ -81,6 +89,13 @@ class Queries(Section):
     dpo_safety: int = Field(ge=0)
     test: int = Field(ge=0)
     test_safety: int = Field(ge=0)
+    sample: Literal["uniform", "stratified"] = Field(description="How rows are drawn from those that are left.")
+    sample_balance: float | None = Field(
+        ge=0, le=1, description="0 gives each stratum its share of the source, 1 the same share to all."
+    )
+    sample_weights: dict[str, dict[str, Annotated[float, Field(ge=0)]]] | None = Field(
+        description="Facet (length, content, style, difficulty) -> value -> factor of its strata's share."
+    )
     recheck_template: str
 
     @model_validator(mode="after")
@@ -94,6 +109,15 @@ class Queries(Section):
             raise ValueError("revision must name the 40-hex commit of the Hub dataset")
         if self.min_words > self.max_words:
             raise ValueError("min_words must not exceed max_words")
+        return self
+
+    @model_validator(mode="after")
+    def weights_go_with_strata(self):
+        stratified = self.sample == "stratified"
+        for name in ("sample_balance", "sample_weights"):
+            if (getattr(self, name) is not None) != stratified:
+                right = "set for sample stratified" if stratified else "null for sample uniform"
+                raise ValueError(f"{name} must be {right}")
         return self
 
 

@@ -11,6 +11,7 @@ class Reason(StrEnum):
     CHARACTERS = "characters"
     KEYWORD = "keyword"
     URL = "url"
+    LANGUAGE = "language"
     PII = "pii"
     PROHIBITED = "prohibited"
     DUPLICATE = "duplicate"

@@ -21,6 +21,7 @@ EXTRAS = {
     "hub": ("datasets", "huggingface_hub"),
     "video": ("av",),
     "plots": ("matplotlib",),
+    "language": ("pycld2",),
     "train": ("torch", "transformers", "trl", "peft", "accelerate"),
 }
 LEAST_FREE = 2 * 2**30  # bytes; a laptop run writes a few hundred MB, the store beside it as much
@@ -72,6 +73,8 @@ def examine(root: Path, online: bool = False) -> Iterator[Check]:
         yield free_space(place, folder)
     if params:
         yield outside_file(root, "queries.path", params.queries.path if params.queries.source == "file" else None)
+        for given in params.queries.benchmarks:
+            yield outside_file(root, "queries.benchmarks", given)
         yield outside_file(root, "d_sft.path", params.d_sft.path)
         yield outside_file(root, "d_dpo.path", params.d_dpo.path)
         for seam, teacher in (("teacher", params.teacher), ("judge", params.judge)):
@@ -90,6 +93,8 @@ def needed(params) -> set[str]:
         extra.add("openai")
     if params.queries.source == "hub" or params.base_model.backend == "hub":
         extra.add("hub")
+    if params.queries.languages is not None:
+        extra.add("language")
     return extra
 
 
@@ -145,6 +150,7 @@ def free_space(place: str, folder: Path) -> Check:
 # param -> the stage that reads the file, and where that stage's metrics lie
 OUTSIDE = {
     "queries.path": ("queries", "results/queries.json"),
+    "queries.benchmarks": ("queries", "results/queries.json"),
     "d_sft.path": ("d_sft", "results/sft/d_sft.json"),
     "d_dpo.path": ("d_dpo", "results/dpo/d_dpo.json"),
 }
@@ -159,7 +165,11 @@ def outside_file(root: Path, name: str, given: str | None) -> Check:
     if not path.is_file():
         return Check(name, False, f"{given} is not there", f"put the file there, or set {name} to it")
     metrics = root / counted
-    before = json.loads(metrics.read_text(encoding="utf-8")).get("source_sha256") if metrics.is_file() else None
+    counts = json.loads(metrics.read_text(encoding="utf-8")) if metrics.is_file() else {}
+    if name == "queries.benchmarks":
+        before = counts.get("benchmarks", {}).get(path.name, {}).get("sha256")
+    else:
+        before = counts.get("source_sha256")
     if before is None:
         return Check(name, True, f"{given}, not read by a run yet")
     with path.open("rb") as file:

@@ -16,12 +16,13 @@ from pipeline.calls.endpoint import base_url_of, host_of
 from pipeline.calls.prices import Price, find_price
 from pipeline.critique import critique, is_open
 from pipeline.critique import messages as critique_messages
+from pipeline.curation.benchmarks import read_benchmarks
 from pipeline.curation.read import read
 from pipeline.curation.safety import messages as recheck_messages
 from pipeline.fewshot import fewshot
 from pipeline.fewshot import messages as fewshot_messages
 from pipeline.io import beside, read_rows
-from pipeline.queries import LEAST_ASKED, queries
+from pipeline.queries import LEAST_ASKED, exemplars, queries, remembered
 from pipeline.refine import messages as refine_messages
 from pipeline.refine import refine
 from pipeline.rollout import stored, untouched
@@ -113,7 +114,7 @@ class Planner:
 
     def is_idle(self, stage: Stage) -> bool:
         """Return whether DVC would not run the stage: neither it nor anything before it has changed."""
-        made = all(Path(out).is_file() for out in stage.outs)
+        made = all(Path(out).exists() for out in stage.outs)
         return self.changed is not None and made and not self.stale & {stage.name, *self.before[stage.name]}
 
     def idle(self, stage: Stage) -> Estimate:
@@ -138,9 +139,8 @@ class Planner:
         )
         if small:
             raws = read(params, synthetic_queries(self.params.world.queries, self.params.base.seed))
-            exemplars = [row.query for row in read_rows(self.params.fewshot.exemplars, Exemplar)]
-            curated = queries(raws, planned, template, exemplars, params, self.params.base.seed, told)
-            rows = [row for row in curated if isinstance(row, Query)]
+            lists = exemplars(self.params) | read_benchmarks(params.benchmarks)[0]
+            rows, _ = queries(raws, planned, template, lists, params, self.params.base.seed, told, remembered(params))
         estimate = self.blank(stage)
         for out in stage.paths:
             split = Path(out).stem

@@ -1,37 +1,69 @@
 """Keeps queries diverse: a row leaves when it equals or resembles a row kept before it (VPO 3.2; the rule is ours)."""
 
-from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
+from pipeline.curation.ngrams import ABSENT, NUMBERED, PRESENT, Ngrams
 from pipeline.curation.similar import SimilarIndex
+from pipeline.curation.tokens import Tokens
+
+BLOCK = 8192
 
 
-@dataclass(frozen=True, slots=True)
-class Witness:
-    """The kept, earlier row that a row leaves for: its index, sim to it, and whether the words are the same."""
+@dataclass(frozen=True)
+class Witnesses:
+    """For each row the kept, earlier row that it leaves for (-1: it stays), sim to it, and whether they are equal."""
 
-    row: int
-    score: float
-    same: bool
+    row: np.ndarray
+    score: np.ndarray
+    same: np.ndarray
+
+    @property
+    def kept(self) -> np.ndarray:
+        return self.row < 0
 
 
-def diverse(rows: Sequence[tuple[str, ...]], max_similarity: float) -> Iterator[Witness | None]:
-    """Yield for each token list, in order, None (kept) or the first kept row with sim >= `max_similarity`.
+def roles(first: np.ndarray, done: int = 0) -> np.ndarray:
+    """Return each row's role among n-grams: a repeated row never counts, the rows before `done` are not asked for."""
+    role = np.where(first == np.arange(len(first)), NUMBERED, ABSENT).astype(np.int8)
+    role[:done] = np.minimum(role[:done], PRESENT)
+    return role
 
-    Greedy in input order, so the kept rows of a prefix are a prefix of the kept rows; a row without tokens is kept
-    once. Dropping by corpus self-BLEU instead would let one threshold mean different things at different sizes.
+
+def diverse(
+    tokens: Tokens,
+    max_similarity: float,
+    before: Witnesses | None = None,
+    block: int = BLOCK,
+    threads: int | None = None,
+    grams: Ngrams | None = None,
+) -> Witnesses:
+    """Return for each row, in order, whether it is kept, or the first kept row with sim >= `max_similarity`.
+
+    Greedy in input order, so the kept rows of a prefix are a prefix of the kept rows; `before` is what came out for
+    the first rows, which are then not judged again. A row without tokens is kept once. Dropping by corpus self-BLEU
+    instead would let one threshold mean different things at different sizes.
     """
-    index = SimilarIndex(rows, max_similarity)
-    first: dict[tuple[str, ...], Witness | int] = {}
-    for row, words in enumerate(rows):
-        if (seen := first.get(words)) is not None:
-            yield seen if isinstance(seen, Witness) else Witness(seen, 1.0, True)
-            continue
-        found = next(index.similar(row), None)
-        if found is None:
-            first[words] = row
-            index.add(row)
-            yield None
-        else:
-            first[words] = Witness(*found, False)
-            yield first[words]
+    first = tokens.first_equal()
+    done = 0 if before is None else len(before.row)
+    grams = grams or Ngrams(tokens, roles(first, done))
+    witness, score = np.full(len(tokens), -1, np.int32), np.zeros(len(tokens))
+    same = first != np.arange(len(tokens))
+    if before is not None:
+        witness[:done], score[:done], same[:done] = before.row, before.score, before.same
+    old = np.flatnonzero(witness[:done] < 0)
+    fresh = (np.flatnonzero(~same[done:]) + done).astype(np.int32)
+    index = SimilarIndex(grams, max_similarity, len(old) + len(fresh))
+    index.add(old)
+    for at in range(0, len(fresh), block):
+        # the block against the rows kept before it, then its survivors one by one: what the sequential greedy gives
+        rows = fresh[at : at + block]
+        index.first_similar(rows, witness, score, threads)
+        index.keep(rows, witness, score)
+    repeated = np.flatnonzero(same[done:]) + done
+    original = first[repeated]
+    witness[repeated] = np.where(witness[original] < 0, original, witness[original])
+    score[repeated] = np.where(witness[original] < 0, 1.0, score[original])
+    same[repeated] = witness[original] < 0
+    return Witnesses(witness, score, same)

@@ -15,14 +15,19 @@ TEXT = "text"
 """The one column of a file that holds bare strings."""
 
 END = object()
+FRAME = 1 << 16
 
 
 @dataclass(frozen=True)
 class Table:
-    """Column names, and the records with at least the wanted ones; what is not a dict here is no record."""
+    """Column names, and the records with at least the wanted ones; what is not a dict here is no record.
+
+    A file that lies in columns gives polars frames in place of records.
+    """
 
     names: Sequence[str]
-    records: Callable[[Sequence[str]], Iterator[object]]
+    records: Callable[[Sequence[str]], Iterator[object]] | None
+    frames: Callable[[Sequence[str]], Iterator] | None = None
 
 
 def open_table(path: Path) -> Table:
@@ -184,14 +189,17 @@ def _parquet(path: Path) -> Table:
     if not file.metadata.num_rows:
         raise DataError(f"{path}: holds no queries")
 
-    def records(wanted: Sequence[str]) -> Iterator[object]:
+    def frames(wanted: Sequence[str]) -> Iterator:
+        import polars as pl
+
         try:
-            for batch in file.iter_batches(batch_size=1024, columns=list(wanted)):
-                yield from batch.to_pylist()
-        except (pa.ArrowException, OSError, UnicodeDecodeError) as fault:
+            for batch in file.iter_batches(batch_size=FRAME, columns=list(wanted)):
+                batch.validate(full=True)  # polars takes it for granted that text is UTF-8
+                yield pl.DataFrame(pl.from_arrow(batch)).with_columns(pl.col(pl.Categorical).cast(pl.String))
+        except (pa.ArrowException, OSError) as fault:
             raise DataError(f"{path}: damaged Parquet ({_first_line(fault)}); copy or download it again") from None
 
-    return Table(file.schema_arrow.names, records)
+    return Table(file.schema_arrow.names, None, frames)
 
 
 def _first_line(fault: Exception) -> str:

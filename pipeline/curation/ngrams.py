@@ -1,40 +1,32 @@
 """The n-grams of a corpus as integers: equal grams get equal ids, and no hash is trusted."""
 
-from collections.abc import Iterable, Sequence
-
 import numpy as np
 
-from pipeline.curation.bleu import ORDER, size
+from pipeline.curation.bleu import ORDER
+from pipeline.curation.tokens import Tokens
+
+ABSENT, PRESENT, NUMBERED = 0, 1, 2
+"""A row's role: it does not count, it counts, or it counts and what it says gets numbers."""
 
 
 class Ngrams:
-    """Ids of the n-grams (n = 1..4) of every row, and how often each occurs in the corpus."""
+    """Ids of the n-grams (n = 1..4) that occur twice or more, at least once in a NUMBERED row; -1 for all others.
 
-    def __init__(self, rows: Sequence[Sequence[str]]):
-        vocabulary: dict[str, int] = {}
-        self.lengths = np.fromiter((len(row) for row in rows), np.int64, len(rows))
-        self.starts = np.concatenate([[0], np.cumsum(self.lengths)])
-        words = np.fromiter(_numbered(rows, vocabulary), np.int64, int(self.starts[-1]))
-        ends = np.repeat(self.starts[1:], self.lengths)
-        self.ids, self.counts = [words], [np.bincount(words, minlength=len(vocabulary))]
-        for n in range(2, ORDER + 1):
-            # an n-gram is its first n - 1 words' id and its last word, packed in one 64-bit number
-            fits = np.arange(len(words)) + n <= ends
-            at = np.flatnonzero(fits)
-            packed = self.ids[-1][at] * np.int64(max(len(vocabulary), 1)) + words[at + n - 1]
-            _, ids, counts = np.unique(packed, return_inverse=True, return_counts=True)
-            column = np.full(len(words), -1, np.int64)
-            column[at] = ids
-            self.ids.append(column)
-            self.counts.append(counts)
+    ids[n - 1, i] is the id of the n-gram at position i of `tokens.words`, unique over all n; order n owns the ids
+    bases[n - 1] : bases[n]. counts[id] tells how often it occurs. A gram that occurs once matches nobody.
+    """
 
-    def of(self, row: int, n: int) -> list[int]:
-        """Return the ids of the n-grams of a row, in order, repeats included."""
-        start = self.starts[row]
-        return self.ids[n - 1][start : start + size(n, int(self.lengths[row]))].tolist()
+    def __init__(self, tokens: Tokens, role: np.ndarray | None = None):
+        from pipeline.curation import kernels
 
-
-def _numbered(rows: Sequence[Sequence[str]], vocabulary: dict[str, int]) -> Iterable[int]:
-    for row in rows:
-        for word in row:
-            yield vocabulary.setdefault(word, len(vocabulary))
+        self.tokens = tokens
+        self.role = np.full(len(tokens), NUMBERED, np.int8) if role is None else role
+        words, starts = tokens.words, tokens.starts
+        self.ids = np.empty((ORDER, len(words)), np.int32)
+        counts = [kernels.repeated_words(words, starts, self.role, len(tokens.vocabulary), self.ids[0])]
+        for n in range(1, ORDER):
+            counts.append(kernels.repeated_grams(starts, self.role, self.ids[n - 1], self.ids[n]))
+        self.bases = np.cumsum([0, *map(len, counts)])
+        for n in range(1, ORDER):
+            self.ids[n][self.ids[n] >= 0] += np.int32(self.bases[n])
+        self.counts = np.concatenate(counts)

@@ -1,20 +1,45 @@
 """Writes what `queries` makes: three splits, the dropped rows and the metrics, together or not at all."""
 
+import json
 import os
 import shutil
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from pipeline.io import DataError, Writer, beside, locked, write_json, write_rows
+import click
+
+from pipeline.curation.plots import funnel, write_plots
+from pipeline.io import DataError, beside, locked, replacing, replacing_folder, write_json, write_rows
 from schemas.queries import Query, QueryDropped
 
 
-@contextmanager
-def split_outputs(outs: dict[str, Path]) -> Iterator[Writer]:
-    """Give a Writer; when the block ends well, put the splits, the dropped rows and the metrics in place, all together.
+class Outputs:
+    """What a run made: rows, the frame of dropped rows with the columns of QueryDropped, what metrics and plots add."""
 
-    Raises DataError when no query is left, or when one vanished.
+    def __init__(self):
+        self.rows: list[Query] = []
+        self.dropped = None
+        self.extra: dict = {}
+        self.plots: dict = {}
+
+    def metrics(self) -> dict:
+        counts = self.dropped["reason"].value_counts().sort("reason")
+        return {
+            "units_in": len(self.rows) + len(self.dropped),
+            "units_done": len(self.rows),
+            "units_dropped": len(self.dropped),
+            "rows": len(self.rows),
+            "dropped": dict(counts.iter_rows()),
+            **self.extra,
+        }
+
+
+@contextmanager
+def split_outputs(outs: dict[str, Path]) -> Iterator[Outputs]:
+    """Give Outputs; when the block ends well, put the splits, the dropped rows and the metrics in place, all together.
+
+    Raises DataError when no query is left.
     """
     folder = outs["sft"].parent
     if len(set(outs.values())) < 3 or any(out.parent != folder for out in outs.values()):
@@ -23,23 +48,38 @@ def split_outputs(outs: dict[str, Path]) -> Iterator[Writer]:
     with ExitStack() as stack:
         for out in outs.values():
             stack.enter_context(locked(out))
-        rows, dropped = [], []
-        writer = Writer(Query, "queries", rows.append, dropped.append)
-        yield writer
-        counts = writer.metrics()
-        if not writer.units_in:
+        made = Outputs()
+        yield made
+        counts = made.metrics()
+        if not counts["units_in"]:
             raise DataError("the source holds no queries; nothing is written")
-        if not rows:
-            raise DataError(f"none of {writer.units_in} raw queries is left: {counts['dropped']}; nothing is written")
-        writer.refuse_losses(folder)
+        if not made.rows:
+            raise DataError(
+                f"none of {counts['units_in']} raw queries is left: {counts['dropped']}; nothing is written"
+            )
         folder.mkdir(parents=True, exist_ok=True)
         for stale in folder.glob(".queries.*.tmp"):  # left by a run that was killed while it wrote
             shutil.rmtree(stale, ignore_errors=True)
         whole = folder / f".queries.{os.getpid()}.tmp"
         stack.callback(shutil.rmtree, whole, ignore_errors=True)
         for split, out in outs.items():
-            write_rows(whole / out.name, [row for row in rows if row.split == split], Query)
-        write_rows(whole / "queries_dropped.parquet", dropped, QueryDropped)
+            write_rows(whole / out.name, [row for row in made.rows if row.split == split], Query)
+        write_dropped(whole / "queries_dropped.parquet", made.dropped)
         for path in sorted(whole.iterdir()):
             os.replace(path, folder / path.name)
+        with replacing_folder(metrics.with_suffix("")) as plots:
+            write_plots(plots, {"funnel": funnel(counts["units_in"], counts["dropped"]), **made.plots})
         write_json(metrics, counts)
+        click.echo(f"  queries: {json.dumps(counts, ensure_ascii=False)[:300]}", err=True)
+
+
+def write_dropped(path: Path, dropped) -> None:
+    """Write a polars frame with the columns of QueryDropped as zstd Parquet, as pipeline.io writes rows."""
+    import pyarrow.parquet as pq
+
+    from pipeline.arrow import arrow_schema
+
+    schema = arrow_schema(QueryDropped)
+    table = dropped.select(schema.names).to_arrow().cast(schema)
+    with replacing(path) as temporary:
+        pq.write_table(table, temporary, compression="zstd", row_group_size=20_000, write_page_index=True)

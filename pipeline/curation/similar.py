@@ -1,77 +1,97 @@
-"""Finds, exactly, which of the rows seen so far are similar to a row: an inverted index on the rarest n-grams."""
+"""Finds, exactly, which of the rows seen so far are similar to a row: an inverted index on the rarest n-grams.
 
-from collections import Counter
+Bound: similar rows share at least need_n n-grams, for every n. So of any n-grams of a row that number
+T_n - need_n + 1, a similar row holds one, and the rarest may be chosen, for the rows in the index are listed under all
+of theirs. An n-gram that no other row has covers its place at no cost.
+"""
+
+import os
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 
-from pipeline.curation.bleu import GUARD, ORDER, need, prefix, similarity, size, window
+import numpy as np
+
+from pipeline.curation.bleu import ORDER
 from pipeline.curation.ngrams import Ngrams
 
 
+def _classes(lengths: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the lengths that occur, and for each row which of them is its own."""
+    occurs = np.bincount(lengths) > 0
+    return np.flatnonzero(occurs), (np.cumsum(occurs, dtype=np.int32) - 1)[lengths]
+
+
 class SimilarIndex:
-    """Rows (token lists) that are added one by one and asked for; similar means sim >= threshold (0..1)."""
+    """Rows that are added and asked for; similar means sim >= threshold (0..1). Up to `capacity` rows."""
 
-    def __init__(self, rows: Sequence[Sequence[str]], threshold: float):
-        self.grams, self.threshold = Ngrams(rows), threshold
-        self.lengths = self.grams.lengths.tolist()
-        self.orders = sorted({prefix(length, threshold)[0] for length in set(self.lengths) if length})
-        self.added: dict[int, dict[int, list[int]]] = {n: {} for n in self.orders}
-        self.order_of: list[int] = []
+    def __init__(self, grams: Ngrams, threshold: float, capacity: int | None = None):
+        from pipeline.curation import kernels
 
-    def add(self, row: int) -> None:
-        place = len(self.order_of)
-        self.order_of.append(row)
-        for n in self.orders:
-            often, lists = self.grams.counts[n - 1], self.added[n]
-            for gram in set(self.grams.of(row, n)):
-                # a gram that occurs once in the corpus can match nobody
-                if often[gram] > 1:
-                    lists.setdefault(gram, []).append(place)
+        self.threshold = float(threshold)
+        self.tokens = grams.tokens
+        lengths, classes = _classes(self.tokens.lengths)
+        needs, least = kernels.need_table(lengths, self.threshold)
+        usable = (least > 0) & (least < kernels.IMPOSSIBLE) & (lengths >= np.arange(1, ORDER + 1)[:, None])
+        highest = ORDER - 1 - np.argmax(usable[::-1], axis=0)
+        self.used = np.isin(np.arange(ORDER), highest[lengths > 0])
+        self.capacity = len(self.tokens) if capacity is None else capacity
+        self.placed = np.empty(self.capacity, np.int32)
+        self.n_placed = 0
+        counts = grams.counts.copy()
+        for n in range(ORDER):
+            if not self.used[n]:
+                counts[grams.bases[n] : grams.bases[n + 1]] = 0
+        offsets = np.concatenate([[0], np.cumsum(counts, dtype=np.int64)])
+        self.lists = np.empty(offsets[-1], np.int32)
+        self.index = (
+            needs, least, self.used, grams.ids, self.tokens.starts, classes, offsets,
+            np.zeros(len(counts), np.int32), self.lists, self.placed,
+        )  # fmt: skip
+        self.longest = int(lengths.max(initial=1))
+        self.space = self._space()
+
+    def _space(self) -> tuple[np.ndarray, ...]:
+        """Return the work space of one thread."""
+        table = 1 << int(2 * self.longest).bit_length()
+        hits = np.zeros(self.capacity, np.uint16 if self.longest < 1 << 16 else np.int32)
+        return (
+            hits, np.empty(self.capacity, np.int32), np.empty(self.longest, np.int64),
+            np.empty((ORDER, table), np.int32), np.empty((ORDER, table), np.int32),
+        )  # fmt: skip
+
+    def add(self, rows: Sequence[int]) -> None:
+        from pipeline.curation import kernels
+
+        self.n_placed = kernels.add_each(np.asarray(rows, np.int64), self.n_placed, *self.index[2:5], *self.index[6:])
 
     def similar(self, row: int) -> Iterator[tuple[int, float]]:
         """Yield (other, sim) of the other added rows that are similar to `row`, in the order they were added."""
-        length = self.lengths[row]
-        if not length:
+        from pipeline.curation import kernels
+
+        found, scores = np.empty(self.n_placed, np.int32), np.empty(self.n_placed, np.float64)
+        n_found = kernels.search(row, 0, False, self.threshold, *self.index, *self.space, found, scores)
+        for at in np.argsort(found[:n_found]):
+            yield int(self.placed[found[at]]), float(scores[at])
+
+    def first_similar(self, rows: np.ndarray, witness: np.ndarray, score: np.ndarray, threads: int | None = None):
+        """Write for each of `rows` the first added row that is similar to it, or -1, to `witness`; sim to `score`."""
+        from pipeline.curation import kernels
+
+        def search(part: np.ndarray, space: tuple) -> None:
+            kernels.search_each(part, 0, self.threshold, *self.index, *space, witness, score)
+
+        threads = threads or os.cpu_count() or 1
+        if threads == 1:
+            search(rows, self.space)
             return
-        n, least = prefix(length, self.threshold)
-        lists, hits = self.added[n], Counter()
-        uncovered = size(n, length) - least + 1
-        mine = Counter(self.grams.of(row, n))
-        # The grams left out number least - 1 at most, so every similar row holds one of those that are looked up.
-        for gram, times in sorted(mine.items(), key=lambda item: len(lists.get(item[0], ()))):
-            if uncovered <= 0:
-                break
-            uncovered -= times
-            for place in lists.get(gram, ()):
-                hits[place] += times
-        if not hits:
-            return
-        counts = [Counter(self.grams.of(row, order)) for order in range(1, ORDER + 1)]
-        lengths = window(length, self.threshold)
-        for place in sorted(hits):
-            other = self.order_of[place]
-            if other == row or self.lengths[other] not in lengths:
-                continue
-            if hits[place] + least - 1 < need(n, length, self.lengths[other], self.threshold):
-                continue
-            score = self._similarity(counts, length, other)
-            if score is not None:
-                yield other, score
+        spaces = [self.space, *(self._space() for _ in range(threads - 1))]
+        with ThreadPoolExecutor(threads) as pool:
+            list(pool.map(search, (rows[at::threads] for at in range(threads)), spaces))
 
-    def _similarity(self, counts: list[Counter], length: int, other: int) -> float | None:
-        matches = [0] * ORDER
-        for n in range(ORDER, 0, -1):
-            matches[n - 1] = _shared(counts[n - 1], self.grams.of(other, n))
-            if matches[n - 1] < need(n, length, self.lengths[other], self.threshold):
-                return None
-        score = similarity(matches, length, self.lengths[other])
-        return score if score >= self.threshold - GUARD else None
+    def keep(self, rows: np.ndarray, witness: np.ndarray, score: np.ndarray) -> None:
+        """Add those of `rows` that no row before them, among `rows`, is similar to; the others get their witness."""
+        from pipeline.curation import kernels
 
-
-def _shared(counts: Counter, grams: list[int]) -> int:
-    """Return M_n: how many of `grams` find a partner in `counts`."""
-    used: dict[int, int] = {}
-    for gram in grams:
-        have = counts.get(gram, 0)
-        if have > used.get(gram, 0):
-            used[gram] = used.get(gram, 0) + 1
-    return sum(used.values())
+        self.n_placed = kernels.keep_each(
+            rows, self.n_placed, self.threshold, *self.index, *self.space, witness, score
+        )  # fmt: skip

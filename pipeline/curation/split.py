@@ -4,15 +4,23 @@ Sampling is a step of its own: at no sensible similarity does a filter leave 20k
 never stand in different splits, since a query answered in training would be no test.
 """
 
-from collections.abc import Sequence
+import hashlib
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from json.encoder import encode_basestring
 
+import numpy as np
+
+from pipeline.curation.ngrams import Ngrams
 from pipeline.curation.similar import SimilarIndex
-from schemas.base import Split, content_id
+from pipeline.curation.tokens import Tokens
+from schemas.base import Split
 from schemas.params import Queries
 
 NEAR = 0.5
 """sim from which two queries share a split; ours: looser than the filter, at 0.5 they still tell the same scene."""
+
+LEAST_AHEAD = 512
 
 Sizes = dict[Split, int]
 
@@ -24,12 +32,19 @@ def sizes(params: Queries, safety: bool) -> Sizes:
     return {"sft": params.sft, "dpo": params.dpo, "test": params.test}
 
 
-def drawn(query_ids: Sequence[str], seed: int) -> list[int]:
+def drawn(query_ids: Sequence[str], seed: int) -> np.ndarray:
     """Return the indices of `query_ids` in a random order that depends on the seed and each id alone.
 
     So a longer source changes the draw of no query that was there before.
     """
-    return sorted(range(len(query_ids)), key=lambda row: content_id("draw", seed, query_ids[row]))
+    # content_id("draw", seed, id), spelled out: a million of them
+    digests = b"".join(hashlib.sha256(f'["draw",{seed},"{name}"]'.encode()).digest()[:8] for name in query_ids)
+    return np.argsort(np.frombuffer(digests, ">u8"), kind="stable")
+
+
+def query_ids(queries: Iterable[str]) -> list[str]:
+    """Return content_id of each query: a million of them in seconds."""
+    return [hashlib.sha256(f"[{encode_basestring(query)}]".encode()).hexdigest()[:16] for query in queries]
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,10 +57,10 @@ class Left:
 
 
 class Splits:
-    """Places rows (token lists, by index) one by one; each stratum, general and safety, has its own sizes."""
+    """Places rows of token lists, by index; each stratum, general and safety, has its own sizes."""
 
-    def __init__(self, rows: Sequence[Sequence[str]], general: Sizes, safety: Sizes):
-        self.index = SimilarIndex(rows, NEAR)
+    def __init__(self, tokens: Tokens, general: Sizes, safety: Sizes):
+        self.tokens = tokens
         self.wanted = {False: general, True: safety}
         self.placed: dict[bool, Sizes] = {stratum: dict.fromkeys(general, 0) for stratum in (False, True)}
         self.split_of: dict[int, Split] = {}
@@ -54,26 +69,40 @@ class Splits:
         """Return how many rows of a stratum are still wanted."""
         return sum(self.wanted[safety].values()) - sum(self.placed[safety].values())
 
-    def place(self, row: int, safety: bool) -> Split | Left:
+    def place(self, rows: np.ndarray, safety: bool) -> dict[int, Split | Left]:
+        """Place rows in this order until the splits are full, and return what became of those that were looked at."""
+        fates: dict[int, Split | Left] = {}
+        while (missing := self.missing(safety)) and len(fates) < len(rows):
+            # the index is made anew for the rows placed and a few ahead: most of a large source is never looked at
+            ahead = rows[len(fates) :][: max(2 * missing, LEAST_AHEAD)]
+            of = np.array([*self.split_of, *ahead.tolist()], np.int64)
+            index = SimilarIndex(Ngrams(self.tokens.take(of)), NEAR)
+            index.add(range(len(self.split_of)))
+            for at in range(len(self.split_of), len(of)):
+                if not self.missing(safety):
+                    break
+                near = [(int(of[other]), score) for other, score in index.similar(at)]
+                fate = self._fate(near, safety)
+                fates[int(of[at])] = fate
+                if not isinstance(fate, Left):
+                    self.placed[safety][fate] += 1
+                    self.split_of[int(of[at])] = fate
+                    index.add([at])
+        return fates
+
+    def _fate(self, near: list[tuple[int, float]], safety: bool) -> Split | Left:
         """Return the split that a row goes to: that of its near-duplicates, else the one that lacks the largest share.
 
         A source that is too small thereby fills all splits in proportion.
         """
         wanted, placed = self.wanted[safety], self.placed[safety]
-        if not self.missing(safety):
-            return Left("the splits are full")
-        near = list(self.index.similar(row))
         splits = {self.split_of[other] for other, _ in near}
         if len(splits) > 1:
             return Left("near-duplicates of it stand in two splits", *near[0])
         open_splits = [name for name in wanted if placed[name] < wanted[name] and (not splits or name in splits)]
         if not open_splits:
             return Left("the split of its near-duplicates is full", *near[0])
-        split = min(open_splits, key=lambda name: (placed[name] + 0.5) / wanted[name])
-        placed[split] += 1
-        self.split_of[row] = split
-        self.index.add(row)
-        return split
+        return min(open_splits, key=lambda name: (placed[name] + 0.5) / wanted[name])
 
     def filled(self) -> dict[Split, dict[str, int]]:
         """Return the size of each split, as it is and as it was wanted."""

@@ -1,14 +1,16 @@
-from collections import Counter
-
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sacrebleu.metrics import BLEU
 
-from pipeline.curation.bleu import GUARD, ORDER, need, sim, window
-from pipeline.curation.diverse import diverse
-from pipeline.curation.self_bleu import self_bleu
+from pipeline.curation import kernels
+from pipeline.curation.bleu import GUARD, ORDER, shared, sim
+from pipeline.curation.diverse import Witnesses, diverse, roles
+from pipeline.curation.ngrams import Ngrams
+from pipeline.curation.self_bleu import best_matches, self_bleu
 from pipeline.curation.similar import SimilarIndex
+from pipeline.curation.tokens import tokens_of_rows
 
 # few words, so that rows are often alike, and lengths around the order of the n-grams
 ROW = st.lists(st.sampled_from("abcdef"), min_size=1, max_size=9).map(tuple)
@@ -38,12 +40,21 @@ def oracle_witnesses(rows, threshold):
     return found
 
 
-def witnesses(rows, threshold):
-    return [found and found.row for found in diverse(rows, threshold)]
+def found(rows, threshold, **how):
+    """Return (witness or None, score, same) for each row."""
+    out = diverse(tokens_of_rows(rows), threshold, **how)
+    return [
+        (None if witness < 0 else witness, score, same)
+        for witness, score, same in zip(out.row.tolist(), out.score.tolist(), out.same.tolist(), strict=True)
+    ]
+
+
+def witnesses(rows, threshold, **how):
+    return [witness for witness, _, _ in found(rows, threshold, **how)]
 
 
 def kept(rows, threshold):
-    return [row for row, found in zip(rows, diverse(rows, threshold), strict=True) if found is None]
+    return [row for row, witness in zip(rows, witnesses(rows, threshold), strict=True) if witness is None]
 
 
 @given(a=ROW, b=ROW)
@@ -80,13 +91,13 @@ def test_no_two_kept_rows_are_similar(rows, threshold):
 @given(rows=ROWS, threshold=THRESHOLD)
 @settings(max_examples=100, deadline=None)
 def test_every_dropped_row_has_a_kept_earlier_witness_with_its_score(rows, threshold):
-    found = list(diverse(rows, threshold))
-    for row, witness in enumerate(found):
+    out = found(rows, threshold)
+    for row, (witness, score, same) in enumerate(out):
         if witness is not None:
-            assert witness.row < row
-            assert found[witness.row] is None
-            assert witness.score == pytest.approx(oracle_sim(rows[row], rows[witness.row]), abs=1e-9)
-            assert witness.same == (rows[row] == rows[witness.row])
+            assert witness < row
+            assert out[witness][0] is None
+            assert score == pytest.approx(oracle_sim(rows[row], rows[witness]), abs=1e-9)
+            assert same == (rows[row] == rows[witness])
 
 
 @given(rows=ROWS, threshold=THRESHOLD)
@@ -100,7 +111,22 @@ def test_filtering_again_changes_nothing(rows, threshold):
 @settings(max_examples=100, deadline=None)
 def test_more_rows_behind_change_nothing_before(rows, threshold, share):
     first = int(len(rows) * share)
-    assert list(diverse(rows[:first], threshold)) == list(diverse(rows, threshold))[:first]
+    assert found(rows[:first], threshold) == found(rows, threshold)[:first]
+
+
+@given(rows=ROWS, threshold=THRESHOLD, share=st.floats(0, 1))
+@settings(max_examples=100, deadline=None)
+def test_judging_the_rows_behind_alone_gives_what_judging_all_gives(rows, threshold, share):
+    first = int(len(rows) * share)
+    whole = diverse(tokens_of_rows(rows), threshold)
+    before = Witnesses(whole.row[:first], whole.score[:first], whole.same[:first])
+    assert found(rows, threshold, before=before) == found(rows, threshold)
+
+
+@given(rows=ROWS, threshold=THRESHOLD, block=st.integers(1, 30), threads=st.integers(1, 4))
+@settings(max_examples=100, deadline=None)
+def test_blocks_and_threads_change_nothing(rows, threshold, block, threads):
+    assert found(rows, threshold, block=block, threads=threads) == found(rows, threshold, threads=1)
 
 
 @given(rows=ROWS, threshold=THRESHOLD)
@@ -113,10 +139,8 @@ def test_copies_behind_change_nothing(rows, threshold):
 @settings(max_examples=300, deadline=None)
 def test_a_similar_pair_shares_at_least_what_the_bound_says(a, b, threshold):
     if oracle_sim(a, b) >= threshold - GUARD:
-        assert len(b) in window(len(a), threshold)
         for n in range(1, ORDER + 1):
-            grams = [Counter(tuple(text[i : i + n]) for i in range(len(text) - n + 1)) for text in (a, b)]
-            assert (grams[0] & grams[1]).total() >= need(n, len(a), len(b), threshold)
+            assert shared(n, a, b) >= kernels.need(n, len(a), len(b), threshold)
 
 
 def test_an_exact_tie_counts_as_similar_though_floats_fall_short_of_it():
@@ -130,21 +154,26 @@ def test_an_exact_tie_counts_as_similar_though_floats_fall_short_of_it():
 
 def test_a_similar_row_that_repeats_a_dropped_one_points_to_the_kept():
     rows = [tuple("abcdefgh"), tuple("abcdefgx"), tuple("abcdefgx")]
-    found = list(diverse(rows, 0.7))
-    assert [item and (item.row, item.same) for item in found] == [None, (0, False), (0, False)]
+    assert [(witness, same) for witness, _, same in found(rows, 0.7)] == [(None, False), (0, False), (0, False)]
 
 
 @given(rows=ROWS, threshold=THRESHOLD)
 @settings(max_examples=100, deadline=None)
 def test_the_index_finds_all_similar_rows_in_the_order_they_were_added(rows, threshold):
-    index = SimilarIndex(rows, threshold)
+    index = SimilarIndex(Ngrams(tokens_of_rows(rows)), threshold)
     order = list(reversed(range(len(rows))))
-    for row in order:
-        index.add(row)
+    index.add(order)
     for row, words in enumerate(rows):
         others = [other for other in order if other != row]
         expected = [other for other in others if oracle_sim(words, rows[other]) >= threshold - GUARD]
         assert [other for other, _ in index.similar(row)] == expected
+
+
+def corpus_self_bleu(rows):
+    tokens = tokens_of_rows(rows)
+    first = tokens.first_equal()
+    copies = np.bincount(first, minlength=len(rows))
+    return self_bleu(best_matches(Ngrams(tokens, roles(first)), copies > 0), tokens.lengths, copies)
 
 
 @given(rows=st.lists(ROW, min_size=2, max_size=12))
@@ -157,8 +186,8 @@ def test_self_bleu_is_what_sacrebleu_says_against_all_other_rows(rows):
         others = texts[:at] + texts[at + 1 :]
         shares_a_word = set(text.split()) & {word for other in others for word in other.split()}
         scores.append(bleu.sentence_score(text, others).score / 100 if shares_a_word else 0.0)
-    assert self_bleu(rows) == pytest.approx(sum(scores) / len(scores), abs=1e-9)
+    assert corpus_self_bleu(rows) == pytest.approx(sum(scores) / len(scores), abs=1e-9)
 
 
 def test_self_bleu_of_one_row_is_unknown():
-    assert self_bleu([("a",), ()]) is None
+    assert corpus_self_bleu([("a",), ()]) is None

@@ -26,14 +26,14 @@ def hub():
 
 
 READ = """
-import dataclasses, json, sys
-from pipeline.curation.read import read
+import json, sys
+from pipeline.curation.read import gathered, read
 from pipeline.params import load_params
 
 changes = json.loads(sys.argv[1])
 params = load_params("params.yaml").queries.model_copy(update=changes)
 try:
-    print(json.dumps([dataclasses.astuple(raw) for raw in read(params)]))
+    print(json.dumps(gathered(read(params)).rows()))
 except Exception as fault:
     print(json.dumps([type(fault).__name__, str(fault)]))
 """
@@ -61,8 +61,8 @@ def read_from(root, tmp_path, hub):
 def test_a_hub_dataset_is_streamed_at_its_commit(read_from, hub):
     rows = read_from("owner/queries", REVISION, limit=2)
     assert rows == [
-        ["u1", "a dog\nruns", "Sun Sep  3 12:27:44 2023", 0.75, ""],
-        ["u2", "a cat", "Sun Sep  3 12:27:45 2023", 0.1, ""],
+        ["u1", "a dog\nruns", "Sun Sep  3 12:27:44 2023", 0.75, None],
+        ["u2", "a cat", "Sun Sep  3 12:27:45 2023", 0.1, None],
     ]
     fetched = [line for line in hub.requests if "/resolve/" in line]
     assert fetched and all(REVISION in line for line in fetched)

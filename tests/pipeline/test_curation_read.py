@@ -6,7 +6,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from pipeline.curation.files import unchanged
-from pipeline.curation.read import Raw, read, source_name
+from pipeline.curation.read import Raw, gathered, source_name
+from pipeline.curation.read import read as read_frames
 from pipeline.io import DataError
 
 VIDPROM = "uuid,prompt,time,toxicity,obscene,identity_attack,insult,threat,sexual_explicit\n"
@@ -25,6 +26,10 @@ def source(laptop, tmp_path):
         return laptop.queries.model_copy(update={"source": "file", "path": str(path), **changes})
 
     return make
+
+
+def read(*source):
+    return [Raw(**record) for record in gathered(read_frames(*source)).to_dicts()]
 
 
 def said(params):
@@ -100,14 +105,14 @@ def test_rows_name_the_file_and_not_its_folder(laptop):
         ("a.jsonl", '{"prompt": "a"}\n{"prompt": null}\n{"prompt": "c"}', "prompt is NoneType, not text"),
         ("a.jsonl", '{"prompt": "a"}\n{"other": "b"}\n{"prompt": "c"}', "prompt is NoneType, not text"),
         ("a.csv", "prompt,n\na,1\nb\nc,3\n", "line 3: 1 fields where the header has 2"),
-        ("a.csv", "prompt,toxicity\na,0\nb,high\nc,1\n", "toxicity is 'high', not a number"),
+        ("a.csv", "prompt,toxicity\na,0\nb,high\nc,1\n", "toxicity is text of 4 characters, not a number"),
         ("a.csv", "prompt,toxicity\na,0\nb,99\nc,1\n", "toxicity is 99.0, not between 0 and 1"),
     ],
 )
 def test_a_row_that_cannot_be_read_says_why_and_the_others_are_read(source, name, content, why):
     rows = list(read(source(name, content)))
-    assert [raw.text for raw in rows] == ["a", "", "c"]
-    assert [raw.fault for raw in rows] == ["", why, ""]
+    assert [raw.text for raw in rows] == ["a", None, "c"]
+    assert [raw.fault for raw in rows] == [None, why, None]
 
 
 def test_a_score_that_is_missing_is_unknown(source):

@@ -1,10 +1,13 @@
 from collections import Counter
 
+import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.curation.bleu import GUARD, sim
-from pipeline.curation.split import NEAR, Left, Splits, drawn, sizes
+from pipeline.curation.split import NEAR, Left, Splits, drawn, query_ids, sizes
+from pipeline.curation.tokens import tokens_of_rows
+from schemas.base import content_id
 
 ROW = st.lists(st.sampled_from("abcdefghij"), min_size=3, max_size=7).map(tuple)
 SIZES = st.fixed_dictionaries({name: st.integers(0, 6) for name in ("sft", "dpo", "test")})
@@ -12,8 +15,11 @@ NONE = {"sft": 0, "dpo": 0, "test": 0}
 
 
 def placed(rows, general, safety, strata):
-    splits = Splits(rows, general, safety)
-    return splits, [splits.place(row, stratum) for row, stratum in enumerate(strata)]
+    splits = Splits(tokens_of_rows(rows), general, safety)
+    fates = {}
+    for safe in (True, False):
+        fates |= splits.place(np.flatnonzero(np.array(strata, bool) == safe), safe)
+    return splits, [fates.get(row, Left("the splits are full")) for row in range(len(rows))]
 
 
 @given(rows=st.lists(ROW, max_size=30, unique=True), general=SIZES, safety=SIZES, data=st.data())
@@ -79,7 +85,14 @@ def test_more_queries_do_not_reorder_the_draw(ids, seed, more):
 
 def test_another_seed_draws_another_order():
     ids = [str(number) for number in range(20)]
-    assert drawn(ids, 0) == drawn(ids, 0) != drawn(ids, 1)
+    assert drawn(ids, 0).tolist() == drawn(ids, 0).tolist() != drawn(ids, 1).tolist()
+
+
+@given(texts=st.lists(st.text(st.characters(exclude_categories=["Cs"])), max_size=5), seed=st.integers(0, 3))
+def test_ids_and_the_draw_are_those_of_content_id(texts, seed):
+    ids = [content_id(text) for text in texts]
+    assert query_ids(texts) == ids
+    assert drawn(ids, seed).tolist() == sorted(range(len(ids)), key=lambda row: content_id("draw", seed, ids[row]))
 
 
 def test_sizes_are_those_of_the_params(laptop):

@@ -1,19 +1,25 @@
+import csv
+import hashlib
 import json
 import threading
 import time
 from collections import Counter
 
+import polars as pl
+import pyarrow.parquet as pq
 import pytest
 from click.testing import CliRunner
 from ruamel.yaml import YAML
 
 from pipeline.backends import Outcome, Unparsed
 from pipeline.clean import clean, tokens
+from pipeline.curation.benchmarks import read_benchmarks
 from pipeline.curation.bleu import GUARD, sim
-from pipeline.curation.read import Raw, read
+from pipeline.curation.read import Raw, framed, gathered, read
+from pipeline.curation.rules import RAW_PER_CHARACTER
 from pipeline.curation.split import NEAR
 from pipeline.io import read_rows
-from pipeline.queries import RAW_PER_CHARACTER, queries
+from pipeline.queries import queries
 from pipeline.words import Template
 from schemas.base import content_id
 from schemas.queries import Query, QueryDropped
@@ -46,17 +52,22 @@ class Judge:
 def run(laptop, root):
     """Run the stage over texts or Raws; return (rows, dropped by source_id, report, judge)."""
 
-    def stage(raws, exemplars=(), seed=0, **changes):
+    def stage(raws, exemplars=(), lists=(), seed=0, **changes):
         params = laptop.queries.model_copy(update=SMALL | changes)
         raws = [raw if isinstance(raw, Raw) else Raw(str(at), raw) for at, raw in enumerate(raws)]
         judge, report, template = Judge(), {}, Template(root / params.recheck_template)
-        items = list(queries(raws, judge, template, exemplars, params, seed, report))
-        rows = [item for item in items if isinstance(item, Query)]
-        dropped = [item for item in items if isinstance(item, QueryDropped)]
+        rows, left = queries(
+            [framed(raws)], judge, template, {"exemplar": exemplars} | dict(lists), params, seed, report
+        )
+        dropped = [QueryDropped(**record) for record in left.to_dicts()]
         assert len(rows) + len(dropped) == len(raws)
         return rows, {item.input_id: item for item in dropped}, report, judge
 
     return stage
+
+
+def raws_of(params):
+    return [Raw(**record) for record in gathered(read(params)).to_dicts()]
 
 
 def test_a_row_says_where_it_comes_from(run):
@@ -102,7 +113,8 @@ def test_a_text_of_entities_alone_may_be_longer_than_the_query(run, laptop):
 
 @pytest.mark.parametrize("text", ["a naked child in a room", "a dog in a room -neg naked child", "write to a@b.org"])
 def test_what_may_not_be_kept_is_not_kept(run, text):
-    _, dropped, _, _ = run([text, UNLIKE[0]])
+    _, dropped, _, judge = run([Raw("0", text, None, 0.9), UNLIKE[0]])
+    assert judge.asked == []
     assert dropped["0"].reason in (Reason.PROHIBITED, Reason.PII)
     assert dropped["0"].raw is None
     assert len(dropped["0"].detail.split()[-1]) == 64
@@ -168,7 +180,7 @@ def test_real_queries_give_splits_without_near_duplicates(run, laptop, shared_da
     params = laptop.queries.model_copy(
         update={"source": "file", "path": str(shared_data / "vidprom_queries.json"), "limit": 1500}
     )
-    rows, dropped, report, _ = run(list(read(params)), sft=300, dpo=200, test=100)
+    rows, dropped, report, _ = run(raws_of(params), sft=300, dpo=200, test=100)
     counted = Counter((row.split, row.safety) for row in rows)
     assert (counted["sft", False], counted["test", False]) == (300, 100)
     assert counted["sft", True] == 2
@@ -177,6 +189,57 @@ def test_real_queries_give_splits_without_near_duplicates(run, laptop, shared_da
         for other, its in texts[:at]:
             assert split == its or not set(words) & set(other) or sim(words, other) < NEAR - GUARD
     assert report["self_bleu"]["after"] <= report["self_bleu"]["before"]
+
+
+def test_what_resembles_a_listed_prompt_leaves_and_names_the_list(run):
+    texts = ["an old man reads a book now", "a sexy boy is naked now", "a red fox in deep snow", UNLIKE[0]]
+    lists = {"a.txt": ["an old man reads a book"], "b.txt": ["x y z", "a red fox in snow"]}
+    rows, dropped, report, _ = run(texts, lists=lists)
+    assert [row.query for row in rows] == [UNLIKE[0]]
+    assert {name: (item.reason, item.detail) for name, item in dropped.items() if name != "1"} == {
+        "0": (Reason.BENCHMARK, "a.txt: an old man reads a book"), "2": (Reason.BENCHMARK, "b.txt: a red fox in snow"),
+    }  # fmt: skip
+    assert report["leakage"]["found_before"] == {"exemplar": 0, "a.txt": 1, "b.txt": 1, "splits": 0}
+    assert (report["leakage"]["benchmark"], report["leakage"]["splits"]) == (0, 0)
+
+
+def test_no_real_query_leaks_into_a_benchmark_or_another_split(run, laptop, shared_data):
+    paths = [shared_data / "vbench" / "VBench_full_info.json", shared_data / "prompt_a_video_vbench_100.txt"]
+    lists, _ = read_benchmarks(map(str, paths))
+    source = {"source": "file", "path": str(shared_data / "vidprom_queries.json")}
+    raws = pl.concat(read(laptop.queries.model_copy(update=source)))
+    raws = [Raw(*row) for row in raws.select("source_id", "text", "time", "unsafe_score", "fault").iter_rows()]
+    rows, dropped, report, _ = run(raws, lists=lists, sft=60, dpo=40, test=40, max_words=160, max_characters=1200)
+    found = report["leakage"]
+    assert (found["benchmark"], found["splits"]) == (0, 0)
+    # users did type VBench's prompts, most of them word for word
+    listed = [row for row in dropped.values() if row.reason == Reason.BENCHMARK]
+    assert len(listed) == found["found_before"]["VBench_full_info.json"] >= 40
+    assert sum(row.score == 1 for row in listed) >= 25
+    prompts = [tokens(prompt) for listed in lists.values() for prompt in listed]
+    said = [tokens(row.query) for row in rows]
+    near = [(one, other) for one in said for other in prompts if 3 * len(set(one) & set(other)) >= len(set(one))]
+    assert near and not [pair for pair in near if sim(*pair) >= NEAR - GUARD]
+
+
+def test_a_stratified_draw_turns_towards_what_is_asked_for(run):
+    texts = [f"{'dog' if number % 10 == 0 else 'man'} {word}" for number, word in enumerate(unlike_words(200))]
+    weights = {"content": {"animal": 9.0}}
+    shares = {}
+    for name, changes in {
+        "uniform": {},
+        "stratified": {"sample": "stratified", "sample_balance": 0.0, "sample_weights": weights},
+    }.items():
+        rows, _, report, _ = run(texts, sft=20, dpo=10, test=10, **NONE_SAFE, **changes)
+        assert (len(rows), report["sample"]["by"]) == (40, name)
+        shares[name] = report["sample"]["coverage"]["content"]["animal"]
+        assert shares[name]["drawn"] == sum("dog" in row.query for row in rows) / 40
+    assert shares["uniform"]["source"] == shares["stratified"]["source"] == 0.1
+    assert shares["uniform"]["drawn"] < 0.3 < shares["stratified"]["drawn"]
+
+
+def unlike_words(count):
+    return [" ".join(f"{letter}{number}" for letter in "abcde") for number in range(count)]
 
 
 # ---- the command
@@ -216,10 +279,13 @@ def written(folder):
 def test_the_command_writes_splits_dropped_rows_and_metrics(command):
     result, folder = command("\n".join([*UNLIKE, "hi", UNLIKE[0]]), **NONE_SAFE)
     assert result.exit_code == 0, result.output
-    assert list(written(folder)) == [
+    assert sorted(written(folder)) == [
         "data/queries/dpo.jsonl", "data/queries/queries_dropped.parquet", "data/queries/sft.jsonl",
-        "data/queries/test.jsonl", "results/queries.json",
+        "data/queries/test.jsonl", "results/queries.json", "results/queries/curation.png", "results/queries/funnel.csv",
+        "results/queries/lengths.csv", "results/queries/toxicity.csv",
     ]  # fmt: skip
+    funnel = dict(csv.reader((folder / "results/queries/funnel.csv").read_text().splitlines()))
+    assert (funnel["raw"], funnel["pass the rules"], funnel["distinct"], funnel["drawn"]) == ("14", "13", "12", "8")
     counts = json.loads((folder / "results/queries.json").read_text())
     assert (counts["units_in"], counts["units_done"], counts["units_dropped"]) == (14, 8, 6)
     assert counts["dropped"] == {"duplicate": 1, "not_sampled": 4, "too_short": 1}
@@ -298,3 +364,24 @@ def test_what_a_killed_run_left_behind_goes(command, tmp_path):
     result, _ = command("\n".join(UNLIKE))
     assert result.exit_code == 0
     assert not left.exists()
+
+
+def test_what_is_prohibited_lies_nowhere_but_as_a_hash(command, tmp_path, vpo_home):
+    """The words are followed through everything that the stage writes: data, results, store, state."""
+    secrets = ["zyxqv naked child zyxqw", "call zyxqv at +44 20 7946 0958 zyxqw", "zyxqv n4k3d ch1ld zyxqw 🔞"]
+    result, folder = command("\n".join([*UNLIKE, *secrets, *secrets]), **NONE_SAFE)
+    assert result.exit_code == 0, result.output
+    gone = [row for row in read_rows(folder / "data/queries/queries_dropped.parquet", QueryDropped) if row.raw is None]
+    assert Counter(row.reason for row in gone) == {Reason.PROHIBITED: 4, Reason.PII: 2}
+    digests = {hashlib.sha256(text.encode()).hexdigest() for text in secrets}
+    assert {row.detail.split()[-1] for row in gone} == digests
+    files = [path for path in tmp_path.rglob("*") if path.is_file() and path.name != "q.txt"]
+    assert any(vpo_home in path.parents for path in files)
+    for path in files:
+        content = path.read_bytes()
+        if path.suffix == ".parquet":
+            content = json.dumps(pq.read_table(path).to_pylist()).encode()
+        if path.suffix == ".arrow":
+            content = pl.read_ipc(path).write_ndjson().encode()
+        assert b"zyxqv" not in content and b"zyxqw" not in content, path
+    assert "zyxqv" not in result.output

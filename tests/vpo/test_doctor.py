@@ -45,7 +45,7 @@ def test_an_old_python_is_found():
 
 
 def test_an_extra_is_wanted_only_by_params_that_use_it(laptop):
-    assert "openai" not in needed(laptop)
+    assert "openai" not in needed(laptop) and "language" not in needed(laptop)
     asked = laptop.model_copy(update={"judge": laptop.judge.model_copy(update={"backend": "openai"})})
     assert "openai" in needed(asked)
 
@@ -85,7 +85,8 @@ def test_a_file_from_outside_that_changed_since_the_run_is_noticed(project, name
     counted = project / OUTSIDE[name][1]
     counted.unlink(missing_ok=True)
     assert outside_file(project, name, given).found == f"{given}, not read by a run yet"
-    write_json(counted, {"source_sha256": hashlib.sha256(b"a dog\n").hexdigest()})
+    digest = hashlib.sha256(b"a dog\n").hexdigest()
+    write_json(counted, {"source_sha256": digest, "benchmarks": {path.name: {"sha256": digest}}})
     assert outside_file(project, name, given).ok
     path.write_text("a cat\n")
     changed = outside_file(project, name, given)

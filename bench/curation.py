@@ -1,0 +1,351 @@
+"""Query curation at VidProM's size: `python -m bench.curation` writes bench/results/curation.md.
+
+Each measurement runs in a process of its own; CPU seconds are those of all its threads, libraries loaded and compiled
+code read from disk included. nltk, fast-bleu, datasketch and rensa are measured where they can be imported: install
+them in an environment of their own and name its site-packages in PYTHONPATH.
+"""
+
+import argparse
+import json
+import math
+import os
+import random
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+ROOT = Path(__file__).resolve().parents[1]
+RESULTS = ROOT / "bench" / "results"
+FULL = 1_672_243
+NEAR = 0.30
+FLAGS = ("-ar 16:9", "-motion 2 -ar 16:9", "-gs 16 -seed 42 -fps 24", "-neg blurry, bad anatomy -ar 9:16", "--motion 3")
+PATTERNS = (
+    "cinematic shot of {}, 4k, highly detailed, {}",
+    "{} in the style of {}",
+    "Message: 1 Attachment {}",
+    "a {} with {}, slow motion, photorealistic 8k, dramatic lighting",
+    "{}, anime style, studio lighting, {}",
+)
+
+
+def corpus(rows: int, seed: int = 0) -> dict[str, list]:
+    """Return columns like VidProM's, harder than real ones: 30 % near-duplicates where real queries have about 10 %.
+
+    Words follow Zipf's law over a vocabulary that grows; three in ten begin from a template; a quarter has something to
+    clean (flags, entities, blanks), as in real queries; some are too short or hold a link.
+    """
+    chance, draw = random.Random(seed), np.random.default_rng(seed)
+    made: list[list[str]] = []
+    texts = []
+    stock: list[str] = []
+
+    def word() -> str:
+        if not stock:
+            ranks = draw.zipf(1.15, 1 << 20)
+            stock.extend(_spelled(rank) for rank in (ranks % 400_000).tolist())
+        return stock.pop()
+
+    templates = [[word() for _ in range(chance.randint(2, 8))] for _ in range(400)]
+    lengths = np.clip(draw.lognormal(2.55, 0.6, rows), 1, 70).astype(int).tolist()
+    for length in lengths:
+        if made and chance.random() < NEAR:
+            said = list(made[int(chance.random() * len(made))])
+            for _ in range(chance.choice((0, 0, 1, 1, 2, 3, 5))):
+                at = int(chance.random() * len(said))
+                said[at : at + chance.choice((0, 1, 1))] = [word()] if chance.random() < 0.8 else []
+                said = said or [word()]
+        else:
+            said = [word() for _ in range(length)]
+            if chance.random() < 0.3:
+                at = int(chance.random() * length)
+                said[at:at] = templates[int(chance.random() * len(templates))]
+        made.append(said)
+        texts.append(_typed(said, chance))
+    scores = draw.beta(0.15, 4.0, (6, rows))
+    names = ("toxicity", "obscene", "identity_attack", "insult", "threat", "sexual_explicit")
+    ids = [f"{chance.getrandbits(128):032x}" for _ in range(rows)]
+    times = ["Sun Sep  3 12:27:44 2023"] * rows
+    return {"uuid": ids, "prompt": texts, "time": times} | dict(zip(names, scores, strict=True))
+
+
+def _spelled(number: int) -> str:
+    """Return a made-up word: frequent ones are short."""
+    said, number = "", number + 1
+    while number:
+        number, at = divmod(number, 60)
+        said += "bdfgklmnprst"[at % 12] + "aeiou"[at // 12]
+    return said
+
+
+def _typed(said: list[str], chance: random.Random) -> str:
+    text, kind = " ".join(said), chance.random()
+    if kind < 0.18:
+        return f"{text} {chance.choice(FLAGS)}"
+    if kind < 0.27:
+        return text.replace(" ", " &quot;", 1).replace(" ", "&quot; ", 1) if kind < 0.23 else f"{text}&#39;s"
+    if kind < 0.29:
+        return f"{text} – émotion, 猫"
+    if kind < 0.295:
+        return f"{text} https://x.org/{chance.randrange(10**6)}.png"
+    return text.capitalize() + chance.choice((".", "", "", "!")) if kind < 0.8 else text.replace(" ", ", ", 2)
+
+
+def write(folder: str, rows: str) -> dict:
+    """Write short/ and long/queries.parquet: the first `rows` of a corpus, and 1 % more of it."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    table = pa.table(corpus(int(rows) + int(rows) // 100))
+    for name, part in (("short", table.slice(0, int(rows))), ("long", table)):
+        Path(folder, name).mkdir(parents=True)
+        pq.write_table(part, Path(folder, name, "queries.parquet"), compression="zstd")
+    return {"rows": len(table)}
+
+
+def token_lists(rows: int) -> list[list[str]]:
+    """Return the tokens of a corpus, those of rows that the rules would drop for their length left out."""
+    import polars as pl
+
+    from pipeline.curation.normalise import normalised
+
+    said = normalised(pl.Series(corpus(rows)["prompt"]), False)["said"]
+    return [words for words in (text.split() for text in said) if 4 <= len(words) <= 60]
+
+
+# ---- the measurements; each prints one JSON object
+
+
+def stage(path: str, out: str) -> dict:
+    """The whole stage on a Parquet file, without safety queries, so that no teacher is asked."""
+    from click.testing import CliRunner
+    from ruamel.yaml import YAML
+
+    from pipeline.queries import main
+
+    out = Path(out)
+    tree = YAML().load((ROOT / "params.yaml").read_text(encoding="utf-8"))
+    tree["queries"] |= {"source": "file", "path": path, "sft": 9000, "dpo": 9000, "test": 500}
+    tree["queries"] |= dict.fromkeys(("sft_safety", "dpo_safety", "test_safety"), 0)
+    out.mkdir(parents=True, exist_ok=True)
+    with (out / "params.yaml").open("w", encoding="utf-8") as file:
+        YAML().dump(tree, file)
+    outs = [str(out / f"data/queries/{split}.jsonl") for split in ("sft", "dpo", "test")]
+    done = CliRunner().invoke(main, [*outs, "--params", str(out / "params.yaml")])
+    if done.exit_code:
+        raise SystemExit(done.output)
+    counts = json.loads((out / "results/queries.json").read_text())
+    return {"rows": counts["units_in"], "dropped": counts["dropped"], "self_bleu": counts["self_bleu"]}
+
+
+def core(path: str, state: str) -> dict:
+    """Rules, tokens, dedup, filter and self-BLEU with the state of an earlier run, as the stage does them."""
+    from pipeline.curation.read import gathered, read
+    from pipeline.curation.resume import resumed
+    from pipeline.curation.rules import opened
+    from pipeline.params import load_params
+
+    params = load_params(ROOT / "params.yaml").queries.model_copy(update={"source": "file", "path": path})
+    rows = gathered(opened(raw, params) for raw in read(params))
+    before = time.process_time()
+    found = resumed(rows, params, Path(state))
+    return {"rows": len(rows), "kept": int(found.found.kept.sum()), "part_s": time.process_time() - before}
+
+
+def self_bleu(rows: str) -> dict:
+    """Exact self-BLEU against fast-bleu (all rows) and NLTK (some rows, scaled), and how far they are apart."""
+    lists = token_lists(int(rows))
+    few = lists[:300]
+    ours(few[:50])
+    found = {"rows": len(lists), "ours_s": spent_on(lambda: ours(lists)), "ours_few": ours(few)}
+    try:
+        from nltk.translate.bleu_score import SmoothingFunction, sentence_bleu
+    except ImportError:
+        print("nltk is not installed: left out", file=sys.stderr)
+    else:
+        smooth = SmoothingFunction().method1
+
+        def nltk(hypotheses: list, among: list) -> float:
+            scores = [
+                sentence_bleu(among[:at] + among[at + 1 :], row, smoothing_function=smooth)
+                for at, row in enumerate(hypotheses)
+            ]
+            return sum(scores) / len(scores)
+
+        found["nltk_few"] = nltk(few, few)
+        found["nltk_s"] = spent_on(lambda: nltk(lists[:6], lists)) / 6 * len(lists)
+    try:
+        from fast_bleu import SelfBLEU
+    except ImportError:
+        print("fast-bleu is not installed: left out", file=sys.stderr)
+    else:
+        weights = {4: (0.25, 0.25, 0.25, 0.25)}
+        found["fast_few"] = float(np.mean(SelfBLEU(few, weights).get_score()[4]))
+        found["fast_s"] = spent_on(lambda: SelfBLEU(lists, weights).get_score())
+    return found
+
+
+def ours(lists: list[list[str]]) -> float:
+    from pipeline.curation.diverse import roles
+    from pipeline.curation.ngrams import Ngrams
+    from pipeline.curation.self_bleu import best_matches, self_bleu
+    from pipeline.curation.tokens import tokens_of_rows
+
+    tokens = tokens_of_rows(lists)
+    first = tokens.first_equal()
+    copies = np.bincount(first, minlength=len(tokens))
+    return self_bleu(best_matches(Ngrams(tokens, roles(first)), copies > 0), tokens.lengths, copies)
+
+
+def filters(rows: str) -> dict:
+    """The filter, from token lists on, against MinHash with LSH in Python (datasketch) and in Rust (rensa)."""
+    from pipeline.curation.diverse import diverse
+    from pipeline.curation.tokens import tokens_of_rows
+
+    lists = token_lists(int(rows))
+    diverse(tokens_of_rows(lists[:50]), 0.7)
+    found = {"rows": len(lists), "ours_s": spent_on(lambda: diverse(tokens_of_rows(lists), 0.7))}
+    try:
+        from datasketch import MinHash, MinHashLSH
+    except ImportError:
+        print("datasketch is not installed: left out", file=sys.stderr)
+    else:
+
+        def datasketch() -> None:
+            index = MinHashLSH(threshold=0.5, num_perm=128)
+            for at, row in enumerate(lists):
+                sketch = MinHash(num_perm=128)
+                sketch.update_batch([pair.encode() for pair in pairs(row)])
+                if not index.query(sketch):
+                    index.insert(str(at), sketch)
+
+        found["datasketch_s"] = spent_on(datasketch)
+    try:
+        import rensa
+    except ImportError:
+        print("rensa is not installed: left out", file=sys.stderr)
+    else:
+
+        def rust() -> None:
+            index = rensa.RMinHashDeduplicator(threshold=0.5, num_perm=128, use_lsh=True, num_bands=32)
+            for at, row in enumerate(lists):
+                sketch = rensa.RMinHash(num_perm=128, seed=42)
+                sketch.update(pairs(row))
+                index.add(str(at), sketch)
+
+        found["rensa_s"] = spent_on(rust)
+    return found
+
+
+def pairs(row: list[str]) -> list[str]:
+    return [" ".join(pair) for pair in zip(row, row[1:], strict=False)]
+
+
+def spent_on(work: Callable) -> float:
+    before = time.process_time()
+    work()
+    return time.process_time() - before
+
+
+MEASURES = {measure.__name__: measure for measure in (write, stage, core, self_bleu, filters)}
+
+
+def measured(home: Path, name: str, *arguments) -> dict:
+    """Run a measurement in a process of its own; cpu_s and peak_gib are those of the process."""
+    command = [sys.executable, "-m", "bench.curation", "--measure", name, *map(str, arguments)]
+    surroundings = os.environ | {"VPO_HOME": str(home), "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(command, cwd=ROOT, env=surroundings, stdout=subprocess.PIPE, text=True, check=True)
+    found = json.loads(done.stdout.splitlines()[-1])
+    print(name, *arguments, found, file=sys.stderr)
+    return found
+
+
+def main() -> None:
+    asked = argparse.ArgumentParser()
+    asked.add_argument("--measure", nargs="+")
+    asked.add_argument("--full", type=int, default=FULL)
+    given = asked.parse_args()
+    if given.measure:
+        name, *arguments = given.measure
+        found = MEASURES[name](*arguments)
+        used = resource.getrusage(resource.RUSAGE_SELF)
+        print(json.dumps(found | {"cpu_s": used.ru_utime + used.ru_stime, "peak_gib": used.ru_maxrss / 2**20}))
+        return
+    with tempfile.TemporaryDirectory(prefix="vpo-curation-") as name:
+        folder = Path(name)
+        sizes = [given.full // 16, given.full // 4, given.full]
+        for size in sizes:
+            # in a process of its own: a child begins with its parent's peak of memory
+            measured(folder / "home", "write", folder / str(size), size)
+        last = folder / str(given.full)
+        measured(folder / "warm", "stage", folder / str(sizes[0]) / "short/queries.parquet", folder / "warm/out")
+        stages = [
+            measured(
+                folder / f"home{size}", "stage", folder / str(size) / "short/queries.parquet", folder / f"out{size}"
+            )
+            for size in sizes
+        ]
+        more = measured(folder / f"home{given.full}", "stage", last / "long/queries.parquet", folder / "more")
+        parts = [
+            measured(folder / "home", "core", last / part / "queries.parquet", folder / "state")
+            for part in ("short", "long")
+        ]
+        bleus = [measured(folder / "home", "self_bleu", size) for size in (2000, 20_000)]
+        sieves = [measured(folder / "home", "filters", size) for size in (20_000, 100_000)]
+    (RESULTS / "curation.md").write_text(report(stages, more, parts, bleus[-1], sieves), encoding="utf-8")
+    print((RESULTS / "curation.md").read_text())
+
+
+def report(stages: list[dict], more: dict, parts: list[dict], bleu: dict, sieves: list[dict]) -> str:
+    full = stages[-1]
+    growth = math.log(full["cpu_s"] / stages[0]["cpu_s"]) / math.log(full["rows"] / stages[0]["rows"])
+    lines = [
+        "# Query curation at VidProM's size",
+        "",
+        "Synthetic rows, 30 % near-duplicates, a quarter with flags or entities; from Parquet to written artifacts, no "
+        "teacher. CPU seconds of a shared machine of two cores: quote ratios within one run.",
+        "",
+        "| rows | CPU s | peak GiB | kept by the filter | self-BLEU before, after |",
+        "|---|---|---|---|---|",
+        *(
+            f"| {item['rows']:,} | {item['cpu_s']:.1f} | {item['peak_gib']:.2f} "
+            f"| {1 - (item['dropped'].get('similar', 0) + item['dropped'].get('duplicate', 0)) / item['rows']:.1%} "
+            f"| {item['self_bleu']['before']:.3f}, {item['self_bleu']['after']:.3f} |"
+            for item in stages
+        ),
+        "",
+        f"Growth: CPU seconds as rows^{growth:.2f}.",
+        "",
+        f"1 % of rows appended: {more['cpu_s']:.1f} CPU s for the whole stage, {more['cpu_s'] / full['cpu_s']:.0%} "
+        f"of a full run; rules to self-BLEU {parts[1]['part_s']:.1f} of {parts[0]['part_s']:.1f} CPU s "
+        f"({parts[1]['part_s'] / parts[0]['part_s']:.0%}). The rest reads, draws and writes all rows.",
+        "",
+        "## Beside other tools",
+        "",
+        "| what | rows | ours, CPU s | other, CPU s | ratio |",
+        "|---|---|---|---|---|",
+    ]
+
+    def line(what: str, item: dict, key: str) -> None:
+        if key in item:
+            ratio = item[key] / item["ours_s"]
+            lines.append(f"| {what} | {item['rows']:,} | {item['ours_s']:.2f} | {item[key]:,.1f} | {ratio:,.1f} |")
+
+    line("self-BLEU, NLTK (6 rows, scaled)", bleu, "nltk_s")
+    line("self-BLEU, fast-bleu", bleu, "fast_s")
+    for item in sieves:
+        line("filter, datasketch", item, "datasketch_s")
+        line("filter, rensa", item, "rensa_s")
+    for key, name in (("nltk_few", "NLTK"), ("fast_few", "fast-bleu")):
+        if key in bleu:
+            lines += ["", f"Self-BLEU of 300 rows: {name} differs by {abs(bleu[key] - bleu['ours_few']):.1e}."]
+    return "\n".join([*lines, "", "MinHash is another rule and not exact: 128 permutations over word pairs.", ""])
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,498 @@
+"""The compiled loops of curation: sentence BLEU and its bound, n-gram ids, the inverted index, corpus self-BLEU.
+
+Loaded inside functions alone, since numba takes half a second to load; compiled once a machine, on disk after that.
+Token lists lie end to end in one array; row r is words[starts[r] : starts[r + 1]].
+"""
+
+import math
+
+import numpy as np
+from numba import njit
+
+from pipeline.curation.bleu import FLOOR, GUARD, ORDER
+
+EMPTY = np.uint64(2**64 - 1)
+SIEVE = 1 << 21  # 64 - 43 bits of a hash
+IMPOSSIBLE = np.int32(2**31 - 1)
+
+# ---- sentence BLEU and what a similar pair must share
+
+
+@njit(cache=True, nogil=True)
+def bleu(matches, hypothesis, reference):
+    """Return sentence BLEU from M_1..M_4 and two lengths in tokens; order min(4, |hypothesis|)."""
+    if matches[0] == 0:
+        return 0.0
+    order = min(ORDER, hypothesis)
+    logs = 0.0
+    for n in range(order):
+        logs += math.log((matches[n] if matches[n] else FLOOR) / (hypothesis - n))
+    return math.exp(logs / order + min(0.0, 1 - reference / hypothesis))
+
+
+@njit(cache=True, nogil=True)
+def similarity(matches, a, b):
+    """Return sim = max(bleu(a, b), bleu(b, a)) from M_1..M_4 and two lengths."""
+    return max(bleu(matches, a, b), bleu(matches, b, a))
+
+
+@njit(cache=True, nogil=True)
+def need(n, a, b, threshold):
+    """Return the least M_n of a similar pair of `a` and `b` tokens; IMPOSSIBLE where even all of T_n are too few.
+
+    sim grows with every M, and M_j <= M_n for j >= n; so sim with all smaller orders at their largest bounds it.
+    """
+    shorter = min(a, b)
+    best = np.empty(ORDER, np.int64)
+    low, high = 0, max(shorter - n + 1, 0) + 1
+    while low < high:
+        middle = (low + high) // 2
+        for order in range(1, ORDER + 1):
+            full = max(shorter - order + 1, 0)
+            best[order - 1] = full if order < n else min(middle, full)
+        # twice the guard: an exact tie must pass both here and where the score itself is compared
+        if similarity(best, a, b) >= threshold - 2 * GUARD:
+            high = middle
+        else:
+            low = middle + 1
+    return low if low <= max(shorter - n + 1, 0) else IMPOSSIBLE
+
+
+@njit(cache=True, nogil=True)
+def need_table(lengths, threshold):
+    """Return need[n - 1, i, j] for the lengths of a corpus, and least[n - 1, i], the smallest over all of them."""
+    table = np.empty((ORDER, len(lengths), len(lengths)), np.int32)
+    least = np.full((ORDER, len(lengths)), IMPOSSIBLE, np.int32)
+    for n in range(ORDER):
+        for i in range(len(lengths)):
+            for j in range(i + 1):
+                least_matches = need(n + 1, lengths[i], lengths[j], threshold) if lengths[j] else IMPOSSIBLE
+                table[n, i, j] = table[n, j, i] = least_matches
+                least[n, i] = min(least[n, i], least_matches)
+                least[n, j] = min(least[n, j], least_matches)
+    return table, least
+
+
+# ---- ids
+
+
+@njit(cache=True, nogil=True)
+def _slot(key, keys):
+    """Return where `key` lies in an open-addressing table, or the empty place where it belongs."""
+    mask = np.uint64(len(keys) - 1)
+    mixed = key * np.uint64(0x9E3779B97F4A7C15)
+    at = (mixed ^ (mixed >> np.uint64(29))) & mask
+    while keys[at] != EMPTY and keys[at] != key:
+        at = (at + np.uint64(1)) & mask
+    return at
+
+
+@njit(cache=True, nogil=True)
+def _grown(keys, values):
+    bigger = np.full(2 * len(keys), EMPTY, np.uint64)
+    moved = np.empty(2 * len(keys), np.int32)
+    for at in range(len(keys)):
+        if keys[at] != EMPTY:
+            place = _slot(keys[at], bigger)
+            bigger[place], moved[place] = keys[at], values[at]
+    return bigger, moved
+
+
+@njit(cache=True, nogil=True)
+def word_ids(text, offsets):
+    """Return (words, starts, begins, sizes): ids by first occurrence of the words in rows of UTF-8, a space between.
+
+    `text` holds the bytes of all rows, row r at offsets[r] : offsets[r + 1]; word w is sizes[w] bytes at begins[w].
+    Words are compared byte by byte.
+    """
+    rows = len(offsets) - 1
+    starts = np.zeros(rows + 1, np.int64)
+    for row in range(rows):
+        n_words = 1 if offsets[row + 1] > offsets[row] else 0
+        for at in range(offsets[row], offsets[row + 1]):
+            n_words += text[at] == 32
+        starts[row + 1] = starts[row] + n_words
+    words = np.empty(starts[rows], np.int32)
+    table = np.full(1 << 16, -1, np.int32)
+    hashes, begins, sizes = np.empty(1 << 15, np.uint64), np.empty(1 << 15, np.int64), np.empty(1 << 15, np.int64)
+    known = 0
+    for row in range(rows):
+        begin, out = offsets[row], starts[row]
+        while out < starts[row + 1]:
+            end, code = begin, np.uint64(14695981039346656037)
+            while end < offsets[row + 1] and text[end] != 32:
+                code = (code ^ np.uint64(text[end])) * np.uint64(1099511628211)
+                end += 1
+            code ^= code >> np.uint64(32)
+            mask = len(table) - 1
+            at = np.int64(code & np.uint64(mask))
+            while table[at] >= 0:
+                word = table[at]
+                if hashes[word] == code and sizes[word] == end - begin:
+                    same = True
+                    for i in range(end - begin):
+                        if text[begins[word] + i] != text[begin + i]:
+                            same = False
+                            break
+                    if same:
+                        break
+                at = (at + 1) & mask
+            if table[at] < 0:
+                table[at] = known
+                hashes[known], begins[known], sizes[known] = code, begin, end - begin
+                known += 1
+            words[out] = table[at]
+            out += 1
+            begin = end + 1
+            if known == len(hashes):
+                hashes = np.concatenate((hashes, np.empty_like(hashes)))
+                begins = np.concatenate((begins, np.empty_like(begins)))
+                sizes = np.concatenate((sizes, np.empty_like(sizes)))
+                table = np.full(2 * len(table), -1, np.int32)
+                for word in range(known):
+                    at = np.int64(hashes[word] & np.uint64(len(table) - 1))
+                    while table[at] >= 0:
+                        at = (at + 1) & (len(table) - 1)
+                    table[at] = word
+    return words, starts, begins[:known], sizes[:known]
+
+
+@njit(cache=True, nogil=True)
+def first_equal(words, starts):
+    """Return for each row the first row with the same words, compared word by word."""
+    rows = len(starts) - 1
+    size = 16
+    while size < 2 * rows:
+        size *= 2
+    table = np.full(size, -1, np.int32)
+    first = np.empty(rows, np.int32)
+    for row in range(rows):
+        code = np.uint64(starts[row + 1] - starts[row])
+        for at in range(starts[row], starts[row + 1]):
+            code = (code ^ np.uint64(words[at])) * np.uint64(0x9E3779B97F4A7C15)
+            code ^= code >> np.uint64(29)
+        at = np.int64(code & np.uint64(size - 1))
+        while table[at] >= 0 and not _equal(words, starts, table[at], row):
+            at = (at + 1) & (size - 1)
+        if table[at] < 0:
+            table[at] = row
+        first[row] = table[at]
+    return first
+
+
+@njit(cache=True, nogil=True)
+def _equal(words, starts, a, b):
+    if starts[a + 1] - starts[a] != starts[b + 1] - starts[b]:
+        return False
+    for i in range(starts[a + 1] - starts[a]):
+        if words[starts[a] + i] != words[starts[b] + i]:
+            return False
+    return True
+
+
+@njit(cache=True, nogil=True)
+def repeated_words(words, starts, role, n_words, ids):
+    """Number in `ids` the words that occur twice in the rows of a role, at least once in one of role NUMBERED.
+
+    role 0: the row is not here, 1: it is here, 2 (NUMBERED): its n-grams get numbers. Returns (how often each occurs).
+    """
+    counts, wanted = np.zeros(n_words, np.int32), np.zeros(n_words, np.bool_)
+    for row in range(len(role)):
+        if role[row]:
+            for at in range(starts[row], starts[row + 1]):
+                counts[words[at]] += 1
+                if role[row] == 2:
+                    wanted[words[at]] = True
+    return _kept_counts(counts, wanted, words, starts, role, ids)
+
+
+@njit(cache=True, nogil=True)
+def _kept_counts(counts, wanted, given, starts, role, ids):
+    number = np.full(len(counts), -1, np.int32)
+    known = 0
+    for old in range(len(counts)):
+        if wanted[old] and counts[old] > 1:
+            number[old] = known
+            counts[known] = counts[old]
+            known += 1
+    for row in range(len(role)):
+        for at in range(starts[row], starts[row + 1]):
+            ids[at] = number[given[at]] if role[row] and given[at] >= 0 else -1
+    return counts[:known].copy()
+
+
+@njit(cache=True, nogil=True)
+def repeated_grams(starts, role, shorter, ids):
+    """Number in `ids` the n-grams as `repeated_words` does words; `shorter` holds the ids of the (n - 1)-grams.
+
+    An n-gram is its first n - 1 words' id and its last word in one 64-bit key, and no hash is trusted. A gram whose two
+    (n - 1)-grams do not both repeat cannot repeat either, and gets no key.
+    """
+    # most of what a large prefix says is not numbered: a table that the cache holds tells so at once
+    sieve = np.zeros(SIEVE, np.bool_)
+    keys, values = np.full(1 << 16, EMPTY, np.uint64), np.empty(1 << 16, np.int32)
+    counts = np.zeros(len(keys) * 3 // 4, np.int32)
+    known = 0
+    for numbering in (True, False):
+        for row in range(len(role)):
+            if (role[row] == 2) != numbering:
+                continue
+            end = starts[row + 1]
+            for at in range(starts[row], end):
+                ids[at] = -1
+                if not role[row] or at + 1 >= end or shorter[at] < 0 or shorter[at + 1] < 0:
+                    continue
+                # the (n - 1)-gram behind it has an id of its own, which tells its last word
+                key = (np.uint64(shorter[at]) << np.uint64(32)) | np.uint64(shorter[at + 1])
+                at_sieve = (key * np.uint64(0x9E3779B97F4A7C15)) >> np.uint64(43)
+                if numbering:
+                    sieve[at_sieve] = True
+                elif not sieve[at_sieve]:
+                    continue
+                place = _slot(key, keys)
+                if keys[place] == EMPTY:
+                    if not numbering:
+                        continue
+                    if known == len(counts):  # three quarters full
+                        counts = np.concatenate((counts, np.zeros_like(counts)))
+                        keys, values = _grown(keys, values)
+                        place = _slot(key, keys)
+                    keys[place], values[place] = key, known
+                    known += 1
+                ids[at] = values[place]
+                counts[values[place]] += 1
+    return _kept_counts(counts, np.ones(len(counts), np.bool_), ids, starts, role, ids)
+
+
+# ---- the index: which rows are similar to one
+
+
+@njit(cache=True, nogil=True)
+def add(row, place, used, ids, starts, offsets, filled, lists):
+    """Put a row, as number `place`, on the list of each of its n-grams."""
+    for n in range(ORDER):
+        if not used[n]:
+            continue
+        for at in range(starts[row], starts[row + 1]):
+            gram = ids[n, at]
+            if gram >= 0:
+                end = offsets[gram] + filled[gram]
+                if not filled[gram] or lists[end - 1] != place:
+                    lists[end] = place
+                    filled[gram] += 1
+
+
+@njit(cache=True, nogil=True)
+def add_each(rows, n_placed, used, ids, starts, offsets, filled, lists, placed):
+    """Add rows behind those that the index holds; returns how many it holds then."""
+    for row in rows:
+        placed[n_placed] = row
+        add(row, n_placed, used, ids, starts, offsets, filled, lists)
+        n_placed += 1
+    return n_placed
+
+
+@njit(cache=True, nogil=True)
+def _cover(row, n, least, ids, starts, filled, keys):
+    """Choose the rarest n-grams of a row, so many that every similar row holds one of them.
+
+    Returns (how many, the length of their lists); in `keys` the grams, each with its list's length above it. The grams
+    left out number least - 1 at most.
+    """
+    uncovered = starts[row + 1] - starts[row] - n - least + 1
+    found = 0
+    for at in range(starts[row], starts[row + 1] - n):
+        gram = ids[n, at]
+        if gram < 0 or not filled[gram]:
+            uncovered -= 1  # nobody else has it: it covers its place at no cost
+            continue
+        key = (np.int64(filled[gram]) << 32) | gram
+        place = found
+        while place and keys[place - 1] > key:
+            keys[place] = keys[place - 1]
+            place -= 1
+        keys[place] = key
+        found += 1
+    chosen, cost, at = 0, 0, 0
+    while at < found and uncovered > 0:
+        key = keys[at]
+        while at < found and keys[at] == key:
+            uncovered -= 1
+            at += 1
+        keys[chosen] = key
+        chosen += 1
+        cost += key >> 32
+    return chosen, cost
+
+
+@njit(cache=True, nogil=True)
+def _shared(row, other, n, ids, starts, keys, counts, ready):
+    """Return M_n of two rows; keys[n] and counts[n] are a small table of the n-grams of `row`, made when not ready."""
+    mask = keys.shape[1] - 1
+    if not ready[n]:
+        ready[n] = True
+        keys[n] = -1
+        for at in range(starts[row], starts[row + 1]):
+            gram = ids[n, at]
+            if gram >= 0:
+                place = (gram * 0x9E3779B1 >> 7) & mask
+                while keys[n, place] >= 0 and keys[n, place] != gram:
+                    place = (place + 1) & mask
+                if keys[n, place] < 0:
+                    keys[n, place], counts[n, place] = gram, 0
+                counts[n, place] += 1
+    matches = 0
+    for step in (1, 0):  # match, then give back what was used up
+        for at in range(starts[other], starts[other + 1]):
+            gram = ids[n, at]
+            if gram < 0:
+                continue
+            place = (gram * 0x9E3779B1 >> 7) & mask
+            while keys[n, place] >= 0 and keys[n, place] != gram:
+                place = (place + 1) & mask
+            if keys[n, place] < 0:
+                continue
+            if step:
+                if counts[n, place] > 0:
+                    matches += 1
+                counts[n, place] -= 1
+            else:
+                counts[n, place] += 1
+    return matches
+
+
+@njit(cache=True, nogil=True)
+def search(
+    row, after, first, threshold, needs, least, used, ids, starts, classes, offsets, filled, lists, placed,
+    hits, touched, keys, gram_keys, gram_counts, found, scores,
+):  # fmt: skip
+    """Find the rows from place `after` on that are similar to `row`: their places in `found`, their sims in `scores`.
+
+    Returns how many. With `first`, only the one with the lowest place. The arrays behind `placed` are work space.
+    """
+    mine, length = classes[row], starts[row + 1] - starts[row]
+    order, chosen, cheapest = -1, 0, np.int64(2**62)
+    for n in range(min(ORDER, length) - 1, -1, -1):
+        if used[n] and 0 < least[n, mine] < IMPOSSIBLE:
+            chosen, cost = _cover(row, n, least[n, mine], ids, starts, filled, keys)
+            if not cost:
+                return 0
+            if cost < cheapest:
+                order, cheapest = n, cost
+    if order < 0:
+        return 0
+    chosen, _ = _cover(row, order, least[order, mine], ids, starts, filled, keys)
+    n_touched = 0
+    for i in range(chosen):
+        gram = keys[i] & 0xFFFFFFFF
+        times = 0
+        for at in range(starts[row], starts[row + 1]):
+            times += ids[order, at] == gram
+        for at in range(offsets[gram] + filled[gram] - 1, offsets[gram] - 1, -1):
+            place = lists[at]
+            if place < after:
+                break
+            if not hits[place]:
+                touched[n_touched] = place
+                n_touched += 1
+            hits[place] += times
+    ready = np.zeros(ORDER, np.bool_)
+    matches = np.empty(ORDER, np.int64)
+    n_found = 0
+    for i in range(n_touched):
+        place = touched[i]
+        seen = hits[place]
+        hits[place] = 0
+        other = placed[place]
+        theirs = classes[other]
+        if (first and n_found and place > found[0]) or other == row:
+            continue
+        if seen + least[order, mine] - 1 < needs[order, mine, theirs]:
+            continue
+        enough = True
+        for n in range(ORDER - 1, -1, -1):
+            matches[n] = _shared(row, other, n, ids, starts, gram_keys, gram_counts, ready)
+            if matches[n] < needs[n, mine, theirs]:
+                enough = False
+                break
+        if not enough:
+            continue
+        score = similarity(matches, length, starts[other + 1] - starts[other])
+        if score >= threshold - GUARD:
+            at = 0 if first else n_found
+            found[at], scores[at] = place, score
+            n_found = at + 1
+    return n_found
+
+
+@njit(cache=True, nogil=True)
+def search_each(
+    rows, after, threshold, needs, least, used, ids, starts, classes, offsets, filled, lists, placed,
+    hits, touched, keys, gram_keys, gram_counts, witness, score,
+):  # fmt: skip
+    """Write for each of `rows` the first similar row, or -1, to `witness`, and its sim to `score`."""
+    found, scores = np.empty(1, np.int32), np.empty(1, np.float64)
+    for row in rows:
+        n_found = search(
+            row, after, True, threshold, needs, least, used, ids, starts, classes, offsets, filled, lists, placed,
+            hits, touched, keys, gram_keys, gram_counts, found, scores,
+        )  # fmt: skip
+        witness[row] = placed[found[0]] if n_found else -1
+        score[row] = scores[0] if n_found else 0.0
+
+
+@njit(cache=True, nogil=True)
+def keep_each(
+    rows, n_placed, threshold, needs, least, used, ids, starts, classes, offsets, filled, lists, placed,
+    hits, touched, keys, gram_keys, gram_counts, witness, score,
+):  # fmt: skip
+    """Finish a block whose rows know their witness from before it: add the others unless they resemble each other.
+
+    Returns how many rows the index holds now.
+    """
+    found, scores = np.empty(1, np.int32), np.empty(1, np.float64)
+    after = n_placed
+    for row in rows:
+        if witness[row] >= 0:
+            continue
+        n_found = search(
+            row, after, True, threshold, needs, least, used, ids, starts, classes, offsets, filled, lists, placed,
+            hits, touched, keys, gram_keys, gram_counts, found, scores,
+        )  # fmt: skip
+        if n_found:
+            witness[row], score[row] = placed[found[0]], scores[0]
+        else:
+            placed[n_placed] = row
+            add(row, n_placed, used, ids, starts, offsets, filled, lists)
+            n_placed += 1
+    return n_placed
+
+
+# ---- corpus self-BLEU
+
+
+@njit(cache=True, nogil=True)
+def best_matches(ids, starts, here, n_grams):
+    """Return per row M_n against all other rows that are `here`: each n-gram clipped by the largest count there."""
+    largest, second = np.zeros(n_grams, np.int32), np.zeros(n_grams, np.int32)
+    times, matches = np.zeros(n_grams, np.int32), np.zeros(len(here), np.int32)
+    for counting in (True, False):
+        for row in range(len(here)):
+            if not here[row]:
+                continue
+            for at in range(starts[row], starts[row + 1]):
+                if ids[at] >= 0:
+                    times[ids[at]] += 1
+            for at in range(starts[row], starts[row + 1]):
+                gram = ids[at]
+                if gram < 0 or not times[gram]:
+                    continue
+                count, times[gram] = times[gram], 0
+                if not counting:
+                    others = second[gram] if count == largest[gram] else largest[gram]
+                    matches[row] += min(count, others)
+                elif count > largest[gram]:
+                    largest[gram], second[gram] = count, largest[gram]
+                elif count > second[gram]:
+                    second[gram] = count
+    return matches

@@ -1,0 +1,96 @@
+"""Tables and a figure for `dvc plots`: how many queries each step leaves, and lengths and toxicity before and after."""
+
+import csv
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+
+from pipeline.pyplot import pyplot, save_figure
+from schemas.reasons import Reason
+
+STEPS = {
+    "raw": (),
+    "readable": (Reason.UNREADABLE,),
+    "may be kept": (Reason.PROHIBITED, Reason.PII),
+    "pass the rules": (
+        Reason.EMPTY, Reason.TOO_SHORT, Reason.TOO_LONG, Reason.CHARACTERS, Reason.KEYWORD, Reason.URL, Reason.LANGUAGE,
+    ),
+    "distinct": (Reason.DUPLICATE,),
+    "diverse": (Reason.SIMILAR,),
+    "unlike benchmarks": (Reason.BENCHMARK,),
+    "drawn": None,
+}  # fmt: skip
+"""Step -> the reasons for which rows leave in it; the last one is what is left in the end."""
+
+WORDS = 80
+TOXICITY_BINS = 20
+HEADERS = {
+    "funnel": ("step", "left"),
+    "lengths": ("words", "before", "after"),
+    "toxicity": ("score", "before", "after"),
+}
+Table = list[tuple]
+
+
+def funnel(rows: int, dropped: Mapping[str, int]) -> Table:
+    """Return (step, how many of `rows` are left after it); `dropped` counts them by reason."""
+    table, left = [], rows
+    for step, reasons in STEPS.items():
+        left = rows - sum(dropped.values()) if reasons is None else left - sum(dropped.get(name, 0) for name in reasons)
+        table.append((step, left))
+    return table
+
+
+def lengths(before: np.ndarray, after: np.ndarray) -> Table:
+    """Return (words, share of the queries before, after), 0..1; the last line has all queries of WORDS and more."""
+    shares = [np.bincount(np.minimum(some, WORDS), minlength=WORDS + 1) / max(len(some), 1) for some in (before, after)]
+    return [(words, *_rounded(shares, words)) for words in range(WORDS + 1)]
+
+
+def toxicity(before: np.ndarray, after: np.ndarray) -> Table:
+    """Return (lower end of the bin, share of the scored queries before, after); a score that is missing is NaN."""
+    edges = np.linspace(0, 1, TOXICITY_BINS + 1)
+    scored = [some[~np.isnan(some)] for some in (before, after)]
+    shares = [np.histogram(some, edges)[0] / max(len(some), 1) for some in scored]
+    return [(round(float(edges[at]), 2), *_rounded(shares, at)) for at in range(TOXICITY_BINS)]
+
+
+def _rounded(shares: list[np.ndarray], at: int) -> list[float]:
+    return [round(float(share[at]), 6) for share in shares]
+
+
+def write_plots(folder: Path, tables: Mapping[str, Table]) -> None:
+    """Write funnel.csv, lengths.csv, toxicity.csv and curation.png."""
+    for name, header in HEADERS.items():
+        with (folder / f"{name}.csv").open("w", encoding="utf-8", newline="") as file:
+            csv.writer(file, lineterminator="\n").writerows([header, *tables[name]])
+    _draw(folder / "curation.png", *(tables[name] for name in HEADERS))
+
+
+def _draw(path: Path, steps: Table, words: Table, scores: Table) -> None:
+    plt = pyplot()
+    figure, (left, middle, right) = plt.subplots(1, 3, figsize=(13, 3.4), layout="constrained")
+    names, counts = zip(*steps, strict=True)
+    places = range(len(steps) - 1, -1, -1)
+    left.barh(list(places), counts, color="C0")
+    left.set_yticks(list(places), names, fontsize=8)
+    for place, count in zip(places, counts, strict=True):
+        left.annotate(f"{count:,}", (count, place), (3, 0), textcoords="offset points", va="center", fontsize=7)
+    left.set_xticks([])
+    left.set_xlim(0, max(*counts, 1) * 1.18)
+    left.set_title("queries left after each step", fontsize=9)
+    for axis, table, title, width in (
+        (middle, words, f"words in a query ({WORDS}: and more)", 1.0),
+        (right, scores, "largest toxicity score", 1 / TOXICITY_BINS),
+    ):
+        at, before, after = zip(*table, strict=True)
+        axis.bar(at, before, width, align="edge", color="0.75", label="before")
+        axis.step([*at, at[-1] + width], [*after, after[-1]], where="post", color="C0", label="after")
+        axis.set_title(f"{title}, share", fontsize=9)
+        axis.legend(fontsize=8, frameon=False)
+    if any(share for _, *shares in scores for share in shares):
+        right.set_yscale("log")
+    for axis in (left, middle, right):
+        axis.tick_params(labelsize=7)
+    save_figure(figure, path)

@@ -1,0 +1,70 @@
+"""Token lists of many rows as numbers: equal words have equal ids, row after row in one array."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Tokens:
+    """Row r holds words[starts[r] : starts[r + 1]], ids in `vocabulary` (a polars column of words)."""
+
+    words: np.ndarray
+    starts: np.ndarray
+    vocabulary: object
+
+    def __len__(self) -> int:
+        return len(self.starts) - 1
+
+    @property
+    def lengths(self) -> np.ndarray:
+        return np.diff(self.starts)
+
+    def first_equal(self) -> np.ndarray:
+        """Return for each row the first row with the same words."""
+        from pipeline.curation import kernels
+
+        return kernels.first_equal(self.words, self.starts)
+
+    def take(self, rows: np.ndarray) -> "Tokens":
+        """Return the rows with these indices, in that order."""
+        lengths = self.lengths[rows]
+        starts = np.concatenate([[0], np.cumsum(lengths)])
+        at = np.arange(starts[-1]) + np.repeat(self.starts[:-1][rows] - starts[:-1], lengths)
+        return Tokens(self.words[at], starts, self.vocabulary)
+
+    def followed_by(self, said) -> "Tokens":
+        """Return these rows and behind them those of a polars column of texts: words with one space between two."""
+        import polars as pl
+
+        from pipeline.curation import kernels
+
+        # the words that are known come first, one a row, and so keep their ids
+        known = len(self.vocabulary)
+        column = pl.concat([self.vocabulary, said]).rechunk().to_arrow()
+        offsets = np.frombuffer(column.buffers()[1], np.int64)[column.offset : column.offset + len(column) + 1]
+        text = np.frombuffer(column.buffers()[2] or b"", np.uint8)
+        words, starts, begins, sizes = kernels.word_ids(text, offsets)
+        new = [bytes(text[begin : begin + size]) for begin, size in zip(begins[known:], sizes[known:], strict=True)]
+        vocabulary = pl.concat([self.vocabulary, pl.Series(new, dtype=pl.Binary).cast(pl.String)])
+        return Tokens(
+            np.concatenate([self.words, words[starts[known] :]]),
+            np.concatenate([self.starts, starts[known + 1 :] - known + self.starts[-1]]),
+            vocabulary,
+        )
+
+
+def tokens_of(said) -> Tokens:
+    """Return the tokens of a polars column of texts: words with one space between two."""
+    import polars as pl
+
+    none = Tokens(np.zeros(0, np.int32), np.zeros(1, np.int64), pl.Series("words", [], pl.String))
+    return none.followed_by(said.alias("words"))
+
+
+def tokens_of_rows(rows: Iterable[Sequence[str]]) -> Tokens:
+    """Return the tokens of lists of words."""
+    import polars as pl
+
+    return tokens_of(pl.Series([" ".join(row) for row in rows], dtype=pl.String))

@@ -1,0 +1,89 @@
+import json
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pipeline.curation.curated import curated
+from pipeline.curation.read import Raw, framed
+from pipeline.curation.resume import resumed, rule_hash
+from pipeline.curation.rules import opened
+
+PIECES = st.sampled_from("fox runs red snow deep in the -ar 16:9 www.x.org é".split(" "))
+TEXT = st.lists(PIECES, max_size=9).map(" ".join)
+TEXTS = [f"a fox number {at} runs in the {word} snow" for at, word in enumerate("deep red old new wet dry".split())]
+
+
+@pytest.fixture(scope="session")
+def params(laptop):
+    return laptop.queries.model_copy(update={"max_similarity": 0.9, "min_words": 1})
+
+
+def rows_of(texts, params):
+    return opened(framed([Raw(str(at), text) for at, text in enumerate(texts)]), params)
+
+
+def facts(found):
+    return (
+        found.ruled.rows(), found.found.row.tolist(), found.found.score.tolist(), found.found.same.tolist(),
+        [matches.tolist() for matches in found.matches], found.self_bleu,
+    )  # fmt: skip
+
+
+@given(texts=st.lists(TEXT, max_size=30), share=st.floats(0, 1))
+@settings(max_examples=60, deadline=None)
+def test_rows_added_behind_give_what_all_rows_give_at_once(params, texts, share):
+    rows = rows_of(texts, params)
+    first = curated(rows[: int(len(rows) * share)], params)
+    assert facts(curated(rows[len(first.ruled) :], params, first)) == facts(curated(rows, params))
+
+
+def test_what_is_known_is_read_and_the_rest_is_added(params, tmp_path, capsys):
+    rows = rows_of(TEXTS, params)
+    whole = facts(curated(rows, params))
+    resumed(rows[:4], params, tmp_path)
+    assert facts(resumed(rows, params, tmp_path)) == whole
+    assert "4 of 6 rows are known" in capsys.readouterr().err
+    assert facts(resumed(rows, params, tmp_path)) == whole
+    assert "6 of 6 rows are known" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["ruled.arrow", "words.npy", "witness.npy", "state.json"])
+@pytest.mark.parametrize("damage", ["flipped", "cut", "gone"])
+def test_a_damaged_state_is_noticed_and_written_anew(params, tmp_path, capsys, name, damage):
+    rows = rows_of(TEXTS, params)
+    whole = facts(resumed(rows, params, tmp_path))
+    path = tmp_path / name
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 255
+    if damage == "gone":
+        path.unlink()
+    else:
+        path.write_bytes(content if damage == "flipped" else content[: len(content) // 2])
+    assert facts(resumed(rows, params, tmp_path)) == whole
+    assert "known" not in capsys.readouterr().err
+    assert facts(resumed(rows, params, tmp_path)) == whole
+    assert "6 of 6" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("texts", [["another fox", *TEXTS[1:]], TEXTS[:3], [None, *TEXTS[1:]]])
+def test_a_state_of_other_rows_is_not_used(params, tmp_path, capsys, texts):
+    resumed(rows_of(TEXTS, params), params, tmp_path)
+    rows = rows_of(texts, params)
+    assert facts(resumed(rows, params, tmp_path)) == facts(curated(rows, params))
+    assert "known" not in capsys.readouterr().err
+
+
+def test_another_rule_has_another_state_and_another_split_has_not(params):
+    assert rule_hash(params) == rule_hash(params.model_copy(update={"sft": 7, "unsafe_threshold": 0.9}))
+    assert rule_hash(params) != rule_hash(params.model_copy(update={"max_words": 7}))
+    assert rule_hash(params) != rule_hash(params.model_copy(update={"max_similarity": 0.8}))
+
+
+def test_no_state_is_a_pickle(params, tmp_path):
+    resumed(rows_of(TEXTS, params), params, tmp_path)
+    assert {path.suffix for path in tmp_path.iterdir()} == {".arrow", ".npy", ".json"}
+    for path in tmp_path.glob("*.npy"):
+        assert np.load(path, allow_pickle=False).dtype != object
+    assert json.loads((tmp_path / "state.json").read_text())["n_rows"] == 6
