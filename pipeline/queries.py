@@ -21,7 +21,7 @@ from pipeline.curation.benchmarks import leakage, read_benchmarks, told
 from pipeline.curation.curated import Curated, curated
 from pipeline.curation.diverse import Witnesses
 from pipeline.curation.files import unchanged
-from pipeline.curation.outputs import split_outputs
+from pipeline.curation.outputs import Outputs, split_outputs
 from pipeline.curation.plots import lengths, toxicity
 from pipeline.curation.read import gathered, read, source_name
 from pipeline.curation.resume import resumed, rule_hash
@@ -261,14 +261,13 @@ def _dropped(frame, leaving):
     )  # fmt: skip
 
 
-def _counted(frames: Iterable) -> Iterator:
-    """Pass frames on, and say now and then how many rows have been read."""
-    done = 0
+def _counted(frames: Iterable, made: Outputs) -> Iterator:
+    """Pass frames on, count their rows, and say now and then how many have been read."""
     with progress("queries") as at:
         for frame in frames:
+            made.units_in += len(frame)
             yield frame
-            done += len(frame)
-            at(done, None)
+            at(made.units_in, None)
 
 
 def remembered(params: Queries) -> Callable[..., Curated]:
@@ -310,7 +309,7 @@ def main(sft, dpo, test, params_path):
         }
         corpus = synthetic_queries(params.world.queries, params.base.seed)
         with traced(params.queries, made.extra):
-            raws = _counted(read(params.queries, corpus))
+            raws = _counted(read(params.queries, corpus), made)
             made.rows, made.dropped = queries(
                 raws,
                 teacher,

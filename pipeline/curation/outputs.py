@@ -18,6 +18,7 @@ class Outputs:
     """What a run made: rows, the frame of dropped rows with the columns of QueryDropped, what metrics and plots add."""
 
     def __init__(self):
+        self.units_in = 0
         self.rows: list[Query] = []
         self.dropped = None
         self.extra: dict = {}
@@ -26,7 +27,7 @@ class Outputs:
     def metrics(self) -> dict:
         counts = self.dropped["reason"].value_counts().sort("reason")
         return {
-            "units_in": len(self.rows) + len(self.dropped),
+            "units_in": self.units_in,
             "units_done": len(self.rows),
             "units_dropped": len(self.dropped),
             "rows": len(self.rows),
@@ -53,6 +54,11 @@ def split_outputs(outs: dict[str, Path]) -> Iterator[Outputs]:
         counts = made.metrics()
         if not counts["units_in"]:
             raise DataError("the source holds no queries; nothing is written")
+        if counts["units_in"] != len(made.rows) + len(made.dropped):
+            raise DataError(
+                f"{folder}: {counts['units_in']} raw rows came in, {len(made.rows)} went on and {len(made.dropped)} "
+                "were dropped: some vanished; nothing is written"
+            )
         if not made.rows:
             raise DataError(
                 f"none of {counts['units_in']} raw queries is left: {counts['dropped']}; nothing is written"

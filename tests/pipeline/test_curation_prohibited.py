@@ -131,6 +131,7 @@ BITS = [*"nakedchil", *"4@1!3-_.*# ", "sex", "kid", "girl", "boy", "young ", "na
     "  ", "\n"]  # fmt: skip
 
 
+@pytest.mark.slow
 @given(text=st.lists(st.sampled_from(BITS), max_size=14).map("".join))
 @settings(max_examples=1000, deadline=None)
 def test_the_sieve_overlooks_nothing(text):

@@ -31,6 +31,7 @@ def facts(found):
     )  # fmt: skip
 
 
+@pytest.mark.slow
 @given(texts=st.lists(TEXT, max_size=30), share=st.floats(0, 1))
 @settings(max_examples=60, deadline=None)
 def test_rows_added_behind_give_what_all_rows_give_at_once(params, texts, share):

@@ -15,10 +15,11 @@ from pipeline.backends import Outcome, Unparsed
 from pipeline.clean import clean, tokens
 from pipeline.curation.benchmarks import read_benchmarks
 from pipeline.curation.bleu import GUARD, sim
+from pipeline.curation.outputs import split_outputs
 from pipeline.curation.read import Raw, framed, gathered, read
 from pipeline.curation.rules import RAW_PER_CHARACTER
 from pipeline.curation.split import NEAR
-from pipeline.io import read_rows
+from pipeline.io import DataError, read_rows
 from pipeline.queries import queries
 from pipeline.words import Template
 from schemas.base import content_id
@@ -385,3 +386,13 @@ def test_what_is_prohibited_lies_nowhere_but_as_a_hash(command, tmp_path, vpo_ho
             content = pl.read_ipc(path).write_ndjson().encode()
         assert b"zyxqv" not in content and b"zyxqw" not in content, path
     assert "zyxqv" not in result.output
+
+
+def test_a_raw_row_that_vanishes_stops_the_stage_and_nothing_is_written(tmp_path, vpo_home):
+    outs = {split: tmp_path / "data" / "queries" / f"{split}.jsonl" for split in ("sft", "dpo", "test")}
+    with (
+        pytest.raises(DataError, match="3 raw rows came in, 0 went on and 2 were dropped"),
+        split_outputs(outs) as made,
+    ):
+        made.units_in, made.dropped = 3, pl.DataFrame({"reason": ["similar", "similar"]})
+    assert not any(out.exists() for out in outs.values())

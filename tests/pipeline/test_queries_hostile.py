@@ -131,6 +131,7 @@ HOSTILE = {
 }
 
 
+@pytest.mark.slow
 def test_hostile_queries_leave_with_a_reason_in_bounded_memory_and_the_others_stay(params, root, tmp_path, vpo_home):
     rows = [{"id": name, "prompt": text} for name, (text, _) in HOSTILE.items()]
     rows[3:3] = [{"id": f"good {number}", "prompt": text} for number, text in enumerate(GOOD)]

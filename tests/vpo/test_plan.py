@@ -125,6 +125,7 @@ def test_a_plan_needs_no_key_sends_nothing_and_is_what_the_run_then_asks(project
         assert planned["critique@sft"]["usd"] == 0
 
 
+@pytest.mark.slow
 def test_votes_and_verification_are_expected_before_they_are_known(project, laptop):
     with serving(teacher(laptop.world)) as server:
         write(teacher=paid(server), critique={"votes": 3}, refine={"verify": 2})
@@ -337,6 +338,7 @@ def test_the_graph_is_unrolled_as_dvc_does(root):
     assert {"queries", "sft", "rollout@dpo"} <= before["critique@dpo"] and "dpo" not in before["critique@dpo"]
 
 
+@pytest.mark.slow
 def test_tokens_and_money_come_close_once_the_model_has_been_seen(project, laptop):
     with serving(teacher(laptop.world)) as server:
         write(teacher=paid(server))

@@ -187,6 +187,7 @@ def test_questions_that_follow_from_a_batch_wait_for_all_of_it(teacher):
         assert [len(batch) for batch in batches_of(server)] == [1600, 1600]
 
 
+@pytest.mark.slow
 def test_a_chain_of_rounds_is_one_batch_a_round(teacher):
     with serving(echo) as server:
         asked = teacher(server)
