@@ -36,7 +36,7 @@ def test_a_second_repro_runs_nothing(project):
 
 # where a stage runs, how fast and for how much, and what names a file that is a dep itself, shapes no row
 NO_DEP = re.compile(
-    r"\.(max_concurrency|api_key_env|timeout_s|attempts|launch|template|recheck_template|exemplars|questions)$"
+    r"\.(max_concurrency|api_key_env|timeout_s|attempts|launch|checkpoint_s|report_to|template|recheck_template|exemplars|questions)$"
     r"|\.per_device_train_batch_size$|^policy\.batch_size$"
 )
 

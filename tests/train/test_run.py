@@ -135,7 +135,8 @@ WEIGHTS = ["model.safetensors", "config.json", "tokenizer.json"]
 def test_a_model_folder_holds_no_pickle_and_no_state(tmp_path):
     strange = ["training_args.bin", "optimizer.pt", "trainer_state.json", "pytorch_model.bin", "README.md"]
     save(Trained(WEIGHTS + strange), tmp_path / "work", tmp_path / "sft", {"stage": "sft"}, {"steps": 1})
-    assert {path.name for path in (tmp_path / "sft").iterdir()} == {*WEIGHTS, "model.json"}
+    assert {path.name for path in (tmp_path / "sft").iterdir()} == {*WEIGHTS, "model.json", "README.md"}
+    assert "D_SFT" in (tmp_path / "sft/README.md").read_text()  # ours, not the trainer's
 
 
 def test_a_save_that_dies_leaves_what_was_there(tmp_path):
@@ -161,15 +162,15 @@ def test_what_a_killed_save_left_is_swept(tmp_path):
 def test_only_the_main_process_writes(tmp_path, vpo_home, monkeypatch):
     save(Trained(WEIGHTS, main=False), tmp_path / "work", tmp_path / "sft", {}, {})
     assert not (tmp_path / "sft").exists()
-    with work_folder("sft", tmp_path / "sft") as folder:
+    with work_folder("0f", tmp_path / "sft") as folder:
         (folder / "half").touch()
         monkeypatch.setenv("RANK", "1")
-        with work_folder("sft", tmp_path / "sft") as same:  # it neither waits for the lock nor empties the folder
+        with work_folder("0f", tmp_path / "sft") as same:  # it neither waits for the lock nor empties the folder
             assert same == folder and (folder / "half").exists()
 
 
 def test_a_second_run_of_a_stage_is_refused_and_the_work_folder_goes(tmp_path, vpo_home):
-    with work_folder("sft", tmp_path / "sft") as folder:
+    with work_folder("0f", tmp_path / "sft") as folder:
         assert list(folder.iterdir()) == []
         with pytest.raises(DataError, match="another run is writing it"), locked(tmp_path / "sft"):
             pass
