@@ -1,6 +1,7 @@
 """Where the policy starts from: a folder with weights, or the pinned name of a model on the Hub."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 from pipeline.io import DataError
@@ -37,7 +38,7 @@ def origin_of(folder: Path) -> str | None:
     return None
 
 
-def downloaded(name: str, revision: str | None) -> str:
+def downloaded(name: str, revision: str | None, files: Sequence[str] = READ) -> str:
     """Return the folder of a base model; a Hub model is fetched at its commit. Raises DataError."""
     if revision is None:
         return name
@@ -45,7 +46,7 @@ def downloaded(name: str, revision: str | None) -> str:
     from huggingface_hub.errors import GatedRepoError
 
     try:
-        return snapshot_download(name, revision=revision, allow_patterns=list(READ))
+        return snapshot_download(name, revision=revision, allow_patterns=list(files))
     except GatedRepoError:
         raise DataError(
             f"{name} is gated: accept its licence on https://huggingface.co/{name}, then set HF_TOKEN to a token of "

@@ -41,7 +41,10 @@ def dpo(pairs: list[DDpo], sft: Path, out: Path, params: Params) -> None:
         warn(found)
         rows, kept_out = ([fit.rows[at] for at in side] for side in (learnt, held))
         if not rows:
-            raise DataError(f"D_dpo has no pair to train on: dropped {fit.lost}; see dpo.train.max_length")
+            raise DataError(
+                f"D_dpo has no pair to train on: dropped {fit.lost}, {len(held)} kept out; see dpo.train.max_length "
+                "and dpo.train.held_out_share"
+            )
         trainer = dpo_trainer(rows, model, work, params, kept_out)
         measured = Measured(trainer, work, fitting_pairs, fit.rows, learnt, held)
         go_on(trainer, work, key, train.checkpoint_s)
@@ -79,7 +82,7 @@ def dpo_trainer(rows: list[dict], sft: str, work: Path, params: Params, kept_out
         precompute_ref_log_probs=train.precompute_ref_log_probs,
     )
     # ref_model=None: TRL takes the reference from the same folder, so it stays the SFT model; with LoRA, adapter off
-    return DPOTrainer(
+    trainer = DPOTrainer(
         model=sft,
         ref_model=None,
         args=config,
@@ -88,6 +91,12 @@ def dpo_trainer(rows: list[dict], sft: str, work: Path, params: Params, kept_out
         processing_class=tokenizer_of(sft),
         peft_config=peft_config(train.lora),
     )
+    if (engine := trainer._precompute_engine) is not None:
+        # ZeRO-3's engine of the reference pass: its hooks on the same modules would run in every step of training and
+        # break the first forward pass after it (DeepSpeed 0.19: pop from an empty deque)
+        engine.destroy()
+        trainer._precompute_engine = None
+    return trainer
 
 
 @click.command("dpo")

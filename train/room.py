@@ -10,20 +10,21 @@ from pathlib import Path
 from pipeline.io import DataError
 from pipeline.store import home
 from schemas.params import DpoTrain, Train
+from train.base import downloaded
 
 ADAPTER_SHARE = 0.02  # of the weights: an adapter of rank 16 on all layers of an 8B model is half of it
 SLACK = 50_000_000
 
 
-def n_parameters(name: str, revision: str | None = None) -> int:
+def n_parameters(folder: str) -> int:
     """Return how many weights a model has, by its config alone. Raises DataError."""
     import torch
     from transformers import AutoConfig, AutoModelForCausalLM
 
     try:
-        config = AutoConfig.from_pretrained(name, revision=revision)
+        config = AutoConfig.from_pretrained(folder)
     except (OSError, ValueError) as fault:
-        raise DataError(f"{name}: no model's config.json: {(str(fault).splitlines() or [''])[0][:200]}") from None
+        raise DataError(f"{folder}: no model's config.json: {(str(fault).splitlines() or [''])[0][:200]}") from None
     with torch.device("meta"):
         return AutoModelForCausalLM.from_config(config).num_parameters()
 
@@ -80,7 +81,7 @@ def refuse_without_room(name: str, revision: str | None, params: Train, out: Pat
 
     gpu, processes = torch.cuda.is_available(), int(os.environ.get("WORLD_SIZE", "1"))
     sharded = "ACCELERATE_USE_DEEPSPEED" in os.environ
-    n = n_parameters(name, revision)
+    n = n_parameters(downloaded(name, revision, ["config.json"]))
     if gpu and params.launch != "zero3_offload":
         memory = torch.cuda.get_device_properties(0).total_memory
     else:

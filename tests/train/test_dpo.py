@@ -10,6 +10,7 @@ from small_project import write_params
 from pipeline.io import DataError, write_rows
 from schemas.d_dpo import DDpo
 from train.dpo import dpo, dpo_trainer, main
+from train.held_out import split_by_query
 from train.rows import dpo_rows, instruction
 from train.run import KEPT
 
@@ -154,6 +155,19 @@ def test_pairs_that_do_not_fit_are_one_clear_error(tiny_params, tiny_model, tmp_
     short = tiny_policy.params(tiny_params, dpo_train={"max_length": 10})
     with pytest.raises(DataError, match="no pair to train on: dropped {'too_long': 10}"):
         dpo(PAIRS, tiny_model, tmp_path / "dpo", short)
+
+
+def test_a_pair_whose_chosen_equals_its_rejected_is_one_clear_error(tiny_params, tiny_model, tmp_path, vpo_home):
+    same = PAIRS[3].model_copy(update={"rejected": f" {PAIRS[3].chosen}"})
+    with pytest.raises(DataError, match=f"chosen equals rejected in 1 of 2 pairs, first {same.pair_id}"):
+        dpo([PAIRS[0], same], tiny_model, tmp_path / "dpo", tiny_params)
+    assert not (tmp_path / "dpo").exists()
+
+
+def test_a_share_that_keeps_every_pair_out_is_one_clear_error(tiny_params, tiny_model, tmp_path, vpo_home):
+    held = [PAIRS[at] for at in split_by_query(PAIRS, 0.3)[1]]
+    with pytest.raises(DataError, match="no pair to train on.*held_out_share"):
+        dpo(held, tiny_model, tmp_path / "dpo", tiny_policy.params(tiny_params, dpo_train={"held_out_share": 0.3}))
 
 
 def test_a_start_without_a_model_is_one_clear_error(tiny_params, tmp_path, vpo_home):
