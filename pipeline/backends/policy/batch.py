@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
 
-from pipeline.backends.policy.slots import Slots, blocks
+from pipeline.backends.policy.slots import BLOCK, Slots, whole
 
 LEAST_ROWS = 16
 LIKELY = 256  # a nucleus is nearly always inside so many tokens, and finding them costs a tenth of sorting all
@@ -80,7 +80,7 @@ class Batch:
         active = [row for row, text in enumerate(self.texts) if text is not None]
         if not active:
             return []
-        shown = blocks(int(self.places[active].max()) + 1)
+        shown = whole(int(self.places[active].max()) + 1, BLOCK)
         self.slots.widen(shown)
         with torch.inference_mode():
             places = torch.from_numpy(self.places).to(self.device)
@@ -132,7 +132,7 @@ class Batch:
 
 def by_length(placed: tuple[Text, int]) -> tuple[int, int]:
     text, row = placed
-    return blocks(len(text.asked) - 1), row
+    return whole(len(text.asked) - 1, LEAST_ROWS), row
 
 
 def draw(logits, u, temperature: float, top_p: float):

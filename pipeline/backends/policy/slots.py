@@ -62,6 +62,6 @@ def widened(kept, more: int):
     return torch.cat([kept, kept.new_zeros(*kept.shape[:2], more, kept.shape[3])], 2)
 
 
-def blocks(places: int) -> int:
+def whole(places: int, block: int) -> int:
     """Return `places` rounded up to whole blocks."""
-    return -(-places // BLOCK) * BLOCK
+    return -(-places // block) * block
