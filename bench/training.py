@@ -9,6 +9,7 @@ tiny shape).
 import json
 import os
 import random
+import shutil
 import sys
 import tempfile
 import time
@@ -131,6 +132,10 @@ def on_cpu(n: int, epochs: int) -> list[str]:
         train = params.dpo.train.model_copy(update=told | values)
         return params.model_copy(update={"dpo": params.dpo.model_copy(update={"train": train})})
 
+    def fresh(work):  # or the second time would find the log-probs of the first
+        shutil.rmtree(work, ignore_errors=True)
+        return work
+
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
         made(shape, folder / "model", "float32")
@@ -144,13 +149,15 @@ def on_cpu(n: int, epochs: int) -> list[str]:
                 pairs, model, folder / "3", dpo(precompute_ref_log_probs=False)
             ),
             "DPO, reference beforehand": lambda: dpo_trainer(
-                pairs, model, folder / "4", dpo(precompute_ref_log_probs=True)
+                pairs, model, fresh(folder / "4"), dpo(precompute_ref_log_probs=True)
             ),
         }
         timed(runs["SFT, padded"], epochs)  # the first run of a process loads libraries
         found = {}
-        for name, make in runs.items():
-            found[name] = timed(make, epochs)
+        for name, make in [*runs.items()] * 2:  # the better of two: others use the caches of the machine too
+            run = timed(make, epochs)
+            old = found.get(name, run)
+            found[name] = Timed(min(run.before_s, old.before_s), min(run.epoch_s, old.epoch_s), run.losses)
             click.echo(f"  {name}: {found[name].before_s:.1f} s before, {found[name].epoch_s:.1f} s an epoch", err=True)
     lines = ["| run | CPU s before step 1 | CPU s an epoch | last loss |", "|---|---|---|---|"]
     lines += [
@@ -171,7 +178,8 @@ def on_cpu(n: int, epochs: int) -> list[str]:
         f"{pre_pass:.1f} s more before step 1, with which all {epochs} epochs are {with_it:.2f}x as fast. Losses of "
         f"all steps differ by at most {apart(beside, before):.1e}.",
         f"padding_free: an epoch is {padded.epoch_s / free.epoch_s:.2f}x as fast as padded; losses differ by at most "
-        f"{apart(padded, free):.1e}.",
+        f"{apart(padded, free):.1e}. Without flash attention the rows laid end to end are masked, not skipped, so that "
+        "on a CPU it costs more than padding; params.yaml leaves it off.",
     ]
 
 

@@ -158,8 +158,10 @@ def arguments(params: Train, seed: int, work: Path) -> dict:
     """Return the arguments that SFTConfig and DPOConfig share."""
     keep_freed_memory()
     quiet()
-    if params.report_to != "none":
-        require(params.report_to, params.report_to)
+    if params.report_to != "none" and importlib.util.find_spec(params.report_to) is None:
+        raise DataError(
+            f"report_to {params.report_to} is not installed: pip install {params.report_to}, or set it to none"
+        )
     import torch
 
     sharded = "ACCELERATE_USE_DEEPSPEED" in os.environ

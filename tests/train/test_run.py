@@ -1,3 +1,4 @@
+import importlib.util
 import subprocess
 import sys
 import threading
@@ -80,6 +81,18 @@ def test_a_missing_library_is_named_with_its_extra():
     require("train", "torch", "trl")
     with pytest.raises(DataError, match=r"training needs no_such_library: pip install 'vpo\[train\]'"):
         require("train", "torch", "no_such_library")
+
+
+@pytest.mark.parametrize("tracker", ["trackio", "wandb", "mlflow"])
+def test_a_tracker_that_is_not_installed_is_one_clear_error(section, tmp_path, tracker):
+    if importlib.util.find_spec(tracker):
+        pytest.skip(f"{tracker} is installed")
+    with pytest.raises(DataError, match=f"{tracker} is not installed: pip install {tracker}"):
+        arguments(section(report_to=tracker), 0, tmp_path)
+
+
+def test_a_param_says_whom_the_curve_is_told_to(section, tmp_path):
+    assert arguments(section(), 0, tmp_path)["report_to"] == "none"
 
 
 @pytest.mark.parametrize("name", ["single", "zero3", "zero3_offload", "multi_node"])
