@@ -5,9 +5,11 @@ import csv
 import fcntl
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -41,7 +43,7 @@ RUNS = {
     "sft": {"learning_rate": 1e-3, "checkpoint_s": 0},
     "sft_lora": {"learning_rate": 1e-2, "lora": LORA},
     "dpo": {"learning_rate": 1e-3, "precompute_ref_log_probs": False, "held_out_share": 0.2},
-    "dpo_lora": {"learning_rate": 1e-2, "lora": LORA, "precompute_ref_log_probs": True},
+    "dpo_lora": {"learning_rate": 1e-2, "lora": LORA, "precompute_ref_log_probs": True, "checkpoint_s": 0},
     # bfloat16, checkpointing and the reference beforehand, as the recipes have them
     "dpo_bf16": {"learning_rate": 1e-4, "bf16": True, "gradient_checkpointing": True},
 }
@@ -60,6 +62,15 @@ def compiled():
         for lock in cache.glob("*/lock"):
             lock.unlink()
         yield cache
+
+
+def children(parent: int) -> list[int]:
+    found = []
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):
+            if int(path.read_text().rpartition(")")[2].split()[1]) == parent:
+                found.append(int(path.parent.name))
+    return found
 
 
 def free_port() -> int:
@@ -85,10 +96,7 @@ def launched(tiny_model, tiny_params, tmp_path_factory):
     write_rows(data / "d_sft.jsonl", tiny_policy.d_sft(), DSft)
     write_rows(data / "d_dpo.jsonl", tiny_policy.d_dpo(), DDpo)
 
-    def run(name):
-        out = data / "models" / name
-        if out.exists():
-            return out
+    def start(name, folder, home):
         given = write_params(data.parent, **changed(tiny_params, name))
         stage = name.partition("_")[0]
         precision = "bf16" if RUNS[name].get("bf16") else "no"
@@ -96,18 +104,28 @@ def launched(tiny_model, tiny_params, tmp_path_factory):
             sys.executable, "-m", "accelerate.commands.launch", "--config_file", str(ROOT / "train/configs/zero3.yaml"),
             "--num_processes", "2", "--mixed_precision", precision, "--main_process_port", str(free_port()),
             str(ROOT / "tests/train/zero3_shim.py"), f"train.{stage}", str(data / f"d_{stage}.jsonl"), str(tiny_model),
-            str(out), "--params", str(given),
+            str(folder / name), "--params", str(given),
         ]  # fmt: skip
         environment = os.environ | {
-            "VPO_HOME": str(data.parent / "home"),
+            "VPO_HOME": str(home),
             "TORCH_EXTENSIONS_DIR": str(extensions),
             "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",  # ninja
             "OMP_NUM_THREADS": "1",
         }
-        done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=600)
-        assert done.returncode == 0, done.stderr[-4000:]
-        return out
+        return subprocess.Popen(
+            command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+            start_new_session=True,
+        )  # fmt: skip
 
+    def run(name, folder=data / "models", home=data.parent / "home"):
+        if not (folder / name).exists():
+            process = start(name, folder, home)
+            said = process.communicate(timeout=600)[1]
+            assert process.returncode == 0, said[-4000:]
+            run.said[folder / name] = said
+        return folder / name
+
+    run.start, run.said = start, {}
     with compiled() as extensions:
         yield run
 
@@ -178,3 +196,19 @@ def test_the_reference_of_two_processes_is_the_sft_model(launched):
     told = metrics(launched("dpo_bf16"))
     assert told["steps"] == 3 and told["units_done"] == 10
     assert told["first_loss"] == pytest.approx(0.6931, abs=0.01)  # bfloat16
+
+
+@pytest.mark.parametrize("name", ["sft", "dpo_lora"])
+def test_two_processes_that_were_killed_go_on_to_the_same_weights(name, launched, tmp_path):
+    home, folder = tmp_path / "home", tmp_path / "data/models"
+    process = launched.start(name, folder, home)
+    while process.poll() is None and not list(home.glob("train/*/checkpoint-[12]/whole.json")):
+        time.sleep(0.005)
+    for pid in [process.pid, *children(process.pid)]:  # torch starts each in a session of its own
+        os.kill(pid, signal.SIGKILL)
+    process.communicate()
+    assert not (folder / name).exists()
+    again = launched(name, folder, home)
+    assert "goes on from step" in launched.said[again]
+    assert tiny_policy.contents(again) == tiny_policy.contents(launched(name))
+    assert list((home / "train").iterdir()) == []
