@@ -20,6 +20,7 @@ from pipeline.store import home
 from schemas.base import content_id
 from schemas.params import Train
 from train.base import READ
+from train.curve import shown
 
 WHOLE = "whole.json"  # written last: what the checkpoint holds, file by file
 READ_BACK = 64_000_000  # bytes up to which a file's content is compared, beyond it the size alone
@@ -111,7 +112,8 @@ def go_on(trainer, work: Path, key: str, every_s: float | None) -> None:
         broadcast_object_list(told)
     if every_s is not None:
         trainer.add_callback(writer(key, every_s))
-    trainer.train(resume_from_checkpoint=told[0])
+    with shown(trainer):
+        trainer.train(resume_from_checkpoint=told[0])
 
 
 def writer(key: str, every_s: float):

@@ -1,10 +1,13 @@
 """The training curve as `dvc plots` reads it: a line a step."""
 
+import contextlib
 import csv
 import io
+from collections.abc import Iterator
 from pathlib import Path
 
 from pipeline.io import replacing
+from pipeline.progress import progress
 
 COLUMNS = {
     "step": "step",
@@ -38,6 +41,23 @@ def write_curve(path: Path, steps: list[dict]) -> None:
     table.writerows(steps)
     with replacing(path) as temporary:
         temporary.write_text(text.getvalue(), encoding="utf-8")
+
+
+@contextlib.contextmanager
+def shown(trainer) -> Iterator[None]:
+    """Show how far a trainer is, as every long stage does, in place of a dict a step."""
+    from transformers import PrinterCallback, TrainerCallback
+
+    trainer.remove_callback(PrinterCallback)
+    with progress("training") as at:
+
+        class Shown(TrainerCallback):
+            def on_log(self, args, state, control, logs=None, **kwargs):
+                if state.is_world_process_zero and "loss" in (logs or {}):
+                    at(state.global_step, state.max_steps, lambda: f"loss {logs['loss']:.4f}")
+
+        trainer.add_callback(Shown())
+        yield
 
 
 def summary(steps: list[dict]) -> dict:

@@ -189,7 +189,7 @@ def arguments(params: Train, seed: int, work: Path) -> dict:
         "save_strategy": "no",  # train.checkpoints asks for one by the clock
         "save_total_limit": 2,  # the older one stays until the newer is marked whole
         "logging_steps": 1,
-        "disable_tqdm": not sys.stderr.isatty(),
+        "disable_tqdm": True,  # train.curve shows how far it is
         "report_to": params.report_to,
         "dataloader_pin_memory": torch.cuda.is_available(),
     }
@@ -263,6 +263,9 @@ def save(trainer, work: Path, out: Path, about: dict, metrics: dict) -> None:
         steps = curve(trainer.state.log_history)
         write_curve(curve_of(out), steps)
         metrics = metrics | summary(steps)
+        click.echo(
+            f"  {out.name}: {metrics['steps']} steps, loss {steps[0]['loss']:.4f} -> {steps[-1]['loss']:.4f}", err=True
+        )
     write_json(beside(out)[1], metrics)
 
 

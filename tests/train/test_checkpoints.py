@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -16,7 +17,13 @@ from small_project import write_params
 from pipeline.io import write_rows
 from schemas.d_dpo import DDpo
 from schemas.d_sft import DSft
-from train.checkpoints import WHOLE, contents, newest_whole, run_key, sweep, weights_hash
+from schemas.params import Lora
+from train.checkpoints import WHOLE, contents, go_on, newest_whole, run_key, sweep, weights_hash
+from train.rows import Fitting, sft_rows
+from train.sft import sft_trainer
+
+# peft asks transformers by the old name
+pytestmark = pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing` is deprecated:FutureWarning")
 
 ROOT = Path(__file__).resolve().parents[2]
 LORA = {"r": 4, "lora_alpha": 8, "lora_dropout": 0.1, "target_modules": ["q_proj", "v_proj"]}
@@ -90,7 +97,8 @@ def test_a_run_killed_twice_ends_with_the_bytes_of_an_undisturbed_one(name, trai
         assert len(list((tmp_path / "killed").glob("train/*/checkpoint-*"))) <= 3  # two, and one being written
         assert not out.exists()
     process, out = stage(name, "killed", **train)
-    assert "goes on from step" in finished(process)
+    at = int(re.search(r"goes on from step (\d+)", finished(process))[1])
+    assert at >= 8
     assert tiny_policy.contents(out) == tiny_policy.contents(undisturbed)
     assert curve(out) == curve(undisturbed)
     one, other = (
@@ -98,6 +106,30 @@ def test_a_run_killed_twice_ends_with_the_bytes_of_an_undisturbed_one(name, trai
     )
     assert one == other
     assert list((tmp_path / "killed/train").iterdir()) == []
+
+
+@pytest.mark.parametrize("lora", [None, LORA], ids=["full", "lora"])
+def test_only_the_steps_after_the_checkpoint_are_done_again(lora, tiny_params, tiny_model, tmp_path):
+    from transformers import TrainerCallback
+
+    told = {"max_steps": 5, "num_train_epochs": 9, "lora": Lora(**lora) if lora else None}
+    params = tiny_policy.params(tiny_params, sft=told)
+    rows = sft_rows(tiny_policy.d_sft(), tiny_policy.template(params))
+    begun, states = [], []
+
+    class Begun(TrainerCallback):
+        def on_step_begin(self, args, state, control, **kwargs):
+            begun.append(state.global_step)
+
+    for _ in range(2):
+        fit = Fitting(rows, list(range(len(rows))), {}, 0)
+        trainer = sft_trainer(fit, str(tiny_model), tmp_path, params)
+        trainer.add_callback(Begun())
+        go_on(trainer, tmp_path, "mine", 0)
+        states.append({name: weight.clone() for name, weight in trainer.model.state_dict().items()})
+    assert begun == [0, 1, 2, 3, 4, 4]
+    assert all(states[0][name].equal(states[1][name]) for name in states[0])
+    assert {path.name for path in tmp_path.glob("checkpoint-*")} == {"checkpoint-4"}
 
 
 @pytest.fixture
