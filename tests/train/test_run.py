@@ -8,6 +8,7 @@ import pytest
 
 from pipeline.io import DataError, locked
 from pipeline.one_thread import TINY, one_thread
+from schemas.params import Sft
 from train.run import arguments, batches, launch, launcher, require, save, stop_after, work_folder
 
 
@@ -89,6 +90,13 @@ def test_a_tracker_that_is_not_installed_is_one_clear_error(section, tmp_path, t
         pytest.skip(f"{tracker} is installed")
     with pytest.raises(DataError, match=f"{tracker} is not installed: pip install {tracker}"):
         arguments(section(report_to=tracker), 0, tmp_path)
+
+
+def test_rows_without_padding_are_never_cut(section):
+    values = section().model_dump(mode="json")
+    with pytest.raises(ValueError, match="padding_free cannot truncate: set long_rows to drop or refuse"):
+        Sft.model_validate(values | {"padding_free": True, "long_rows": "truncate"})
+    assert Sft.model_validate(values | {"padding_free": True, "long_rows": "refuse"}).padding_free
 
 
 def test_a_param_says_whom_the_curve_is_told_to(section, tmp_path):
