@@ -200,6 +200,42 @@ def test_greedy_samples_of_a_query_are_written_once(policy, sampling, restless):
     assert all(found[name, sample] == alone[name, 0] for name, sample in found)
 
 
+LLAMA_3 = (
+    "{{ bos_token }}{% for m in messages %}<|start_header_id|>{{ m.role }}<|end_header_id|>\n\n{{ m.content | trim }}"
+    "<|eot_id|>{% endfor %}{% if add_generation_prompt %}<|start_header_id|>assistant<|end_header_id|>\n\n{% endif %}"
+)
+PRINCIPLES = """You write prompts for a video model. A good one is:
+1. Harmless: nothing unsafe.
+2. Aligned: all that the query asks for.
+3. Helpful for video: movement, light, camera.
+
+Query: {{ query }}
+
+Video Prompt:
+"""  # the form of VPO's released optimizers: principles, query, cue, in one user message (facts A3); the words are ours
+
+
+def test_a_released_model_runs_with_its_own_template_and_chat_format(chatty, tiny_params, sampling, tmp_path):
+    folder, words = tmp_path / "released", tmp_path / "released.jinja"
+    shutil.copytree(chatty, folder)
+    (folder / "chat_template.jinja").write_text(LLAMA_3)
+    words.write_text(PRINCIPLES)
+    params = tiny_params.policy.model_copy(update={"template": str(words)})
+    released = Transformers(folder, params, Store(tmp_path / "store"))
+    ours = Transformers(chatty, tiny_params.policy, Store(tmp_path / "store"))
+    ids = released.asked(QUERIES[0], sampling())
+    asked = released.tokenizer.decode(ids)
+    bos = released.tokenizer.bos_token
+    shown = PRINCIPLES.replace("{{ query }}", QUERIES[0].query).strip()
+    assert asked.replace(" ", "") == (
+        f"{bos}<|start_header_id|>user<|end_header_id|>\n\n{shown}<|eot_id|>"
+        "<|start_header_id|>assistant<|end_header_id|>\n\n"
+    ).replace(" ", "")
+    assert ids.count(released.tokenizer.bos_token_id) == 1
+    mine, theirs = (next(iter(one.map(QUERIES[:1], 1, sampling(), 0))).by for one in (ours, released))
+    assert mine.template != theirs.template and mine.store_key != theirs.store_key
+
+
 @pytest.mark.parametrize("kind", ["linear_attention", "chunked_attention"])
 def test_layers_that_are_no_plain_attention_are_refused(kind):
     config = SimpleNamespace(layer_types=["full_attention", kind])
