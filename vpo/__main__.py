@@ -4,7 +4,9 @@ import importlib
 
 import click
 
-COMMANDS = ["sql", "clips", "optimize", "recipe", "check", "publish", "doctor", "stages", "schema", "deps"]
+COMMANDS = [
+    "sql", "clips", "optimize", "recipe", "serve-policy", "check", "publish", "doctor", "stages", "schema", "deps",
+]  # fmt: skip
 
 
 class Commands(click.Group):
@@ -14,7 +16,7 @@ class Commands(click.Group):
         return COMMANDS
 
     def get_command(self, ctx, name):
-        return importlib.import_module(f"vpo.{name}").main if name in COMMANDS else None
+        return importlib.import_module(f"vpo.{name.replace('-', '_')}").main if name in COMMANDS else None
 
 
 @click.group(cls=Commands)
