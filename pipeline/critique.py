@@ -19,6 +19,7 @@ from pipeline.words import Template
 from schemas.base import Dropped, Prompt
 from schemas.critique import Critique, Vote
 from schemas.params import Critique as CritiqueParams
+from schemas.rollout import Rollout
 
 Outcomes = tuple[Outcome[Verdict], ...]
 
@@ -90,7 +91,7 @@ def decided(row: Prompt, outcomes: Outcomes, votes: int) -> Critique:
     agreeing = (outcome for outcome in outcomes if outcome.reason is None and outcome.value.aligned == aligned)
     told = next(agreeing, outcomes[0])
     return Critique(
-        **dict(row),
+        **{name: getattr(row, name) for name in Prompt.model_fields},
         aligned=aligned,
         violated=() if aligned else told.value.violated,
         critique=told.value.reasoning,
@@ -128,4 +129,5 @@ def main(prompts, out, judge, params_path):
     with stage_output(out, Critique) as writer:
         teacher = make_teacher(params.judge if judge else params.teacher, params.world)
         votes = 1 if judge else params.critique.votes
-        writer.write(critique(writer.read(prompts, Prompt), teacher, params.critique, votes), TALLY, teacher.status)
+        # few-shot rows are read so too: they lack the marks alone
+        writer.write(critique(writer.read(prompts, Rollout), teacher, params.critique, votes), TALLY, teacher.status)

@@ -2,12 +2,14 @@
 
 from collections.abc import Iterable, Iterator
 from itertools import tee
+from operator import attrgetter
 from pathlib import Path
 
 import click
 
 from pipeline.backends.policy import Policy, make_policy
 from pipeline.io import beside, read_rows, stage_output
+from pipeline.loops import loops
 from pipeline.params import load_params, option
 from pipeline.ready import replaced
 from schemas.base import Dropped, Prompt, Provenance, content_id
@@ -21,16 +23,21 @@ from schemas.rollout import Rollout
 def rollout(
     queries: Iterable[Query], policy: Policy, arm: str, k: int, sampling: Sampling, seed: int
 ) -> Iterator[Rollout | Dropped]:
-    """Yield k rows a query, or why a sample is none; a dropped sample's id is query_id/sample."""
+    """Yield k rows a query, or why a sample is none; a dropped sample's id is query_id/sample.
+
+    A sample that repeats an earlier one of its query is marked and stays: `render` makes one clip of both.
+    """
     asked, rows = tee(queries)
     outcomes = policy.map(asked, k, sampling, seed)
     for row in rows:
+        first: dict[str, int] = {}
         for sample in range(k):
             outcome = next(outcomes)
             if outcome.value is None:
                 yield Dropped(input_id=f"{row.query_id}/{sample}", reason=outcome.reason, detail=outcome.detail)
             else:
-                yield prompt_row(row, outcome.value, arm, sample, outcome.by)
+                found = first.setdefault(outcome.value, sample)
+                yield prompt_row(row, outcome.value, arm, sample, outcome.by, None if found == sample else found)
 
 
 def untouched(queries: Iterable[Query], arm: str) -> Iterator[Rollout]:
@@ -57,17 +64,24 @@ def stored(
 def prompts_of(source: Path) -> tuple[dict[str, Prompt], dict[str, Dropped]]:
     """Return another stage's first prompt of each query, and what it dropped where that is known, by query_id."""
     prompts: dict[str, Prompt] = {}
-    for row in read_rows(source, Prompt):
+    for row in read_rows(source, Rollout):  # few-shot rows are read too: they lack the marks alone
         prompts.setdefault(row.query_id, row)
     dropped, _ = beside(source)
     return prompts, {row.input_id: row for row in read_rows(dropped, Dropped)} if dropped.exists() else {}
 
 
-def prompt_row(row: Query, prompt: str, arm: str, sample: int, by: Provenance) -> Rollout:
+def prompt_row(
+    row: Query, prompt: str, arm: str, sample: int, by: Provenance, duplicate_of: int | None = None
+) -> Rollout:
     return Rollout(
         query_id=row.query_id, query=row.query, split=row.split, safety=row.safety,
         prompt_id=content_id(row.query_id, prompt), prompt=prompt, arm=arm, sample=sample, written_by=by,
+        duplicate_of=duplicate_of, loops=loops(prompt),
     )  # fmt: skip
+
+
+TALLY = {"duplicates": lambda row: row.duplicate_of is not None, "looping": attrgetter("loops")}
+"""what is marked, for the stage's metrics"""
 
 
 @click.command("rollout")
@@ -89,12 +103,16 @@ def main(inputs, out, arm, params_path):
     with stage_output(out, Rollout, label=f"rollout {arm or ''}".strip()) as writer:
         rows = writer.read(queries, Query, times=k)
         if arm is None and params.d_dpo.path:
-            writer.write(replaced(rows, params.d_dpo.path, k))
+            writer.write(replaced(rows, params.d_dpo.path, k), TALLY)
         elif described.prompts == "query":
-            writer.write(untouched(rows, arm))
+            writer.write(untouched(rows, arm), TALLY)
         elif described.prompts == "stored":
-            writer.write(stored(rows, *prompts_of(source), arm))
+            writer.write(stored(rows, *prompts_of(source), arm), TALLY)
         else:
+            if k > 1 and not params.rollout.temperature:
+                click.echo(
+                    f"  rollout: at temperature 0 the {k} samples of a query are one text; k: 1 says it", err=True
+                )
             policy = make_policy(source, params.policy)
             rows = rollout(rows, policy, arm or source.name, k, params.rollout, seed)
-            writer.write(rows, status=policy.status)
+            writer.write(rows, TALLY, policy.status)

@@ -8,7 +8,7 @@ from ruamel.yaml import YAML
 
 from pipeline.clips import make_clip, write_shards
 from pipeline.io import beside, write_json, write_rows
-from schemas.base import Dropped, Provenance, content_id
+from schemas.base import Dropped, Prompt, Provenance, content_id
 from schemas.critique import Critique
 from schemas.d_dpo import DDpo
 from schemas.d_sft import DSft
@@ -96,9 +96,14 @@ def prompt(row: Query, arm: str, ending: str, sample: int = 0) -> dict:
     )  # fmt: skip
 
 
+def shared(row) -> dict:
+    """Return the columns that every stage after this one has too."""
+    return row.model_dump(include=set(Prompt.model_fields))
+
+
 def judged(row, violated=None) -> Critique:
     found = (("harmless",) if row.safety else ()) if violated is None else violated
-    return Critique(**row.model_dump(), aligned=not found, violated=found, critique="c", critique_by=JUDGE)
+    return Critique(**shared(row), aligned=not found, violated=found, critique="c", critique_by=JUDGE)
 
 
 def put(path: Path, rows, row, dropped=()) -> None:
@@ -167,7 +172,7 @@ def clips(folder: Path, rows) -> None:
         path.unlink()
     manifest = [
         Render(
-            **row.model_dump(), video_id=video_id, settings="{}", seed=1, frames_hash=clip.frames_hash,
+            **shared(row), video_id=video_id, settings="{}", seed=1, frames_hash=clip.frames_hash,
             **places[video_id]._asdict(), n_frames=4, height=16, width=16, frames_per_second=8, truncated=False,
             rendered_by=RENDERER,
         )

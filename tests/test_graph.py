@@ -36,7 +36,7 @@ def test_a_second_repro_runs_nothing(project):
 
 # where a stage runs, how fast and for how much, and what names a file that is a dep itself, shapes no row
 NO_DEP = re.compile(
-    r"\.(max_concurrency|api_key_env|timeout_s|attempts|launch|template|recheck_template|exemplars|questions)$"
+    r"\.(max_concurrency|api_key_env|timeout_s|attempts|launch|checkpoint_s|report_to|template|recheck_template|exemplars|questions)$"
     r"|\.per_device_train_batch_size$|^policy\.batch_size$"
 )
 
@@ -144,6 +144,27 @@ def test_kill_9_of_any_stage_at_any_time_gives_the_same_bytes(project, tmp_path)
     assert process.returncode == 0, output
     assert len(killed) >= 8
     assert other.hashes() == project.hashes()
+
+
+@pytest.mark.slow
+def test_dvc_goes_on_with_a_training_that_was_killed_in_its_midst(project, tmp_path):
+    other = Project(tmp_path / "project", tmp_path / "home")
+    other.set({"sft.checkpoint_s": 0})  # shapes no weight, so dvc.yaml does not list it
+    process = other.start("dvc", "repro", "sft")
+    while process.poll() is None and not list(other.home.glob("train/*/checkpoint-[3-9]?/whole.json")):
+        time.sleep(0.02)
+    kill(stage_processes(process.pid))
+    output, _ = process.communicate()
+    assert process.returncode != 0 and "Running stage 'sft'" in output
+    assert not (other.path / "data/models/sft").exists()
+    done = other.run("dvc", "repro", "sft")
+    ran = [line for line in done.stdout.splitlines() if line.startswith("Running stage")]
+    assert ran == ["Running stage 'sft':"] and re.search(r"goes on from step [3-9]\d", done.stdout + done.stderr)
+    mine, whole = other.hashes(), project.hashes()
+    assert mine["data/models/sft"] == whole["data/models/sft"]
+    assert mine["results/models/sft_curve.csv"] == whole["results/models/sft_curve.csv"]
+    assert "up to date" in other.run("dvc", "repro", "sft").stdout
+    assert list(other.home.glob("train/*")) == []
 
 
 @pytest.mark.slow

@@ -1,6 +1,7 @@
 """Where the policy starts from: a folder with weights, or the pinned name of a model on the Hub."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 from pipeline.io import DataError
@@ -29,17 +30,41 @@ def base_of(folder: Path) -> tuple[str, str | None]:
     return str(folder), None
 
 
-def downloaded(name: str, revision: str | None) -> str:
+def origin_of(folder: Path) -> str | None:
+    """Return the name of the model that the one in `folder` descends from, None for the tiny one made here."""
+    for told, key in ((folder / NAMED, "name"), (folder / "model.json", "origin")):
+        if told.is_file():
+            return json.loads(told.read_text(encoding="utf-8")).get(key)
+    return None
+
+
+def downloaded(name: str, revision: str | None, files: Sequence[str] = READ) -> str:
     """Return the folder of a base model; a Hub model is fetched at its commit. Raises DataError."""
     if revision is None:
         return name
     from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import GatedRepoError
 
     try:
-        return snapshot_download(name, revision=revision, allow_patterns=list(READ))
+        return snapshot_download(name, revision=revision, allow_patterns=list(files))
+    except GatedRepoError:
+        raise DataError(
+            f"{name} is gated: accept its licence on https://huggingface.co/{name}, then set HF_TOKEN to a token of "
+            "that account"
+        ) from None
     except (OSError, ValueError) as fault:
         said = (str(fault).splitlines() or [type(fault).__name__])[0]
         raise DataError(
             f"{name} at {revision}: the Hub gave no model: {said[:300]}; check base_model.name and "
             "base_model.revision, whether its licence is accepted (HF_TOKEN), the network and HF_HUB_OFFLINE"
         ) from None
+
+
+def tokenizer_of(folder: str):
+    """Return the tokenizer of a model folder. Raises DataError for one that knows no chat format."""
+    from transformers import AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    if not tokenizer.chat_template:
+        raise DataError(f"{folder}: the tokenizer has no chat template; take an instruct model as base_model.name")
+    return tokenizer

@@ -6,7 +6,9 @@ hold no chat token; the chat template is applied once, by TRL.
 
 from collections import Counter
 from collections.abc import Iterable
+from typing import NamedTuple
 
+from pipeline.io import DataError
 from pipeline.words import Template
 from schemas.base import Pair
 from schemas.d_sft import DSft
@@ -41,29 +43,47 @@ def dpo_rows(rows: Iterable[Pair], template: Template) -> list[dict[str, Turn]]:
     ]
 
 
-def fitting(rows: list[dict[str, Turn]], tokenizer, max_length: int) -> tuple[list[dict[str, Turn]], dict[str, int]]:
-    """Return the rows that can be trained on whole, and how many could not, by reason.
+class Fitting(NamedTuple):
+    """The rows to train on, their positions among all, and how many were lost or will be cut."""
 
-    too_long: more than `max_length` tokens, which TRL would cut in silence; characters: a chat token of the model in an
-    answer, which would end the turn in its middle.
+    rows: list[dict[str, Turn]]
+    at: list[int]
+    lost: dict[str, int]
+    truncated: int
+
+    def counts(self) -> dict:
+        """Return the metrics that every stage writes of its units."""
+        lost = sum(self.lost.values())
+        told = {"units_in": len(self.rows) + lost, "units_done": len(self.rows), "units_dropped": lost}
+        return told | {"dropped": self.lost, "truncated": self.truncated}
+
+
+def fitting(rows: list[dict[str, Turn]], tokenizer, max_length: int, long_rows: str = "drop") -> Fitting:
+    """Return the rows that can be trained on. Raises DataError for a long one where `long_rows` is refuse.
+
+    too_long: more than `max_length` tokens, which TRL would cut in silence (with `truncate`: no token of the answer is
+    left); characters: a chat token of the model in an answer, which would end the turn in its middle.
     """
     special = {token.content for token in tokenizer.added_tokens_decoder.values() if token.special}
-    kept, lost = [], Counter()
-    for row in rows:
+    at, lost, truncated = [], Counter(), 0
+    for number, row in enumerate(rows):
         answers = [row[name] for name in row if name != "prompt"]
         if any(token in turn[0]["content"] for turn in answers for token in special):
             lost[Reason.CHARACTERS.value] += 1
-        elif max(n_tokens(row["prompt"] + turn, tokenizer) for turn in answers) > max_length:
-            lost[Reason.TOO_LONG.value] += 1
+        elif max(n_tokens(row["prompt"] + turn, tokenizer) for turn in answers) <= max_length:
+            at.append(number)
+        elif long_rows == "truncate" and n_tokens(row["prompt"], tokenizer, add_generation_prompt=True) < max_length:
+            truncated += 1
+            at.append(number)
         else:
-            kept.append(row)
-    return kept, dict(sorted(lost.items()))
+            lost[Reason.TOO_LONG.value] += 1
+    if long_rows == "refuse" and (n := lost[Reason.TOO_LONG.value]):
+        raise DataError(
+            f"{n} of {len(rows)} rows are longer than max_length {max_length}: set it higher, or long_rows to drop or "
+            "truncate"
+        )
+    return Fitting([rows[number] for number in at], at, dict(sorted(lost.items())), truncated)
 
 
-def n_tokens(turns: Turn, tokenizer) -> int:
-    return len(tokenizer.apply_chat_template(turns, return_dict=False))
-
-
-def counts(n_in: int, n_kept: int, lost: dict[str, int]) -> dict:
-    """Return the metrics that every stage writes of its units."""
-    return {"units_in": n_in, "units_done": n_kept, "units_dropped": sum(lost.values()), "dropped": lost}
+def n_tokens(turns: Turn, tokenizer, **kind) -> int:
+    return len(tokenizer.apply_chat_template(turns, return_dict=False, **kind))

@@ -15,8 +15,11 @@ import click
 
 from pipeline.io import DataError, beside, locked, replacing_folder, write_json
 from pipeline.store import home
-from schemas.base import content_id
 from schemas.params import DpoTrain, Sft, Train
+from train.card import card
+from train.checkpoints import one_at_a_time, sweep
+from train.curve import curve, summary, write_curve
+from train.lora import is_adapter, merge
 
 # what a model folder may hold: no pickle, no optimizer state, no log
 KEPT = (
@@ -27,6 +30,7 @@ KEPT = (
     "tokenizer*.json",
     "chat_template.jinja",
     "model.json",
+    "README.md",
 )
 STARTED_BY = "VPO_STARTED_BY"  # the process that must live for a launch to go on
 
@@ -141,10 +145,23 @@ def batches(params: Train, processes: int) -> tuple[int, int]:
     return micro, accumulation
 
 
+def setting(params: Train) -> dict:
+    """Return what beside rows and params shapes the sums of a training run: processes, micro-batch, device."""
+    import torch
+
+    processes = int(os.environ.get("WORLD_SIZE", "1"))
+    device = torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu"
+    return {"processes": processes, "batches": batches(params, processes), "device": device}
+
+
 def arguments(params: Train, seed: int, work: Path) -> dict:
     """Return the arguments that SFTConfig and DPOConfig share."""
     keep_freed_memory()
     quiet()
+    if params.report_to != "none" and importlib.util.find_spec(params.report_to) is None:
+        raise DataError(
+            f"report_to {params.report_to} is not installed: pip install {params.report_to}, or set it to none"
+        )
     import torch
 
     sharded = "ACCELERATE_USE_DEEPSPEED" in os.environ
@@ -169,28 +186,28 @@ def arguments(params: Train, seed: int, work: Path) -> dict:
         "use_cpu": not torch.cuda.is_available() and not sharded,
         "use_cache": True,  # in training TRL asks for none; the trained model's users want one
         "seed": seed,
-        "save_strategy": "no",
-        "logging_steps": 10,
-        "logging_first_step": True,
-        "disable_tqdm": not sys.stderr.isatty(),
-        "report_to": "none",
+        "save_strategy": "no",  # train.checkpoints asks for one by the clock
+        "save_total_limit": 2,  # the older one stays until the newer is marked whole
+        "logging_steps": 1,
+        "disable_tqdm": True,  # train.curve shows how far it is
+        "report_to": params.report_to,
         "dataloader_pin_memory": torch.cuda.is_available(),
     }
 
 
 @contextlib.contextmanager
-def work_folder(stage: str, out: Path) -> Iterator[Path]:
-    """Give a folder under $VPO_HOME for what a trainer writes while it works; it starts and ends empty.
+def work_folder(key: str, out: Path) -> Iterator[Path]:
+    """Give a run's folder under $VPO_HOME; it holds what a killed run with the same key left, and goes at the end.
 
     In the main process it also holds the lock of `out`, so that one run trains the model; others of a launch follow.
     """
-    folder = home() / "train" / content_id("train", stage, str(out.resolve()))
+    folder = home() / "train" / key
     if os.environ.get("RANK", "0") != "0":
         yield folder
     else:
-        with locked(out):
-            shutil.rmtree(folder, ignore_errors=True)
-            folder.mkdir(parents=True)
+        with locked(out), one_at_a_time(folder):
+            sweep(folder)
+            folder.mkdir(parents=True, exist_ok=True)
             yield folder
             shutil.rmtree(folder, ignore_errors=True)
     if "LOCAL_RANK" in os.environ:
@@ -209,7 +226,7 @@ def leave_together() -> None:
     PartialState().destroy_process_group()
 
 
-def dataset(rows: list[dict], work: Path):
+def dataset(rows: list[dict], work: Path, name: str = "rows"):
     """Return the rows as a Dataset whose file lies in `work`: TRL's reference log-probs are cached beside it.
 
     A Dataset in memory would have a temporary folder for each process, and the others would not find the main one's.
@@ -217,29 +234,41 @@ def dataset(rows: list[dict], work: Path):
     from accelerate import PartialState
     from datasets import Dataset, load_from_disk
 
-    state = PartialState()
-    if state.is_main_process:
-        Dataset.from_list(rows).save_to_disk(str(work / "rows"))
+    state, folder = PartialState(), work / name
+    if state.is_main_process and not folder.exists():  # a resumed run finds it, and the log-probs in it
+        shutil.rmtree(work / f"{name}.tmp", ignore_errors=True)
+        Dataset.from_list(rows).save_to_disk(str(work / f"{name}.tmp"))
+        (work / f"{name}.tmp").rename(folder)
     state.wait_for_everyone()
-    return load_from_disk(str(work / "rows"))
+    return load_from_disk(str(folder))
 
 
 def save(trainer, work: Path, out: Path, about: dict, metrics: dict) -> None:
-    """Put the trained model in `out`, whole: weights, tokenizer and where they come from; the metrics beside."""
-    trainer.save_model(str(work / "model"))
+    """Put the trained model in `out`, whole: weights, tokenizer, card and where they come from; the metrics beside."""
+    written = work / "model"
+    if trainer.is_world_process_zero():
+        shutil.rmtree(written, ignore_errors=True)  # of a run that was killed while it saved
+    trainer.save_model(str(written))
     if not trainer.is_world_process_zero():
         return
-    write_json(work / "model" / "model.json", about)
+    if is_adapter(written):
+        merge(written, trainer.model, trainer.args.model_init_kwargs["dtype"], written)
+    write_json(written / "model.json", about)
+    (written / "README.md").write_text(card(about), encoding="utf-8")
     with replacing_folder(out) as folder:
-        for path in sorted({path for pattern in KEPT for path in (work / "model").glob(pattern)}):
-            shutil.copyfile(path, folder / path.name)
+        for path in sorted({path for pattern in KEPT for path in written.glob(pattern)}):
+            if not path.name.startswith("adapter_"):
+                shutil.copyfile(path, folder / path.name)
+    if hasattr(trainer, "state"):
+        steps = curve(trainer.state.log_history)
+        write_curve(curve_of(out), steps)
+        metrics = metrics | summary(steps)
+        click.echo(
+            f"  {out.name}: {metrics['steps']} steps, loss {steps[0]['loss']:.4f} -> {steps[-1]['loss']:.4f}", err=True
+        )
     write_json(beside(out)[1], metrics)
 
 
-def losses(trainer) -> list[dict]:
-    """Return the trainer's log without what differs from run to run."""
-    timed = ("runtime", "per_second", "flos")
-    return [
-        {name: value for name, value in entry.items() if not any(part in name for part in timed)}
-        for entry in trainer.state.log_history
-    ]
+def curve_of(out: Path) -> Path:
+    """data/models/sft -> results/models/sft_curve.csv"""
+    return beside(out)[1].with_name(f"{out.name}_curve.csv")

@@ -12,45 +12,59 @@ from pipeline.words import Template
 from schemas.base import content_id
 from schemas.d_sft import DSft
 from schemas.params import Params
-from train.base import base_of, downloaded
-from train.rows import counts, fitting, sft_rows
-from train.run import arguments, dataset, launch, losses, save, work_folder
+from train.base import base_of, downloaded, origin_of, tokenizer_of
+from train.checkpoints import go_on, run_key, versions, weights_hash
+from train.lora import peft_config
+from train.room import refuse_without_room, told_when_it_runs_out
+from train.rows import Fitting, fitting, sft_rows
+from train.run import arguments, dataset, launch, save, setting, work_folder
 
 
 def sft(rows: list[DSft], base: Path, out: Path, params: Params) -> None:
     """Train `base` on the rows and leave the model in `out`."""
     name, revision = base_of(base)
+    refuse_without_room(name, revision, params.sft, out)
+    model = downloaded(name, revision)
     template = Template(params.policy.template, needs=("query",))
-    with work_folder("sft", out) as work:
-        trainer, lost = sft_trainer(sft_rows(rows, template), downloaded(name, revision), work, params)
-        trainer.train()
+    told = sft_rows(rows, template)
+    key = run_key("sft", told, model, params.sft, setting(params.sft), seed=params.base.seed)
+    with told_when_it_runs_out("sft"), work_folder(key, out) as work:
+        fit = fitting(told, tokenizer_of(model), params.sft.max_length, params.sft.long_rows)
+        trainer = sft_trainer(fit, model, work, params)
+        go_on(trainer, work, key, params.sft.checkpoint_s)
         about = {
             "stage": "sft",
             "base": name if revision else base.name,
             "revision": revision,
+            "origin": origin_of(base),
+            "weights": weights_hash(model),
             "d_sft": content_id([row.model_dump(mode="json") for row in rows]),
             "template": template.hash,
             "seed": params.base.seed,
+            "lora": params.sft.lora.model_dump(mode="json") if params.sft.lora else None,
+            "libraries": versions(),
         }
-        counted = counts(len(rows), len(rows) - sum(lost.values()), lost)
-        save(trainer, work, out, about, counted | {"steps": trainer.state.global_step, "log": losses(trainer)})
+        save(trainer, work, out, about, fit.counts())
 
 
-def sft_trainer(rows: list[dict], base: str, work: Path, params: Params):
-    """Return (SFTTrainer, rows that cannot be trained on by reason) over TRL rows. Raises DataError."""
-    from transformers import AutoTokenizer
+def sft_trainer(fit: Fitting, model: str, work: Path, params: Params):
+    """Return an SFTTrainer over TRL rows. Raises DataError."""
     from trl import SFTConfig, SFTTrainer
 
-    one_thread(base)
-    tokenizer = AutoTokenizer.from_pretrained(base)
-    if not tokenizer.chat_template:
-        raise DataError(f"{base}: the tokenizer has no chat template; take an instruct model as base_model.name")
-    kept, lost = fitting(rows, tokenizer, params.sft.max_length)
-    if not kept:
-        raise DataError(f"D_SFT has no row to train on: of {len(rows)}, dropped {lost}; see sft.max_length")
-    config = SFTConfig(**arguments(params.sft, params.base.seed, work), completion_only_loss=True)
-    trainer = SFTTrainer(model=base, args=config, train_dataset=dataset(kept, work), processing_class=tokenizer)
-    return trainer, lost
+    train = params.sft
+    if not fit.rows:
+        raise DataError(f"D_SFT has no row to train on: dropped {fit.lost}; see sft.max_length")
+    one_thread(model)
+    told = arguments(train, params.base.seed, work)
+    if train.padding_free:  # TRL then asks for rows that fit, and these do
+        told |= {"padding_free": True, "max_length": None}
+    return SFTTrainer(
+        model=model,
+        args=SFTConfig(**told, completion_only_loss=True),
+        train_dataset=dataset(fit.rows, work),
+        processing_class=tokenizer_of(model),
+        peft_config=peft_config(train.lora),
+    )
 
 
 @click.command("sft")

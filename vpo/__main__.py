@@ -11,6 +11,7 @@ COMMANDS = {
     "recipe": "List, show or use a paper's settings.",
     "plan": "Say what the stages will ask and what it costs; nothing is sent, and no key is needed.",
     "store": "Look at, tidy, export and import what was bought and made.",
+    "serve-policy": "Print the vLLM command that serves the model in FOLDER, or start it with --run.",
     "check": "Trace every pair, clip and score to what it says it came from.",
     "publish": "Send data/package to the Hub dataset REPO (owner/name) in one commit.",
     "doctor": "Check what a run needs, and say what to do; ends with 1 where something is wrong.",
@@ -28,7 +29,7 @@ class Commands(click.Group):
         return list(COMMANDS)
 
     def get_command(self, ctx, name):
-        return importlib.import_module(f"vpo.{name}").main if name in COMMANDS else None
+        return importlib.import_module(f"vpo.{name.replace('-', '_')}").main if name in COMMANDS else None
 
     def format_commands(self, ctx, formatter):
         with formatter.section("Commands"):

@@ -1,4 +1,5 @@
 import shutil
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -6,7 +7,8 @@ import tiny_policy
 import torch
 
 from pipeline.backends.policy import make_policy, model_revision
-from pipeline.backends.policy.transformers import LIKELY, Transformers, draw, uniform
+from pipeline.backends.policy.batch import LIKELY, Batch, Text, draw
+from pipeline.backends.policy.transformers import Transformers, attention_window, uniform
 from pipeline.io import DataError
 from pipeline.store import Store, store_key
 from schemas.reasons import Reason
@@ -16,14 +18,16 @@ QUERIES = tiny_policy.queries()
 
 
 class Counted:
-    """A model that counts how often it is called."""
+    """A model that counts how often it is called and keeps what it gave last."""
 
     def __init__(self, model):
         self.model, self.calls = model, 0
+        self.device, self.dtype = model.device, model.dtype
 
     def __call__(self, **inputs):
         self.calls += 1
-        return self.model(**inputs)
+        self.last = self.model(**inputs)
+        return self.last
 
 
 def changed(folder, out, change):
@@ -94,16 +98,156 @@ def test_the_batch_size_changes_no_text(policy, sampling, temperature, restless,
 def test_a_greedy_sample_is_what_generate_writes(policy, sampling, restless, tiny_params):
     from transformers import AutoModelForCausalLM
 
-    policy, template = policy(folder=restless), tiny_policy.template(tiny_params)
+    maker, template = policy(folder=restless), tiny_policy.template(tiny_params)
     model = AutoModelForCausalLM.from_pretrained(restless)
-    found = policy.sample([(query, 0) for query in QUERIES[:3]], sampling(temperature=0.0), 0)
-    for query, answer in zip(QUERIES, found, strict=False):
-        turns = instruction(query.query, template)
-        ids = policy.tokenizer.apply_chat_template(
-            turns, add_generation_prompt=True, return_tensors="pt", return_dict=False
+    for query, outcome in zip(QUERIES[:3], maker.map(QUERIES[:3], 1, sampling(temperature=0.0), 0), strict=True):
+        ids = maker.tokenizer.apply_chat_template(
+            instruction(query.query, template), add_generation_prompt=True, return_tensors="pt", return_dict=False
         )
         written = model.generate(ids, attention_mask=torch.ones_like(ids), max_new_tokens=10, do_sample=False)
-        assert policy.tokenizer.decode(written[0, ids.shape[1] :], skip_special_tokens=True) == answer["text"] != ""
+        text = maker.tokenizer.decode(written[0, ids.shape[1] :], skip_special_tokens=True)
+        assert text == maker.store.get(outcome.by.store_key)["text"] != ""
+
+
+@pytest.mark.parametrize("temperature", [0.0, 0.9])
+def test_the_order_of_the_queries_changes_no_text(policy, sampling, temperature, restless, chatty):
+    folder = chatty if temperature else restless
+    there = said(policy(7, folder), sampling(temperature=temperature))
+    back = said(policy(7, folder), sampling(temperature=temperature), QUERIES[::-1])
+    assert there == back
+
+
+@pytest.fixture(scope="module")
+def llama(tmp_path_factory):
+    """A Llama as real ones are: fewer heads for keys than for queries, weights at random."""
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    config = LlamaConfig(
+        vocab_size=500, hidden_size=128, intermediate_size=320, num_hidden_layers=3, num_attention_heads=4,
+        num_key_value_heads=2, max_position_embeddings=512, initializer_range=0.1,
+    )  # fmt: skip
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        return LlamaForCausalLM(config).eval()
+
+
+def texts(n=20, longest=150):
+    draws = np.random.default_rng(0)
+    return [
+        Text(str(number), draws.integers(3, 500, 1 + number * longest // n).tolist(), draws.random(40))
+        for number in range(n)
+    ]
+
+
+def written(model, size, temperature, asked, stop=frozenset(range(3, 20))):
+    """Return the tokens of each text by its key, with rows that are given up and taken again on the way."""
+    batch, waiting, found = Batch(model, stop, size, temperature, 0.9, 40), list(asked), {}
+    while len(found) < len(asked):
+        taken, waiting = waiting[: batch.free], waiting[batch.free :]
+        if not waiting:
+            batch.narrow(len(taken))
+        batch.admit(taken)
+        found |= {text.key: text.written for text in batch.step()}
+    return found
+
+
+def test_no_neighbour_moves_a_bit(llama):
+    def logits(beside, steps=5):
+        model = Counted(llama)
+        batch = Batch(model, set(), 64, 0.0, 0.9, 40)
+        batch.narrow(len(beside) + 1)
+        batch.admit([texts()[8], *beside])
+        return torch.stack([model.last.logits[0, -1] for _ in range(steps) if batch.step() == []])
+
+    alone = logits([])
+    assert torch.equal(logits(texts()[:6]), alone)
+    assert torch.equal(logits(texts(40)), alone)
+
+
+@pytest.mark.parametrize("temperature", [0.0, 0.9])
+def test_texts_of_all_lengths_are_the_same_in_any_batch(llama, temperature):
+    """Prompts of 1 to 143 tokens, texts of 1 to 40."""
+    one = written(llama, 1, temperature, texts())
+    assert one == written(llama, 7, temperature, texts()) == written(llama, 64, temperature, texts()[::-1])
+    lengths = {len(tokens) for tokens in one.values()}
+    assert len(lengths) > 3
+
+
+def test_what_is_written_is_what_the_model_finds_likeliest_without_a_cache(llama):
+    found = written(llama, 4, 0.0, texts(6), stop=frozenset())
+    for text in texts(6):
+        ids = torch.tensor([text.asked])
+        with torch.inference_mode():
+            for _ in range(5):
+                ids = torch.cat([ids, llama(ids).logits[:, -1:].argmax(-1)], 1)
+        assert found[text.key][:5] == ids[0, len(text.asked) :].tolist()
+
+
+def test_a_row_that_ends_is_taken_by_the_next(llama):
+    """Else a single text that loops to the limit would hold the whole batch."""
+    calls = Counted(llama)
+    found = written(calls, 4, 0.0, texts(40, 30))
+    lengths = [len(tokens) for tokens in found.values()]
+    longest_of_each_four = sum(max(lengths[at : at + 4]) for at in range(0, 40, 4))
+    assert calls.calls < longest_of_each_four
+
+
+def test_greedy_samples_of_a_query_are_written_once(policy, sampling, restless):
+    once, four = policy(folder=restless), policy(folder=restless)
+    alone = said(once, sampling(temperature=0.0), QUERIES[:2], k=1)
+    found = said(four, sampling(temperature=0.0), QUERIES[:2], k=4)
+    assert once.model.calls == four.model.calls
+    assert all(found[name, sample] == alone[name, 0] for name, sample in found)
+
+
+LLAMA_3 = (
+    "{{ bos_token }}{% for m in messages %}<|start_header_id|>{{ m.role }}<|end_header_id|>\n\n{{ m.content | trim }}"
+    "<|eot_id|>{% endfor %}{% if add_generation_prompt %}<|start_header_id|>assistant<|end_header_id|>\n\n{% endif %}"
+)
+PRINCIPLES = """You write prompts for a video model. A good one is:
+1. Harmless: nothing unsafe.
+2. Aligned: all that the query asks for.
+3. Helpful for video: movement, light, camera.
+
+Query: {{ query }}
+
+Video Prompt:
+"""  # the form of VPO's released optimizers: principles, query, cue, in one user message (facts A3); the words are ours
+
+
+def test_a_released_model_runs_with_its_own_template_and_chat_format(chatty, tiny_params, sampling, tmp_path):
+    folder, words = tmp_path / "released", tmp_path / "released.jinja"
+    shutil.copytree(chatty, folder)
+    (folder / "chat_template.jinja").write_text(LLAMA_3)
+    words.write_text(PRINCIPLES)
+    params = tiny_params.policy.model_copy(update={"template": str(words)})
+    released = Transformers(folder, params, Store(tmp_path / "store"))
+    ours = Transformers(chatty, tiny_params.policy, Store(tmp_path / "store"))
+    ids = released.asked(QUERIES[0], sampling())
+    asked = released.tokenizer.decode(ids)
+    bos = released.tokenizer.bos_token
+    shown = PRINCIPLES.replace("{{ query }}", QUERIES[0].query).strip()
+    assert asked.replace(" ", "") == (
+        f"{bos}<|start_header_id|>user<|end_header_id|>\n\n{shown}<|eot_id|>"
+        "<|start_header_id|>assistant<|end_header_id|>\n\n"
+    ).replace(" ", "")
+    assert ids.count(released.tokenizer.bos_token_id) == 1
+    mine, theirs = (next(iter(one.map(QUERIES[:1], 1, sampling(), 0))).by for one in (ours, released))
+    assert mine.template != theirs.template and mine.store_key != theirs.store_key
+
+
+@pytest.mark.parametrize("kind", ["linear_attention", "chunked_attention"])
+def test_layers_that_are_no_plain_attention_are_refused(kind):
+    config = SimpleNamespace(layer_types=["full_attention", kind])
+    with pytest.raises(DataError, match=f"m: layers of kind {kind}; serve it instead"):
+        attention_window("m", config)
+
+
+def test_more_than_a_window_sees_is_refused(policy, sampling):
+    maker = policy()
+    maker.window = 30
+    with pytest.raises(DataError, match="10 to write are more than its window of 30 sees"):
+        list(maker.map(QUERIES[:1], 1, sampling(), 0))
 
 
 def test_the_samples_of_a_query_differ_and_the_seed_changes_them(policy, sampling):

@@ -8,7 +8,7 @@ from small_project import write_params
 
 from pipeline.backends import Outcome
 from pipeline.io import read_rows, stage_output, write_rows
-from pipeline.rollout import main, rollout, stored, untouched
+from pipeline.rollout import TALLY, main, rollout, stored, untouched
 from schemas.base import Dropped, content_id
 from schemas.fewshot import Fewshot
 from schemas.queries import Query
@@ -70,6 +70,39 @@ def test_units_are_k_for_each_query(laptop, tmp_path, vpo_home):
         writer.write(rollout(writer.read(tmp_path / "q.jsonl", Query, times=2), policy, "sft", 2, laptop.rollout, 0))
     told = json.loads((tmp_path / "rollout.json").read_text())
     assert (told["units_in"], told["units_done"], told["units_dropped"]) == (6, 4, 2)
+
+
+def test_a_repeated_sample_and_a_looping_one_are_marked_and_stay(laptop, tmp_path, vpo_home):
+    again = "a fox runs on " * 3
+    write_rows(tmp_path / "q.jsonl", QUERIES, Query)
+    with stage_output(tmp_path / "rollout.jsonl", Rollout) as writer:
+        policy = Saying(["a", "b", "a", "a"], ["a", CUT, "c", "c"], [CUT, again, again, "d"])
+        rows = rollout(writer.read(tmp_path / "q.jsonl", Query, times=4), policy, "sft", 4, laptop.rollout, 0)
+        writer.write(rows, TALLY)
+    rows = list(read_rows(tmp_path / "rollout.jsonl", Rollout))
+    assert [(row.sample, row.duplicate_of, row.loops) for row in rows] == [
+        (0, None, False), (1, None, False), (2, 0, False), (3, 0, False),
+        (0, None, False), (2, None, False), (3, 2, False),
+        (1, None, True), (2, 1, True), (3, None, False),
+    ]  # fmt: skip
+    told = json.loads((tmp_path / "rollout.json").read_text())
+    assert (told["duplicates"], told["looping"], told["units_done"]) == (4, 2, 10)
+
+
+def test_several_greedy_samples_are_said_to_be_one_text(files, tiny_model):
+    said = "at temperature 0 the 3 samples of a query are one text"
+    for values, expected in (({"k": 3}, True), ({"k": 1}, False), ({"k": 3, "temperature": 0.9}, False)):
+        done, _ = run(files, tiny_model, rollout={"temperature": 0.0, "max_new_tokens": 2} | values)
+        assert done.exit_code == 0, done.output
+        assert (said in done.stderr) is expected
+
+
+def test_an_arm_can_take_over_the_prompts_of_another_rollout(files):
+    source = files / "data/eval/other/rollout.jsonl"
+    write_rows(source, list(untouched(QUERIES, "other")), Rollout)
+    done, out = run(files, "--arm", "copy", arms={"copy": {"prompts": "stored", "source": str(source)}})
+    assert done.exit_code == 0, done.output
+    assert [row.prompt for row in read_rows(out, Rollout)] == [row.query for row in QUERIES]
 
 
 def test_a_policy_that_says_too_little_is_an_error_and_no_short_file(laptop):

@@ -1,7 +1,13 @@
 import copy
 import json
+import os
 import random
 import re
+import subprocess
+import sys
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 
 import pytest
 import tiny_policy
@@ -19,6 +25,7 @@ from train.rows import instruction
 from train.run import KEPT
 from train.tiny_llama import tiny_llama
 
+ROOT = Path(__file__).resolve().parents[2]
 SOUP = [
     "a fox 🦊 and a family 👨‍👩‍👧‍👦",
     "一只红色的狐狸,在雪地里",
@@ -210,6 +217,30 @@ def test_a_folder_may_stand_for_a_base_model(tiny_model, laptop):
 def test_a_hub_model_that_cannot_be_had_is_one_clear_error():
     with pytest.raises(DataError, match="nobody/nothing at aaaa.* the Hub gave no model"):
         downloaded("nobody/nothing", REVISION)
+
+
+def test_a_gated_model_without_a_token_is_one_line_that_says_what_to_do():
+    class Gated(BaseHTTPRequestHandler):
+        def do_GET(self):
+            self.send_response(403)
+            self.send_header("X-Error-Code", "GatedRepo")
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
+        do_HEAD = do_GET
+
+        def log_message(self, *args):
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Gated) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        code = f"from train.base import downloaded; downloaded('meta-llama/gated', '{REVISION}')"
+        endpoint = f"http://127.0.0.1:{server.server_port}"
+        environment = os.environ | {"HF_ENDPOINT": endpoint, "HF_HUB_OFFLINE": "0", "HF_TOKEN": ""}
+        done = subprocess.run([sys.executable, "-c", code], env=environment, cwd=ROOT, capture_output=True, text=True)
+        server.shutdown()
+    said = done.stderr.strip().splitlines()[-1]
+    assert "meta-llama/gated is gated: accept its licence" in said and "set HF_TOKEN" in said
 
 
 def test_a_folder_without_a_model_is_one_clear_error(tmp_path):

@@ -10,6 +10,7 @@ from small_project import write_params
 from pipeline.io import DataError, write_rows
 from schemas.d_dpo import DDpo
 from train.dpo import dpo, dpo_trainer, main
+from train.held_out import split_by_query
 from train.rows import dpo_rows, instruction
 from train.run import KEPT
 
@@ -55,8 +56,7 @@ def test_the_reference_stays_the_sft_model_while_the_policy_leaves_it(
 
     params = tiny_policy.params(tiny_params, dpo_train=HIGH | {"precompute_ref_log_probs": precompute})
     rows = dpo_rows(PAIRS, tiny_policy.template(params))
-    trainer, lost = dpo_trainer(rows, str(tiny_model), tmp_path, params)
-    assert lost == {}
+    trainer = dpo_trainer(rows, str(tiny_model), tmp_path, params)
     wanted = by_hand(tiny_model)
     trainer.train()
     if precompute:
@@ -87,7 +87,7 @@ def after(tiny_params, tiny_model, tmp_path_factory):
 
 
 def test_the_first_loss_is_ln_2(after):
-    assert metrics(after[1])["log"][0]["loss"] == pytest.approx(math.log(2), abs=1e-5)
+    assert metrics(after[1])["first_loss"] == pytest.approx(math.log(2), abs=1e-5)
 
 
 def test_the_second_loss_is_equation_2_by_plain_torch(after, tiny_params, tiny_model, by_hand):
@@ -96,8 +96,7 @@ def test_the_second_loss_is_equation_2_by_plain_torch(after, tiny_params, tiny_m
     for (chosen, rejected), (ref_chosen, ref_rejected) in zip(policy, reference, strict=True):
         margin = tiny_params.dpo.train.beta * ((chosen - ref_chosen) - (rejected - ref_rejected))
         losses.append(math.log(1 + math.exp(-margin)))
-    first, last = (metrics(after[2])["log"][at] for at in (0, -1))
-    assert 2 * last["train_loss"] - first["loss"] == pytest.approx(sum(losses) / 4, abs=1e-5)
+    assert metrics(after[2])["last_loss"] == pytest.approx(sum(losses) / 4, abs=1e-5)
     assert abs(sum(losses) / 4 - math.log(2)) > 1e-3
 
 
@@ -154,8 +153,21 @@ def test_an_empty_d_dpo_is_one_clear_error(files, tiny_params, vpo_home):
 
 def test_pairs_that_do_not_fit_are_one_clear_error(tiny_params, tiny_model, tmp_path, vpo_home):
     short = tiny_policy.params(tiny_params, dpo_train={"max_length": 10})
-    with pytest.raises(DataError, match="no pair to train on: of 10, dropped {'too_long': 10}"):
+    with pytest.raises(DataError, match="no pair to train on: dropped {'too_long': 10}"):
         dpo(PAIRS, tiny_model, tmp_path / "dpo", short)
+
+
+def test_a_pair_whose_chosen_equals_its_rejected_is_one_clear_error(tiny_params, tiny_model, tmp_path, vpo_home):
+    same = PAIRS[3].model_copy(update={"rejected": f" {PAIRS[3].chosen}"})
+    with pytest.raises(DataError, match=f"chosen equals rejected in 1 of 2 pairs, first {same.pair_id}"):
+        dpo([PAIRS[0], same], tiny_model, tmp_path / "dpo", tiny_params)
+    assert not (tmp_path / "dpo").exists()
+
+
+def test_a_share_that_keeps_every_pair_out_is_one_clear_error(tiny_params, tiny_model, tmp_path, vpo_home):
+    held = [PAIRS[at] for at in split_by_query(PAIRS, 0.3)[1]]
+    with pytest.raises(DataError, match="no pair to train on.*held_out_share"):
+        dpo(held, tiny_model, tmp_path / "dpo", tiny_policy.params(tiny_params, dpo_train={"held_out_share": 0.3}))
 
 
 def test_a_start_without_a_model_is_one_clear_error(tiny_params, tmp_path, vpo_home):

@@ -1,3 +1,4 @@
+import importlib.util
 import subprocess
 import sys
 import threading
@@ -7,6 +8,7 @@ import pytest
 
 from pipeline.io import DataError, locked
 from pipeline.one_thread import TINY, one_thread
+from schemas.params import Sft
 from train.run import arguments, batches, launch, launcher, require, save, stop_after, work_folder
 
 
@@ -82,6 +84,25 @@ def test_a_missing_library_is_named_with_its_extra():
         require("train", "torch", "no_such_library")
 
 
+@pytest.mark.parametrize("tracker", ["trackio", "wandb", "mlflow"])
+def test_a_tracker_that_is_not_installed_is_one_clear_error(section, tmp_path, tracker):
+    if importlib.util.find_spec(tracker):
+        pytest.skip(f"{tracker} is installed")
+    with pytest.raises(DataError, match=f"{tracker} is not installed: pip install {tracker}"):
+        arguments(section(report_to=tracker), 0, tmp_path)
+
+
+def test_rows_without_padding_are_never_cut(section):
+    values = section().model_dump(mode="json")
+    with pytest.raises(ValueError, match="padding_free cannot truncate: set long_rows to drop or refuse"):
+        Sft.model_validate(values | {"padding_free": True, "long_rows": "truncate"})
+    assert Sft.model_validate(values | {"padding_free": True, "long_rows": "refuse"}).padding_free
+
+
+def test_a_param_says_whom_the_curve_is_told_to(section, tmp_path):
+    assert arguments(section(), 0, tmp_path)["report_to"] == "none"
+
+
 @pytest.mark.parametrize("name", ["single", "zero3", "zero3_offload", "multi_node"])
 def test_accelerate_can_read_every_launch(root, name):
     from accelerate.commands.config.config_args import load_config_from_file
@@ -135,7 +156,8 @@ WEIGHTS = ["model.safetensors", "config.json", "tokenizer.json"]
 def test_a_model_folder_holds_no_pickle_and_no_state(tmp_path):
     strange = ["training_args.bin", "optimizer.pt", "trainer_state.json", "pytorch_model.bin", "README.md"]
     save(Trained(WEIGHTS + strange), tmp_path / "work", tmp_path / "sft", {"stage": "sft"}, {"steps": 1})
-    assert {path.name for path in (tmp_path / "sft").iterdir()} == {*WEIGHTS, "model.json"}
+    assert {path.name for path in (tmp_path / "sft").iterdir()} == {*WEIGHTS, "model.json", "README.md"}
+    assert "D_SFT" in (tmp_path / "sft/README.md").read_text()  # ours, not the trainer's
 
 
 def test_a_save_that_dies_leaves_what_was_there(tmp_path):
@@ -161,15 +183,15 @@ def test_what_a_killed_save_left_is_swept(tmp_path):
 def test_only_the_main_process_writes(tmp_path, vpo_home, monkeypatch):
     save(Trained(WEIGHTS, main=False), tmp_path / "work", tmp_path / "sft", {}, {})
     assert not (tmp_path / "sft").exists()
-    with work_folder("sft", tmp_path / "sft") as folder:
+    with work_folder("0f", tmp_path / "sft") as folder:
         (folder / "half").touch()
         monkeypatch.setenv("RANK", "1")
-        with work_folder("sft", tmp_path / "sft") as same:  # it neither waits for the lock nor empties the folder
+        with work_folder("0f", tmp_path / "sft") as same:  # it neither waits for the lock nor empties the folder
             assert same == folder and (folder / "half").exists()
 
 
 def test_a_second_run_of_a_stage_is_refused_and_the_work_folder_goes(tmp_path, vpo_home):
-    with work_folder("sft", tmp_path / "sft") as folder:
+    with work_folder("0f", tmp_path / "sft") as folder:
         assert list(folder.iterdir()) == []
         with pytest.raises(DataError, match="another run is writing it"), locked(tmp_path / "sft"):
             pass

@@ -9,7 +9,7 @@ from small_project import write_params
 from pipeline.io import DataError, write_rows
 from schemas.d_sft import DSft
 from train.base import base_of
-from train.rows import instruction, sft_rows
+from train.rows import Fitting, instruction, sft_rows
 from train.run import KEPT
 from train.sft import main, sft, sft_trainer
 
@@ -19,6 +19,10 @@ ROWS = tiny_policy.d_sft()
 def trained(params, base, out, rows=ROWS):
     sft(rows, base, out, params)
     return tiny_policy.contents(out)
+
+
+def all_of(rows):
+    return Fitting(rows, list(range(len(rows))), {}, 0)
 
 
 def metrics(out):
@@ -38,9 +42,7 @@ def once(tiny_params, tiny_model, tmp_path_factory):
 @pytest.fixture
 def trainer(tiny_params, tiny_model, tmp_path):
     ten = tiny_policy.params(tiny_params, sft={"global_batch_size": 10})
-    trainer, lost = sft_trainer(sft_rows(ROWS, tiny_policy.template(ten)), str(tiny_model), tmp_path, ten)
-    assert lost == {}
-    return trainer
+    return sft_trainer(all_of(sft_rows(ROWS, tiny_policy.template(ten))), str(tiny_model), tmp_path, ten)
 
 
 def test_the_trained_labels_are_the_answer_and_its_end_alone(trainer):
@@ -74,7 +76,7 @@ def test_the_first_loss_is_the_mean_over_the_answers_tokens_by_plain_torch(tiny_
     template = tiny_policy.template(tiny_params)
     sums = [tiny_policy.answer_log_prob(model, tokenizer, instruction(row.query, template), row.prompt) for row in rows]
     by_hand = -sum(log_prob for log_prob, _ in sums) / sum(n for _, n in sums)
-    assert metrics(out)["log"][0]["loss"] == pytest.approx(by_hand, abs=1e-5)
+    assert metrics(out)["first_loss"] == pytest.approx(by_hand, abs=1e-5)
 
 
 def test_equal_inputs_give_equal_bytes(tiny_params, tiny_model, once, tmp_path, vpo_home):
@@ -130,7 +132,7 @@ def test_an_empty_d_sft_is_one_clear_error(files, tiny_params, vpo_home):
 
 def test_a_d_sft_of_rows_that_do_not_fit_is_one_clear_error(tiny_params, tiny_model, tmp_path, vpo_home):
     short = tiny_policy.params(tiny_params, sft={"max_length": 10})
-    with pytest.raises(DataError, match="no row to train on: of 10, dropped {'too_long': 10}; see sft.max_length"):
+    with pytest.raises(DataError, match="no row to train on: dropped {'too_long': 10}; see sft.max_length"):
         sft(ROWS, tiny_model, tmp_path / "sft", short)
     assert not (tmp_path / "sft").exists()
 

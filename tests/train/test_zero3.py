@@ -1,12 +1,15 @@
 """SFT and DPO in two real processes under ZeRO-3, on the CPU."""
 
 import contextlib
+import csv
 import fcntl
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -14,13 +17,36 @@ import tiny_policy
 from small_project import write_params
 
 from pipeline.io import write_rows
+from pipeline.params import load_params
 from schemas.d_dpo import DDpo
 from schemas.d_sft import DSft
-from train.run import KEPT
+from train.dpo import dpo
+from train.run import KEPT, curve_of
 from train.sft import sft
 
 ROOT = Path(__file__).resolve().parents[2]
-pytestmark = pytest.mark.slow
+# TRL and peft ask transformers by the old name
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing` is deprecated:FutureWarning"),
+]
+# every step sees all ten rows, so that their order, which processes share out in another way, does not matter
+STEPS = {
+    "max_steps": 3,
+    "num_train_epochs": 3,
+    "global_batch_size": 10,
+    "warmup_steps": 0,
+    "lr_scheduler_type": "linear",
+}
+LORA = {"r": 4, "lora_alpha": 8, "lora_dropout": 0.0, "target_modules": ["q_proj", "v_proj", "down_proj"]}
+RUNS = {
+    "sft": {"learning_rate": 1e-3, "checkpoint_s": 0},
+    "sft_lora": {"learning_rate": 1e-2, "lora": LORA},
+    "dpo": {"learning_rate": 1e-3, "precompute_ref_log_probs": False, "held_out_share": 0.2},
+    "dpo_lora": {"learning_rate": 1e-2, "lora": LORA, "precompute_ref_log_probs": True, "checkpoint_s": 0},
+    # bfloat16, checkpointing and the reference beforehand, as the recipes have them
+    "dpo_bf16": {"learning_rate": 1e-4, "bf16": True, "gradient_checkpointing": True},
+}
 
 
 @contextlib.contextmanager
@@ -38,86 +64,151 @@ def compiled():
         yield cache
 
 
+def children(parent: int) -> list[int]:
+    found = []
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):
+            if int(path.read_text().rpartition(")")[2].split()[1]) == parent:
+                found.append(int(path.parent.name))
+    return found
+
+
 def free_port() -> int:
     with socket.socket() as held:
         held.bind(("127.0.0.1", 0))
         return held.getsockname()[1]
 
 
+def changed(tiny_params, name):
+    """Return the params of a run: section -> values."""
+    values = STEPS | RUNS[name]
+    if name.startswith("sft"):
+        return {"sft": tiny_params.sft.model_dump(mode="json") | values}
+    if "held_out_share" in values:  # six of the ten pairs
+        values = values | {"global_batch_size": 6}
+    return {"dpo": {"train": tiny_params.dpo.train.model_dump(mode="json") | values}}
+
+
 @pytest.fixture(scope="module")
 def launched(tiny_model, tiny_params, tmp_path_factory):
-    """Give a function that runs a stage in two processes and returns its folder."""
+    """Give a function that trains in two processes, once for each name, and returns the model's folder."""
     data = tmp_path_factory.mktemp("zero3") / "data"
     write_rows(data / "d_sft.jsonl", tiny_policy.d_sft(), DSft)
     write_rows(data / "d_dpo.jsonl", tiny_policy.d_dpo(), DDpo)
-    # bfloat16 and checkpointing in one of the two, as the recipes have them
-    as_in_recipes = {"bf16": True, "gradient_checkpointing": True}
-    train = tiny_params.dpo.train.model_dump() | as_in_recipes
-    given = write_params(data.parent, sft=tiny_params.sft.model_dump(), dpo={"train": train})
 
-    def run(stage, rows, base, precision):
-        out = data / "models" / stage
+    def start(name, folder, home):
+        given = write_params(data.parent, **changed(tiny_params, name))
+        stage = name.partition("_")[0]
+        precision = "bf16" if RUNS[name].get("bf16") else "no"
         command = [
             sys.executable, "-m", "accelerate.commands.launch", "--config_file", str(ROOT / "train/configs/zero3.yaml"),
             "--num_processes", "2", "--mixed_precision", precision, "--main_process_port", str(free_port()),
-            str(ROOT / "tests/train/zero3_shim.py"), f"train.{stage}", str(data / rows), str(base), str(out),
-            "--params", str(given),
+            str(ROOT / "tests/train/zero3_shim.py"), f"train.{stage}", str(data / f"d_{stage}.jsonl"), str(tiny_model),
+            str(folder / name), "--params", str(given),
         ]  # fmt: skip
         environment = os.environ | {
-            "VPO_HOME": str(data.parent / "home"),
+            "VPO_HOME": str(home),
             "TORCH_EXTENSIONS_DIR": str(extensions),
             "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",  # ninja
             "OMP_NUM_THREADS": "1",
         }
-        done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=600)
-        assert done.returncode == 0, done.stderr[-4000:]
-        return out
+        return subprocess.Popen(
+            command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+            start_new_session=True,
+        )  # fmt: skip
 
+    def run(name, folder=data / "models", home=data.parent / "home"):
+        if not (folder / name).exists():
+            process = start(name, folder, home)
+            said = process.communicate(timeout=600)[1]
+            assert process.returncode == 0, said[-4000:]
+            run.said[folder / name] = said
+        return folder / name
+
+    run.start, run.said = start, {}
     with compiled() as extensions:
         yield run
 
 
-@pytest.fixture(scope="module")
-def models(launched, tiny_model):
-    first = launched("sft", "d_sft.jsonl", tiny_model, "no")
-    return {"sft": first, "dpo": launched("dpo", "d_dpo.jsonl", first, "bf16")}
+@pytest.fixture
+def alone(tiny_model, tiny_params, tmp_path, vpo_home):
+    """Give a function that trains the same in this process."""
+
+    def run(name):
+        out = tmp_path / "data/models" / name
+        given = load_params(write_params(tmp_path, **changed(tiny_params, name)))
+        if name.startswith("sft"):
+            sft(tiny_policy.d_sft(), tiny_model, out, given)
+        else:
+            dpo(tiny_policy.d_dpo(), tiny_model, out, given)
+        return out
+
+    return run
 
 
 def metrics(out):
     return json.loads((out.parents[2] / "results/models" / f"{out.name}.json").read_text())
 
 
-def test_two_processes_learn_what_one_does_from_the_same_global_batch(
-    models, tiny_model, tiny_params, tmp_path, vpo_home
-):
+def losses(out):
+    with curve_of(out).open() as file:
+        return [float(row["loss"]) for row in csv.DictReader(file)]
+
+
+@pytest.mark.parametrize("name", ["sft", "sft_lora", "dpo", "dpo_lora"])
+def test_two_processes_learn_what_one_does_from_the_same_global_batch(name, launched, alone, tiny_model):
     from safetensors.torch import load_file
 
-    alone = tmp_path / "data/models/sft"
-    sft(tiny_policy.d_sft(), tiny_model, alone, tiny_params)
-    assert metrics(models["sft"])["steps"] == metrics(alone)["steps"] == 2
-    assert metrics(models["sft"])["log"][0]["loss"] == pytest.approx(metrics(alone)["log"][0]["loss"], abs=1e-5)
-    start, one, two = (load_file(folder / "model.safetensors") for folder in (tiny_model, alone, models["sft"]))
-    assert max((one[name] - start[name]).abs().max().item() for name in start) > 9e-4
-    assert max((one[name] - two[name]).abs().max().item() for name in start) < 2e-4
+    two, one = launched(name), alone(name)
+    assert losses(two) == pytest.approx(losses(one), abs=1e-5) and len(losses(two)) == 3
+    assert losses(two)[0] - losses(two)[-1] > 1e-3
+    start, here, there = (load_file(folder / "model.safetensors") for folder in (tiny_model, one, two))
+    assert here.keys() == there.keys() == start.keys()
+    assert max((here[key] - start[key]).abs().max().item() for key in start) > 1e-3
+    assert max((here[key] - there[key]).abs().max().item() for key in start) < 2e-4
+    told = metrics(two), metrics(one)
+    if name.startswith("dpo"):
+        sides = ["trained_on"] + ["held_out"] * bool(RUNS[name].get("held_out_share"))
+        for side in sides:
+            there, here = (item[side]["text"] for item in told)
+            assert there["pairs"] == here["pairs"] and there["margin"] == pytest.approx(here["margin"], abs=1e-4)
 
 
-@pytest.mark.parametrize("stage, dtype", [("sft", "float32"), ("dpo", "bfloat16")])
-def test_the_saved_model_is_whole_and_generates(models, stage, dtype):
+@pytest.mark.parametrize("name", RUNS)
+def test_the_saved_model_is_whole_and_generates(name, launched):
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
-    folder = models[stage]
+    folder = launched(name)
     assert all(any(path.match(pattern) for pattern in KEPT) for path in folder.iterdir())
     assert [path.name for path in folder.parent.iterdir() if path.name.startswith(".")] == []
+    assert not [path.name for path in folder.iterdir() if "adapter" in path.name]
     model, tokenizer = (kind.from_pretrained(folder) for kind in (AutoModelForCausalLM, AutoTokenizer))
-    assert model.dtype == getattr(torch, dtype) and model.num_parameters() > 50_000
+    assert model.dtype == (torch.bfloat16 if RUNS[name].get("bf16") else torch.float32)
+    assert model.num_parameters() > 50_000
     turns = [{"role": "user", "content": "a fox"}]
     ids = tokenizer.apply_chat_template(turns, add_generation_prompt=True, return_tensors="pt", return_dict=False)
     written = model.generate(ids, attention_mask=torch.ones_like(ids), max_new_tokens=5, do_sample=False)
     assert written.shape[1] > ids.shape[1]
 
 
-def test_the_reference_of_two_processes_is_the_sft_model(models):
-    told = metrics(models["dpo"])
-    assert told["steps"] == 2 and told["units_done"] == 10
-    assert told["log"][0]["loss"] == pytest.approx(0.6931, abs=0.01)  # bfloat16
+def test_the_reference_of_two_processes_is_the_sft_model(launched):
+    told = metrics(launched("dpo_bf16"))
+    assert told["steps"] == 3 and told["units_done"] == 10
+    assert told["first_loss"] == pytest.approx(0.6931, abs=0.01)  # bfloat16
+
+
+@pytest.mark.parametrize("name", ["sft", "dpo_lora"])
+def test_two_processes_that_were_killed_go_on_to_the_same_weights(name, launched, tmp_path):
+    home, folder = tmp_path / "home", tmp_path / "data/models"
+    process = launched.start(name, folder, home)
+    while process.poll() is None and not list(home.glob("train/*/checkpoint-[12]/whole.json")):
+        time.sleep(0.005)
+    for pid in [process.pid, *children(process.pid)]:  # torch starts each in a session of its own
+        os.kill(pid, signal.SIGKILL)
+    process.communicate()
+    assert not (folder / name).exists()
+    again = launched(name, folder, home)
+    assert "goes on from step" in launched.said[again]
+    assert tiny_policy.contents(again) == tiny_policy.contents(launched(name))
+    assert list((home / "train").iterdir()) == []

@@ -31,7 +31,7 @@ def comments(path):
 
 def keys(overlay, above=""):
     for name, value in overlay.items():
-        if isinstance(value, dict):
+        if isinstance(value, dict) and name != "lora":  # null or a mapping, changed as one
             yield from keys(value, f"{above}{name}.")
         else:
             yield f"{above}{name}"
@@ -81,6 +81,17 @@ def test_the_papers_figures_are_those_of_the_supplement_and_the_authors_code(pro
     assert (params.teacher.model, params.dpo.target) == ("gpt-4o", f"CogVideoX-{size.upper()}")
 
 
+def test_prompt_a_video_trains_adapters_with_its_papers_values(project):
+    vpo("use", "prompt-a-video")
+    params = load_params(project / "params.yaml")
+    sft, train = params.sft, params.dpo.train
+    assert (sft.learning_rate, sft.num_train_epochs, sft.global_batch_size) == (1e-4, 14, 16)
+    assert (train.learning_rate, train.num_train_epochs, train.global_batch_size, train.beta) == (5e-5, 3, 32, 0.1)
+    assert (sft.lora.r, sft.lora.lora_alpha, sft.lora.target_modules) == (16, 32, ("q_proj", "v_proj"))
+    assert (train.lora.r, train.lora.lora_alpha, len(train.lora.target_modules)) == (16, 16, 7)
+    assert (params.rollout.k, params.rollout.temperature) == (5, 1.0)
+
+
 def test_use_says_what_it_changes(project):
     done = vpo("use", "vpo-cogvideox-2b")
     assert "rollout.max_new_tokens: 120 -> 2048" in done.stdout
@@ -98,7 +109,7 @@ def test_a_recipe_that_would_make_wrong_params_changes_nothing(project):
 def test_an_unknown_recipe_is_answered_with_those_there_are(project):
     done = vpo("use", "../params")
     assert done.exit_code == 1
-    assert "there are laptop, vpo-cogvideox-2b, vpo-cogvideox-5b" in done.stderr
+    assert "there are laptop, prompt-a-video, vpo-cogvideox-2b, vpo-cogvideox-5b" in done.stderr
 
 
 def test_list_gives_each_recipe_a_line_and_show_prints_the_file(project):

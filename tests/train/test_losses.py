@@ -1,0 +1,78 @@
+"""TRL's losses against a hand-written reference, step by step."""
+
+import csv
+
+import pytest
+import tiny_policy
+import train_reference as reference
+
+from schemas.params import Lora
+from train.dpo import dpo
+from train.run import curve_of
+from train.sft import sft
+
+# TRL and peft ask transformers by the old name
+pytestmark = pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing` is deprecated:FutureWarning")
+
+STEPS, RATE = 4, 2e-3
+LORA = Lora(r=4, lora_alpha=8, lora_dropout=0.0, target_modules=("q_proj", "v_proj"))
+TRAIN = {"learning_rate": RATE, "warmup_steps": 0, "lr_scheduler_type": "constant", "max_steps": STEPS}
+TRAIN |= {"global_batch_size": 10, "num_train_epochs": STEPS}  # every step sees all rows: their order does not matter
+
+
+def curve(out):
+    with curve_of(out).open() as file:
+        return [float(row["loss"]) for row in csv.DictReader(file)]
+
+
+@pytest.fixture
+def by_hand(tiny_params, tiny_model):
+    template, tokenizer = tiny_policy.template(tiny_params), reference.tokenizer_of(tiny_model)
+
+    def losses(rows, lora, beta=None):
+        def wrap(model):
+            if lora is None:
+                return model
+            from peft import get_peft_model
+            from transformers import set_seed
+
+            from train.lora import peft_config
+
+            set_seed(tiny_params.base.seed)  # the adapter's first weights are TRL's
+            return get_peft_model(model, peft_config(lora))
+
+        return reference.losses(tiny_model, rows, STEPS, RATE, wrap, beta)
+
+    def encoded(query, answer):
+        return reference.encoded(tokenizer, template, query, answer)
+
+    losses.encoded = encoded
+    return losses
+
+
+@pytest.mark.parametrize("padding_free", [False, True])
+@pytest.mark.parametrize("lora", [None, LORA], ids=["full", "lora"])
+def test_sft_is_the_mean_over_the_answers_tokens_at_every_step(
+    lora, padding_free, tiny_params, tiny_model, tmp_path, vpo_home, by_hand
+):
+    out = tmp_path / "data/models/sft"
+    told = TRAIN | {"lora": lora, "padding_free": padding_free}
+    sft(tiny_policy.d_sft(), tiny_model, out, tiny_policy.params(tiny_params, sft=told))
+    wanted = by_hand([by_hand.encoded(row.query, row.prompt) for row in tiny_policy.d_sft()], lora)
+    assert wanted[0] - wanted[-1] > 0.01
+    assert curve(out) == pytest.approx(wanted, abs=1e-5)
+
+
+@pytest.mark.parametrize("precompute", [False, True])
+@pytest.mark.parametrize("lora", [None, LORA], ids=["full", "lora"])
+def test_dpo_is_equation_2_at_every_step(lora, precompute, tiny_params, tiny_model, tmp_path, vpo_home, by_hand):
+    out = tmp_path / "data/models/dpo"
+    told = TRAIN | {"lora": lora, "precompute_ref_log_probs": precompute, "learning_rate": RATE}
+    dpo(tiny_policy.d_dpo(), tiny_model, out, tiny_policy.params(tiny_params, dpo_train=told))
+    rows = []
+    for pair in tiny_policy.d_dpo():
+        (asked, chosen), (_, rejected) = (by_hand.encoded(pair.query, text) for text in (pair.chosen, pair.rejected))
+        rows.append((asked, chosen, rejected))
+    wanted = by_hand(rows, lora, tiny_params.dpo.train.beta)
+    assert wanted[0] - wanted[-1] > 0.01
+    assert curve(out) == pytest.approx(wanted, abs=1e-5)

@@ -1,0 +1,47 @@
+"""Low-rank adapters: what TRL is told of them, and the merge into plain weights before a model is saved.
+
+Prompt-A-Video trains so (S3 App. B) and merges an adapter before the next round; the reference of DPO is the model with
+its adapter switched off.
+"""
+
+from pathlib import Path
+
+from schemas.params import Lora
+
+
+def peft_config(lora: Lora | None):
+    """Return peft's LoraConfig, None where all weights are trained."""
+    if lora is None:
+        return None
+    from peft import LoraConfig
+
+    return LoraConfig(
+        r=lora.r,
+        lora_alpha=lora.lora_alpha,
+        lora_dropout=lora.lora_dropout,
+        target_modules=sorted(lora.target_modules),
+        task_type="CAUSAL_LM",
+    )
+
+
+def is_adapter(folder: Path) -> bool:
+    return (folder / "adapter_config.json").is_file()
+
+
+def merge(adapter: Path, trained, dtype: str, folder: Path) -> None:
+    """Write the base model with the adapter merged into its weights to `folder`; one process does it, on the CPU.
+
+    `trained` is the model that carries the adapter: its config goes along, as TRL has set it.
+    """
+    from peft import PeftConfig, PeftModel
+    from transformers import AutoModelForCausalLM
+    from transformers.integrations.deepspeed import unset_hf_deepspeed_config
+
+    unset_hf_deepspeed_config()  # ZeRO-3 would shard what this process alone loads, and wait for the others
+    base = PeftConfig.from_pretrained(str(adapter)).base_model_name_or_path
+    plain = AutoModelForCausalLM.from_pretrained(base, dtype=dtype, use_safetensors=True)
+    merged = PeftModel.from_pretrained(plain, str(adapter)).merge_and_unload(safe_merge=True)
+    merged.config.pad_token_id = trained.config.pad_token_id
+    merged.generation_config = trained.generation_config
+    merged.config.use_cache = True
+    merged.save_pretrained(str(folder))

@@ -1,0 +1,65 @@
+"""`vpo serve-policy`: the vLLM command that serves a trained policy so that `rollout` can ask it."""
+
+import importlib.util
+import json
+import os
+import shlex
+from pathlib import Path
+
+import click
+
+from vpo.project import find_project
+
+KEY = "VLLM_API_KEY"  # vLLM reads it by itself, so that the key stands in no command line
+SPARE = 1024  # tokens for the template and the query beside those that are written (ours)
+
+
+@click.command("serve-policy")
+@click.argument("folder", type=click.Path(path_type=Path))
+@click.option("--port", default=8000, show_default=True, help="Where it listens.")
+@click.option("--host", default="127.0.0.1", show_default=True, help="0.0.0.0 for other machines; then set a key.")
+@click.option("--run", is_flag=True, help="Start it, in place of printing the command.")
+def main(folder, port, host, run):
+    """Print the vLLM command that serves the model in FOLDER, or start it with --run."""
+    from pipeline.params import load_params
+
+    if not (folder / "config.json").is_file():
+        raise click.ClickException(f"{folder}: not a model folder (no config.json in it)")
+    words = command(folder, load_params(find_project() / "params.yaml").rollout.max_new_tokens, host, port)
+    installed = importlib.util.find_spec("vllm") is not None
+    if not run:
+        click.echo(shlex.join(words))
+    click.echo(advice(folder, host, port, installed), err=True)
+    if run:
+        if not installed:
+            raise click.ClickException("vllm is not installed here: pip install vllm, on a machine with a GPU")
+        os.execvp(words[0], words)
+
+
+def command(folder: Path, max_new_tokens: int, host: str, port: int) -> list[str]:
+    """Return the words of `vllm serve`.
+
+    `--generation-config vllm`: else the server takes sampling defaults from the model's generation_config.json.
+    """
+    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    longest = config.get("max_position_embeddings") or max_new_tokens + SPARE
+    return [
+        "vllm", "serve", str(folder), "--served-model-name", folder.resolve().name, "--generation-config", "vllm",
+        "--dtype", "auto", "--max-model-len", str(min(longest, max_new_tokens + SPARE)), "--host", host,
+        "--port", str(port),
+    ]  # fmt: skip
+
+
+def advice(folder: Path, host: str, port: int, installed: bool) -> str:
+    """Return what to do beside the command: how to get vLLM, how to ask the server, how to keep others out."""
+    where = "HOST" if host == "0.0.0.0" else host
+    lines = [] if installed else ["vllm is not installed here: pip install vllm, on a machine with a GPU"]
+    lines.append(
+        f"then: dvc exp run -S policy.backend=openai -S 'policy.endpoint={{base_url: http://{where}:{port}/v1}}'"
+    )
+    lines.append(
+        f"a key: export {KEY}=... where the server runs, and name the variable that holds it where rollout runs: "
+        f"policy.endpoint.api_key_env={KEY}"
+    )
+    lines.append(f"the weights that are served must be those in {folder}: rows carry their hash")
+    return "\n".join(lines)
