@@ -16,7 +16,7 @@ def test_the_stage_table_is_that_of_the_graph():
 
 
 def test_every_command_it_names_exists():
-    named = set(re.findall(r"^vpo (\w+)", README, re.M)) | set(re.findall(r"`vpo (\w+)", README))
+    named = set(re.findall(r"^vpo ([\w-]+)", README, re.M)) | set(re.findall(r"`vpo ([\w-]+)", README))
     assert named and named <= set(COMMANDS)
 
 
