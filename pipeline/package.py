@@ -165,11 +165,16 @@ def described(
         sources=sorted({row.source for row in rows["queries"]}),
         written_by=writers,
         filters=filters,
-        base_model=(params.base_model.backend, params.base_model.name or ""),
+        base_model=(params.base_model.backend, published(params.base_model.name)),
         template=(params.policy.template, template_hash),
         target=params.dpo.target,
         held_out_share=params.package.held_out_share,
     )
+
+
+def published(name: str | None) -> str:
+    """Return a base model's name as a card may say it: of a folder its last part, since its path is the machine's."""
+    return Path(name).name if name and (Path(name).is_absolute() or Path(name).is_dir()) else name or ""
 
 
 @click.command("package")

@@ -193,8 +193,9 @@ def _plotted(frame, drawn: list[int]) -> dict:
 
     said, scores = frame["said"], frame["unsafe_score"].fill_null(float("nan")).to_numpy()
     words = (said.str.count_matches(" ", literal=True) + (said != "")).cast(pl.Int64)
+    readable = frame["text"].is_not_null()
     return {
-        "lengths": lengths(words.drop_nulls().to_numpy(), words.gather(drawn).to_numpy()),
+        "lengths": lengths(words.filter(readable).drop_nulls().to_numpy(), words.gather(drawn).to_numpy()),
         "toxicity": toxicity(scores, scores[drawn]),
     }
 
@@ -219,7 +220,9 @@ def _not_drawn(rows: np.ndarray, fates: dict, answers: dict, suspect: np.ndarray
             told[row] = (outcome.reason, f"safety re-check: {outcome.detail}", None, None)
     plain = np.ones(len(rows), bool)
     plain[[*fates, *told]] = False
-    detail = pl.Series(suspect[plain]).replace_strict(
+    unjudged = suspect.copy()
+    unjudged[list(answers)] = False
+    detail = pl.Series(unjudged[plain]).replace_strict(
         [True, False], ["a safety candidate; enough others were judged", "the splits are full"], return_dtype=pl.String
     )
     columns = zip(*((int(rows[row]), *why) for row, why in sorted(told.items())), strict=True) if told else [[]] * 5

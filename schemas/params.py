@@ -72,7 +72,7 @@ class Queries(Section):
     max_words: int = Field(ge=1)
     max_characters: int = Field(ge=1)
     max_symbol_share: float = Field(gt=0, le=1)
-    blocked_keywords: tuple[str, ...]
+    blocked_keywords: tuple[Annotated[str, Field(pattern=r"\S")], ...]
     drop_urls: bool = Field(description="A query with a link leaves.")
     pii: tuple[Literal["email", "phone", "handle"], ...] = Field(description="People's data that makes a query leave.")
     languages: tuple[str, ...] | None = Field(
@@ -93,7 +93,7 @@ class Queries(Section):
     sample_balance: float | None = Field(
         ge=0, le=1, description="0 gives each stratum its share of the source, 1 the same share to all."
     )
-    sample_weights: dict[str, dict[str, Annotated[float, Field(ge=0)]]] | None = Field(
+    sample_weights: dict[str, dict[str, Annotated[float, Field(ge=0, allow_inf_nan=False)]]] | None = Field(
         description="Facet (length, content, style, difficulty) -> value -> factor of its strata's share."
     )
     recheck_template: str

@@ -31,10 +31,18 @@ def base_of(folder: Path) -> tuple[str, str | None]:
 
 
 def origin_of(folder: Path) -> str | None:
-    """Return the name of the model that the one in `folder` descends from, None for the tiny one made here."""
-    for told, key in ((folder / NAMED, "name"), (folder / "model.json", "origin")):
-        if told.is_file():
-            return json.loads(told.read_text(encoding="utf-8")).get(key)
+    """Return the name of the model that the one in `folder` descends from, None for the tiny one made here.
+
+    Of a base that is a folder its last part alone: cards are published, and the path to it is the machine's.
+    """
+    if (folder / NAMED).is_file():
+        name, revision = base_of(folder)
+        if revision:
+            return name
+        known = (Path(name) / "model.json").is_file()
+        return origin_of(Path(name)) if known else Path(name).resolve().name
+    if (folder / "model.json").is_file():
+        return json.loads((folder / "model.json").read_text(encoding="utf-8")).get("origin")
     return None
 
 

@@ -94,6 +94,7 @@ def refuse_without_room(name: str, revision: str | None, params: Train, out: Pat
 def told_when_it_runs_out(section: str) -> Iterator[None]:
     """Turn a full disk or GPU in the midst of training into one line."""
     import torch
+    from safetensors import SafetensorError
 
     try:
         yield
@@ -105,5 +106,14 @@ def told_when_it_runs_out(section: str) -> Iterator[None]:
     except OSError as fault:
         if fault.errno != errno.ENOSPC:
             raise
-        full = fault.filename or home()
-        raise DataError(f"{full}: the disk is full: free some, or set VPO_HOME to a larger one") from None
+        raise full_disk(fault.filename or home()) from None
+    except (RuntimeError, SafetensorError) as fault:  # what torch.save and safetensors make of the same
+        said = str(fault)
+        wrote = "inline_container" in said and "StreamReader" not in said  # a damaged file is not a full disk
+        if not wrote and "No space left on device" not in said:
+            raise
+        raise full_disk(home()) from None
+
+
+def full_disk(where: str | Path) -> DataError:
+    return DataError(f"{where}: the disk is full: free some, or set VPO_HOME to a larger one")

@@ -146,12 +146,16 @@ def batches(params: Train, processes: int) -> tuple[int, int]:
 
 
 def setting(params: Train) -> dict:
-    """Return what beside rows and params shapes the sums of a training run: processes, micro-batch, device."""
+    """Return what beside rows and params shapes a run: processes, micro-batch, device, and whether DeepSpeed shards it.
+
+    DeepSpeed reads no checkpoint of a plain process, nor the other way round, and its bfloat16 weights are others.
+    """
     import torch
 
     processes = int(os.environ.get("WORLD_SIZE", "1"))
     device = torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu"
-    return {"processes": processes, "batches": batches(params, processes), "device": device}
+    told = {"processes": processes, "batches": batches(params, processes), "device": device}
+    return told | {"sharded": "ACCELERATE_USE_DEEPSPEED" in os.environ}
 
 
 def arguments(params: Train, seed: int, work: Path) -> dict:

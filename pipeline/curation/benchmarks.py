@@ -12,6 +12,7 @@ from pipeline.curation.files import Table, open_table, unchanged
 from pipeline.curation.ngrams import Ngrams
 from pipeline.curation.pii import FOUND, pii
 from pipeline.curation.prohibited import prohibited
+from pipeline.curation.read import written
 from pipeline.curation.similar import SimilarIndex
 from pipeline.curation.tokens import Tokens
 from pipeline.io import DataError
@@ -42,7 +43,7 @@ def _prompts(path: Path) -> list[str]:
         if not isinstance(prompt, str):
             raise DataError(f"{path}: prompt {place} is not text; a benchmark list must be whole")
         if prompt.strip():
-            prompts[prompt.strip()] = None
+            prompts[written(prompt.strip())] = None
     if not prompts:
         raise DataError(f"{path}: holds no prompts; take it out of queries.benchmarks")
     return list(prompts)

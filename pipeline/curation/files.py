@@ -64,8 +64,8 @@ def unchanged(path: Path) -> Iterator[str]:
     except OSError as fault:
         raise DataError(f"{path}: cannot be read: {fault.strerror}") from None
     yield digest
-    after = path.stat()
-    if (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns):
+    after = path.stat() if path.is_file() else None
+    if after is None or (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns):
         raise DataError(f"{path}: it changed while it was read; run again when it is complete")
 
 

@@ -9,6 +9,8 @@ from collections.abc import Collection
 
 import regex
 
+from pipeline.clean import JOINERS
+
 _NAME = r"[\p{L}\p{N}._%+-]"
 _DOMAIN = r"(?:[\p{L}\p{N}-]+\.)+\p{L}{2,}"
 _WRITTEN_AT = r"\s?[\[({<]\s?at\s?[\])}>]\s?"
@@ -44,22 +46,27 @@ HANDLE = regex.compile(
 
 FOUND = {"email": "an e-mail address", "phone": "a phone number", "handle": "a handle"}
 HINT = r"@|(?i:[\[({<]\s?at\s?[\])}>])|(?i:\sdot\s)|\d(?:[^\p{L}\p{N}]{0,6}\d){6}"
-"""Every NFKC text in which `pii` finds something matches this; Rust's regex reads it too."""
+"""Every NFKC text without joiners in which `pii` finds something matches this; Rust's regex reads it too."""
+
+DASH = regex.compile(r"[\p{Pd}−]")
 
 
 def may_hold_pii(texts):
     """Return a mask of the texts (polars) to ask `pii` about: all in which it finds something, and few more."""
     foreign = texts.str.contains(r"[^\x00-\x7F]").arg_true()
     found = texts.str.contains(HINT)
-    return found.scatter(foreign, texts.gather(foreign).str.normalize("NFKC").str.contains(HINT)).fill_null(False)
+    plain = texts.gather(foreign).str.normalize("NFKC").str.replace_all(JOINERS.pattern, "")
+    return found.scatter(foreign, plain.str.contains(HINT)).fill_null(False)
 
 
 def pii(text: str, rules: Collection[str]) -> str | None:
     """Return what a text holds of people's data, or None; `rules` are some of email, phone and handle."""
     text = unicodedata.normalize("NFKC", text)
-    if "email" in rules and EMAIL.search(text):
+    joined = JOINERS.sub("", text)
+    if "email" in rules and EMAIL.search(joined):
         return FOUND["email"]
-    if "phone" in rules and any(pattern.search(text) for pattern in PHONES):
+    dashed = DASH.sub("-", joined)  # a number that was copied from a page has its typographer's dashes
+    if "phone" in rules and any(pattern.search(dashed) for pattern in PHONES):
         return FOUND["phone"]
     if "handle" in rules and HANDLE.search(text):
         return FOUND["handle"]

@@ -73,12 +73,27 @@ def read(params: Queries, corpus: Iterable[dict] = ()) -> Iterator:
         table = open_table(Path(params.path))
     else:
         table = open_hub(params.path, params.revision)
+    query = _column(table.names, params.query_column, QUERY_COLUMNS, "query_column", source_name(params))
+    if params.id_column == query:
+        # an id is written down where a text may not be
+        raise DataError(
+            f"{source_name(params)}: queries.id_column names {query!r}, which holds the query; name another"
+        )
     columns = Columns(
-        _column(table.names, params.query_column, QUERY_COLUMNS, "query_column", source_name(params)),
-        _column(table.names, params.id_column, ID_COLUMNS, "id_column", source_name(params)),
-        [column for column in SCORE_COLUMNS if column in table.names],
+        query,
+        _column(
+            table.names,
+            params.id_column,
+            [name for name in ID_COLUMNS if name != query],
+            "id_column",
+            source_name(params),
+        ),
+        # the names are those of the first record, which need not have them all
+        [column for column in SCORE_COLUMNS if table.frames is None or column in table.names],
         "time" if "time" in table.names else None,
     )
+    if twice := [name for name in columns.wanted if list(table.names).count(name) > 1]:
+        raise DataError(f"{source_name(params)}: two columns are named {twice[0]!r}; rename one")
     if table.frames is not None:
         position, left = 0, params.limit or math.inf
         for batch in table.frames(columns.wanted):
@@ -175,7 +190,7 @@ def _raw(record: object, position: int, columns: Columns) -> Raw:
     if not isinstance(record, dict):
         return Raw(str(position), fault=str(record))
     given = record.get(columns.name) if columns.name else None
-    source_id = _text(given) if given not in (None, "") else str(position)
+    source_id = written(given) if given not in (None, "") else str(position)
     text = record.get(columns.query)
     if not isinstance(text, str):
         return Raw(source_id, fault=f"{columns.query} is {type(text).__name__}, not text")
@@ -184,10 +199,10 @@ def _raw(record: object, position: int, columns: Columns) -> Raw:
     except ValueError as fault:
         return Raw(source_id, fault=str(fault))
     time = record.get("time")
-    return Raw(source_id, _text(text), None if time is None else _text(time), score)
+    return Raw(source_id, written(text), None if time is None else written(time), score)
 
 
-def _text(value: object) -> str:
+def written(value: object) -> str:
     """Return `value` as text that can be written: JSON can hold half a character, UTF-8 cannot."""
     return SURROGATE.sub("\ufffd", str(value))
 
@@ -201,6 +216,8 @@ def _unsafe_score(record: dict, columns: Sequence[str]) -> float | None:
             continue
         try:
             value = float(given)
+        except OverflowError:
+            raise ValueError(f"{column} is a number of {len(str(given))} digits, not between 0 and 1") from None
         except (TypeError, ValueError):
             # in a file with shifted columns this is what a user typed, so it is not repeated
             raise ValueError(f"{column} is text of {len(str(given))} characters, not a number") from None

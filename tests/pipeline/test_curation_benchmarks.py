@@ -57,6 +57,11 @@ def test_a_list_that_cannot_be_used_is_told_in_one_line(tmp_path, name, content,
     assert "\n" not in caught.value.message
 
 
+def test_half_a_character_in_a_list_becomes_one_that_can_be_written(tmp_path):
+    lists, _ = read_benchmarks([written(tmp_path, "a.json", '["a \\ud83d dog"]')])
+    assert lists == {"a.json": ["a \ufffd dog"]}
+
+
 def test_a_list_that_is_missing_or_named_twice_is_told(tmp_path):
     with pytest.raises(DataError, match=r"no such file; put it there, or take it out of queries.benchmarks"):
         read_benchmarks([str(tmp_path / "a.txt")])

@@ -16,6 +16,7 @@ FOUND = {
         "BOB.smith+cats@mail.example.co.uk",
         "bob＠x.org",
         "bob [at] x.org",
+        "bob@\u200dx.org",
         "bob(at)mail(dot)com",
         "mail bob at gmail dot com",
         "почта иван@почта.рф",
@@ -28,6 +29,8 @@ FOUND = {
         "+91 98765 43210",
         "(212) 555-0123",
         "212-555-0123",
+        "212\u2011555\u20110123",
+        "+44 20–7946–0958",
         "1-800-555-0123",
         "020 7946 0958",
         "0151 1234567",
@@ -89,7 +92,7 @@ def test_without_rules_nothing_is_found():
 
 PIECE = st.sampled_from(
     [
-        *"0123456789٣５ @+-.() x",
+        *"0123456789٣５ @+-–\u200d.() x",
         "bob",
         "@bob",
         "bob@x.org",

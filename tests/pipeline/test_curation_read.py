@@ -125,6 +125,16 @@ def test_half_a_character_in_json_becomes_one_that_can_be_written(source):
     assert raw.text == "a \ufffd dog"
 
 
+def test_the_first_record_need_not_have_a_score(source):
+    rows = list(read(source("a.jsonl", '{"prompt": "a"}\n{"prompt": "b", "toxicity": 0.9}\n')))
+    assert [raw.unsafe_score for raw in rows] == [None, 0.9]
+
+
+def test_a_score_too_large_for_a_number_is_told(source):
+    rows = list(read(source("a.jsonl", f'{{"prompt": "a", "toxicity": 1{"0" * 400}}}\n')))
+    assert [raw.fault for raw in rows] == ["toxicity is a number of 401 digits, not between 0 and 1"]
+
+
 def test_a_query_of_ten_megabytes_is_read(source):
     big = "x" * 10_000_000
     assert said(source("a.csv", f'prompt\n"{big}"\nb\n')) == [big, "b"]
@@ -152,6 +162,12 @@ def test_a_query_of_ten_megabytes_is_read(source):
         ("a.csv", "words,n\na,1\n", "name the query's column in queries.query_column: it has words, n"),
         ("a.csv", 'prompt,n\na,1\n"b,2\nc,3\n', "broken CSV in the row that starts at line 3"),
         ("a.csv", 'prompt,n\n"a "dog"",1\nb,2\n', "broken CSV in the row that starts at line 2"),
+        ("a.csv", "prompt,prompt\na,b\n", "two columns are named 'prompt'"),
+        (
+            "a.parquet",
+            pa.Table.from_arrays([pa.array(["a"])] * 2, names=["prompt"] * 2),
+            "two columns are named 'prompt'",
+        ),
         ("a.parquet", b"PAR1 and then nothing", "not a whole Parquet file"),
     ],
 )
@@ -183,6 +199,11 @@ def test_a_named_column_that_is_not_there_is_told_with_those_that_are(source, pa
     assert f"no column 'nope' (queries.{param}); it has prompt, n" in message
 
 
+def test_the_query_s_column_names_no_row(source):
+    assert list(read(source("a.csv", "id,n\na,1\n", query_column="id"))) == [Raw("0", "a")]
+    assert "which holds the query" in fault(source("a.csv", "prompt,n\na,1\n", id_column="prompt"))
+
+
 def test_a_folder_or_nothing_in_the_file_s_place_is_told(laptop, tmp_path):
     for path, told in ((tmp_path, "a folder"), (tmp_path / "no.csv", "no such file")):
         assert told in fault(laptop.queries.model_copy(update={"source": "file", "path": str(path)}))
@@ -194,6 +215,13 @@ def test_a_file_that_changes_while_it_is_read_is_noticed(tmp_path):
     with pytest.raises(DataError, match="it changed while it was read"), unchanged(path) as digest:
         assert len(digest) == 64
         path.write_text("a\nb\n")
+
+
+def test_a_file_that_is_gone_after_it_was_read_is_noticed(tmp_path):
+    path = tmp_path / "a.txt"
+    path.write_text("a\n")
+    with pytest.raises(DataError, match="it changed while it was read"), unchanged(path):
+        path.unlink()
 
 
 def test_a_hub_dataset_that_cannot_be_reached_is_told_in_one_line(laptop):

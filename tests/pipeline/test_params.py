@@ -30,6 +30,8 @@ def changed(tmp_path, root, old, new):
         ("formula: weighted_yes", "formula: mean_dims", "reward: formula must be weighted_yes for model checklist"),
         ("questions: pipeline/backends/reward/questions.jsonl", "questions: null",
          "reward.models.checklist: backend offline_checklist needs questions"),
+        ("sample_weights: null", "sample_weights: {style: {realistic: .inf}}", "realistic: .*finite number"),
+        ("blocked_keywords: [", "blocked_keywords: [' ', ", "blocked_keywords.*match pattern"),
         ("base:", "bose:", "bose: unknown key; did you mean base?"),
         ("world:", "world: [", "not YAML"),
     ],

@@ -50,6 +50,14 @@ def test_k_samples_of_a_query_are_one_request(policy, laptop):
     assert len({body["seed"] for body in sent}) == len(QUERIES)
 
 
+def test_one_greedy_answer_is_asked_for_and_stands_for_all(policy, laptop):
+    greedy = laptop.rollout.model_copy(update={"temperature": 0.0})
+    with serving(lambda model, messages: ["one"]) as server:
+        outcomes = list(policy(server).map(QUERIES[:1], 3, greedy, 0))
+        assert [body["n"] for body in server.requests] == [1]
+    assert [outcome.value for outcome in outcomes] == ["one"] * 3
+
+
 def test_samples_are_drawn_once_and_again_for_other_weights_or_another_seed(policy, laptop):
     with serving(numbered) as server:
         once = rollout(policy(server), laptop)

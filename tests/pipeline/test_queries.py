@@ -155,6 +155,13 @@ def test_no_more_candidates_are_asked_about_than_the_splits_want(run):
     assert {item.reason for item in unasked} == {Reason.NOT_SAMPLED}
 
 
+def test_a_judged_candidate_that_is_not_drawn_is_not_called_unjudged(run):
+    raws = [f"gun {text}" for text in UNLIKE]
+    _, dropped, report, _ = run(raws, max_similarity=1.0)
+    assert report["recheck"]["not_unsafe"] == len(raws)
+    assert {item.detail for item in dropped.values()} == {"the splits are full"}
+
+
 def test_a_query_like_an_exemplar_s_is_in_no_split(run):
     rows, dropped, _, _ = run(["an old man reads a book now", UNLIKE[0]], exemplars=["an old man reads a book"])
     assert [row.query for row in rows] == [UNLIKE[0]]
@@ -296,6 +303,13 @@ def test_the_command_writes_splits_dropped_rows_and_metrics(command):
         assert {row.split for row in rows} == {split}
         assert len(rows) == SMALL[split] == counts["splits"][split]["general"]
     assert len(list(read_rows(folder / "data/queries/queries_dropped.parquet", QueryDropped))) == 6
+
+
+def test_a_row_that_cannot_be_read_has_no_length(command):
+    result, folder = command(json.dumps([*UNLIKE, 1, 2, 3]), name="q.json", **NONE_SAFE)
+    assert result.exit_code == 0, result.output
+    shares = list(csv.reader((folder / "results/queries/lengths.csv").read_text().splitlines()))
+    assert shares[1][:2] == ["0", "0.0"]
 
 
 def test_equal_inputs_give_equal_bytes(command):

@@ -40,6 +40,17 @@ def test_the_origin_travels_from_the_named_base_to_a_model_of_a_model(tmp_path):
     assert origin_of(tmp_path) is None
 
 
+def test_a_base_in_a_folder_is_named_without_the_path_to_it(tmp_path):
+    base, own, other = (tmp_path / name for name in ("base", "own", "Meta-Llama-3-8B"))
+    for folder in (base, own, other):
+        folder.mkdir()
+    (base / NAMED).write_text(json.dumps({"name": str(other), "revision": None}))
+    assert origin_of(base) == "Meta-Llama-3-8B"
+    (base / NAMED).write_text(json.dumps({"name": str(own), "revision": None}))
+    (own / "model.json").write_text(json.dumps({"origin": LLAMA}))
+    assert origin_of(base) == LLAMA
+
+
 def test_the_stage_writes_its_card(tiny_params, tiny_model, tmp_path, vpo_home):
     out = tmp_path / "data/models/sft"
     sft(tiny_policy.d_sft(), tiny_model, out, tiny_params)

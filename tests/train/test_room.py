@@ -1,4 +1,6 @@
 import errno
+import re
+from pathlib import Path
 
 import pytest
 from transformers import LlamaConfig
@@ -85,6 +87,20 @@ def test_a_disk_that_runs_full_in_the_midst_is_one_line(vpo_home):
         raise OSError(errno.ENOSPC, "No space left on device", "model.safetensors")
     with pytest.raises(PermissionError), told_when_it_runs_out("sft"):
         raise PermissionError(errno.EACCES, "no", "x")
+
+
+@pytest.mark.skipif(not Path("/dev/full").is_char_device(), reason="no device here is always full")
+def test_a_disk_that_runs_full_under_a_checkpoint_is_one_line(vpo_home):
+    import torch
+    from safetensors import SafetensorError
+
+    with pytest.raises(DataError, match="home: the disk is full"), told_when_it_runs_out("sft"):
+        torch.save(torch.zeros(1000), "/dev/full")
+    with pytest.raises(DataError, match="home: the disk is full"), told_when_it_runs_out("sft"):
+        raise SafetensorError("Error while serializing: I/O error: No space left on device (os error 28)")
+    for fault in ("shapes differ", "[enforce fail at inline_container.cc:145] . PytorchStreamReader failed reading"):
+        with pytest.raises(RuntimeError, match=re.escape(fault)), told_when_it_runs_out("sft"):
+            raise RuntimeError(fault)
 
 
 def test_a_gpu_whose_memory_runs_out_is_one_line():

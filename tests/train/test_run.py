@@ -9,7 +9,7 @@ import pytest
 from pipeline.io import DataError, locked
 from pipeline.one_thread import TINY, one_thread
 from schemas.params import Sft
-from train.run import arguments, batches, launch, launcher, require, save, stop_after, work_folder
+from train.run import arguments, batches, launch, launcher, require, save, setting, stop_after, work_folder
 
 
 @pytest.fixture(scope="module")
@@ -128,6 +128,12 @@ def test_bfloat16_weights_are_for_zero_alone(section, tmp_path, monkeypatch):
     assert (dtype(bf16=False), dtype(bf16=True)) == ("float32", "float32")
     monkeypatch.setenv("ACCELERATE_USE_DEEPSPEED", "true")
     assert (dtype(bf16=False), dtype(bf16=True)) == ("float32", "bfloat16")
+
+
+def test_a_run_under_zero_has_a_key_of_its_own(section, monkeypatch):
+    plain = setting(section())
+    monkeypatch.setenv("ACCELERATE_USE_DEEPSPEED", "true")
+    assert setting(section()) != plain
 
 
 class Trained:

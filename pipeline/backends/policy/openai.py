@@ -38,7 +38,7 @@ class OpenAI:
             if bought.stored is None:
                 return [Outcome(reason=Reason.FAILED, detail=bought.why)] * k
             answers = read(bought.stored)
-            # a question that was filtered as a whole has one answer
+            # a question that was filtered as a whole has one answer, and so has a greedy one
             return [self.outcome(bought.key, answers[min(sample, len(answers) - 1)]) for sample in range(k)]
 
         for outcomes in self.engine.map(queries, ask):
@@ -62,7 +62,7 @@ class OpenAI:
         return {
             "model": self.engine.params.model,
             "messages": [{"role": "user", "content": self.template.fill(query=query.query)}],
-            "n": k,
+            "n": k if sampling.temperature else 1,  # vLLM refuses more than one greedy answer
             "temperature": sampling.temperature,
             "top_p": sampling.top_p,
             "max_tokens": sampling.max_new_tokens,
