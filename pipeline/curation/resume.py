@@ -14,7 +14,7 @@ import numpy as np
 from pipeline.clean import clean_hash
 from pipeline.curation.curated import Curated, curated
 from pipeline.curation.diverse import Witnesses
-from pipeline.curation.tokens import Tokens
+from pipeline.curation.tokens import Tokens, utf8
 from pipeline.io import replacing, write_json
 from schemas.base import content_id
 from schemas.params import Queries
@@ -40,9 +40,8 @@ def digest(opened) -> str:
     for name in ("text", "reason", "detail"):
         # a missing text is told from an empty one by its length
         whole.update(opened[name].str.len_bytes().cast(int).fill_null(-1).to_numpy())
-        column = opened[name].fill_null("").rechunk().to_arrow()
-        begin, *_, end = np.frombuffer(column.buffers()[1], np.int64)[column.offset :][: len(column) + 1]
-        whole.update(memoryview(column.buffers()[2] or b"")[begin:end])
+        text, offsets = utf8(opened[name].fill_null(""))
+        whole.update(text[offsets[0] : offsets[-1]])
     whole.update(opened["score"].fill_null(-1.0).to_numpy())
     return whole.hexdigest()
 
@@ -63,7 +62,7 @@ def save(folder: Path, found: Curated, rows: str) -> None:
     """Write the state; `rows` is the digest of what it was made of."""
     folder.mkdir(parents=True, exist_ok=True)
     arrays = {
-        "words": found.tokens.words, "starts": found.tokens.starts, "witness": found.found.row,
+        "words": found.tokens.words, "starts": found.tokens.starts, "first": found.first, "witness": found.found.row,
         "score": found.found.score, "same": found.found.same, "passed": found.matches[0], "kept": found.matches[1],
     }  # fmt: skip
     frames = {"ruled": found.ruled, "vocabulary": found.tokens.vocabulary.to_frame("words")}
@@ -109,6 +108,7 @@ def load(folder: Path, opened) -> Curated | None:
     return Curated(
         frame["ruled.arrow"],
         Tokens(array["words.npy"], array["starts.npy"], frame["vocabulary.arrow"]["words"]),
+        array["first.npy"],
         Witnesses(array["witness.npy"], array["score.npy"], array["same.npy"]),
         (array["passed.npy"], array["kept.npy"]),
     )
