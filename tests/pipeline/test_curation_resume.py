@@ -31,9 +31,10 @@ def facts(found):
     )  # fmt: skip
 
 
-@given(texts=st.lists(TEXT, max_size=30), share=st.floats(0, 1))
-@settings(max_examples=60, deadline=None)
-def test_rows_added_behind_give_what_all_rows_give_at_once(params, texts, share):
+@given(texts=st.lists(TEXT, max_size=30), share=st.floats(0, 1), threshold=st.sampled_from([0.2, 0.35, 0.5, 0.7, 0.9]))
+@settings(max_examples=150, deadline=None)
+def test_rows_added_behind_give_what_all_rows_give_at_once(params, texts, share, threshold):
+    params = params.model_copy(update={"max_similarity": threshold})
     rows = rows_of(texts, params)
     first = curated(rows[: int(len(rows) * share)], params)
     assert facts(curated(rows[len(first.ruled) :], params, first)) == facts(curated(rows, params))
