@@ -61,9 +61,14 @@ def diverse(
         rows = fresh[at : at + block]
         index.first_similar(rows, witness, score, threads)
         index.keep(rows, witness, score)
-    repeated = np.flatnonzero(same[done:]) + done
-    original = first[repeated]
-    witness[repeated] = np.where(witness[original] < 0, original, witness[original])
-    score[repeated] = np.where(witness[original] < 0, 1.0, score[original])
-    same[repeated] = witness[original] < 0
+    repeated(first, witness, score, same, done)
     return Witnesses(witness, score, same)
+
+
+def repeated(first: np.ndarray, witness: np.ndarray, score: np.ndarray, same: np.ndarray, done: int) -> None:
+    """Write for the rows from `done` on that repeat another what became of it: they leave for it or for its witness."""
+    rows = np.flatnonzero(same[done:]) + done
+    original = first[rows]
+    witness[rows] = np.where(witness[original] < 0, original, witness[original])
+    score[rows] = np.where(witness[original] < 0, 1.0, score[original])
+    same[rows] = witness[original] < 0

@@ -15,6 +15,20 @@ EMPTY = np.uint64(2**64 - 1)
 SIEVE = 1 << 21  # 64 - 43 bits of a hash
 IMPOSSIBLE = np.int32(2**31 - 1)
 
+
+def _cube_root(number: int) -> int:
+    low, high = 0, 1 << 40
+    while low < high:
+        middle = (low + high + 1) // 2
+        low, high = (middle, high) if middle**3 <= number else (low, middle - 1)
+    return low
+
+
+PRIMES = [number for number in range(2, 312) if all(number % other for other in range(2, number))]
+SHA_START = np.array([math.isqrt(prime << 64) & 0xFFFFFFFF for prime in PRIMES[:8]], np.uint32)
+SHA_ROUNDS = np.array([_cube_root(prime << 96) & 0xFFFFFFFF for prime in PRIMES], np.uint32)
+"""FIPS 180-4: the first 32 bits of the fractions of square and cube roots."""
+
 # ---- sentence BLEU and what a similar pair must share
 
 
@@ -177,6 +191,39 @@ def first_equal(words, starts):
         if table[at] < 0:
             table[at] = row
         first[row] = table[at]
+    return first
+
+
+@njit(cache=True, nogil=True)
+def first_equal_behind(words, starts, known):
+    """Return what `first_equal` returns, `known` being its answer for the first rows: the table holds the others."""
+    rows, done = len(starts) - 1, len(known)
+    size = 16
+    while size < 2 * (rows - done):
+        size *= 2
+    table = np.full(size, -1, np.int32)
+    first, earlier = np.empty(rows, np.int32), np.full(rows - done, -1, np.int32)
+    first[:done] = known
+    for adding in (True, False):
+        for row in range(done if adding else 0, rows if adding else done):
+            if not adding and known[row] != row:
+                continue
+            code = np.uint64(starts[row + 1] - starts[row])
+            for at in range(starts[row], starts[row + 1]):
+                code = (code ^ np.uint64(words[at])) * np.uint64(0x9E3779B97F4A7C15)
+                code ^= code >> np.uint64(29)
+            at = np.int64(code & np.uint64(size - 1))
+            while table[at] >= 0 and not _equal(words, starts, table[at], row):
+                at = (at + 1) & (size - 1)
+            if adding:
+                if table[at] < 0:
+                    table[at] = row
+                first[row] = table[at]
+            elif table[at] >= 0:
+                earlier[table[at] - done] = row
+    for row in range(done, rows):
+        if earlier[first[row] - done] >= 0:
+            first[row] = earlier[first[row] - done]
     return first
 
 
@@ -496,3 +543,195 @@ def best_matches(ids, starts, here, n_grams):
                 elif count > second[gram]:
                     second[gram] = count
     return matches
+
+
+# ---- rows behind many that are done
+
+TIMES, DISTINCT, KEPT = 0, 1, 4
+"""Columns of `tops`: work space, and (largest count, second largest, row of the largest) among two sets of rows."""
+
+
+@njit(cache=True, nogil=True)
+def number_grams(words, starts, n_words):
+    """Number all n-grams of a few rows: (ids, bases, number of each word, table of keys, their values).
+
+    ids and bases are as in pipeline.curation.ngrams, but for an n-gram that occurs once, too.
+    """
+    ids = np.full((ORDER, len(words)), -1, np.int32)
+    number = np.full(n_words, -1, np.int32)
+    keys, values = np.full(1 << 16, EMPTY, np.uint64), np.empty(1 << 16, np.int32)
+    bases = np.zeros(ORDER + 1, np.int64)
+    known, n_keys = 0, 0
+    for n in range(ORDER):
+        for row in range(len(starts) - 1):
+            for at in range(starts[row], starts[row + 1] - n):
+                if n == 0:
+                    if number[words[at]] < 0:
+                        number[words[at]] = known
+                        known += 1
+                    ids[0, at] = number[words[at]]
+                    continue
+                key = (np.uint64(ids[n - 1, at]) << np.uint64(32)) | np.uint64(ids[n - 1, at + 1])
+                place = _slot(key, keys)
+                if keys[place] == EMPTY:
+                    if 2 * n_keys >= len(keys):
+                        keys, values = _grown(keys, values)
+                        place = _slot(key, keys)
+                    keys[place], values[place] = key, known
+                    n_keys += 1
+                    known += 1
+                ids[n, at] = values[place]
+        bases[n + 1] = known
+    return ids, bases, number, keys, values
+
+
+@njit(cache=True, nogil=True)
+def _count_in(tops, gram, column, count, row):
+    if count > tops[gram, column]:
+        tops[gram, column + 1] = tops[gram, column]
+        tops[gram, column], tops[gram, column + 2] = count, row
+    elif count > tops[gram, column + 1]:
+        tops[gram, column + 1] = count
+
+
+@njit(cache=True, nogil=True)
+def survey(words, starts, sets, least, number, keys, values, n_grams, counting):
+    """Look at many rows through the n-grams of a few: (which of the rows can be similar to one of these, `tops`).
+
+    sets[row] is 0 for a row that is not here, 1 for one that is, 2 for one that is kept, too; least[n - 1, length] how
+    many of a row's n-grams the few must have. `tops` is made with `counting` alone.
+    """
+    sieve = np.zeros(SIEVE, np.bool_)
+    for key in keys:
+        if key != EMPTY:
+            sieve[(key * np.uint64(0x9E3779B97F4A7C15)) >> np.uint64(43)] = True
+    tops = np.zeros((n_grams if counting else 0, 8), np.int32)
+    near = np.zeros(len(sets), np.bool_)
+    longest = 0
+    for row in range(len(sets)):
+        longest = max(longest, starts[row + 1] - starts[row])
+    here = np.empty((2, longest + 1), np.int32)
+    for row in range(len(sets)):
+        if not sets[row]:
+            continue
+        begin, length = starts[row], starts[row + 1] - starts[row]
+        near[row] = sets[row] == 2
+        any_hit = True
+        for n in range(ORDER):
+            hits = 0
+            mine, shorter = here[n & 1], here[(n & 1) ^ 1]
+            if any_hit:
+                for i in range(length - n):
+                    mine[i] = -1
+                    if n == 0:
+                        mine[i] = number[words[begin + i]]
+                    elif shorter[i] >= 0 and shorter[i + 1] >= 0:
+                        key = (np.uint64(shorter[i]) << np.uint64(32)) | np.uint64(shorter[i + 1])
+                        if sieve[(key * np.uint64(0x9E3779B97F4A7C15)) >> np.uint64(43)]:
+                            place = _slot(key, keys)
+                            if keys[place] != EMPTY:
+                                mine[i] = values[place]
+                    hits += mine[i] >= 0
+            any_hit = hits > 0
+            if hits < least[n, length]:
+                near[row] = False
+            if counting:
+                if any_hit:
+                    for i in range(length - n):
+                        if mine[i] >= 0:
+                            tops[mine[i], TIMES] += 1
+                    for i in range(length - n):
+                        if mine[i] >= 0 and tops[mine[i], TIMES]:
+                            count = tops[mine[i], TIMES]
+                            tops[mine[i], TIMES] = 0
+                            _count_in(tops, mine[i], DISTINCT, count, row)
+                            if sets[row] == 2:
+                                _count_in(tops, mine[i], KEPT, count, row)
+            elif not near[row]:
+                break
+    return near, tops
+
+
+@njit(cache=True, nogil=True)
+def matches_behind(ids, bases, starts, here, tops, column, before):
+    """Return `best_matches` of all orders for many rows and the few behind them: those `here` among these are added.
+
+    `before` is what it was for the many. Only the row that alone had an n-gram's largest count can gain by others.
+    """
+    done, rows = before.shape[1], len(here)
+    matches = np.zeros((ORDER, done + rows), np.int32)
+    matches[:, :done] = before
+    was = tops[:, column : column + 3].copy()
+    now = np.zeros((len(tops), 8), np.int32)
+    now[:, column : column + 3] = was
+    for counting in (True, False):
+        for n in range(ORDER):
+            for row in range(rows):
+                if not here[row]:
+                    continue
+                for at in range(starts[row], starts[row + 1] - n):
+                    now[ids[n, at], TIMES] += 1
+                for at in range(starts[row], starts[row + 1] - n):
+                    gram = ids[n, at]
+                    count = now[gram, TIMES]
+                    if not count:
+                        continue
+                    now[gram, TIMES] = 0
+                    if counting:
+                        _count_in(now, gram, column, count, done + row)
+                    else:
+                        others = now[gram, column + 1] if count == now[gram, column] else now[gram, column]
+                        matches[n, done + row] += min(count, others)
+    for n in range(ORDER):
+        for gram in range(bases[n], bases[n + 1]):
+            count = was[gram, 0]
+            if count:
+                others = now[gram, column + 1] if count == now[gram, column] else now[gram, column]
+                matches[n, was[gram, 2]] += min(count, others) - min(count, was[gram, 1])
+    return matches
+
+
+# ---- names
+
+
+@njit(cache=True, nogil=True)
+def sha256_heads(text, offsets):
+    """Return the first 64 bits of the SHA-256 of each row of bytes, text[offsets[r] : offsets[r + 1]]."""
+    heads = np.empty(len(offsets) - 1, np.uint64)
+    w = np.empty(64, np.uint32)
+    state = np.empty(8, np.uint32)
+    for row in range(len(heads)):
+        begin, size = offsets[row], offsets[row + 1] - offsets[row]
+        state[:] = SHA_START
+        n_blocks = (size + 9 + 63) // 64
+        for block in range(n_blocks):
+            for i in range(16):
+                word = np.uint32(0)
+                for j in range(4):
+                    at = 64 * block + 4 * i + j
+                    byte = text[begin + at] if at < size else np.uint8(128 if at == size else 0)
+                    word = (word << np.uint32(8)) | np.uint32(byte)
+                w[i] = word
+            if block == n_blocks - 1:
+                w[14], w[15] = np.uint32((8 * size) >> 32), np.uint32((8 * size) & 0xFFFFFFFF)
+            for i in range(16, 64):
+                x, y = w[i - 15], w[i - 2]
+                low = _turned(x, 7) ^ _turned(x, 18) ^ (x >> np.uint32(3))
+                high = _turned(y, 17) ^ _turned(y, 19) ^ (y >> np.uint32(10))
+                w[i] = w[i - 16] + low + w[i - 7] + high
+            a, b, c, d, e, f, g, h = state
+            for i in range(64):
+                mixed = _turned(e, 6) ^ _turned(e, 11) ^ _turned(e, 25)
+                one = np.uint32(h + mixed + ((e & f) ^ (~e & g)) + SHA_ROUNDS[i] + w[i])
+                mixed = _turned(a, 2) ^ _turned(a, 13) ^ _turned(a, 22)
+                two = np.uint32(mixed + ((a & b) ^ (a & c) ^ (b & c)))
+                h, g, f, e, d, c, b, a = g, f, e, np.uint32(d + one), c, b, a, np.uint32(one + two)
+            for i, value in enumerate((a, b, c, d, e, f, g, h)):
+                state[i] += value
+        heads[row] = (np.uint64(state[0]) << np.uint64(32)) | np.uint64(state[1])
+    return heads
+
+
+@njit(cache=True, nogil=True, inline="always")
+def _turned(word, by):
+    return np.uint32((word >> np.uint32(by)) | (word << np.uint32(32 - by)))

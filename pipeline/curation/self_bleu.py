@@ -6,25 +6,16 @@ from pipeline.curation.bleu import FLOOR, ORDER
 from pipeline.curation.ngrams import Ngrams
 
 
-def best_matches(grams: Ngrams, here: np.ndarray, before: np.ndarray | None = None) -> np.ndarray:
+def best_matches(grams: Ngrams, here: np.ndarray) -> np.ndarray:
     """Return M_n, (4, rows), of each row against all others that are `here`, clipped by the largest of their counts.
 
     About linear: the largest count another row has is the corpus's largest or, for the row that alone has it, the
-    second largest. No two rows that are here are equal. `before` is what came out for the first rows when no other was
-    here: then `grams` need to number the others alone.
+    second largest. No two rows that are here are equal.
     """
     from pipeline.curation import kernels
 
-    def among(here: np.ndarray) -> np.ndarray:
-        starts, n_grams = grams.tokens.starts, len(grams.counts)
-        return np.stack([kernels.best_matches(ids, starts, here, n_grams) for ids in grams.ids])
-
-    matches = among(here)
-    if before is not None:
-        done = before.shape[1]
-        # what no new row says counts as it did, and the rest is taken out and put in anew
-        matches[:, :done] += before - among(here & (np.arange(len(here)) < done))[:, :done]
-    return matches
+    starts, n_grams = grams.tokens.starts, len(grams.counts)
+    return np.stack([kernels.best_matches(ids, starts, here, n_grams) for ids in grams.ids])
 
 
 def self_bleu(matches: np.ndarray, lengths: np.ndarray, copies: np.ndarray) -> float | None:

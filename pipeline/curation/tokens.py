@@ -21,10 +21,12 @@ class Tokens:
     def lengths(self) -> np.ndarray:
         return np.diff(self.starts)
 
-    def first_equal(self) -> np.ndarray:
-        """Return for each row the first row with the same words."""
+    def first_equal(self, known: np.ndarray | None = None) -> np.ndarray:
+        """Return for each row the first row with the same words; `known` is this of the first rows."""
         from pipeline.curation import kernels
 
+        if known is not None:
+            return kernels.first_equal_behind(self.words, self.starts, known)
         return kernels.first_equal(self.words, self.starts)
 
     def take(self, rows: np.ndarray) -> "Tokens":
@@ -36,23 +38,36 @@ class Tokens:
 
     def followed_by(self, said) -> "Tokens":
         """Return these rows and behind them those of a polars column of texts: words with one space between two."""
+        return self.and_then(self.others(said))
+
+    def and_then(self, others: "Tokens") -> "Tokens":
+        """Return these rows and behind them `others`, whose vocabulary begins with this one."""
+        return Tokens(
+            np.concatenate([self.words, others.words]),
+            np.concatenate([self.starts, others.starts[1:] + self.starts[-1]]),
+            others.vocabulary,
+        )
+
+    def others(self, said) -> "Tokens":
+        """Return the rows of a polars column of texts alone, in a vocabulary that begins with this one."""
         import polars as pl
 
         from pipeline.curation import kernels
 
         # the words that are known come first, one a row, and so keep their ids
         known = len(self.vocabulary)
-        column = pl.concat([self.vocabulary, said]).rechunk().to_arrow()
-        offsets = np.frombuffer(column.buffers()[1], np.int64)[column.offset : column.offset + len(column) + 1]
-        text = np.frombuffer(column.buffers()[2] or b"", np.uint8)
+        text, offsets = utf8(pl.concat([self.vocabulary, said]))
         words, starts, begins, sizes = kernels.word_ids(text, offsets)
         new = [bytes(text[begin : begin + size]) for begin, size in zip(begins[known:], sizes[known:], strict=True)]
         vocabulary = pl.concat([self.vocabulary, pl.Series(new, dtype=pl.Binary).cast(pl.String)])
-        return Tokens(
-            np.concatenate([self.words, words[starts[known] :]]),
-            np.concatenate([self.starts, starts[known + 1 :] - known + self.starts[-1]]),
-            vocabulary,
-        )
+        return Tokens(words[known:], starts[known:] - known, vocabulary)
+
+
+def utf8(texts) -> tuple[np.ndarray, np.ndarray]:
+    """Return the bytes of a polars column of texts, end to end, and where each begins: row r at [r] : [r + 1]."""
+    column = texts.rechunk().to_arrow()
+    offsets = np.frombuffer(column.buffers()[1], np.int64)[column.offset : column.offset + len(column) + 1]
+    return np.frombuffer(column.buffers()[2] or b"", np.uint8), offsets
 
 
 def tokens_of(said) -> Tokens:

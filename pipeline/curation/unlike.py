@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from pipeline.clean import tokens
+from pipeline.curation.appended import KEPT, surveyed
 from pipeline.curation.ngrams import NUMBERED, PRESENT, Ngrams
 from pipeline.curation.similar import SimilarIndex
 from pipeline.curation.tokens import Tokens
@@ -17,13 +18,16 @@ def resembling(
     import polars as pl
 
     lines = pl.Series("words", [" ".join(tokens(text)) for text in listed], pl.String)
-    both, n_rows = said.followed_by(lines), len(said)
+    few = said.others(lines)
+    sets = np.zeros(len(said), np.int8)
+    sets[rows] = KEPT
+    near = np.flatnonzero(surveyed(said, sets, few, threshold, counting=False).near)
+    both, n_rows = said.take(near).and_then(few), len(near)
     # only what the list says gets numbers: a row is looked at through those
-    role = np.zeros(len(both), np.int8)
-    role[rows], role[n_rows:] = PRESENT, NUMBERED
+    role = np.repeat(np.array([PRESENT, NUMBERED], np.int8), [n_rows, len(few)])
     index = SimilarIndex(Ngrams(both, role), threshold, len(listed))
     index.add(range(n_rows, len(both)))
     witness, score = np.full(len(both), -1, np.int32), np.zeros(len(both))
-    index.first_similar(rows.astype(np.int32), witness, score)
-    gone = rows[witness[rows] >= 0]
-    return gone, witness[gone] - n_rows, score[gone]
+    index.first_similar(np.arange(n_rows, dtype=np.int32), witness, score)
+    gone = np.flatnonzero(witness[:n_rows] >= 0)
+    return near[gone], witness[gone] - n_rows, score[gone]

@@ -32,9 +32,10 @@ def facts(found):
 
 
 @pytest.mark.slow
-@given(texts=st.lists(TEXT, max_size=30), share=st.floats(0, 1))
-@settings(max_examples=60, deadline=None)
-def test_rows_added_behind_give_what_all_rows_give_at_once(params, texts, share):
+@given(texts=st.lists(TEXT, max_size=30), share=st.floats(0, 1), threshold=st.sampled_from([0.2, 0.35, 0.5, 0.7, 0.9]))
+@settings(max_examples=150, deadline=None)
+def test_rows_added_behind_give_what_all_rows_give_at_once(params, texts, share, threshold):
+    params = params.model_copy(update={"max_similarity": threshold})
     rows = rows_of(texts, params)
     first = curated(rows[: int(len(rows) * share)], params)
     assert facts(curated(rows[len(first.ruled) :], params, first)) == facts(curated(rows, params))
@@ -88,3 +89,21 @@ def test_no_state_is_a_pickle(params, tmp_path):
     for path in tmp_path.glob("*.npy"):
         assert np.load(path, allow_pickle=False).dtype != object
     assert json.loads((tmp_path / "state.json").read_text())["n_rows"] == 6
+
+
+def test_the_two_states_of_a_source_that_were_used_last_stay(params, tmp_path):
+    rows = rows_of(TEXTS, params)
+    for name in ("one-video", "two-video", "one-other", "one-video", "three-video"):
+        resumed(rows, params, tmp_path / name)
+    assert {path.name for path in tmp_path.iterdir()} == {"one-video", "three-video", "one-other"}
+
+
+def test_rows_that_come_in_many_parts_are_known_all_the_same(params, tmp_path, capsys):
+    rows = rows_of(TEXTS, params)
+    for size in range(1, len(rows) + 1):
+        resumed(rows[:size], params, tmp_path / "state-of")
+    assert facts(resumed(rows, params, tmp_path / "state-of")) == facts(curated(rows, params))
+    assert "6 of 6 rows are known" in capsys.readouterr().err
+    other = rows_of([*TEXTS[:2], "another fox", *TEXTS[3:]], params)
+    resumed(other, params, tmp_path / "state-of")
+    assert "known" not in capsys.readouterr().err

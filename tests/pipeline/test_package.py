@@ -8,7 +8,7 @@ from ruamel.yaml import YAML
 from small_project import ROOT, pair, prompt, put, queries, small_project, write_params
 
 from pipeline.io import read_rows
-from pipeline.package import dpo_record, main, package, sft_record, split_of, withheld, write_tables
+from pipeline.package import dpo_record, main, package, published, sft_record, split_of, withheld, write_tables
 from pipeline.secret_scan import secrets_in
 from pipeline.terms import UNKNOWN, terms
 from pipeline.words import Template
@@ -257,3 +257,9 @@ def test_trl_reads_the_columns_as_they_are(project, vpo_home):
             assert flat["prompt"].startswith("<user>Rewrite the query")
             for name in answers:
                 assert flat[name] == row[name][0]["content"]
+
+
+def test_a_base_model_in_a_folder_is_named_without_the_machine_s_path(tmp_path):
+    assert published(str(tmp_path / "my-model")) == "my-model"
+    assert published("meta-llama/Meta-Llama-3-8B-Instruct") == "meta-llama/Meta-Llama-3-8B-Instruct"
+    assert published(None) == ""
