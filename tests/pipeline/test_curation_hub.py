@@ -6,6 +6,8 @@ import sys
 import pytest
 from fake_hub import Repo, serving
 
+pytestmark = pytest.mark.slow  # together they take a good share of a minute
+
 REVISION = "0123456789abcdef0123456789abcdef01234567"
 CSV = (
     "uuid,prompt,time,toxicity,obscene,identity_attack,insult,threat,sexual_explicit\n"

@@ -20,7 +20,7 @@ def policy(laptop, tmp_path, monkeypatch, root):
     def make(server):
         params = laptop.policy.model_copy(
             update={
-                "backend": "openai", "endpoint": PolicyEndpoint(base_url=server.base_url),
+                "backend": "openai", "endpoint": PolicyEndpoint(base_url=server.base_url, attempts=1),
                 "template": str(root / laptop.policy.template),
             }
         )  # fmt: skip

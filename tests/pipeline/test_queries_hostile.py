@@ -17,6 +17,8 @@ from pipeline.io import read_rows
 from pipeline.queries import main
 from schemas.queries import Query, QueryDropped
 
+pytestmark = pytest.mark.slow  # together they take a good share of a minute
+
 MOST_MEMORY = 3 << 30  # bytes of address space; numba and polars map much that they never touch
 SMALL = dict.fromkeys(("sft", "dpo", "test"), 2) | dict.fromkeys(("sft_safety", "dpo_safety", "test_safety"), 0)
 GOOD = [f"{a} near the {b} under {a}{b} clouds" for a, b in zip("abcdefgh", "mnopqrst", strict=True)]

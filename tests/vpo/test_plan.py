@@ -18,6 +18,8 @@ from vpo.plan_estimate import Planner, asked_in_rounds
 from vpo.plan_graph import ancestors, unrolled
 from vpo.plan_votes import expected_votes
 
+pytestmark = pytest.mark.slow  # together they take a good share of a minute
+
 PRICES = {"usd_per_million_input_tokens": 2.0, "usd_per_million_output_tokens": 10.0}
 SMALL = {
     "world": {"queries": 420},

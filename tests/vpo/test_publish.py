@@ -13,6 +13,8 @@ from small_project import ROOT, small_project
 
 from pipeline.package import main as package
 
+pytestmark = pytest.mark.slow  # together they take a good share of a minute
+
 REPO = "tester/pairs"
 
 

@@ -23,6 +23,8 @@ from pipeline.calls.engine import Engine
 from pipeline.next_round import MOST_WAITING, next_round
 from pipeline.store import Store
 
+pytestmark = pytest.mark.slow  # together they take a good share of a minute
+
 FAULTS = ("500", "cut", "empty", "length", "refusal", "content_filter", "no_choices", "two_choices")
 DOLLAR_A_TOKEN = {"usd_per_million_input_tokens": 1e6, "usd_per_million_output_tokens": 1e6}
 
