@@ -15,7 +15,10 @@ from train.rows import dpo_rows, instruction
 from train.run import KEPT
 
 # TRL 1.16 asks transformers 5.23 by the old name
-pytestmark = [pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing` is deprecated:FutureWarning"), pytest.mark.slow]
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing` is deprecated:FutureWarning"),
+    pytest.mark.slow,
+]
 
 PAIRS = tiny_policy.d_dpo()
 HIGH = {"learning_rate": 1e-2, "warmup_steps": 0, "max_steps": 3, "lr_scheduler_type": "constant"}

@@ -7,7 +7,10 @@ from train.lora import merge
 from train.sft import sft
 
 # TRL and peft ask transformers by the old name
-pytestmark = [pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing` is deprecated:FutureWarning"), pytest.mark.slow]
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing` is deprecated:FutureWarning"),
+    pytest.mark.slow,
+]
 
 LORA = Lora(r=4, lora_alpha=8, lora_dropout=0.0, target_modules=("q_proj", "v_proj", "down_proj"))
 HIGH = {"lora": LORA, "learning_rate": 1e-2, "warmup_steps": 0}

@@ -12,7 +12,10 @@ from train.run import curve_of
 from train.sft import sft
 
 # TRL and peft ask transformers by the old name
-pytestmark = [pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing` is deprecated:FutureWarning"), pytest.mark.slow]
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing` is deprecated:FutureWarning"),
+    pytest.mark.slow,
+]
 
 STEPS, RATE = 4, 2e-3
 LORA = Lora(r=4, lora_alpha=8, lora_dropout=0.0, target_modules=("q_proj", "v_proj"))
