@@ -75,7 +75,7 @@ FAULTS = [
     Fault("sft: the answer's end is not trained", "train/chat_template.jinja",
           "trim + '<|eot_id|>'", "trim", "tests/train/test_sft.py tests/train/test_base_model.py"),
     Fault("dpo: chosen and rejected exchanged on the way to TRL", "train/rows.py",
-          '"chosen": answer(row.chosen)', '"chosen": answer(row.rejected)', "tests/train"),
+          '"chosen": answer(row.chosen)', '"chosen": answer(row.rejected)', "tests/train/test_rows.py"),
     Fault("dpo: the reference follows the policy", "train/dpo.py",
           "beta=train.beta,", "beta=train.beta, sync_ref_model=True, ref_model_mixup_alpha=1.0, "
           "ref_model_sync_steps=1,",
@@ -122,7 +122,7 @@ def copy(folder: Path) -> None:
 def red(folder: Path, tests: str) -> str | None:
     """Return the first test that fails, or None where all pass."""
     done = subprocess.run(
-        [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", "-m", "not slow and not graph",
+        [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", "-m", "not graph",
          *tests.split()],
         cwd=folder, capture_output=True, text=True,
     )  # fmt: skip
