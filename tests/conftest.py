@@ -5,6 +5,11 @@ import shutil
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+# the first call of a numba function compiles it, for seconds; no test here is about time
+settings.register_profile("vpo", deadline=None)
+settings.load_profile("vpo")
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
