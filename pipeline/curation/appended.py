@@ -29,24 +29,24 @@ def surveyed(many: Tokens, sets: np.ndarray, few: Tokens, threshold: float, coun
 
     `few` has the vocabulary of `many` at its beginning. Only kept rows are `near`.
     """
-    from pipeline.curation import kernels
+    from pipeline.curation import kernels_grams
 
-    ids, bases, *table = kernels.number_grams(few.words, few.starts, len(few.vocabulary))
+    ids, bases, *table = kernels_grams.number_grams(few.words, few.starts, len(few.vocabulary))
     least = least_shared(many.lengths, few.lengths, threshold)
-    near, tops = kernels.survey(many.words, many.starts, sets, least, *table, bases[-1], counting)
+    near, tops = kernels_grams.survey(many.words, many.starts, sets, least, *table, bases[-1], counting)
     return Surveyed(near, ids, bases, tops)
 
 
 def least_shared(lengths: np.ndarray, others: np.ndarray, threshold: float) -> np.ndarray:
     """Return least[n - 1, length]: how many n-grams at least a row shares with a similar one of any of the `others`."""
-    from pipeline.curation import kernels
+    from pipeline.curation import kernels_similar
 
     size = max(lengths.max(initial=0), others.max(initial=0)) + 1
     mine, theirs = (np.bincount(some, minlength=size) > 0 for some in (lengths, others))
     occurs = np.flatnonzero(mine | theirs)
-    needs, _ = kernels.need_table(occurs, threshold)
-    least = np.full((ORDER, size), kernels.IMPOSSIBLE, np.int32)
-    least[:, occurs] = needs[:, :, theirs[occurs]].min(axis=2, initial=kernels.IMPOSSIBLE)
+    needs, _ = kernels_similar.need_table(occurs, threshold)
+    least = np.full((ORDER, size), kernels_similar.IMPOSSIBLE, np.int32)
+    least[:, occurs] = needs[:, :, theirs[occurs]].min(axis=2, initial=kernels_similar.IMPOSSIBLE)
     return least
 
 
@@ -57,7 +57,7 @@ def appended(
 
     `found` and `matches` are what they said of those before, first[r] is the first of all rows that equals r.
     """
-    from pipeline.curation import kernels
+    from pipeline.curation import kernels_grams
 
     done, own = len(before), np.arange(len(first))
     sets = np.where(found.kept, KEPT, PRESENT).astype(np.int8)
@@ -78,8 +78,8 @@ def appended(
     repeated(first, witness, score, same, done)
     both = Witnesses(witness, score, same)
     return both, tuple(
-        kernels.matches_behind(seen.ids, seen.bases, new.starts, here, seen.tops, column, old)
+        kernels_grams.matches_behind(seen.ids, seen.bases, new.starts, here, seen.tops, column, old)
         for here, column, old in zip(
-            (distinct, both.kept[done:]), (kernels.DISTINCT, kernels.KEPT), matches, strict=True
+            (distinct, both.kept[done:]), (kernels_grams.DISTINCT, kernels_grams.KEPT), matches, strict=True
         )
     )

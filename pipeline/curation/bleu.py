@@ -19,10 +19,10 @@ def sim(a: Sequence[str], b: Sequence[str]) -> float:
     """Return sim of two token lists: symmetric, 1 on equal lists that are not empty."""
     import numpy as np
 
-    from pipeline.curation import kernels
+    from pipeline.curation import kernels_similar
 
     matches = np.array([shared(n, a, b) for n in range(1, ORDER + 1)])
-    return kernels.similarity(matches, len(a), len(b))
+    return kernels_similar.similarity(matches, len(a), len(b))
 
 
 def shared(n: int, a: Sequence[str], b: Sequence[str]) -> int:

@@ -17,15 +17,15 @@ class Ngrams:
     """
 
     def __init__(self, tokens: Tokens, role: np.ndarray | None = None):
-        from pipeline.curation import kernels
+        from pipeline.curation import kernels_grams
 
         self.tokens = tokens
         self.role = np.full(len(tokens), NUMBERED, np.int8) if role is None else role
         words, starts = tokens.words, tokens.starts
         self.ids = np.empty((ORDER, len(words)), np.int32)
-        counts = [kernels.repeated_words(words, starts, self.role, len(tokens.vocabulary), self.ids[0])]
+        counts = [kernels_grams.repeated_words(words, starts, self.role, len(tokens.vocabulary), self.ids[0])]
         for n in range(1, ORDER):
-            counts.append(kernels.repeated_grams(starts, self.role, self.ids[n - 1], self.ids[n]))
+            counts.append(kernels_grams.repeated_grams(starts, self.role, self.ids[n - 1], self.ids[n]))
         self.bases = np.cumsum([0, *map(len, counts)])
         for n in range(1, ORDER):
             self.ids[n][self.ids[n] >= 0] += np.int32(self.bases[n])

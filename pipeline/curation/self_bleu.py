@@ -12,10 +12,10 @@ def best_matches(grams: Ngrams, here: np.ndarray) -> np.ndarray:
     About linear: the largest count another row has is the corpus's largest or, for the row that alone has it, the
     second largest. No two rows that are here are equal.
     """
-    from pipeline.curation import kernels
+    from pipeline.curation import kernels_grams
 
     starts, n_grams = grams.tokens.starts, len(grams.counts)
-    return np.stack([kernels.best_matches(ids, starts, here, n_grams) for ids in grams.ids])
+    return np.stack([kernels_grams.best_matches(ids, starts, here, n_grams) for ids in grams.ids])
 
 
 def self_bleu(matches: np.ndarray, lengths: np.ndarray, copies: np.ndarray) -> float | None:

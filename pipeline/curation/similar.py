@@ -25,13 +25,13 @@ class SimilarIndex:
     """Rows that are added and asked for; similar means sim >= threshold (0..1). Up to `capacity` rows."""
 
     def __init__(self, grams: Ngrams, threshold: float, capacity: int | None = None):
-        from pipeline.curation import kernels
+        from pipeline.curation import kernels_similar
 
         self.threshold = float(threshold)
         self.tokens = grams.tokens
         lengths, classes = _classes(self.tokens.lengths)
-        needs, least = kernels.need_table(lengths, self.threshold)
-        usable = (least > 0) & (least < kernels.IMPOSSIBLE) & (lengths >= np.arange(1, ORDER + 1)[:, None])
+        needs, least = kernels_similar.need_table(lengths, self.threshold)
+        usable = (least > 0) & (least < kernels_similar.IMPOSSIBLE) & (lengths >= np.arange(1, ORDER + 1)[:, None])
         highest = ORDER - 1 - np.argmax(usable[::-1], axis=0)
         self.used = np.isin(np.arange(ORDER), highest[lengths > 0])
         self.capacity = len(self.tokens) if capacity is None else capacity
@@ -60,25 +60,27 @@ class SimilarIndex:
         )  # fmt: skip
 
     def add(self, rows: Sequence[int]) -> None:
-        from pipeline.curation import kernels
+        from pipeline.curation import kernels_similar
 
-        self.n_placed = kernels.add_each(np.asarray(rows, np.int64), self.n_placed, *self.index[2:5], *self.index[6:])
+        self.n_placed = kernels_similar.add_each(
+            np.asarray(rows, np.int64), self.n_placed, *self.index[2:5], *self.index[6:]
+        )
 
     def similar(self, row: int) -> Iterator[tuple[int, float]]:
         """Yield (other, sim) of the other added rows that are similar to `row`, in the order they were added."""
-        from pipeline.curation import kernels
+        from pipeline.curation import kernels_similar
 
         found, scores = np.empty(self.n_placed, np.int32), np.empty(self.n_placed, np.float64)
-        n_found = kernels.search(row, 0, False, self.threshold, *self.index, *self.space, found, scores)
+        n_found = kernels_similar.search(row, 0, False, self.threshold, *self.index, *self.space, found, scores)
         for at in np.argsort(found[:n_found]):
             yield int(self.placed[found[at]]), float(scores[at])
 
     def first_similar(self, rows: np.ndarray, witness: np.ndarray, score: np.ndarray, threads: int | None = None):
         """Write for each of `rows` the first added row that is similar to it, or -1, to `witness`; sim to `score`."""
-        from pipeline.curation import kernels
+        from pipeline.curation import kernels_similar
 
         def search(part: np.ndarray, space: tuple) -> None:
-            kernels.search_each(part, 0, self.threshold, *self.index, *space, witness, score)
+            kernels_similar.search_each(part, 0, self.threshold, *self.index, *space, witness, score)
 
         threads = threads or os.cpu_count() or 1
         if threads == 1:
@@ -90,8 +92,8 @@ class SimilarIndex:
 
     def keep(self, rows: np.ndarray, witness: np.ndarray, score: np.ndarray) -> None:
         """Add those of `rows` that no row before them, among `rows`, is similar to; the others get their witness."""
-        from pipeline.curation import kernels
+        from pipeline.curation import kernels_similar
 
-        self.n_placed = kernels.keep_each(
+        self.n_placed = kernels_similar.keep_each(
             rows, self.n_placed, self.threshold, *self.index, *self.space, witness, score
         )  # fmt: skip

@@ -61,9 +61,9 @@ def query_ids(queries: Iterable[str]) -> list[str]:
 
 
 def _heads(texts) -> np.ndarray:
-    from pipeline.curation import kernels
+    from pipeline.curation import kernels_sha256
 
-    return kernels.sha256_heads(*utf8(texts))
+    return kernels_sha256.sha256_heads(*utf8(texts))
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,11 +23,9 @@ class Tokens:
 
     def first_equal(self, known: np.ndarray | None = None) -> np.ndarray:
         """Return for each row the first row with the same words; `known` is this of the first rows."""
-        from pipeline.curation import kernels
+        from pipeline.curation import kernels_grams
 
-        if known is not None:
-            return kernels.first_equal_behind(self.words, self.starts, known)
-        return kernels.first_equal(self.words, self.starts)
+        return kernels_grams.first_equal(self.words, self.starts, np.empty(0, np.int32) if known is None else known)
 
     def take(self, rows: np.ndarray) -> "Tokens":
         """Return the rows with these indices, in that order."""
@@ -52,12 +50,12 @@ class Tokens:
         """Return the rows of a polars column of texts alone, in a vocabulary that begins with this one."""
         import polars as pl
 
-        from pipeline.curation import kernels
+        from pipeline.curation import kernels_grams
 
         # the words that are known come first, one a row, and so keep their ids
         known = len(self.vocabulary)
         text, offsets = utf8(pl.concat([self.vocabulary, said]))
-        words, starts, begins, sizes = kernels.word_ids(text, offsets)
+        words, starts, begins, sizes = kernels_grams.word_ids(text, offsets)
         new = [bytes(text[begin : begin + size]) for begin, size in zip(begins[known:], sizes[known:], strict=True)]
         vocabulary = pl.concat([self.vocabulary, pl.Series(new, dtype=pl.Binary).cast(pl.String)])
         return Tokens(words[known:], starts[known:] - known, vocabulary)

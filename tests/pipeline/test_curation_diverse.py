@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sacrebleu.metrics import BLEU
 
-from pipeline.curation import kernels
+from pipeline.curation import kernels_similar
 from pipeline.curation.bleu import GUARD, ORDER, shared, sim
 from pipeline.curation.diverse import Witnesses, diverse, roles
 from pipeline.curation.ngrams import Ngrams
@@ -140,7 +140,7 @@ def test_copies_behind_change_nothing(rows, threshold):
 def test_a_similar_pair_shares_at_least_what_the_bound_says(a, b, threshold):
     if oracle_sim(a, b) >= threshold - GUARD:
         for n in range(1, ORDER + 1):
-            assert shared(n, a, b) >= kernels.need(n, len(a), len(b), threshold)
+            assert shared(n, a, b) >= kernels_similar.need(n, len(a), len(b), threshold)
 
 
 def test_an_exact_tie_counts_as_similar_though_floats_fall_short_of_it():
