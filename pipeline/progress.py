@@ -41,7 +41,7 @@ def progress(label: str, total: int | None = None) -> Iterator[At]:
         of, rate = of or total, done / (time.monotonic() - begun)
         parts = [f"{done} of {of}" if of else str(done), f"{rate:.1f}/s"]
         if of and rate:
-            parts.append(f"{_clock((of - done) / rate)} left")
+            parts.append(f"{_clock(max(of - done, 0) / rate)} left")  # more than was expected may come
         if note and (told := note()):
             parts.append(told)
         click.echo(f"  {label}: {' · '.join(parts)}", err=True)

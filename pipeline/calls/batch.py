@@ -77,7 +77,6 @@ class Batches:
             blocked=self._consider,
             held=2 * self.sizes.conversations,
         )
-        engine.buy, engine.stream = self.buy, self.stream
 
     async def buy(self, key: str, body: Mapping[str, Any], sample: int) -> Bought:
         """Wait for the answer to `body` in one of the next batches. Raises EndpointStopped."""
@@ -375,8 +374,7 @@ class Batches:
                 continue
             failed[key] = reply
             if tokens:
-                usd = engine.price.usd(*tokens) if engine.price else 0.0
-                engine.spent_usd = engine.store.charge(engine.account, 1, *tokens, usd)
+                engine.spent_usd = engine.store.charge(engine.account, 1, *tokens, engine.usd(*tokens))
         for (key, _), stored in zip(kept, await asyncio.gather(*(keeping for _, keeping in kept)), strict=True):
             left.remove(key)
             self._answer(Bought(key, stored))
@@ -410,12 +408,9 @@ class Batches:
             self.moves += 1
 
     def _expected_usd(self, body: Mapping[str, Any]) -> float:
-        if not self.engine.price:
-            return 0.0
-        a_character, an_answer = self.engine.expected
-        characters = sum(len(message["content"]) for message in body["messages"])
+        an_answer = self.engine.expected[1]
         output = min(an_answer, body.get("max_completion_tokens") or an_answer) * (body.get("n") or 1)
-        return self.engine.price.usd(characters * a_character, output)
+        return self.engine.usd(self.engine._expected_input(body), output)
 
     def _keep_to_budget(self, record: Record) -> None:
         budget = self.engine.params.budget_usd

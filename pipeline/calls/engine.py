@@ -8,7 +8,7 @@ import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from pipeline.calls.answers import usage
 from pipeline.calls.endpoint import TIMEOUT_S, Endpoint, EndpointStopped, Reply
@@ -19,6 +19,9 @@ from pipeline.calls.together import Together
 from pipeline.io import write_json
 from pipeline.store import Purchase, Store, account, home, project, store_key
 from schemas.params import Endpoint as EndpointParams
+
+if TYPE_CHECKING:
+    from pipeline.calls.batch import Batches
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -96,7 +99,15 @@ class Engine:
         if params.mode == "batch":
             from pipeline.calls.batch import Batches
 
-            Batches(self)
+            self.use(Batches(self))
+
+    def use(self, batches: "Batches") -> None:
+        """Buy in batches from now on, not request by request."""
+        self.buy, self.stream = batches.buy, batches.stream
+
+    def usd(self, input_tokens: float, output_tokens: float) -> float:
+        """Return what so many tokens cost; 0 where the price is not known."""
+        return self.price.usd(input_tokens, output_tokens) if self.price else 0.0
 
     def map(self, items: Iterable[T], ask: Callable[[T], Awaitable[R]]) -> Iterator[R]:
         """Yield `ask(item)` in order, many at once. Raises EndpointStopped when the endpoint cannot be used."""
@@ -150,8 +161,7 @@ class Engine:
             if reply.kind == "transient":
                 self.counts.transient += 1
                 if wasted := usage(reply.body):
-                    usd = self.price.usd(*wasted) if self.price else 0.0
-                    self.spent_usd = self.store.charge(self.account, 1, *wasted, usd)
+                    self.spent_usd = self.store.charge(self.account, 1, *wasted, self.usd(*wasted))
                 self._failed(reply)
                 attempt, why = attempt + 1, reply.why
                 if attempt < (self.params.attempts or ATTEMPTS):
@@ -202,7 +212,7 @@ class Engine:
         if tokens:
             self.counts.input_tokens += tokens[0]
             self.counts.output_tokens += tokens[1]
-            self.counts.usd += self.price.usd(*tokens) if self.price else 0.0
+            self.counts.usd += self.usd(*tokens)
         return tokens
 
     async def _keep(
@@ -217,6 +227,7 @@ class Engine:
             self._learn_tokens(body, tokens)
         elif reply.status == 200:  # a server that tells no usage is charged what others would ask, or no budget holds
             tokens = self._expected_input(body), round(self.expected[1] * (body.get("n") or 1))
+            self.counts.usd += self.usd(*tokens)
         request = {"host": self.endpoint.host, "body": body, "sample": sample}
         if self.revision:
             request["revision"] = self.revision
@@ -227,8 +238,7 @@ class Engine:
             "attempt": attempt,
             "request_id": reply.headers.get("x-request-id"),
         }
-        usd = self.price.usd(*tokens) if self.price else 0.0
-        return await self.journal(Purchase(key, self.kind, request, answer, tokens, usd))
+        return await self.journal(Purchase(key, self.kind, request, answer, tokens, self.usd(*tokens)))
 
     def _journal(self, bought: list[Purchase]) -> list[dict]:
         kept, self.spent_usd = self.store.buy_many(bought, self.account)
