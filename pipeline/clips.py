@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from fractions import Fraction
 from functools import lru_cache
+from itertools import starmap
 from pathlib import Path
 from typing import NamedTuple
 
@@ -76,6 +77,20 @@ def encode(frames: np.ndarray, frames_per_second: float) -> bytes:
             container.mux(stream.encode(picture))
         container.mux(stream.encode())
     return buffer.getvalue()
+
+
+def rate(content: bytes) -> float:
+    """Return the frames per second that a video file tells. Raises BadClip."""
+    import av
+
+    try:
+        with av.open(io.BytesIO(content)) as container:
+            told = container.streams.video[0].average_rate
+    except (av.FFmpegError, IndexError) as fault:
+        raise BadClip(f"{type(fault).__name__}: {fault}") from None
+    if not told:
+        raise BadClip("no frame rate")
+    return float(told)
 
 
 @lru_cache(maxsize=1)
@@ -153,24 +168,34 @@ class Place(NamedTuple):
     size: int
 
 
-def write_shards(folder: Path, files: Iterable[tuple[str, Path]], clips_per_shard: int) -> dict[str, Place]:
-    """Pack (video_id, mp4 file) pairs into tar shards in order of video_id; return each clip's place.
+class Packed(NamedTuple):
+    """A clip to put into a shard: its mp4 file and the SHA-256 that the file must have; None asks for none."""
+
+    video_id: str
+    path: Path
+    content_hash: str | None = None
+
+
+def write_shards(folder: Path, clips: Iterable[tuple], clips_per_shard: int) -> dict[str, Place]:
+    """Pack clips, each the values of a Packed, into tar shards in order of video_id; return each clip's place.
 
     WebDataset's naming (`<video_id>.mp4`), headers without time or owner. The folder is absent or complete, and holds
-    nothing of an earlier run.
+    nothing of an earlier run. Raises DataError for a file that is not what was rendered.
     """
     places: dict[str, Place] = {}
     with replacing_folder(folder) as temporary:
-        ordered = sorted(dict(files).items())
+        ordered = sorted({clip.video_id: clip for clip in starmap(Packed, clips)}.values())
         for number, start in enumerate(range(0, len(ordered), clips_per_shard)):
             shard = f"{number:05d}.tar"
             with tarfile.open(temporary / shard, "w", format=tarfile.USTAR_FORMAT) as tar:
-                for video_id, path in ordered[start : start + clips_per_shard]:
-                    header = tarfile.TarInfo(f"{video_id}.mp4")
-                    header.size = path.stat().st_size
-                    places[video_id] = Place(shard, tar.offset + tarfile.BLOCKSIZE, header.size)
-                    with path.open("rb") as file:
-                        tar.addfile(header, file)
+                for clip in ordered[start : start + clips_per_shard]:
+                    content = clip.path.read_bytes()
+                    if clip.content_hash not in (None, _digest(content)):
+                        raise DataError(f"{clip.path}: changed since it was rendered; run again to render it anew")
+                    header = tarfile.TarInfo(f"{clip.video_id}.mp4")
+                    header.size = len(content)
+                    places[clip.video_id] = Place(shard, tar.offset + tarfile.BLOCKSIZE, header.size)
+                    tar.addfile(header, io.BytesIO(content))
     return places
 
 

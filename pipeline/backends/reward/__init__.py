@@ -25,6 +25,8 @@ class Scores:
 
 
 class Reward(Protocol):
+    """Cheap to make: weights are loaded at the first clip."""
+
     by: Provenance
     """Backend, model and revision; the revision covers the question file and the frames that are looked at."""
 
@@ -45,7 +47,60 @@ def _offline_dims(params: RewardModel, world: World) -> Reward:
     return OfflineDims(params, world)
 
 
-REWARDS = {"offline_checklist": _offline_checklist, "offline_dims": _offline_dims}
+def _checklist(params: RewardModel, world: World) -> Reward:
+    from pipeline.backends.reward.checklist import Checklist
+
+    return Checklist(params)
+
+
+def _worker(params: RewardModel, world: World) -> Reward:
+    from pipeline.backends.reward.worker import Worker
+
+    return Worker(params)
+
+
+def _videoscore(params: RewardModel, world: World) -> Reward:
+    from pipeline.backends.reward.videoscore import VideoScore
+
+    return VideoScore(params)
+
+
+def _aesthetic(params: RewardModel, world: World) -> Reward:
+    from pipeline.backends.reward.aesthetic import Aesthetic
+
+    return Aesthetic(params)
+
+
+def _clip(params: RewardModel, world: World) -> Reward:
+    from pipeline.backends.reward.clip import Clip
+
+    return Clip(params)
+
+
+def _mps(params: RewardModel, world: World) -> Reward:
+    from pipeline.backends.reward.mps import Mps
+
+    return Mps(params)
+
+
+def _hpsv2(params: RewardModel, world: World) -> Reward:
+    from pipeline.backends.reward.hpsv2 import HpsV2
+
+    return HpsV2(params)
+
+
+REWARDS = {
+    "offline_checklist": _offline_checklist,
+    "offline_dims": _offline_dims,
+    "checklist": _checklist,
+    "visionreward": _worker,
+    "videoalign": _worker,
+    "videoscore": _videoscore,
+    "aesthetic": _aesthetic,
+    "clip": _clip,
+    "mps": _mps,
+    "hpsv2": _hpsv2,
+}
 
 
 def make_reward(params: RewardModel, world: World) -> Reward:

@@ -1,0 +1,55 @@
+"""Where a model's weights are and that they are safe to load: pinned, and safetensors alone (ours: design 17)."""
+
+import hashlib
+import re
+from pathlib import Path
+
+from pipeline.io import DataError
+
+PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle", ".joblib")
+COMMIT = re.compile(r"[0-9a-f]{40}")
+NEVER_READ = {".git", ".cache", "__pycache__"}
+
+
+def revision_of(model: str, revision: str | None) -> str:
+    """Return the 40-hex commit of a Hub model, or 16 hex digits over the files of a folder.
+
+    Raises DataError for a Hub model without a commit, for a folder with one, and for weights that are pickles.
+    """
+    if Path(model).is_dir():
+        if revision is not None:
+            raise DataError(f"{model} is a folder, whose revision is the hash of its files: set revision to null")
+        return folder_revision(model)
+    if not re.fullmatch(r"[\w.-]+/[\w.-]+", model):
+        raise DataError(f"{model}: no such folder, and no owner/name of a model on the Hub")
+    if revision is None or not COMMIT.fullmatch(revision):
+        raise DataError(f"{model}: set revision to the model's 40-hex commit; a branch can change under a dataset")
+    return revision
+
+
+def folder_revision(folder: str | Path) -> str:
+    """Return 16 hex digits over names and contents of a model folder's files. Raises DataError for pickled weights."""
+    folder = Path(folder)
+    files = [path for path in sorted(folder.rglob("*")) if path.is_file() and not NEVER_READ & {*path.parts}]
+    files = [path for path in files if path.name != "README.md"]
+    weights = [path for path in files if path.suffix == ".safetensors"]
+    if not weights:
+        refuse_pickles([path.name for path in files], str(folder))
+        raise DataError(f"{folder}: no safetensors weights in it")
+    digest = hashlib.sha256()
+    for path in files:
+        if path.suffix in PICKLES:
+            continue  # never read, so no part of what the model is
+        digest.update(f"{path.relative_to(folder).as_posix()}\0".encode())
+        with path.open("rb") as file:
+            digest.update(hashlib.file_digest(file, "sha256").digest())
+    return digest.hexdigest()[:16]
+
+
+def refuse_pickles(names: list[str], model: str) -> None:
+    """Raise DataError when there are weights among `names` and all of them are pickles."""
+    pickled = [name for name in names if name.endswith(PICKLES)]
+    if pickled and not any(name.endswith(".safetensors") for name in names):
+        raise DataError(
+            f"{model}: {pickled[0]} is a pickle, which can run code when it is loaded; convert it to safetensors"
+        )
