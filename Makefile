@@ -24,7 +24,7 @@ setup: $(VENV)/laptop
 
 test: $(VENV)/test lint
 	python -m pytest -n 2 --dist loadfile -m "not graph and not slow and not gpu and not live"
-	python -m pytest -m "(graph or slow) and not gpu and not live"
+	python -m pytest -n 2 --dist loadfile -m "(graph or slow) and not gpu and not live"
 
 lint: $(VENV)/test
 	ruff check .
