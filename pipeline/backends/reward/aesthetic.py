@@ -57,10 +57,11 @@ def load_head(model: Clip, head: Path) -> tuple:
     from safetensors.torch import load_file
 
     try:
-        found = {name: tuple(tensor.shape) for name, tensor in (tensors := load_file(head)).items()}
+        tensors = load_file(head)
     except SafetensorError as fault:
         raise DataError(f"{head}: not a safetensors file: {fault}") from None
-    expected = {"weight": (1, model.model.config.projection_dim), "bias": (1,)}
+    found = {name: tuple(tensor.shape) for name, tensor in sorted(tensors.items())}
+    expected = {"bias": (1,), "weight": (1, model.model.config.projection_dim)}
     if found != expected:
-        raise DataError(f"{head}: holds {found}, not {expected}: not the aesthetic head of CLIP {model.model.name_or_path}")
+        raise DataError(f"{head}: holds {found}; a head of this CLIP model has {expected}")
     return tuple(tensors[name].float().flatten().to(model.model.device) for name in ("weight", "bias"))

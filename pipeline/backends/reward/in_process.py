@@ -26,8 +26,6 @@ from schemas.reward import Dimension
 
 DIGITS = 5
 """Decimals that are kept: beyond them a value hangs on which clips shared a batch."""
-HARMLESS = ("position_ids", "rotary_emb.inv_freq")
-"""Names of what older versions saved with the weights and today's compute."""
 
 
 class Look(NamedTuple):
@@ -125,7 +123,7 @@ def load_model(kind: type, params: RewardModel, dtype: str, rename: dict[str, st
         raise DataError(f"{params.model}: cannot be loaded as {kind.__name__}: {first_line(fault)}") from None
     faults = []
     for what, names in (("lacks", told["missing_keys"]), ("does not know", told["unexpected_keys"])):
-        if names := sorted(name for name in names if not name.endswith(HARMLESS)):
+        if names := sorted(names):
             more = f" and {len(names) - 3} more" if len(names) > 3 else ""
             faults.append(f"{what} {', '.join(names[:3])}{more}")
     if faults:

@@ -151,6 +151,8 @@ def model_class() -> type:
             return patches
 
     class Mps(CLIPPreTrainedModel):
+        _keys_to_ignore_on_load_unexpected = [r"rotary_emb\.inv_freq$"]  # saved there, computed here
+
         def __init__(self, config):
             super().__init__(config)
             self.model = CLIPModel(config)

@@ -41,6 +41,7 @@ def videoscore(params: RewardModel, template: Path = TEMPLATE) -> InProcess:
 
 def load(params: RewardModel, words: Template, dtype: str) -> Rate:
     import torch
+    from PIL import Image
     from transformers import AutoTokenizer, Idefics2ImageProcessorPil, Idefics2Processor
 
     model = load_model(model_class(), params, dtype)
@@ -56,8 +57,8 @@ def load(params: RewardModel, words: Template, dtype: str) -> Rate:
     def rate(looks: list[Look]) -> list[dict[str, float]]:
         asked = processor(
             text=[words.fill(text=look.text) + " " + "<image> " * len(look.frames) for look in looks],
-            images=[list(look.frames) for look in looks],
-            padding=True, return_tensors="pt", images_kwargs={"input_data_format": "channels_last"},
+            images=[[Image.fromarray(frame) for frame in look.frames] for look in looks],
+            padding=True, return_tensors="pt",
         )  # fmt: skip
         hidden = model.model(**asked.to(device()), use_cache=False).last_hidden_state
         last = asked["attention_mask"].sum(dim=1) - 1
