@@ -36,7 +36,8 @@ def clip_config():
     # weights as large as the real ones' effect, or all pictures look alike to two random layers
     wide = {"initializer_range": 0.5, "initializer_factor": 1.0}
     return CLIPConfig(
-        text_config=layer | {"vocab_size": 120, "max_position_embeddings": WINDOW, "eos_token_id": 1, "bos_token_id": 0},
+        text_config=layer
+        | {"vocab_size": 120, "max_position_embeddings": WINDOW, "eos_token_id": 1, "bos_token_id": 0},
         vision_config=layer | wide | {"image_size": 24, "patch_size": 8},
         projection_dim=24,
     )

@@ -104,5 +104,10 @@ REWARDS = {
 
 
 def make_reward(params: RewardModel, world: World) -> Reward:
-    """Return the backend that `params.backend` names; `world` holds the offline world's knobs."""
-    return REWARDS[params.backend](params, world)
+    """Return the backend that `params.backend` names; `world` holds the offline world's knobs.
+
+    Before its first clip it must tell a good clip from a spoilt one, or raises DataError.
+    """
+    from pipeline.backends.reward.self_test import Looking
+
+    return Looking(REWARDS[params.backend](params, world))

@@ -48,9 +48,7 @@ def load(params: RewardModel, words: Template, dtype: str) -> Rate:
     # taken by its parts, since the whole takes the picture processor that needs torchvision
     pictures = load_processor(Idefics2ImageProcessorPil, params, ("preprocessor_config.json", "processor_config.json"))
     tokens = load_processor(AutoTokenizer, params, ("tokenizer.json", "tokenizer.model"), trust_remote_code=False)
-    processor = Idefics2Processor(
-        pictures, tokens, image_seq_len=model.config.perceiver_config.resampler_n_latents
-    )
+    processor = Idefics2Processor(pictures, tokens, image_seq_len=model.config.perceiver_config.resampler_n_latents)
     # what fills up a shorter row must come after its end, where attention does not see it
     processor.tokenizer.padding_side = "right"
 
