@@ -33,7 +33,7 @@ def head_file(head: str) -> Path:
     if path.suffix in PICKLES:
         raise DataError(
             f"{head}: a pickle, which can run code when it is loaded; convert it once: "
-            f"python -m pipeline.backends.reward.convert aesthetic {head} {path.with_suffix('.safetensors')}"
+            f"python -m pipeline.backends.reward.convert {head} {path.with_suffix('.safetensors')}"
         )
     if len(found) != 1 or not found[0].is_file():
         raise DataError(f"{head}: reward's head must be a safetensors file, or a folder with one; {len(found)} there")

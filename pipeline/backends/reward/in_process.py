@@ -6,6 +6,7 @@ Only safetensors whose names are exactly the model's are loaded, and never code 
 
 from collections.abc import Callable, Iterable, Iterator
 from functools import cached_property
+from importlib.util import find_spec
 from math import isfinite
 from pathlib import Path
 from typing import NamedTuple
@@ -98,11 +99,9 @@ def device() -> str:
 
 
 def need_libraries(backend: str) -> None:
-    try:
-        import torch  # noqa: F401
-        import transformers  # noqa: F401
-    except ImportError:
-        raise DataError(f"reward backend {backend} needs torch and transformers: pip install 'vpo[train]'") from None
+    """Raise DataError where a library is lacking; looking for them loads none."""
+    if lacking := [name for name in ("torch", "transformers", "PIL", "av") if find_spec(name) is None]:
+        raise DataError(f"reward backend {backend} needs {', '.join(lacking)}: pip install 'vpo[train,video]' pillow")
 
 
 def load_model(kind: type, params: RewardModel, dtype: str, rename: dict[str, str] | None = None):

@@ -1,10 +1,11 @@
-"""MPS: which picture people would prefer for a text, judged by named attributes (Zhang et al. 2024; Prompt-A-Video 3.2).
+"""MPS: which picture people would prefer for a text, by named attributes (Zhang et al. 2024; Prompt-A-Video 3.2).
 
 A CLIP ViT-H/14 gives the text token by token and the frame patch by patch; the patches attend to those tokens that have
 to do with an attribute, and the score is exp(logit_scale) times the cosine of the frame then and the whole text.
 Dimension MPS, about 8 to 15, the mean over 4 frames.
 
-The authors' checkpoint is a pickled module. params.model is a folder (or Hub repository) with CLIP ViT-H/14's
+The authors' checkpoint is a pickled module, which is never loaded here; a .pt of its tensors (as Prompt-A-Video has)
+`convert` beside this module makes safetensors. params.model is a folder (or Hub repository) with CLIP ViT-H/14's
 config.json and processor files (laion/CLIP-ViT-H-14-laion2B-s32B-b79K) and the checkpoint's tensors as safetensors,
 under the names that they have there (model.*, cross_model.*; mps.model.* as in RE-N-Y/mpsv1 is read too; that these
 hold the same numbers could not be verified). The names are from the authors' code, not from the checkpoint itself.

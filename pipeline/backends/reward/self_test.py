@@ -49,9 +49,9 @@ def must_look(backend: Reward) -> None:
     clips = [encode(frames, FRAMES_PER_SECOND) for frames in (good, spoilt(good))]
     said = [outcome.value for outcome in backend.map([ScoreRequest(clip, TEXT) for clip in clips])]
     if None not in said and said[0] == said[1]:
-        by = backend.by
+        who = f"{backend.by.backend} {backend.by.model}"
         raise DataError(
-            f"{by.backend} {by.model} says the same of a good and of a spoilt clip: {brief(said[0])}; it does not look. "
+            f"{who} says the same of a good and of a spoilt clip: {brief(said[0])}; it does not look. "
             "Are its weights complete, and does it get the frames?"
         )
 
