@@ -60,33 +60,33 @@ def _worker(params: RewardModel, world: World) -> Reward:
 
 
 def _videoscore(params: RewardModel, world: World) -> Reward:
-    from pipeline.backends.reward.videoscore import VideoScore
+    from pipeline.backends.reward.videoscore import videoscore
 
-    return VideoScore(params)
+    return videoscore(params)
 
 
 def _aesthetic(params: RewardModel, world: World) -> Reward:
-    from pipeline.backends.reward.aesthetic import Aesthetic
+    from pipeline.backends.reward.aesthetic import aesthetic
 
-    return Aesthetic(params)
+    return aesthetic(params)
 
 
 def _clip(params: RewardModel, world: World) -> Reward:
-    from pipeline.backends.reward.clip import Clip
+    from pipeline.backends.reward.clip import clip
 
-    return Clip(params)
+    return clip(params)
 
 
 def _mps(params: RewardModel, world: World) -> Reward:
-    from pipeline.backends.reward.mps import Mps
+    from pipeline.backends.reward.mps import mps
 
-    return Mps(params)
+    return mps(params)
 
 
 def _hpsv2(params: RewardModel, world: World) -> Reward:
-    from pipeline.backends.reward.hpsv2 import HpsV2
+    from pipeline.backends.reward.hpsv2 import hpsv2
 
-    return HpsV2(params)
+    return hpsv2(params)
 
 
 REWARDS = {
@@ -104,5 +104,10 @@ REWARDS = {
 
 
 def make_reward(params: RewardModel, world: World) -> Reward:
-    """Return the backend that `params.backend` names; `world` holds the offline world's knobs."""
-    return REWARDS[params.backend](params, world)
+    """Return the backend that `params.backend` names; `world` holds the offline world's knobs.
+
+    Before its first clip it must tell a good clip from a spoilt one, or raises DataError.
+    """
+    from pipeline.backends.reward.self_test import Looking
+
+    return Looking(REWARDS[params.backend](params, world))
