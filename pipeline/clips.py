@@ -24,6 +24,12 @@ from schemas.render import Render
 # crf with mbtree or lookahead gave other bytes from equal frames in 57 of 150 encodings, these settings in 0 of 550
 ENCODER = {"preset": "veryfast", "qp": "18", "x264-params": "mbtree=0:rc-lookahead=0:threads=1"}
 
+MOST_PIXELS = 4096 * 2304
+"""ours: a frame of 4K; a file of some kilobytes can name any size"""
+MOST_BYTES = 2 << 30
+"""ours: 12 s of the largest frames that hosts sell, decoded"""
+BOUNDED = {"max_pixels": str(MOST_PIXELS)}
+
 
 class BadClip(Exception):
     """The bytes are not a video that can be decoded."""
@@ -86,7 +92,9 @@ def rate(content: bytes) -> float:
     try:
         with av.open(io.BytesIO(content)) as container:
             told = container.streams.video[0].average_rate
-    except (av.FFmpegError, IndexError) as fault:
+    except IndexError:
+        raise BadClip("no video in it") from None
+    except av.FFmpegError as fault:
         raise BadClip(f"{type(fault).__name__}: {fault}") from None
     if not told:
         raise BadClip("no frame rate")
@@ -95,26 +103,51 @@ def rate(content: bytes) -> float:
 
 @lru_cache(maxsize=1)
 def decode(content: bytes) -> np.ndarray:
-    """Return the frames of a video file, uint8 RGB (n, height, width, 3), read-only. Raises BadClip.
+    """Return the frames of a video file, uint8 RGB (n, height, width, 3), read-only.
 
-    The last clip is kept, so that several reward models on one clip decode it once.
+    Raises BadClip, also for a file that ends too early, is damaged, or would not fit into memory. The last clip is
+    kept, so that several reward models on one clip decode it once.
     """
     import av
     from av.video.reformatter import VideoReformatter
 
-    reformat = VideoReformatter().reformat
+    reformat, frames, n_packets, size = VideoReformatter().reformat, [], 0, 0
     try:
-        with av.open(io.BytesIO(content)) as container:
+        with av.open(io.BytesIO(content), options=BOUNDED) as container:
             stream = container.streams.video[0]
-            stream.codec_context.thread_count = 1
-            frames = [reformat(frame, format="rgb24").to_ndarray() for frame in container.decode(stream)]
-    except (av.FFmpegError, IndexError) as fault:
+            refuse_huge(stream.width, stream.height, stream.frames)
+            context, told = stream.codec_context, stream.frames
+            context.thread_count = 1
+            # else a damaged picture is guessed from its neighbours
+            context.options = BOUNDED | {"err_detect": "explode"}
+            for packet in container.demux(stream):
+                n_packets += packet.size > 0
+                for frame in packet.decode():
+                    size += frame.width * frame.height * 3
+                    if size > MOST_BYTES:
+                        raise BadClip(f"more than {MOST_BYTES >> 20} MiB of pixels")
+                    frames.append(reformat(frame, format="rgb24").to_ndarray())
+    except IndexError:
+        raise BadClip("no video in it") from None
+    except av.FFmpegError as fault:
         raise BadClip(f"{type(fault).__name__}: {fault}") from None
+    if n_packets < told:
+        raise BadClip(f"cut off: {n_packets} of {told} frames are there")
     if not frames:
         raise BadClip("no frames")
+    if len({frame.shape for frame in frames}) > 1:
+        raise BadClip("frames of several sizes")
     decoded = np.stack(frames)
     decoded.setflags(write=False)
     return decoded
+
+
+def refuse_huge(width: int, height: int, n_frames: int) -> None:
+    """Raise BadClip for a video beyond what may be decoded, by what its header tells."""
+    if width * height > MOST_PIXELS:
+        raise BadClip(f"{height} x {width} pixels are more than the {MOST_PIXELS} that a frame may have")
+    if width * height * n_frames * 3 > MOST_BYTES:
+        raise BadClip(f"{n_frames} frames of {height} x {width} are more than {MOST_BYTES >> 20} MiB of pixels")
 
 
 def frames_hash(frames: np.ndarray) -> str:
