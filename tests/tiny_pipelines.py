@@ -43,7 +43,7 @@ def cogvideox(folder: Path, text_length: int = TEXT_LENGTH, width: int = 8, chan
     vae = AutoencoderKLCogVideoX(
         down_block_types=("CogVideoXDownBlock3D",) * 4, up_block_types=("CogVideoXUpBlock3D",) * 4,
         block_out_channels=(channels,) * 4, latent_channels=4, layers_per_block=1, norm_num_groups=2,
-        sample_height=64, sample_width=64,
+        sample_height=96, sample_width=80,  # tiles of 48 x 40, whose overlaps come out even
     )  # fmt: skip
     scheduler = CogVideoXDDIMScheduler(
         prediction_type="v_prediction", timestep_spacing="trailing", rescale_betas_zero_snr=True, snr_shift_scale=3.0

@@ -22,6 +22,7 @@ from pipeline.backends.renderer.diffusers_load import counter, device, load
 from pipeline.backends.renderer.diffusers_settings import read_configs, resolve
 from pipeline.backends.weights import revision_of
 from pipeline.clips import Clip, make_clip
+from pipeline.io import DataError
 from schemas.base import Provenance, content_id
 from schemas.params import Render
 from schemas.reasons import Reason
@@ -120,6 +121,16 @@ class Diffusers:
         return told
 
     def outcome(self, request: RenderRequest, frames: np.ndarray, blackened: bool) -> Outcome[Clip]:
+        """Return the clip, or why there is none. Raises DataError for another size than was asked for."""
+        wanted = tuple(self.settings[name] for name in ("n_frames", "height", "width"))
+        if frames.shape[:3] != wanted:
+            n, height, width = frames.shape[:3]
+            raise DataError(
+                f"{self.by.model} made {n} frames of {height} x {width} pixels where {wanted[0]} of {wanted[1]} x "
+                f"{wanted[2]} were asked for; at sizes that its VAE's tiles do not cover evenly, set render.vae_tiling "
+                "to false"
+            )
+
         def failed(detail: str) -> Outcome:
             return Outcome(by=self.by, reason=Reason.RENDER_FAILED, detail=detail)
 
