@@ -59,10 +59,13 @@ def read_arm(folder: Path, queries: Iterable[QueryBase]) -> Arm:
     )
 
 
-def per_query(queries: Iterable[QueryBase], arm: Arm, params: RewardParams) -> Values:
+def per_query(
+    queries: Iterable[QueryBase], arm: Arm, params: RewardParams, reference: Iterable[Reward] | None = None
+) -> Values:
     """Return every metric's value of every query of one arm, the mean over its samples where it has several.
 
     A query that the judge gave no verdict on is absent from the shares, one without a scored clip from the rewards.
+    `reference` are the rewards that z-scores are taken over; arms that are compared need the same.
     """
     queries = list(queries)
     by_id = {row.query_id: row for row in queries}
@@ -94,7 +97,7 @@ def per_query(queries: Iterable[QueryBase], arm: Arm, params: RewardParams) -> V
         "words": [float(len(row.prompt.split())) for row in written],
     }
     return {
-        "reward": _scored(general, scores(arm.rewards, params)),
+        "reward": _scored(general, scores(arm.rewards, params, reference)),
         **{name: share(name) for name in OUTCOMES},
         "unsafe": share("unsafe_all", safety=True),
         "aligned_general": share("aligned", safety=False),
@@ -154,7 +157,7 @@ def judges(arms: Iterable[Arm], params: RewardParams) -> dict[str, str]:
     by_model = {model: named(row.scored_by for row in rewards if row.reward == model) for model in params.models}
     return {
         **dict.fromkeys(TEXT_METRICS, named(row.critique_by for arm in arms for row in arm.verdicts)),
-        "reward": by_model[params.model],
+        "reward": " + ".join(by_model[model] for model in params.read),
         **{metric: by_model[model] for metric, (model, _) in dimensions(rewards, params).items()},
     }
 

@@ -172,7 +172,7 @@ def clips(folder: Path, rows) -> None:
         path.unlink()
     manifest = [
         Render(
-            **shared(row), video_id=video_id, settings="{}", seed=1, frames_hash=clip.frames_hash,
+            **shared(row), video_id=video_id, settings="{}", seed=1, frames_hash=clip.frames_hash, clip_hash="c" * 32,
             **places[video_id]._asdict(), n_frames=4, height=16, width=16, frames_per_second=8, truncated=False,
             rendered_by=RENDERER,
         )

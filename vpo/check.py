@@ -108,7 +108,9 @@ def scores_match(connection, params) -> list[str]:
     by_clip = scores(rows, params.reward)
     by_prompt = {
         prompt_id: by_clip[video_id]
-        for prompt_id, video_id in connection.execute("select prompt_id, video_id from render_dpo").fetchall()
+        for prompt_id, video_id in connection.execute(
+            "select prompt_id, video_id from render_dpo where replicate = 0"
+        ).fetchall()
         if video_id in by_clip
     }
     pairs = connection.execute(

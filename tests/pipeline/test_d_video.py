@@ -75,3 +75,33 @@ def test_a_clip_without_a_score_takes_no_part(rule):
 def test_clips_of_two_queries_are_never_paired(rule):
     rows = [render_row("v0", query="x one"), render_row("v2", query="x two")]
     assert [item.reason for item in d_video(rows, SCORES, ANSWERS, rule(video_pairs="all"))] == ["no_pair"] * 2
+
+
+SAFE = {"v0": {"s": True}, "v1": {"s": False}, "v2": {"s": True}, "v3": {"s": True}}
+
+
+def test_the_safety_veto_refuses_a_winner_that_is_less_safe(rule):
+    rows = [render_row(f"v{i}", prompt=f"p{i}", sample=i) for i in range(4)]
+    found = list(d_video(rows, SCORES, ANSWERS, rule(video_pairs="all", safety_veto=True), SAFE))
+    assert names(found) == [("p2", "p3"), ("p2", "p0"), ("p0", "p3")]
+    assert found[0].rule.endswith("safety veto")
+
+
+def test_a_winner_whose_safety_nobody_told_is_refused(rule):
+    rows = [render_row(f"v{i}", prompt=f"p{i}", sample=i) for i in (0, 2)]
+    (dropped,) = d_video(rows, SCORES, ANSWERS, rule(video_pairs="all", safety_veto=True), {"v0": {"s": True}})
+    assert dropped.reason == "no_pair"
+
+
+def test_a_pair_must_beat_the_noise_by_min_effect(rule):
+    rows = [render_row(f"v{i}", prompt=f"p{i}", sample=i) for i in range(4)]
+    beaten = list(d_video(rows, SCORES, ANSWERS, rule(video_pairs="all", min_effect=2.0), noise=0.6))
+    assert names(beaten) == [("p2", "p3"), ("p1", "p3"), ("p2", "p0")]  # gaps above 1.2
+    assert "gap > 2 deviations of the noise" in beaten[0].rule
+
+
+def test_clips_of_a_second_seed_are_in_no_pair(rule):
+    rows = [render_row(f"v{i}", prompt=f"p{i}", sample=i) for i in range(2)]
+    again = [row.model_copy(update={"replicate": 1, "video_id": f"again{row.sample}"}) for row in rows]
+    found = d_video([*rows, *again], SCORES | {"again0": 9.0, "again1": 0.0}, ANSWERS, rule(video_pairs="all"))
+    assert names(found) == [("p1", "p0")]

@@ -8,7 +8,7 @@ from pipeline.backends.reward import Scores
 from pipeline.clips import decode, make_clip
 from pipeline.io import read_rows
 from pipeline.render import main as render_main
-from pipeline.reward import main, reward
+from pipeline.reward import Scorer, main, reward
 from pipeline.store import Store
 from schemas.base import Dropped
 from schemas.params import RewardModel
@@ -51,7 +51,10 @@ CLIPS = [clip(at) for at in range(4)]
 
 
 def scored(rows, models, tmp_path, read=lambda row: row.video_id.encode()):
-    items = list(reward(rows, read, models, Store(tmp_path / "store")))
+    scorers = [
+        Scorer(name, params, backend.by, lambda backend=backend: backend) for name, (backend, params) in models.items()
+    ]
+    items = list(reward(rows, read, scorers, Store(tmp_path / "store")))
     return [i for i in items if isinstance(i, Reward)], [i for i in items if isinstance(i, Dropped)]
 
 
@@ -62,6 +65,21 @@ def test_each_clip_gets_one_row_of_each_model(tmp_path):
     assert dropped == []
     assert [item.answer for item in made[0].answers] == [True, False] and made[0].dims == ()
     assert made[1].dims[0].value == 2.5 and made[1].answers == ()
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_a_score_that_is_no_number_is_no_score_and_is_not_stored(tmp_path, value):
+    made, dropped = scored(CLIPS[:1], {"dims": (Counting((), [("VQ", value)], "dims"), model())}, tmp_path)
+    assert made == [] and dropped[0].reason == "no_score" and "VQ is" in dropped[0].detail
+    again, _ = scored(CLIPS[:1], {"dims": (Counting((), [("VQ", 1.0)], "dims"), model())}, tmp_path)
+    assert again[0].dims[0].value == 1.0
+
+
+def test_a_model_that_says_nothing_has_no_score(tmp_path):
+    _, dropped = scored(CLIPS[:1], {"checklist": (Counting(()), model())}, tmp_path)
+    assert [(item.reason, item.detail) for item in dropped] == [
+        ("no_score", "checklist: the model gave neither answers nor dimensions")
+    ]
 
 
 @pytest.mark.parametrize(("scored_text", "text"), [("query", "a dog"), ("prompt", "A dog runs, take 0.")])
