@@ -29,6 +29,7 @@ MOST_PIXELS = 4096 * 2304
 MOST_BYTES = 2 << 30
 """ours: 12 s of the largest frames that hosts sell, decoded"""
 BOUNDED = {"max_pixels": str(MOST_PIXELS)}
+"""and no other format than mp4 is tried: FFmpeg would follow the addresses of a playlist"""
 
 
 class BadClip(Exception):
@@ -90,7 +91,7 @@ def rate(content: bytes) -> float:
     import av
 
     try:
-        with av.open(io.BytesIO(content)) as container:
+        with av.open(io.BytesIO(content), format="mp4", options=BOUNDED) as container:
             told = container.streams.video[0].average_rate
     except IndexError:
         raise BadClip("no video in it") from None
@@ -113,7 +114,7 @@ def decode(content: bytes) -> np.ndarray:
 
     reformat, frames, n_packets, size = VideoReformatter().reformat, [], 0, 0
     try:
-        with av.open(io.BytesIO(content), options=BOUNDED) as container:
+        with av.open(io.BytesIO(content), format="mp4", options=BOUNDED) as container:
             stream = container.streams.video[0]
             refuse_huge(stream.width, stream.height, stream.frames)
             context, told = stream.codec_context, stream.frames

@@ -12,7 +12,7 @@ import numpy as np
 
 from pipeline.clips import encode
 
-ONCE = {"429", "500", "lost", "html", "look_500", "look_lost", "file_500", "file_short", "file_html_once"}
+ONCE = {"429", "500", "lost", "html", "look_500", "look_lost", "file_500", "file_short"}
 KEY = "key-of-the-host"
 
 
@@ -30,9 +30,9 @@ class ClipServer:
     files lie for the fault of that name.
     """
 
-    def __init__(self, faults=None, looks=1, step=None, elsewhere="", delay_s=0.0):
+    def __init__(self, faults=None, looks=1, step=None, elsewhere=""):
         self.faults = {prompt: list(names) for prompt, names in (faults or {}).items()}
-        self.looks, self.step, self.elsewhere, self.delay_s = looks, step, elsewhere, delay_s
+        self.looks, self.step, self.elsewhere = looks, step, elsewhere
         self.jobs: dict[str, dict] = {}
         self.bodies, self.log = [], []
         self.running = self.most_running = 0
@@ -56,8 +56,6 @@ class ClipServer:
         answer = self.respond(request, body)
         if self.step:
             self.step(len(self.log))
-        if self.delay_s:
-            await asyncio.sleep(self.delay_s)
         if answer == "lost":
             request.transport.abort()
             return web.Response()

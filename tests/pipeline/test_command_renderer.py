@@ -169,10 +169,10 @@ def test_a_run_killed_in_the_midst_takes_its_program_with_it_and_makes_no_finish
     prompts = ["a dog", "a cat", "hangs", "an owl"]
     command = [sys.executable, "-c", RUN, params(laptop, program.words).model_dump_json(), json.dumps(prompts)]
     stage = subprocess.Popen(command)
-    until((tmp_path / "hangs").exists)
+    until(lambda: (tmp_path / "hangs").exists() and (tmp_path / "hangs").read_text())
     stage.send_signal(signal.SIGKILL)
     stage.wait()
-    pid = int((tmp_path / "hangs").read_text() or 0)
+    pid = int((tmp_path / "hangs").read_text())
     until(lambda: gone(pid))
     (tmp_path / "again").touch()
     outcomes = made(laptop, program, prompts)

@@ -118,7 +118,7 @@ def test_no_key_is_needed_where_no_clip_is_asked_for(laptop, monkeypatch):
         list(renderer.map([RenderRequest("p", 0)]))
 
 
-@pytest.mark.parametrize("fault", ["429", "500", "lost", "look_500", "look_lost", "file_500", "file_short"])
+@pytest.mark.parametrize("fault", ["429", "500", "html", "lost", "look_500", "look_lost", "file_500", "file_short"])
 def test_what_passes_is_tried_again_and_one_job_is_made(laptop, fault):
     outcome, server = one(laptop, fault)
     assert outcome.value.content == clip_of("a dog")

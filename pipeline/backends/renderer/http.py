@@ -86,6 +86,7 @@ class Http:
         self.buying: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
         self.stopped: DataError | None = None
         self.failures = self.refusals = 0
+        self.takes_jobs = False
         self.limited_since: float | None = None
         self.paused_until = 0.0
         self.spent, self.reserved = self.store.spent(self.account), 0.0
@@ -132,7 +133,7 @@ class Http:
                 if reply.filtered:
                     raise NoClip(Reason.CONTENT_FILTER, reply.why)
                 self.refusals += 1
-                if self.refusals >= max(GONE_AFTER, 2 * self.workers):
+                if not self.takes_jobs and self.refusals >= max(GONE_AFTER, 2 * self.workers):
                     raise self._stopped(f"{self.host.name} took none of {self.refusals} jobs, the last: {reply.why}")
                 raise NoClip(Reason.REFUSED, reply.why)
             if reply.kind == "limited":
@@ -154,7 +155,7 @@ class Http:
         asked = {"model": self.params.model, "prompt": request.prompt, "seed": request.seed, **self.settings}
         bought = Purchase(key, "render_job", asked, answer, (0, 0), self.usd)
         _, self.spent = self.store.buy_many([bought], self.account)
-        self.failures, self.refusals, self.limited_since = 0, -(10**9), None  # it takes jobs
+        self.failures, self.limited_since, self.takes_jobs = 0, None, True
         return answer["job_id"]
 
     def _refuse_to_overspend(self) -> None:
