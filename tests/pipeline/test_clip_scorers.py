@@ -387,9 +387,7 @@ def test_the_stage_scores_a_clip_and_keeps_the_score(folder, tmp_path, backend):
 
 def test_a_head_that_says_the_same_of_everything_stops_the_stage(folder, tmp_path):
     save_file({"weight": torch.zeros(1, 24), "bias": torch.tensor([5.0])}, tmp_path / "head.safetensors")
-    with pytest.raises(
-        DataError, match="aesthetic clip says the same of a good and of a spoilt clip: AES 5; it"
-    ):
+    with pytest.raises(DataError, match="aesthetic clip says the same of a good and of a spoilt clip: AES 5; it"):
         score(params_of(folder, "aesthetic", head=str(tmp_path / "head.safetensors")))
 
 
