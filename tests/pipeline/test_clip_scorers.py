@@ -1,6 +1,9 @@
 """Aesthetics, CLIP, MPS and HPSv2 on tiny models; each value against the same formula by hand."""
 
+import os
 import shutil
+import subprocess
+import sys
 from functools import partial
 
 import numpy as np
@@ -213,14 +216,14 @@ def test_a_lacking_weight_is_named_and_never_made_up(folder, tmp_path, backend):
 
     copy = changed(folder, tmp_path, backend, lose)
     named = "visual_projection.weight" if backend == "clip" else "cross_model.layers.0.0.fn.to_kv.weight"
-    with pytest.raises(DataError, match=f"not the weights of .*, which lacks {named}"):
+    with pytest.raises(DataError, match=f"not the weights of .*: lacks {named}"):
         score(at(folder, backend, copy))
 
 
 @pytest.mark.parametrize("backend", ["clip", "mps"])
 def test_a_weight_that_the_model_does_not_have_is_named(folder, tmp_path, backend):
     copy = changed(folder, tmp_path, backend, lambda tensors: tensors.update({"another.weight": torch.zeros(2)}))
-    with pytest.raises(DataError, match="does not know another.weight"):
+    with pytest.raises(DataError, match="has beyond them another.weight"):
         score(at(folder, backend, copy))
 
 
@@ -380,3 +383,31 @@ def test_the_stage_scores_a_clip_and_keeps_the_score(folder, tmp_path, backend):
         raise AssertionError("read a clip whose score is known")
 
     assert list(reward([row], unread, [scorer], store)) == made
+
+
+def test_a_head_that_says_the_same_of_everything_stops_the_stage(folder, tmp_path):
+    save_file({"weight": torch.zeros(1, 24), "bias": torch.tensor([5.0])}, tmp_path / "head.safetensors")
+    with pytest.raises(DataError, match="aesthetic clip says the same of a good and of a spoilt clip: AES 5; it"):
+        score(params_of(folder, "aesthetic", head=str(tmp_path / "head.safetensors")))
+
+
+HUB = """
+import sys
+import tiny_clip_scorers as tiny
+from pipeline.backends.reward import ScoreRequest, make_reward
+backend = make_reward(tiny.params("clip", "someone/clip", revision="a" * 40), None)
+said = list(backend.map([ScoreRequest(tiny.video(0), "a red ball")]))
+print(backend.by.model, backend.by.revision, said[0].value.dims[0].value)
+"""
+
+
+@pytest.mark.slow
+def test_a_pinned_model_of_the_hub_is_read_from_its_cache_without_network(folder, tmp_path, root):
+    snapshot = tmp_path / "models--someone--clip" / "snapshots" / ("a" * 40)
+    shutil.copytree(folder / "clip", snapshot)
+    paths = os.pathsep.join([str(root), str(root / "tests")])
+    environment = os.environ | {"HF_HUB_CACHE": str(tmp_path), "HF_HUB_OFFLINE": "1", "PYTHONPATH": paths}
+    done = subprocess.run([sys.executable, "-c", HUB], env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    value = values(score(params_of(folder, "clip"), CLIPS[:1]))[0]
+    assert done.stdout.split() == ["someone/clip", "a" * 40, "spread-4", "float32", str(value)]

@@ -130,13 +130,13 @@ def test_a_lacking_weight_is_named_and_never_made_up(made, tmp_path):
         for name in first:
             del tensors[name]
 
-    with pytest.raises(DataError, match=f"not the weights of VideoScore, which lacks {first[0]}, .* and 2 more"):
+    with pytest.raises(DataError, match=f"not the weights of VideoScore: lacks {first[0]}, .* and 2 more"):
         score(changed(made, tmp_path, lose))
 
 
 def test_a_weight_that_the_model_does_not_have_is_named(made, tmp_path):
     copy = changed(made, tmp_path, lambda tensors: tensors.update({"lm_head.weight": torch.zeros(2)}))
-    with pytest.raises(DataError, match="does not know lm_head.weight"):
+    with pytest.raises(DataError, match="has beyond them lm_head.weight"):
         score(copy)
 
 

@@ -8,7 +8,7 @@ import hashlib
 from functools import partial
 from pathlib import Path
 
-from pipeline.backends.reward.clip_model import BATCH, DTYPE, Clip, embed_frames, load_clip, means
+from pipeline.backends.reward.clip_model import BATCH, DTYPE, ClipModel, embed_frames, load_clip, means
 from pipeline.backends.reward.frames import FEW, spread
 from pipeline.backends.reward.in_process import InProcess, Look, Rate, need_libraries, told_by
 from pipeline.backends.weights import PICKLES
@@ -51,7 +51,7 @@ def load(params: RewardModel, head: Path, dtype: str) -> Rate:
     return rate
 
 
-def load_head(model: Clip, head: Path) -> tuple:
+def load_head(model: ClipModel, head: Path) -> tuple:
     """Return (weight, float32 (dimensions,), bias (1,)). Raises DataError for another layout than the predictor's."""
     from safetensors import SafetensorError
     from safetensors.torch import load_file

@@ -14,7 +14,7 @@ DTYPE = "float32"
 
 
 @dataclass(frozen=True)
-class Clip:
+class ClipModel:
     """A CLIP model, its picture processor and its tokenizer."""
 
     model: object
@@ -22,11 +22,11 @@ class Clip:
     tokens: object
 
 
-def load_clip(params: RewardModel, dtype: str) -> Clip:
+def load_clip(params: RewardModel, dtype: str) -> ClipModel:
     """Return the CLIP model of a folder or Hub repository in transformers' layout. Raises DataError."""
     from transformers import CLIPModel
 
-    return Clip(load_model(CLIPModel, params, dtype), *load_processors(params))
+    return ClipModel(load_model(CLIPModel, params, dtype), *load_processors(params))
 
 
 def load_processors(params: RewardModel) -> tuple:
@@ -37,14 +37,14 @@ def load_processors(params: RewardModel) -> tuple:
     return pictures, load_processor(CLIPTokenizer, params, ("tokenizer.json", "vocab.json"))
 
 
-def pixels(clip: Clip, looks: list[Look]):
+def pixels(clip: ClipModel, looks: list[Look]):
     """Return the frames of all clips as CLIP reads them: shorter edge and centre crop of the processor's size."""
     frames = [frame for look in looks for frame in look.frames]
     values = clip.pictures(images=frames, return_tensors="pt", input_data_format="channels_last")["pixel_values"]
     return values.to(clip.model.device, clip.model.dtype)
 
 
-def read(clip: Clip, texts: list[str], window: int, **padding):
+def read(clip: ClipModel, texts: list[str], window: int, **padding):
     """Return the token ids of the texts; what is longer than the window (77 tokens) is cut off by the tokenizer.
 
     A user's text can hold no special token: one that ends the text would hide what follows.
@@ -55,12 +55,12 @@ def read(clip: Clip, texts: list[str], window: int, **padding):
     return told["input_ids"].to(clip.model.device)
 
 
-def embed_frames(clip: Clip, looks: list[Look]):
+def embed_frames(clip: ClipModel, looks: list[Look]):
     """Return the frames' embeddings of length 1, float32 (frames of all clips, dimensions)."""
     return unit(clip.model.get_image_features(pixel_values=pixels(clip, looks)).pooler_output)
 
 
-def embed_texts(clip: Clip, looks: list[Look]):
+def embed_texts(clip: ClipModel, looks: list[Look]):
     """Return the texts' embeddings of length 1, float32 (clips, dimensions)."""
     # attention goes backwards alone and the embedding is the end token's, so what pads the shorter texts is not seen
     ids = read(clip, [look.text for look in looks], clip.model.config.text_config.max_position_embeddings, padding=True)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import click
 
-from pipeline.io import DataError
+from pipeline.io import DataError, replacing
 
 # a CLIP of open_clip -> the same of transformers
 BLOCK = {
@@ -58,7 +58,9 @@ def convert(source: Path, target: Path) -> str:
     if "visual.proj" in found:
         found = from_open_clip(found)
     # a copy each: tensors that share memory cannot be written
-    save_file({name: value.clone().contiguous() for name, value in found.items()}, target, metadata={"format": "pt"})
+    tensors = {name: value.clone().contiguous() for name, value in found.items()}
+    with replacing(target) as temporary:
+        save_file(tensors, temporary, metadata={"format": "pt"})
     with source.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 

@@ -121,12 +121,12 @@ def load_model(kind: type, params: RewardModel, dtype: str, rename: dict[str, st
     except (OSError, ValueError, RuntimeError) as fault:
         raise DataError(f"{params.model}: cannot be loaded as {kind.__name__}: {first_line(fault)}") from None
     faults = []
-    for what, names in (("lacks", told["missing_keys"]), ("does not know", told["unexpected_keys"])):
+    for what, names in (("lacks", told["missing_keys"]), ("has beyond them", told["unexpected_keys"])):
         if names := sorted(names):
             more = f" and {len(names) - 3} more" if len(names) > 3 else ""
             faults.append(f"{what} {', '.join(names[:3])}{more}")
     if faults:
-        raise DataError(f"{params.model}: not the weights of {kind.__name__}, which {'; '.join(faults)}")
+        raise DataError(f"{params.model}: not the weights of {kind.__name__}: {'; '.join(faults)}")
     return model.to(device()).eval()
 
 
@@ -138,12 +138,12 @@ def load_processor(kind: type, params: RewardModel, files: tuple[str, ...], **mo
     from transformers.utils import cached_file
 
     mend = f"{params.model}: no {' or '.join(files)} beside the weights; copy the files of the model's processor there"
-    for name in files:
-        if cached_file(params.model, name, revision=params.revision, _raise_exceptions_for_missing_entries=False):
-            break
-    else:
-        raise DataError(mend)
     try:
+        if not any(
+            cached_file(params.model, name, revision=params.revision, _raise_exceptions_for_missing_entries=False)
+            for name in files
+        ):
+            raise DataError(mend)
         return kind.from_pretrained(params.model, revision=params.revision, **more)
     except (OSError, ValueError, TypeError, KeyError) as fault:
         raise DataError(f"{params.model}: {kind.__name__}: {first_line(fault)}") from None

@@ -7,13 +7,14 @@ Dimension MPS, about 8 to 15, the mean over 4 frames.
 The authors' checkpoint is a pickled module, which is never loaded here; a .pt of its tensors (as Prompt-A-Video has)
 `convert` beside this module makes safetensors. params.model is a folder (or Hub repository) with CLIP ViT-H/14's
 config.json and processor files (laion/CLIP-ViT-H-14-laion2B-s32B-b79K) and the checkpoint's tensors as safetensors,
-under the names that they have there (model.*, cross_model.*; mps.model.* as in RE-N-Y/mpsv1 is read too; that these
-hold the same numbers could not be verified). The names are from the authors' code, not from the checkpoint itself.
+under the names that they have there (model.*, cross_model.*). The names are from the authors' code; the checkpoint was
+not at hand. Those of the mirror RE-N-Y/mpsv1 (mps.model.*) are read too: its 4.42 GB are what these weights take in
+float32, but that they are the authors' numbers could not be verified.
 """
 
 from functools import partial
 
-from pipeline.backends.reward.clip_model import BATCH, DTYPE, Clip, load_processors, means, pixels, read, unit
+from pipeline.backends.reward.clip_model import BATCH, DTYPE, ClipModel, load_processors, means, pixels, read, unit
 from pipeline.backends.reward.frames import FEW, spread
 from pipeline.backends.reward.in_process import InProcess, Look, Rate, load_model, need_libraries, told_by
 from schemas.base import content_id
@@ -44,7 +45,7 @@ def load(params: RewardModel, dtype: str) -> Rate:
     import torch
 
     model = load_model(model_class(), params, dtype, rename={r"^mps\.": ""})
-    clip = Clip(model.model, *load_processors(params))
+    clip = ClipModel(model.model, *load_processors(params))
     window = model.config.text_config.max_position_embeddings
 
     def tokens(texts: list[str]) -> tuple:
