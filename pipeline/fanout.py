@@ -30,17 +30,18 @@ def fan_out(
     items: Iterable[T],
     request: Callable[[T], Q],
     keep: Callable[[T, Outcome[V]], R],
+    spreads: bool = True,
 ) -> Iterator[R]:
     """Yield keep(item, outcome) for each item, in order.
 
     `make` builds the backend where it works, `request` is what it is asked for an item. `keep` is called in this
-    process alone, as soon as an outcome is there, so that what is finished survives what comes after. Raises DataError
-    for an unknown executor.
+    process alone, as soon as an outcome is there, so that what is finished survives what comes after. A backend that
+    does not spread stays here: others do its work. Raises DataError for an unknown executor.
     """
     named = os.environ.get("VPO_EXECUTOR") or "local"
     if named not in EXECUTORS:
         raise DataError(f"VPO_EXECUTOR={named}: must be {' or '.join(EXECUTORS)}")
-    yield from EXECUTORS[named](make, items, request, keep)
+    yield from EXECUTORS[named if spreads else "local"](make, items, request, keep)
 
 
 def _local(make, items, request, keep):

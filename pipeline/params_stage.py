@@ -3,7 +3,7 @@
 import click
 
 from pipeline.io import write_json
-from pipeline.params import load_params, option, refuse_same_judge, refuse_unpinned_base
+from pipeline.params import load_params, option, refuse_same_judge, refuse_unpinned
 
 
 @click.command("params")
@@ -13,5 +13,5 @@ def main(out, params_path):
     """Check the whole params file before any work."""
     params = load_params(params_path)
     refuse_same_judge(params)
-    refuse_unpinned_base(params)
+    refuse_unpinned(params)
     write_json(out, {"params": "valid"})

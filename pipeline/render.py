@@ -11,7 +11,7 @@ from typing import NamedTuple
 import click
 
 from pipeline.backends import Outcome
-from pipeline.backends.renderer import Renderer, RenderRequest, make_renderer, video_id
+from pipeline.backends.renderer import SPREAD, Renderer, RenderRequest, make_renderer, video_id
 from pipeline.backends.teacher import make_teacher
 from pipeline.clips import Clip, ClipStore, Packed, Place, shard_folder, write_shards
 from pipeline.fanout import fan_out
@@ -107,7 +107,8 @@ def rendered(
             return Outcome(reason=outcome.reason, detail=outcome.detail)
         return Outcome(value=clips.put(video_id(renderer, ask(item)), outcome.value))
 
-    return paid_once(asked, lookup, lambda missing: fan_out(make, missing, ask, keep))
+    spreads = renderer.by.backend in SPREAD
+    return paid_once(asked, lookup, lambda missing: fan_out(make, missing, ask, keep, spreads))
 
 
 def request(item: Wanted, seed: int) -> RenderRequest:

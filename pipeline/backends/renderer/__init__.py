@@ -69,6 +69,8 @@ def _command(params: RenderParams, world: World) -> Renderer:
 
 
 RENDERERS = {"offline": _offline, "diffusers": _diffusers, "http": _http, "command": _command}
+SPREAD = {"offline", "diffusers"}
+"""those that render themselves; a host has its own workers, and a program takes the GPUs that it likes"""
 
 
 def make_renderer(params: RenderParams, world: World) -> Renderer:
