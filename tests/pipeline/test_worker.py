@@ -145,7 +145,7 @@ def test_dims_come_raw_and_as_z_scores(params, clip):
         ("doubled", "is not about clip 0"),
         ("capital", "q1 is answered 'Yes'"),
         ("none", "the worker gave no answers"),
-        ("lies", "\"I think yes\\\\n\", which is not about clip 0"),
+        ("lies", '"I think yes\\\\n", which is not about clip 0'),
         ("other", '"id": "77".*is not about clip 0'),
     ],
 )
