@@ -94,7 +94,8 @@ def row(name: str, seconds: float, base: float, said: np.ndarray, expected: np.n
     return f"| {name} | {seconds:.2f} | {N / seconds:.1f} | {base / seconds:.1f} | {told if told != '-' else '- | -'} |"
 
 
-def measured(tokens: int, folder: Path) -> tuple[str, list[str]]:
+def measured(tokens: int, folder: Path) -> tuple[str, list[str], int]:
+    """Return a heading, the table's lines and how many weights the model has."""
     texts = questions()
     tiny_scorers.qwen2_vl(folder, most_pixels=28 * 28 * tokens, **SHAPE)
     model = YesNo(str(folder), None, None, N)
@@ -123,11 +124,9 @@ def main() -> None:
 
 
 def page(found: list) -> str:
-    tables = "\n\n".join(
-        f"## {head}\n\n| way | CPU s a clip | questions a CPU s | to one call a question | same answers | P(yes) apart |\n"
-        "|---|---|---|---|---|---|\n" + "\n".join(lines)
-        for head, lines, _ in found
-    )
+    columns = ("way", "CPU s a clip", "questions a CPU s", "to one call a question", "same answers", "P(yes) apart")
+    top = f"| {' | '.join(columns)} |\n{'|---' * len(columns)}|\n"
+    tables = "\n\n".join(f"## {head}\n\n{top}" + "\n".join(lines) for head, lines, _ in found)
     return f"""# A checklist: what the shared beginning saves, and what it changes
 
 `python -m bench.checklist`: a Qwen2-VL of {found[0][2] / 1e6:.1f} million random weights ({SHAPE["layers"]} layers of

@@ -29,6 +29,7 @@ def folders(tmp_path_factory):
         "qwen2_vl": tiny_scorers.qwen2_vl(made / "qwen2_vl"),
         "many_tokens": tiny_scorers.qwen2_vl(made / "many_tokens", most_pixels=28 * 28 * 60),
         "windowed": tiny_scorers.qwen2_vl(made / "windowed", sliding_window=24),
+        "qwen2_5_vl": tiny_scorers.qwen2_vl(made / "qwen2_5_vl", newer=True),
         "llava": tiny_scorers.llava(made / "llava"),
     }
 
@@ -67,7 +68,7 @@ def alone(model, clip, texts):
         return model.one_by_one(clip, texts)
 
 
-@pytest.mark.parametrize("name", ["qwen2_vl", "windowed", "llava"])
+@pytest.mark.parametrize("name", ["qwen2_vl", "windowed", "qwen2_5_vl", "llava"])
 def test_the_shared_beginning_changes_no_answer(folders, name):
     model, clip = loaded(folders[name]), made_clip()
     shared = model.p_yes(clip, TEXTS)
@@ -207,7 +208,7 @@ def test_another_text_changes_the_answers_about_the_text_alone(params, clip):
 def test_the_frames_nearest_to_each_second_are_looked_at(params, clip):
     told = [item.p_yes for item in scored(params(), clip).value.answers]
     texts = [words.replace("[[prompt]]", "a dog") for words in WORDS]
-    looked = loaded(params().model, batch_size=32).p_yes(decode(clip)[[0, 4, 8, 12]], texts)
+    looked = loaded(params().model, batch_size=32).p_yes(decode(clip)[[0, 4, 8, 12, 15]], texts)
     np.testing.assert_allclose(told, looked, atol=1e-5)
 
 
@@ -219,6 +220,7 @@ def test_the_frames_nearest_to_each_second_are_looked_at(params, clip):
         (1, 8, 24, [0]),
         (81, 16, 3, [0, 16, 32]),
         (10, 4, 24, [0, 4, 8]),
+        (16, 4, 24, [0, 4, 8, 12, 15]),
         (200, 4, 24, [4 * second for second in range(24)]),
     ],
 )
