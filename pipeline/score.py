@@ -8,10 +8,11 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from statistics import fmean, pstdev
 
-from pipeline.io import DataError, read_rows
+from pipeline.backends.reward.questions import read_questions
+from pipeline.io import DataError
 from schemas.params import CHECKLISTS, RewardModel
 from schemas.params import Reward as RewardParams
-from schemas.reward import Question, Reward
+from schemas.reward import Reward
 
 Formula = Callable[[Reward], float]
 Dims = Mapping[str, float]
@@ -20,7 +21,12 @@ Dims = Mapping[str, float]
 def weighted_yes(model: RewardModel) -> Formula:
     """Sum of weight x [yes] over the question file: answers count 0 or 1, as in VPO, not -1 or 1 as in VisionReward."""
     weights = question_weights(model)
-    return lambda row: sum(weight for name, weight in weights.items() if said(row, weights, model)[name])
+
+    def score(row: Reward) -> float:
+        answers = said(row, weights, model)
+        return sum(weight for name, weight in weights.items() if answers[name])
+
+    return score
 
 
 def visionreward(model: RewardModel) -> Formula:
@@ -28,11 +34,11 @@ def visionreward(model: RewardModel) -> Formula:
 
     A gap of 0.5 in weighted_yes is 0.0345 here: 2 / 29 of it with VisionReward's 29 such questions.
     """
-    weights = {name: weight for name, weight in question_weights(model).items() if weight}
+    weights = question_weights(model)
 
     def score(row: Reward) -> float:
-        answers = said(row, question_weights(model), model)
-        return fmean(weight if answers[name] else -weight for name, weight in weights.items())
+        answers = said(row, weights, model)
+        return fmean(weight if answers[name] else -weight for name, weight in weights.items() if weight)
 
     return score
 
@@ -54,7 +60,7 @@ def weighted_p_yes(model: RewardModel) -> Formula:
 def question_weights(model: RewardModel) -> dict[str, float]:
     if model.questions is None:
         raise DataError(f"a formula over answers needs questions, and {model.backend} has none; try mean_dims")
-    return {item.question_id: item.weight for item in read_rows(model.questions, Question)}
+    return {item.question_id: item.weight for item in read_questions(model.questions)}
 
 
 def said(row: Reward, weights: Mapping[str, float], model: RewardModel) -> dict[str, bool]:
@@ -167,7 +173,7 @@ def answers(rows: Iterable[Reward], params: RewardParams) -> dict[str, dict[str,
 def safety_answers(rows: Iterable[Reward], params: RewardParams) -> dict[str, dict[str, bool]]:
     """Return the answers to the questions of dimension safety by video_id, of every checklist among the models."""
     asked = {
-        name: {item.question_id for item in read_rows(model.questions, Question) if item.dimension == "safety"}
+        name: {item.question_id for item in read_questions(model.questions) if item.dimension == "safety"}
         for name, model in params.models.items()
         if model.backend in CHECKLISTS
     }

@@ -71,7 +71,7 @@ def score(clip, text, questions):
     if what == "more":
         answers["q99"] = "yes"
     if what == "doubled":
-        out.write('{"id": "0", "answers": {"%s": "yes", "%s": "no"}}\n' % (first, first))
+        out.write('{"id": "0", "answers": {"q1": "yes", "q1": "no"}}\n')
     if what == "capital":
         answers[first] = "Yes"
     if what == "nan":

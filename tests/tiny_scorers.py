@@ -13,6 +13,9 @@ from transformers import (
     LlavaForConditionalGeneration,
     LlavaProcessor,
     PreTrainedTokenizerFast,
+    Qwen2_5_VLConfig,
+    Qwen2_5_VLForConditionalGeneration,
+    Qwen2_5_VLProcessor,
     Qwen2VLConfig,
     Qwen2VLForConditionalGeneration,
     Qwen2VLImageProcessorPil,
@@ -53,15 +56,26 @@ def tokenizer(special: list[str]) -> PreTrainedTokenizerFast:
 
 
 def qwen2_vl(
-    folder: Path, hidden_size=64, layers=2, heads=4, most_pixels=28 * 28 * 16, seed=0, sliding_window=None
+    folder: Path, hidden_size=64, layers=2, heads=4, most_pixels=28 * 28 * 16, sliding_window=None, newer=False
 ) -> Path:
-    """Save a Qwen2-VL with random weights and its processor; `most_pixels` bounds a picture."""
+    """Save a Qwen2-VL, or a Qwen2.5-VL, with random weights and its processor; `most_pixels` bounds a picture."""
     special = ["<|vision_start|>", "<|vision_end|>", "<|image_pad|>", "<|video_pad|>"]
     words = tokenizer(special)
     start, end, image, video = words.convert_tokens_to_ids(special)
     section = [hidden_size // heads // 8, *[hidden_size // heads * 3 // 16] * 2]
     windowed = {"use_sliding_window": True, "sliding_window": sliding_window, "max_window_layers": 0}
-    config = Qwen2VLConfig(
+    looks = dict(depth=1, num_heads=2, patch_size=14, spatial_merge_size=2, temporal_patch_size=2)
+    looks |= (
+        dict(hidden_size=32, out_hidden_size=hidden_size, intermediate_size=64, fullatt_block_indexes=[0])
+        if newer
+        else dict(embed_dim=32, hidden_size=hidden_size, mlp_ratio=2)
+    )
+    kind, processor, config = (
+        (Qwen2_5_VLForConditionalGeneration, Qwen2_5_VLProcessor, Qwen2_5_VLConfig)
+        if newer
+        else (Qwen2VLForConditionalGeneration, Qwen2VLProcessor, Qwen2VLConfig)
+    )
+    made = config(
         text_config=dict(
             hidden_size=hidden_size, intermediate_size=2 * hidden_size, num_hidden_layers=layers,
             num_attention_heads=heads, num_key_value_heads=heads // 2, vocab_size=len(words), initializer_range=0.2,
@@ -69,22 +83,18 @@ def qwen2_vl(
             bos_token_id=None, eos_token_id=words.eos_token_id, pad_token_id=words.pad_token_id,
             **(windowed if sliding_window else {}),
         ),
-        vision_config=dict(
-            embed_dim=32, hidden_size=hidden_size, depth=1, num_heads=2, mlp_ratio=2, patch_size=14,
-            spatial_merge_size=2, temporal_patch_size=2, initializer_range=0.2,
-        ),
-        image_token_id=image, video_token_id=video, vision_start_token_id=start, vision_end_token_id=end,
-        tie_word_embeddings=False,
+        vision_config=looks | {"initializer_range": 0.2}, image_token_id=image, video_token_id=video,
+        vision_start_token_id=start, vision_end_token_id=end, tie_word_embeddings=False,
     )  # fmt: skip
-    torch.manual_seed(seed)
-    Qwen2VLForConditionalGeneration(config).save_pretrained(folder)
-    looks = Qwen2VLImageProcessorPil(size={"shortest_edge": 28 * 28, "longest_edge": most_pixels})
+    torch.manual_seed(0)
+    kind(made).save_pretrained(folder)
+    pixels = Qwen2VLImageProcessorPil(size={"shortest_edge": 28 * 28, "longest_edge": most_pixels})
     template = chat("<|vision_start|><|image_pad|><|vision_end|>")
-    pictures_only(Qwen2VLProcessor)(looks, words, chat_template=template).save_pretrained(folder)
+    pictures_only(processor)(pixels, words, chat_template=template).save_pretrained(folder)
     return folder
 
 
-def llava(folder: Path, seed=0) -> Path:
+def llava(folder: Path) -> Path:
     """Save a LLaVA with random weights (CLIP and Llama) and its processor."""
     words = tokenizer(["<image>"])
     config = LlavaConfig(
@@ -100,7 +110,7 @@ def llava(folder: Path, seed=0) -> Path:
         image_token_index=words.convert_tokens_to_ids("<image>"), vision_feature_layer=-2,
         vision_feature_select_strategy="default", tie_word_embeddings=False,
     )  # fmt: skip
-    torch.manual_seed(seed)
+    torch.manual_seed(0)
     LlavaForConditionalGeneration(config).save_pretrained(folder)
     looks = CLIPImageProcessorPil(size={"shortest_edge": 56}, crop_size={"height": 56, "width": 56})
     LlavaProcessor(
