@@ -64,15 +64,8 @@ class Checklist:
         if self.model is None:
             params = self.params
             if not any(PLACEHOLDER in question.question for question in self.questions):
-<<<<<<< HEAD
-                click.echo(
-                    f"  checklist: {params.questions} has {PLACEHOLDER} nowhere, so no answer depends on the text",
-                    err=True,
-                )
-=======
                 blind = f"no question of {params.questions} has {PLACEHOLDER}, so no answer depends on the text"
                 click.echo(f"  checklist: {blind}", err=True)
->>>>>>> e-check
             batch_size = params.batch_size or QUESTIONS_AT_ONCE
             self.model = YesNo(params.model, params.revision, params.dtype, batch_size)
             self.model.check([fill(question, "a red square that moves to the right") for question in self.questions])
