@@ -155,8 +155,8 @@ def small() -> list[str]:
         *table(found),
         "",
         f"The stage's rate is {1 / rate.cpu_s:.3f} of the bare loop's by CPU seconds, {1 / rate.wall_s:.3f} by wall. "
-        f"With frames at hand in place of the generator the stage alone costs {added.cpu_s * 1000:.1f} CPU ms a clip, which "
-        f"makes {least(found['bare']).cpu_s / (least(found['bare']).cpu_s + added.cpu_s):.3f}.",
+        f"With frames at hand in place of the generator the stage alone costs {added.cpu_s * 1000:.1f} CPU ms a clip, "
+        f"which makes {least(found['bare']).cpu_s / (least(found['bare']).cpu_s + added.cpu_s):.3f}.",
     ]
 
 
