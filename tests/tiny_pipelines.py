@@ -23,6 +23,45 @@ def t5(width: int = 16):
     return tokenizer, T5EncoderModel(config).eval()
 
 
+def clip():
+    """Return (tokenizer, text encoder) of 77 tokens: a word of WORDS is a token, all else is letters."""
+    import torch
+    from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
+
+    pieces = ["<|startoftext|>", "<|endoftext|>", *"abcdefghijklmnopqrstuvwxyz,.", *(f"{word}</w>" for word in WORDS)]
+    pieces += [f"{letter}</w>" for letter in "bcdefghijklmnopqrstuvwxyz,."]
+    tokenizer = CLIPTokenizer(vocab={piece: at for at, piece in enumerate(pieces)}, merges=[], model_max_length=77)
+    torch.manual_seed(0)
+    config = CLIPTextConfig(
+        vocab_size=len(pieces), hidden_size=16, intermediate_size=32, num_hidden_layers=1, num_attention_heads=2,
+        bos_token_id=0, eos_token_id=1, pad_token_id=1,
+    )  # fmt: skip
+    return tokenizer, CLIPTextModel(config).eval()
+
+
+def llama():
+    """Return (tokenizer, text encoder): a word is a token, and HunyuanVideo's instruction the 95 that it cuts off."""
+    import torch
+    from diffusers.pipelines.hunyuan_video.pipeline_hunyuan_video import DEFAULT_PROMPT_TEMPLATE
+    from tokenizers import Tokenizer, models, normalizers, pre_tokenizers
+    from transformers import LlamaConfig, LlamaModel, PreTrainedTokenizerFast
+
+    pieces = ["<pad>", "<unk>", "[I]", *WORDS]
+    words = Tokenizer(models.WordLevel({piece: at for at, piece in enumerate(pieces)}, unk_token="<unk>"))
+    instruction, _, end = DEFAULT_PROMPT_TEMPLATE["template"].partition("{}")
+    cut = DEFAULT_PROMPT_TEMPLATE["crop_start"]
+    words.normalizer = normalizers.Sequence(
+        [normalizers.Replace(instruction, "[I] " * cut), normalizers.Replace(end, " <unk>")]
+    )
+    words.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+    tokenizer = PreTrainedTokenizerFast(tokenizer_object=words, pad_token="<pad>", unk_token="<unk>")
+    torch.manual_seed(0)
+    config = LlamaConfig(
+        vocab_size=len(pieces), hidden_size=16, intermediate_size=32, num_hidden_layers=3, num_attention_heads=2
+    )
+    return tokenizer, LlamaModel(config).eval()
+
+
 def cogvideox(folder: Path, text_length: int = TEXT_LENGTH, width: int = 8, channels: int = 8, layers: int = 1) -> Path:
     """Write a CogVideoX of 64 x 64 pixels and 9 frames; a wider one takes its real time at real sizes."""
     import torch
@@ -99,29 +138,40 @@ def ltx(folder: Path) -> Path:
     return saved(LTXPipeline(scheduler, vae, text_encoder, tokenizer, transformer), folder)
 
 
+def hunyuan(folder: Path) -> Path:
+    import torch
+    from diffusers import (
+        AutoencoderKLHunyuanVideo,
+        FlowMatchEulerDiscreteScheduler,
+        HunyuanVideoPipeline,
+        HunyuanVideoTransformer3DModel,
+    )
+
+    tokenizer, text_encoder = llama()
+    tokenizer_2, text_encoder_2 = clip()
+    torch.manual_seed(0)
+    transformer = HunyuanVideoTransformer3DModel(
+        in_channels=4, out_channels=4, num_attention_heads=2, attention_head_dim=10, num_layers=1, num_single_layers=1,
+        num_refiner_layers=1, text_embed_dim=16, pooled_projection_dim=16, rope_axes_dim=(2, 4, 4),
+    )  # fmt: skip
+    vae = AutoencoderKLHunyuanVideo(
+        latent_channels=4, block_out_channels=(8,) * 4, layers_per_block=1, norm_num_groups=4
+    )
+    scheduler = FlowMatchEulerDiscreteScheduler(shift=7.0)
+    return saved(
+        HunyuanVideoPipeline(text_encoder, tokenizer, transformer, vae, scheduler, text_encoder_2, tokenizer_2), folder
+    )
+
+
 def stable_diffusion(folder: Path, checker: float | None = None) -> Path:
     """Write a Stable Diffusion of 64 x 64 pixels; `checker` is a safety checker's threshold (-2: all is bad)."""
     import torch
     from diffusers import AutoencoderKL, PNDMScheduler, StableDiffusionPipeline, UNet2DConditionModel
     from diffusers.pipelines.stable_diffusion import StableDiffusionSafetyChecker
-    from transformers import CLIPConfig, CLIPImageProcessor, CLIPTextConfig, CLIPTextModel, CLIPTokenizer
+    from transformers import CLIPConfig, CLIPImageProcessor
 
-    pieces = ["<|startoftext|>", "<|endoftext|>", *"abcdefghijklmnopqrstuvwxyz,.", *(f"{word}</w>" for word in WORDS)]
-    pieces += [f"{letter}</w>" for letter in "bcdefghijklmnopqrstuvwxyz,."]
-    tokenizer = CLIPTokenizer(vocab={piece: at for at, piece in enumerate(pieces)}, merges=[], model_max_length=77)
+    tokenizer, text_encoder = clip()
     torch.manual_seed(0)
-    text_encoder = CLIPTextModel(
-        CLIPTextConfig(
-            vocab_size=len(pieces),
-            hidden_size=16,
-            intermediate_size=32,
-            num_hidden_layers=1,
-            num_attention_heads=2,
-            bos_token_id=0,
-            eos_token_id=1,
-            pad_token_id=1,
-        )  # fmt: skip
-    )
     unet = UNet2DConditionModel(
         sample_size=8, layers_per_block=1, block_out_channels=(8, 16), norm_num_groups=4, cross_attention_dim=16,
         attention_head_dim=4, down_block_types=("DownBlock2D", "CrossAttnDownBlock2D"),

@@ -37,6 +37,7 @@ FAMILIES = {
     "cogvideox": {"max_sequence_length": tiny_pipelines.TEXT_LENGTH},
     "wan": {},
     "ltx": {},
+    "hunyuan": {},
     "stable_diffusion": {"n_frames": 1},
 }
 DOG, CAT = RenderRequest("a dog runs", 1), RenderRequest("a cat sits under a tree", 1)
@@ -201,11 +202,9 @@ def test_what_the_model_cannot_do_is_refused(small, family, values, said):
     assert said in str(fault.value)
 
 
-def test_a_negative_prompt_that_would_be_ignored_is_refused(tiny, told, tmp_path):
-    folder = copied(tiny("ltx"), tmp_path / "hunyuan")
-    tiny_pipelines.changed(folder, "model_index.json", _class_name="HunyuanVideoPipeline")
+def test_a_negative_prompt_that_would_be_ignored_is_refused(small):
     with pytest.raises(DataError, match="ignores negative prompts"):
-        Diffusers(told(folder, negative_prompt="blur"))
+        small("hunyuan", negative_prompt="blur")
 
 
 def test_the_second_expert_of_a_pipeline_that_has_one_takes_its_guidance(tiny, told, tmp_path):
@@ -370,6 +369,15 @@ def test_tokens_are_counted_as_the_pipeline_cuts_them(small):
     whole, cut, more = clips_of(renderer, *(RenderRequest(fits + words, 1) for words in ("", " dog", " dog runs")))
     assert (whole.n_tokens, whole.truncated, cut.truncated, more.n_tokens) == (16, False, True, 18)
     assert cut.frames_hash == more.frames_hash
+
+
+def test_the_instruction_before_the_prompt_is_not_counted(small):
+    renderer = small("hunyuan", max_sequence_length=5)
+    assert renderer.count_tokens("a dog runs") == 4
+    dogs = [RenderRequest("dog " * n, 1) for n in (4, 5, 6)]
+    fits, cut, more = clips_of(renderer, *dogs)
+    assert [clip.truncated for clip in (fits, cut, more)] == [False, True, True]
+    assert fits.frames_hash != cut.frames_hash
 
 
 def test_a_prompt_is_cleaned_before_its_tokens_are_counted_where_the_pipeline_cleans(small):
