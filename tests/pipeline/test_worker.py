@@ -79,7 +79,7 @@ def test_each_question_is_asked_with_the_text_in_it_and_answered_in_the_files_or
 
 
 def test_the_seam_builds_it_by_name(params, laptop):
-    assert isinstance(make_reward(params(), laptop.world), Worker)
+    assert make_reward(params(), laptop.world).by == Worker(params()).by
 
 
 def test_one_child_scores_all_clips_and_ends_with_the_stage(params, clip):
