@@ -91,8 +91,8 @@ def refuse_unpinned(params: Params) -> None:
         if not model.backend.startswith("offline"):
             named.append((f"reward.models.{name}", model.model, model))
     faults = [
-        f"{key}.revision: {name} is a model on the Hub; pin it to the 40-hex commit you have the licence for (its page, "
-        "Files and versions), or name a folder"
+        f"{key}.revision: {name} is a model on the Hub; pin it to the 40-hex commit you have the licence for (its "
+        "page, Files and versions), or name a folder"
         for key, name, section in named
         if not COMMIT.fullmatch(section.revision or "") and not Path(name or "").is_dir()
     ]
