@@ -144,8 +144,9 @@ def test_pictures_that_do_not_fit_stop_the_stage(folders):
         model.p_yes(clip, TEXTS)
 
 
-def test_pictures_behind_the_question_are_asked_one_by_one_and_it_says_so(folders, tmp_path, capsys):
-    folder = shutil.copytree(folders["qwen2_vl"], tmp_path / "behind")
+@pytest.mark.parametrize("tokens_a_picture", [1, 12])
+def test_pictures_behind_the_question_are_asked_one_by_one_and_it_says_so(tokens_a_picture, tmp_path, capsys):
+    folder = tiny_scorers.qwen2_vl(tmp_path / "behind", most_pixels=28 * 28 * tokens_a_picture)
     template = (folder / "chat_template.jinja").read_text()
     (folder / "chat_template.jinja").write_text(template.replace("['content'] %}", "['content'] | reverse %}"))
     model, clip = loaded(folder), made_clip()
