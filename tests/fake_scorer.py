@@ -47,6 +47,8 @@ def score(clip, text, questions):
     assert Path(clip).read_bytes()[4:8] == b"ftyp"
     with (notes / "clips").open("a") as file:
         print(clip, file=file)
+    with (notes / "clips at once").open("a") as file:
+        print(len(list(Path(clip).parent.iterdir())), file=file)
     seen = note("asked " + text.replace("/", "_"))
     answers = yes_or_no(questions)
     first = questions[0]["id"] if questions else ""

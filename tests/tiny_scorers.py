@@ -22,7 +22,7 @@ from transformers import (
     Qwen2VLProcessor,
 )
 
-from pipeline.backends.reward.yes_no import pictures_only
+from pipeline.backends.reward.processor import pictures_only
 
 WORDS = (
     "yes no Yes No YES NO Is the main object of text in video? Does it stay from start to end? Are all colors rich "

@@ -9,9 +9,10 @@ from test_questions import WORDS
 
 from pipeline.backends.reward import ScoreRequest, make_reward
 from pipeline.backends.reward.checklist import Checklist
+from pipeline.backends.reward.processor import plain
 from pipeline.backends.reward.questions import read_questions
 from pipeline.backends.reward.workers.visionreward import one_a_second
-from pipeline.backends.reward.yes_no import YesNo, made_clip, plain
+from pipeline.backends.reward.yes_no import YesNo, made_clip
 from pipeline.clips import decode, encode
 from pipeline.io import DataError
 from schemas.params import RewardModel
@@ -144,8 +145,9 @@ def test_pictures_that_do_not_fit_stop_the_stage(folders):
         model.p_yes(clip, TEXTS)
 
 
-def test_pictures_behind_the_question_are_asked_one_by_one_and_it_says_so(folders, tmp_path, capsys):
-    folder = shutil.copytree(folders["qwen2_vl"], tmp_path / "behind")
+@pytest.mark.parametrize("tokens_a_picture", [1, 12])
+def test_pictures_behind_the_question_are_asked_one_by_one_and_it_says_so(tokens_a_picture, tmp_path, capsys):
+    folder = tiny_scorers.qwen2_vl(tmp_path / "behind", most_pixels=28 * 28 * tokens_a_picture)
     template = (folder / "chat_template.jinja").read_text()
     (folder / "chat_template.jinja").write_text(template.replace("['content'] %}", "['content'] | reverse %}"))
     model, clip = loaded(folder), made_clip()
@@ -276,6 +278,22 @@ def test_pictures_that_the_processor_refuses_have_no_score_and_the_next_clip_has
     refused, well = Checklist(params()).map([ScoreRequest(long, "a dog"), ScoreRequest(clip, "a dog")])
     assert refused.reason == Reason.NO_SCORE and "aspect ratio" in refused.detail
     assert well.reason is None
+
+
+def test_a_text_beyond_the_models_window_has_no_score_and_the_next_clip_has(params, clip):
+    asked = [ScoreRequest(clip, "a very big dog " * 400), ScoreRequest(clip, "a dog")]
+    refused, well = Checklist(params("llava")).map(asked)
+    assert refused.reason == Reason.NO_SCORE and "tokens, " in refused.detail and "reads 2048" in refused.detail
+    assert well.reason is None
+
+
+def test_more_pictures_than_the_model_reads_stop_the_stage(folders, tmp_path):
+    folder = shutil.copytree(folders["llava"], tmp_path / "short")
+    config = json.loads((folder / "config.json").read_text())
+    config["text_config"]["max_position_embeddings"] = 64
+    (folder / "config.json").write_text(json.dumps(config))
+    with pytest.raises(DataError, match="200 pictures and the text are .* tokens, .* reads 64; lower n_frames"):
+        loaded(folder).p_yes(np.zeros((200, 56, 56, 3), np.uint8), TEXTS)
 
 
 def test_weights_that_are_no_numbers_give_no_score(params, clip, folders, tmp_path):

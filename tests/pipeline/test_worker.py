@@ -116,6 +116,12 @@ def test_no_file_of_a_clip_is_left_behind(params, clip):
     assert len(shown) == 3 and not any(Path(path).exists() for path in shown)
 
 
+def test_no_more_clips_lie_about_than_are_asked_for(params, clip):
+    scored(params(), clip, *[f"clip {number}" for number in range(5)])
+    counts = (params.notes / "clips at once").read_text().split()
+    assert len(counts) == 5 and max(map(int, counts)) <= 2
+
+
 def test_who_scores_is_known_before_the_worker_starts(params):
     by = Worker(params()).by
     assert (by.backend, by.model) == ("visionreward", "them/scorer") and by.revision.startswith(f"{REVISION}+")
@@ -181,7 +187,7 @@ def test_a_clip_that_kills_the_worker_three_times_has_no_score_and_the_others_ha
 
 
 def test_a_worker_that_does_not_answer_in_time_is_started_again(params, clip):
-    outcomes = scored(params(timeout_s=1.0), clip, "hangs 1", "last")
+    outcomes = scored(params(timeout_s=2.0), clip, "hangs 1", "last")
     assert [outcome.reason for outcome in outcomes] == [None, None]
     assert told(params, "started") == 2 and alive(params) == []
 
@@ -244,6 +250,7 @@ def test_a_marker_in_the_text_is_data(params, clip):
 
 
 def test_nothing_of_our_python_leads_the_workers_astray(params, clip, monkeypatch):
-    monkeypatch.setenv("PYTHONPATH", str(params.notes / "nowhere"))
+    (params.notes / "sitecustomize.py").write_text("import os; os._exit(7)")
+    monkeypatch.setenv("PYTHONPATH", str(params.notes))
     (outcome,) = scored(params(), clip, "a fox")
     assert outcome.value is not None

@@ -12,7 +12,7 @@ from pipeline.backends import Outcome
 from pipeline.backends.reward import ScoreRequest, Scores
 from pipeline.backends.reward.questions import PLACEHOLDER, asked, fill, read_questions
 from pipeline.backends.reward.workers.visionreward import MOST_FRAMES, one_a_second
-from pipeline.backends.reward.yes_no import BadPictures, YesNo
+from pipeline.backends.reward.yes_no import CannotAsk, YesNo
 from pipeline.backends.weights import revision_of
 from pipeline.clips import BadClip, decode, rate
 from schemas.base import Provenance, content_id
@@ -49,13 +49,13 @@ class Checklist:
         at = one_a_second([number / per_second for number in range(len(frames))], self.n_frames)
         texts = [fill(question, item.text) for question in self.questions]
         try:
-            p_yes = self.loaded().p_yes(frames[at], texts)
-        except BadPictures as fault:
+            p_yes = [round(p, 6) for p in self.loaded().p_yes(frames[at], texts)]
+        except CannotAsk as fault:
             return Outcome(reason=Reason.NO_SCORE, detail=str(fault))
         if odd := [item.question_id for item, p in zip(self.questions, p_yes, strict=True) if not np.isfinite(p)]:
             return Outcome(reason=Reason.NO_SCORE, detail=f"P(yes) of {', '.join(odd[:3])} is no number")
         answers = (
-            Answer(question_id=question.question_id, answer=p > 0.5, p_yes=round(p, 6))
+            Answer(question_id=question.question_id, answer=p > 0.5, p_yes=p)
             for question, p in zip(self.questions, p_yes, strict=True)
         )
         return Outcome(value=Scores(answers=tuple(answers)), by=self.by)

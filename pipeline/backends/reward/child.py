@@ -28,14 +28,17 @@ class OutOfStep(Exception):
 
 
 class Child:
-    """Threads read and write, so that a child that does not read, or talks without end, blocks nobody."""
+    """Threads read and write, so that a child that does not read, or talks without end, blocks nobody.
+
+    Pipes are unbuffered: a thread that waits in a buffered one makes Python abort when the process ends by a fault.
+    """
 
     def __init__(self, words: Sequence[str]):
         environment = {name: value for name, value in os.environ.items() if name not in OURS}
         try:
             self.process = subprocess.Popen(
                 list(words), stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment,
-                start_new_session=True,
+                start_new_session=True, bufsize=0,
             )  # fmt: skip
         except OSError as fault:
             raise DataError(f"worker {words[0]} cannot be started: {fault}") from None
@@ -107,8 +110,8 @@ class Child:
     def _write(self) -> None:
         with contextlib.suppress(OSError):
             while (line := self.to_say.get()) is not None:
-                self.process.stdin.write(line)
-                self.process.stdin.flush()
+                while line:
+                    line = line[self.process.stdin.write(line) :]
             self.process.stdin.close()
 
     def _read(self) -> None:

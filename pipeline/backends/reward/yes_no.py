@@ -14,10 +14,13 @@ import click
 import numpy as np
 
 from pipeline.backends.batches import BatchSize, batched, out_of_memory
+from pipeline.backends.reward.processor import load_processor, markers, one_token_words, plain, visual_tokens
 from pipeline.io import DataError
 
 YES_NO = ("yes", "no")
 CHECKED = 4
+ROOM = 200
+"""Tokens of a question and the chat around it."""
 CLOSE = {"float32": 1e-3}
 HALF_CLOSE = 0.1
 """Largest difference of P(yes) by the order of adding alone; half precision keeps 8 to 11 bits of a logit."""
@@ -27,8 +30,8 @@ class CannotShare(Exception):
     """The prompts do not begin alike, or their ends hold visual tokens."""
 
 
-class BadPictures(Exception):
-    """The model's processor refuses the pictures, as one of 2 x 2,000 pixels, which cannot be cut into patches."""
+class CannotAsk(Exception):
+    """This clip cannot be asked about: too long a text, or pictures of 2 x 2,000 pixels that no processor cuts."""
 
 
 class YesNo:
@@ -59,7 +62,7 @@ class YesNo:
     def p_yes(self, pictures: np.ndarray, texts: Sequence[str]) -> list[float]:
         """Return P(yes) / (P(yes) + P(no)) of the first word for each text; pictures uint8 RGB (n, height, width, 3).
 
-        Raises BadPictures, and DataError where one clip does not fit into memory.
+        Raises CannotAsk, and DataError where one clip does not fit into memory.
         """
         import torch
 
@@ -117,8 +120,18 @@ class YesNo:
                 text=[prompt], images=images, return_tensors="pt", add_special_tokens=self.begins(prompt)
             )
         except ValueError as fault:
-            raise BadPictures(f"{type(fault).__name__}: {fault}".splitlines()[0]) from None
+            raise CannotAsk(f"{type(fault).__name__}: {fault}".splitlines()[0]) from None
+        self.refuse_too_long(made["input_ids"][0].tolist(), len(pictures))
         return made.to(self.model.device, self.model.dtype)
+
+    def refuse_too_long(self, tokens: list[int], n_pictures: int, more: int = 0) -> None:
+        """Raise DataError for more pictures than the model was made to read, CannotAsk where the text is too much."""
+        longest = getattr(self.model.config.get_text_config(), "max_position_embeddings", None)
+        if longest and len(tokens) + more > longest:
+            said = f"{n_pictures} pictures and the text are {len(tokens) + more} tokens, {self.name} reads {longest}"
+            if sum(token in self.visual for token in tokens) + ROOM > longest:
+                raise DataError(f"{said}; lower n_frames")
+            raise CannotAsk(said)
 
     def one_by_one(self, pictures: np.ndarray, texts: Sequence[str]) -> list[float]:
         found = []
@@ -160,7 +173,9 @@ class YesNo:
             raise CannotShare("pictures stand after the first word in which the questions differ")
         if whole[-len(ends[0]) :] != ends[0]:
             raise CannotShare("the processor writes the ends of prompts otherwise than the tokenizer does")
-        return first, len(whole) - len(ends[0]), ends
+        n = len(whole) - len(ends[0])
+        self.refuse_too_long(whole, len(pictures), max(map(len, ends)) - len(ends[0]))
+        return first, n, ends
 
     def read_ends(self, cache, ends: list[list[int]], some: list[int]) -> list[tuple[int, float]]:
         """Read the ends of some prompts after the shared beginning; return (place, P(yes)).
@@ -197,66 +212,6 @@ class YesNo:
         """Return P(yes) / (P(yes) + P(no)), summed over the tokens that are such a word; logits (rows, vocabulary)."""
         yes, no = (logits[:, self.said[name]].double().logsumexp(-1) for name in YES_NO)
         return (yes - no).sigmoid().tolist()
-
-
-def load_processor(model: str, revision: str | None):
-    """Return the model's processor without its video part, which needs torchvision; pictures go through Pillow."""
-    from transformers import AutoConfig
-    from transformers.models.auto.processing_auto import PROCESSOR_MAPPING
-
-    config = AutoConfig.from_pretrained(model, revision=revision, trust_remote_code=False)
-    if type(config) not in PROCESSOR_MAPPING:
-        raise DataError(f"{model}: a {config.model_type} has no processor of pictures and text in transformers")
-    # torchvision rounds otherwise than Pillow, and scores must not depend on what else is installed
-    kind = pictures_only(PROCESSOR_MAPPING[type(config)])
-    processor = kind.from_pretrained(model, revision=revision, backend="pil", trust_remote_code=False)
-    if not getattr(processor, "chat_template", None):
-        raise DataError(f"{model}: its processor has no chat template, so it cannot be asked")
-    return processor
-
-
-def pictures_only(kind: type) -> type:
-    """Return a processor class that wants no video processor."""
-    if "video_processor" not in inspect.signature(kind.__init__).parameters:
-        return kind
-
-    class PicturesOnly(kind):
-        def __init__(self, image_processor=None, tokenizer=None, chat_template=None, **kwargs):
-            super().__init__(
-                image_processor=image_processor, tokenizer=tokenizer, chat_template=chat_template, **kwargs
-            )
-
-    PicturesOnly.__name__ = kind.__name__  # what save_pretrained writes
-    return PicturesOnly
-
-
-def markers(processor) -> list[str]:
-    """Return what the tokenizer reads as one token out of plain text: the chat's turns, places of pictures."""
-    known = {str(token) for token in processor.tokenizer.get_added_vocab()} | {*processor.tokenizer.all_special_tokens}
-    known |= {getattr(processor, name, None) or "" for name in ("image_token", "video_token")}
-    # runs of blanks, and words that a tokenizer was taught, are no markers
-    odd = (item for item in known if len(item.strip()) > 1 and not item.isalnum())
-    return sorted(odd, key=lambda item: (-len(item), item))
-
-
-def plain(text: str, markers: list[str]) -> str:
-    """Return user text in which no marker is left: a blank after the marker's first letter breaks it."""
-    while found := next((item for item in markers if item in text), None):
-        text = text.replace(found, f"{found[0]} {found[1:]}")
-    return text
-
-
-def visual_tokens(processor, config) -> set[int]:
-    named = [getattr(config, f"{kind}_token_{end}", None) for kind in ("image", "video") for end in ("id", "index")]
-    named += [getattr(processor, f"{kind}_token_id", None) for kind in ("image", "video")]
-    return {token for token in named if isinstance(token, int)}
-
-
-def one_token_words(tokenizer, word: str) -> list[int]:
-    """Return the tokens that are `word` alone: lower, capital or upper case, with or without a blank before."""
-    spelled = [f"{blank}{case}" for blank in ("", " ") for case in (word, word.capitalize(), word.upper())]
-    written = [tokenizer(item, add_special_tokens=False)["input_ids"] for item in spelled]
-    return sorted({row[0] for row in written if len(row) == 1 and row[0] != tokenizer.unk_token_id})
 
 
 def first_tokens(inputs, n: int) -> dict:
