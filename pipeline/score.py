@@ -8,8 +8,8 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from statistics import fmean, pstdev
 
-from pipeline.backends.reward.questions import read_questions
 from pipeline.io import DataError
+from pipeline.questions import read_questions
 from schemas.params import CHECKLISTS, RewardModel
 from schemas.params import Reward as RewardParams
 from schemas.reward import Reward
@@ -35,6 +35,8 @@ def visionreward(model: RewardModel) -> Formula:
     A gap of 0.5 in weighted_yes is 0.0345 here: 2 / 29 of it with VisionReward's 29 such questions.
     """
     weights = question_weights(model)
+    if not any(weights.values()):
+        raise DataError(f"{model.questions}: no question weighs anything, so reward.formula visionreward has no value")
 
     def score(row: Reward) -> float:
         answers = said(row, weights, model)

@@ -2,6 +2,7 @@
 
 import hashlib
 import re
+from functools import lru_cache
 from pathlib import Path
 
 from pipeline.io import DataError
@@ -36,10 +37,18 @@ def folder_revision(folder: str | Path) -> str:
     if not weights:
         refuse_pickles([path.name for path in files], str(folder))
         raise DataError(f"{folder}: no safetensors weights in it")
+    # pickles are never read, so no part of what the model is
+    read = [path for path in files if path.suffix not in PICKLES]
+    stats = [path.stat() for path in read]
+    signs = [(path, stat.st_size, stat.st_mtime_ns) for path, stat in zip(read, stats, strict=True)]
+    return _digest(folder, tuple(signs))
+
+
+@lru_cache(maxsize=16)
+def _digest(folder: Path, files: tuple[tuple[Path, int, int], ...]) -> str:
+    """Hash the contents; sizes and times are there so that a process reads large weights once."""
     digest = hashlib.sha256()
-    for path in files:
-        if path.suffix in PICKLES:
-            continue  # never read, so no part of what the model is
+    for path, *_ in files:
         digest.update(f"{path.relative_to(folder).as_posix()}\0".encode())
         with path.open("rb") as file:
             digest.update(hashlib.file_digest(file, "sha256").digest())

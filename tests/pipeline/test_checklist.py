@@ -10,11 +10,11 @@ from test_questions import WORDS
 from pipeline.backends.reward import ScoreRequest, make_reward
 from pipeline.backends.reward.checklist import Checklist
 from pipeline.backends.reward.processor import plain
-from pipeline.backends.reward.questions import read_questions
 from pipeline.backends.reward.workers.visionreward import one_a_second
 from pipeline.backends.reward.yes_no import YesNo, made_clip
 from pipeline.clips import decode, encode
 from pipeline.io import DataError
+from pipeline.questions import read_questions
 from schemas.params import RewardModel
 from schemas.reasons import Reason
 
@@ -237,7 +237,7 @@ def test_a_picture_is_a_clip_of_one_frame(params):
 
 def test_who_scores_is_known_before_weights_are_read(params, laptop):
     scorer = make_reward(params(), laptop.world)
-    assert scorer.model is None and scorer.by.backend == "checklist" and "+" in scorer.by.revision
+    assert scorer.backend.model is None and scorer.by.backend == "checklist" and "+" in scorer.by.revision
 
 
 def test_what_shapes_answers_is_in_the_revision_and_nothing_else(params, tmp_path):

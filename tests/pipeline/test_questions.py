@@ -3,8 +3,8 @@ import json
 
 import pytest
 
-from pipeline.backends.reward.questions import asked, fill, read_questions
 from pipeline.io import DataError
+from pipeline.questions import asked, fill, read_questions
 from schemas.reward import Question
 
 # made up: VisionReward's own words are not ours to ship

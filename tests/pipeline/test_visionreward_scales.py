@@ -5,8 +5,8 @@ import pytest
 from rows import BY, render_row
 from test_questions import WORDS
 
-from pipeline.backends.reward.questions import read_questions
 from pipeline.d_video import d_video
+from pipeline.questions import read_questions
 from pipeline.score import FORMULAS, answers, scores
 from schemas.params import Reward as RewardParams
 from schemas.params import RewardModel

@@ -10,11 +10,11 @@ import numpy as np
 
 from pipeline.backends import Outcome
 from pipeline.backends.reward import ScoreRequest, Scores
-from pipeline.backends.reward.questions import PLACEHOLDER, asked, fill, read_questions
 from pipeline.backends.reward.workers.visionreward import MOST_FRAMES, one_a_second
 from pipeline.backends.reward.yes_no import CannotAsk, YesNo
 from pipeline.backends.weights import revision_of
 from pipeline.clips import BadClip, decode, rate
+from pipeline.questions import PLACEHOLDER, asked, fill, read_questions
 from schemas.base import Provenance, content_id
 from schemas.params import RewardModel
 from schemas.reasons import Reason

@@ -15,11 +15,11 @@ from pathlib import Path
 from pipeline.backends import Outcome
 from pipeline.backends.reward import ScoreRequest, Scores
 from pipeline.backends.reward.child import Child, OutOfStep, Stopped
-from pipeline.backends.reward.questions import asked, fill, read_questions
 from pipeline.backends.reward.workers.protocol import VERSION
 from pipeline.backends.weights import COMMIT
 from pipeline.clips import BadClip, decode
 from pipeline.io import DataError
+from pipeline.questions import asked, fill, read_questions
 from schemas.base import Provenance, content_id
 from schemas.params import RewardModel
 from schemas.reasons import Reason
