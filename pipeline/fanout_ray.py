@@ -75,7 +75,7 @@ class Task:
     deaths: int = 0
 
 
-@dataclass
+@dataclass(eq=False)
 class Hand:
     """A worker as the driver sees it: `items` a task, 0 until it has started; its tasks with their streams."""
 
@@ -194,15 +194,17 @@ class Crew:
     def replace(self, hand: Hand, fault: Exception) -> None:
         """Put another worker in the place of a dead one and give its tasks again; the first was under way."""
         self.ray.kill(hand.actor)
-        self.hands[self.hands.index(hand)] = self.hire()
-        if not hand.items:
-            self.deaths_at_start += 1
-            if self.deaths_at_start >= DEATHS:
-                raise DataError(f"{DEATHS} workers in a row died on Ray as they started: {fault}")
+        self.deaths_at_start += not hand.items
+        if hand.items or self.deaths_at_start < DEATHS:
+            self.hands[self.hands.index(hand)] = self.hire()
+        else:
+            self.hands.remove(hand)  # one place may be broken and the others not
+            if not self.hands:
+                raise DataError(f"no worker lives on Ray, {DEATHS} in a row died as they started: {fault}")
+        if not hand.running:
             return
-        tasks = [task for task, _ in hand.running]
-        self.again.extend(tasks[1:])
-        killed_by = tasks[0]
+        killed_by, *behind = (task for task, _ in hand.running)
+        self.again.extend(behind)
         killed_by.deaths += 1
         if killed_by.deaths < DEATHS:
             self.again.appendleft(killed_by)
