@@ -100,7 +100,8 @@ def kept(folder, stage) -> set[str]:
     """Return what the store holds of a stage, in the words of the log."""
     kind = {"render": "clip", "reward": "score"}[stage]
     try:
-        connection = sqlite3.connect(f"file:{folder}/home/store/answers.sqlite?mode=ro", uri=True, timeout=60)
+        path = folder / "home/store/answers.sqlite"
+        connection = sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True, timeout=60)
     except sqlite3.OperationalError:
         return set()
     try:
