@@ -69,7 +69,10 @@ class Worker:
 
 @dataclass
 class Task:
-    """Items with their places in the input, without those that are kept already, and how many workers they killed."""
+    """Items with their places in the input, without those that are kept already.
+
+    `deaths`: how many workers died on them since the last one of them was kept.
+    """
 
     items: list[tuple[int, Any]]
     deaths: int = 0
@@ -187,6 +190,7 @@ class Crew:
             return
         task, _ = hand.running[0]
         place, item = task.items.pop(0)
+        task.deaths = 0
         self.kept[place] = self.keep(item, said)
         if not task.items:
             hand.running.popleft()
