@@ -69,13 +69,16 @@ class Worker:
 
 @dataclass
 class Task:
-    """Items with their places in the input, without those that are kept already, and how many workers they killed."""
+    """Items with their places in the input, without those that are kept already.
+
+    `deaths`: how many workers died on them since the last one of them was kept.
+    """
 
     items: list[tuple[int, Any]]
     deaths: int = 0
 
 
-@dataclass
+@dataclass(eq=False)
 class Hand:
     """A worker as the driver sees it: `items` a task, 0 until it has started; its tasks with their streams."""
 
@@ -187,6 +190,7 @@ class Crew:
             return
         task, _ = hand.running[0]
         place, item = task.items.pop(0)
+        task.deaths = 0
         self.kept[place] = self.keep(item, said)
         if not task.items:
             hand.running.popleft()
@@ -194,15 +198,17 @@ class Crew:
     def replace(self, hand: Hand, fault: Exception) -> None:
         """Put another worker in the place of a dead one and give its tasks again; the first was under way."""
         self.ray.kill(hand.actor)
-        self.hands[self.hands.index(hand)] = self.hire()
-        if not hand.items:
-            self.deaths_at_start += 1
-            if self.deaths_at_start >= DEATHS:
-                raise DataError(f"{DEATHS} workers in a row died on Ray as they started: {fault}")
+        self.deaths_at_start += not hand.items
+        if hand.items or self.deaths_at_start < DEATHS:
+            self.hands[self.hands.index(hand)] = self.hire()
+        else:
+            self.hands.remove(hand)  # one place may be broken and the others not
+            if not self.hands:
+                raise DataError(f"no worker lives on Ray, {DEATHS} in a row died as they started: {fault}")
+        if not hand.running:
             return
-        tasks = [task for task, _ in hand.running]
-        self.again.extend(tasks[1:])
-        killed_by = tasks[0]
+        killed_by, *behind = (task for task, _ in hand.running)
+        self.again.extend(behind)
         killed_by.deaths += 1
         if killed_by.deaths < DEATHS:
             self.again.appendleft(killed_by)

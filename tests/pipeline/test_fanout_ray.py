@@ -124,6 +124,8 @@ def test_a_killed_worker_is_replaced_and_nothing_kept_is_asked_again(log):
     def keep(item, outcome):
         kept.append(item)
         if item == 1:  # its worker waits at 2, with 3 behind and perhaps another task
+            while 2 not in asked(log):
+                time.sleep(0.01)
             os.kill(outcome.value[1], signal.SIGKILL)
             log.with_name("leave").touch()
         return item, outcome.value[0]
@@ -160,8 +162,22 @@ def test_another_exception_in_a_worker_is_shown_with_its_traceback(log):
 
 
 def test_workers_that_die_as_they_start_end_the_stage():
-    with pytest.raises(DataError, match=f"{DEATHS} workers in a row died on Ray as they started"):
+    with pytest.raises(DataError, match=f"no worker lives on Ray, {DEATHS} in a row died as they started"):
         run(die_as_it_starts)
+
+
+def start_or_die(log):
+    """Die in all workers but the first."""
+    try:
+        log.with_name("first").touch(exist_ok=False)
+    except FileExistsError:
+        die(log)
+    return Logging(log)
+
+
+def test_one_worker_that_lives_does_all_the_work(log):
+    assert len(run(partial(start_or_die, log))) == 30
+    assert asked(log) == Counter(range(30))
 
 
 def test_what_was_kept_before_an_error_stays_kept_and_no_worker_is_left(log):
