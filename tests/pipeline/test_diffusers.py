@@ -1,3 +1,4 @@
+import json
 import os
 import shutil
 import subprocess
@@ -497,3 +498,29 @@ def test_a_missing_library_is_told_with_the_extra_that_brings_it(tiny, root):
         cwd=root, env=os.environ | {"PYTHONPATH": str(root)}, capture_output=True, text=True,
     )  # fmt: skip
     assert done.returncode and "DataError: backend diffusers needs" in done.stderr and "vpo[render]" in done.stderr
+
+
+@pytest.mark.slow
+def test_a_model_on_the_hub_is_found_by_its_id_and_commit(tiny, root, tmp_path):
+    commit = "ab" * 20
+    copied(tiny("cogvideox"), tmp_path / "hub" / "models--THUDM--CogVideoX-2b" / "snapshots" / commit)
+    script = (
+        "import sys, json\n"
+        "from pipeline.backends.renderer import RenderRequest\n"
+        "from pipeline.backends.renderer.diffusers import Diffusers\n"
+        "from pipeline.params import load_params\n"
+        "told = load_params('params.yaml').render.model_copy(update=json.loads(sys.argv[1]))\n"
+        "renderer = Diffusers(told)\n"
+        "(outcome,) = renderer.map([RenderRequest('a dog runs', 1)])\n"
+        "print(json.dumps([renderer.by.model, renderer.by.revision, outcome.value.frames_hash]))"
+    )
+    values = SIZES | FAMILIES["cogvideox"] | {"backend": "diffusers", "model": "THUDM/CogVideoX-2b", "revision": commit}
+    environment = {"PYTHONPATH": str(root), "HF_HUB_CACHE": str(tmp_path / "hub"), "VPO_HOME": str(tmp_path / "home")}
+    done = subprocess.run(
+        [sys.executable, "-c", script, json.dumps(values)],
+        cwd=root, env=os.environ | environment, capture_output=True, text=True,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    model, revision, _ = json.loads(done.stdout)
+    assert (model, revision) == ("THUDM/CogVideoX-2b", commit)
+    assert "it/s" not in done.stderr and "truncated" not in done.stderr
