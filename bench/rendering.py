@@ -183,13 +183,17 @@ def size() -> list[str]:
     }
     spent = {name: median(clock(work).cpu_s for _ in range(5)) for name, work in costs.items()}
     total, over = sum(spent.values()), ratio(found)
+    walls = sorted(spent.wall_s for spent in found["bare"])
     return [
         f"A CogVideoX with few random weights at its real size, 49 frames of 480 x 720, 1 step, batch 1, {n} prompts, "
         f"{repeats} repeats, the ways in turns, the least of each:",
         "",
         *table(found),
         "",
-        f"The stage takes {over.wall_s:.3f} of the bare loop's wall time and {over.cpu_s:.3f} of its CPU seconds.",
+        f"The stage takes {over.wall_s:.3f} of the bare loop's wall time and {over.cpu_s:.3f} of its CPU seconds. "
+        f"Wall is rough here: the bare loop's repeats alone lie between {walls[0]:.0f} and {walls[-1]:.0f} s. With "
+        f"nothing done side by side it could be {1 + total / least(found['bare']).cpu_s:.3f} at most, by the table "
+        "below.",
         "",
         "| of a clip | CPU s |",
         "|---|---|",

@@ -53,15 +53,17 @@ def reward(
     `read` returns the bytes of a row's clip. One model after the other goes through all clips, since two large ones
     seldom fit into one GPU; `at` hears how many scores there are.
     """
-    faults: dict[tuple[str, str], Outcome] = {}
+    faults: dict[str, Outcome] = {}
     for place, scorer in enumerate(scorers):
-        for done, (row, outcome) in enumerate(scored(clips, read, scorer, store), 1):
+        # two prompts can give the same frames: one score for both
+        asked = {scorer.key(row): row for row in reversed(clips)}
+        for done, (row, outcome) in enumerate(scored(reversed(asked.values()), read, scorer, store), 1):
             at(place * len(clips) + done, len(scorers) * len(clips))
             if outcome.reason is not None:
-                faults[row.video_id, scorer.name] = outcome
+                faults[scorer.key(row)] = outcome
     for row in clips:
         for scorer in scorers:
-            fault = faults.get((row.video_id, scorer.name))
+            fault = faults.get(scorer.key(row))
             if fault is not None:
                 yield Dropped(input_id=row.video_id, reason=fault.reason, detail=f"{scorer.name}: {fault.detail}")
             else:

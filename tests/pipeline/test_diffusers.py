@@ -1,3 +1,4 @@
+import json
 import os
 import shutil
 import subprocess
@@ -454,11 +455,10 @@ def test_a_generator_that_is_closed_stops_at_the_next_step_and_leaves_no_thread(
         renderer.settings["num_inference_steps"] = 900
         yield CAT
 
-    threads = set(threading.enumerate())
     outcomes = renderer.map(requests())
     assert next(outcomes).value is not None
     outcomes.close()
-    assert len(steps) < 900 and set(threading.enumerate()) == threads
+    assert len(steps) < 900 and not rendering()
 
 
 def test_a_fault_of_the_pipeline_is_told_after_the_clips_that_were_whole(small):
@@ -467,7 +467,12 @@ def test_a_fault_of_the_pipeline_is_told_after_the_clips_that_were_whole(small):
     assert next(outcomes).value is not None
     with pytest.raises(RuntimeError, match="manual_seed"):
         next(outcomes)
-    assert not any(thread.name.startswith("render") for thread in threading.enumerate())
+    assert not rendering()
+
+
+def rendering() -> list[str]:
+    """Return the names of the threads that render."""
+    return [thread.name for thread in threading.enumerate() if thread.name.startswith("render")]
 
 
 def test_a_batch_that_does_not_fit_is_halved_and_what_fits_is_remembered(vpo_home):
@@ -497,3 +502,29 @@ def test_a_missing_library_is_told_with_the_extra_that_brings_it(tiny, root):
         cwd=root, env=os.environ | {"PYTHONPATH": str(root)}, capture_output=True, text=True,
     )  # fmt: skip
     assert done.returncode and "DataError: backend diffusers needs" in done.stderr and "vpo[render]" in done.stderr
+
+
+@pytest.mark.slow
+def test_a_model_on_the_hub_is_found_by_its_id_and_commit(tiny, root, tmp_path):
+    commit = "ab" * 20
+    copied(tiny("cogvideox"), tmp_path / "hub" / "models--THUDM--CogVideoX-2b" / "snapshots" / commit)
+    script = (
+        "import sys, json\n"
+        "from pipeline.backends.renderer import RenderRequest\n"
+        "from pipeline.backends.renderer.diffusers import Diffusers\n"
+        "from pipeline.params import load_params\n"
+        "told = load_params('params.yaml').render.model_copy(update=json.loads(sys.argv[1]))\n"
+        "renderer = Diffusers(told)\n"
+        "(outcome,) = renderer.map([RenderRequest('a dog runs', 1)])\n"
+        "print(json.dumps([renderer.by.model, renderer.by.revision, outcome.value.frames_hash]))"
+    )
+    values = SIZES | FAMILIES["cogvideox"] | {"backend": "diffusers", "model": "THUDM/CogVideoX-2b", "revision": commit}
+    environment = {"PYTHONPATH": str(root), "HF_HUB_CACHE": str(tmp_path / "hub"), "VPO_HOME": str(tmp_path / "home")}
+    done = subprocess.run(
+        [sys.executable, "-c", script, json.dumps(values)],
+        cwd=root, env=os.environ | environment, capture_output=True, text=True,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    model, revision, _ = json.loads(done.stdout)
+    assert (model, revision) == ("THUDM/CogVideoX-2b", commit)
+    assert "it/s" not in done.stderr and "truncated" not in done.stderr

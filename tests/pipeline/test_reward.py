@@ -75,6 +75,14 @@ def test_a_score_that_is_no_number_is_no_score_and_is_not_stored(tmp_path, value
     assert again[0].dims[0].value == 1.0
 
 
+def test_two_clips_of_the_same_frames_and_text_are_scored_once(tmp_path):
+    backend = Counting()
+    twin = CLIPS[0].model_copy(update={"video_id": "twin"})
+    made, _ = scored([*CLIPS[:2], twin], {"checklist": (backend, model())}, tmp_path)
+    assert [item.clip for item in backend.asked] == [b"v0", b"v1"]
+    assert [row.video_id for row in made] == ["v0", "v1", "twin"] and made[2].answers == made[0].answers
+
+
 def test_a_model_that_says_nothing_has_no_score(tmp_path):
     _, dropped = scored(CLIPS[:1], {"checklist": (Counting(()), model())}, tmp_path)
     assert [(item.reason, item.detail) for item in dropped] == [

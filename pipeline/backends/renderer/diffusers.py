@@ -37,7 +37,8 @@ class Diffusers:
 
     def __init__(self, params: Render):
         revision = revision_of(params.model, params.revision)
-        self.model, self.commit, self.batch_size = params.model, params.revision, params.batch_size or 1
+        self.model, self.commit = params.model, params.revision
+        self.batch_size = params.batch_size or 1  # ours: one video fills a GPU, and its bits depend on no neighbour
         self.configs = read_configs(params.model, params.revision)
         self.resolved = resolve(params, self.configs)
         self.settings = self.resolved.settings
@@ -63,7 +64,7 @@ class Diffusers:
         be kept as soon as it is whole. Closing stops it at its next denoising step.
         """
         source, closed = iter(asked), threading.Event()
-        size = BatchSize(self.batch_size, *self.by.model_dump().values(), content_id(self.settings), device())
+        size = BatchSize(self.batch_size, self.by.model, self.by.revision, content_id(self.settings), device())
 
         def begin() -> tuple[list[RenderRequest], Future] | None:
             batch = list(islice(source, size.now))
