@@ -55,9 +55,10 @@ def reward(
     """
     faults: dict[str, Outcome] = {}
     for place, scorer in enumerate(scorers):
-        # two prompts can give the same frames: one score for both
-        asked = {scorer.key(row): row for row in reversed(clips)}
-        for done, (row, outcome) in enumerate(scored(reversed(asked.values()), read, scorer, store), 1):
+        asked: dict[str, Render] = {}
+        for row in clips:  # two prompts can give the same frames: one score for both
+            asked.setdefault(scorer.key(row), row)
+        for done, (row, outcome) in enumerate(scored(asked.values(), read, scorer, store), 1):
             at(place * len(clips) + done, len(scorers) * len(clips))
             if outcome.reason is not None:
                 faults[scorer.key(row)] = outcome

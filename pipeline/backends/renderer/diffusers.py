@@ -49,6 +49,10 @@ class Diffusers:
     def count_tokens(self, prompt: str) -> int:
         return self.counter(prompt)
 
+    @property
+    def at_once(self) -> int:
+        return self.batch_size
+
     @cached_property
     def counter(self) -> Callable[[str], int]:
         return counter(self.model, self.commit, self.configs.index)

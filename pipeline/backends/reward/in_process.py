@@ -48,6 +48,10 @@ class InProcess:
     ):
         self.by, self.frames, self.load, self.batch_size = by, frames, load, batch_size
 
+    @property
+    def at_once(self) -> int:
+        return self.batch_size
+
     @cached_property
     def rate(self) -> Rate:
         return self.load()

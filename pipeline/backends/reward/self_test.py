@@ -30,6 +30,10 @@ class Looking:
     def by(self) -> Provenance:
         return self.backend.by
 
+    @property
+    def at_once(self) -> int:
+        return getattr(self.backend, "at_once", 1)
+
     def map(self, items: Iterable[ScoreRequest]) -> Iterator[Outcome[Scores]]:
         items = iter(items)
         # where nothing is left to score, nothing is loaded either
