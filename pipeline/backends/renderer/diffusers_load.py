@@ -1,0 +1,94 @@
+"""Loads the tokenizer and weights of a diffusers pipeline: safetensors alone, pinned, on the device that is there."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from pipeline.backends.renderer.diffusers_settings import INSTALL, Resolved
+from pipeline.io import DataError
+from pipeline.one_thread import one_thread
+
+
+def counter(model: str, revision: str | None, index: dict) -> Callable[[str], int]:
+    """Return what counts a prompt's tokens as the pipeline does: cleaned alike, begin and end included."""
+    quiet()
+    import transformers
+
+    tokenizer = getattr(transformers, index["tokenizer"][1]).from_pretrained(
+        model, subfolder="tokenizer", revision=revision
+    )
+    if index["_class_name"] == "WanPipeline":
+        from diffusers.pipelines.wan.pipeline_wan import prompt_clean
+
+        return lambda prompt: len(tokenizer(prompt_clean(prompt)).input_ids)
+    if index["_class_name"] == "HunyuanVideoPipeline":
+        from diffusers.pipelines.hunyuan_video.pipeline_hunyuan_video import DEFAULT_PROMPT_TEMPLATE as words
+
+        # the instruction before the prompt is cut off after the text encoder has read it
+        return lambda prompt: len(tokenizer(words["template"].format(prompt)).input_ids) - words["crop_start"]
+    return lambda prompt: len(tokenizer(prompt).input_ids)
+
+
+def load(model: str, revision: str | None, resolved: Resolved):
+    """Return the pipeline of `resolved`, ready to be called. Raises DataError for weights that are no safetensors."""
+    quiet()
+    import diffusers
+    import torch
+
+    settings, facts = resolved.settings, resolved.facts
+    if Path(model).is_dir():
+        one_thread(Path(model) / ("transformer" if facts.frames_step else "unet"))
+    parts = {"scheduler": getattr(diffusers, settings["scheduler"]).from_config(resolved.scheduler, **resolved.changes)}
+    if facts.safety_checker and not settings["safety_checker"]:
+        parts |= {"safety_checker": None, "requires_safety_checker": False}
+    names = {"default": settings["dtype"], **settings["dtypes"]}
+    try:
+        pipeline = getattr(diffusers, facts.pipeline).from_pretrained(
+            model,
+            revision=revision,
+            dtype={part: getattr(torch, name) for part, name in names.items()},
+            use_safetensors=True,
+            **parts,
+        )
+    except OSError as fault:
+        raise DataError(f"{model}: {str(fault).splitlines()[0]}") from None
+    pipeline.set_progress_bar_config(disable=True)
+    if settings["vae_tiling"]:
+        pipeline.vae.enable_tiling()
+    if settings["vae_slicing"]:
+        pipeline.vae.enable_slicing()
+    place(pipeline, resolved.offload)
+    return pipeline
+
+
+def place(pipeline, offload: str) -> None:
+    """Put the weights on the GPU, all at once or as `offload` says; without a GPU they stay where they are."""
+    import torch
+
+    if not torch.cuda.is_available():
+        return
+    if offload == "none":
+        pipeline.to("cuda")
+    elif offload == "model":
+        pipeline.enable_model_cpu_offload()
+    elif offload == "sequential":
+        pipeline.enable_sequential_cpu_offload()
+    else:
+        pipeline.enable_group_offload(onload_device=torch.device("cuda"), offload_type="leaf_level", use_stream=True)
+
+
+def device() -> str:
+    import torch
+
+    return torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu"
+
+
+def quiet() -> None:
+    """Silence progress bars, and warnings of what the manifest tells for each clip (truncation, blackened pictures)."""
+    try:
+        import diffusers
+        import transformers
+    except ImportError:
+        raise DataError(INSTALL) from None
+    for library in (diffusers, transformers):
+        library.utils.logging.set_verbosity_error()
+        library.utils.logging.disable_progress_bar()
