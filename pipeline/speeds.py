@@ -59,9 +59,7 @@ def at_once(backend) -> int:
     return getattr(backend, "at_once", None) or getattr(backend, "batch_size", None) or 1
 
 
-def timed(
-    outcomes: Iterable[T], work: Work, folder: Path, at_once: int = 1, workers: int | None = None
-) -> Iterator[T]:
+def timed(outcomes: Iterable[T], work: Work, folder: Path, at_once: int = 1, workers: int | None = None) -> Iterator[T]:
     """Yield `outcomes` as they come, and keep in `folder` how long those with a value took.
 
     A backend finishes `at_once` together. `workers` is how many devices they come from: None is one where
