@@ -169,7 +169,7 @@ def show_gpu(gpu: dict) -> None:
     echo_notes(told)
     total, parts = gpu["total"], []
     for name, unit in (("gpu_hours", "GPU-hours"), ("cpu_hours", "CPU-hours"), ("disk_gigabytes", "GB of disk")):
-        parts.append(f"{significant(total[name])} {unit}")
+        parts.append(f"{'unknown' if total[name] is None else significant(total[name])} {unit}")
     if total["usd"]:
         parts.append(f"${total['usd']:.2f} to the renderer's host")
     unknown = f", and what is unknown: {', '.join(total['unknown'])}" if total["unknown"] else ""

@@ -47,11 +47,11 @@ class GpuRow:
 
     def costs(self, cost: Cost | None, offline: bool) -> "GpuRow":
         """Set what the units to make take; what costs nothing on a GPU may still take a CPU's time."""
-        self.seconds_each, self.source, device = cost or Cost(None, UNKNOWN, CPU if offline else "")
+        self.seconds_each, self.source, device = cost or Cost(None, UNKNOWN)
         hours = None if self.seconds_each is None else self.to_make * self.seconds_each / 3600
         elsewhere = offline or device in (CPU, HOST)
         self.gpu_hours = 0.0 if elsewhere or not self.to_make else hours
-        self.cpu_hours = hours if device == CPU and self.to_make else 0.0
+        self.cpu_hours = hours if (offline or device == CPU) and self.to_make else 0.0
         if offline:
             self.gpu_gigabytes = 0.0
             self.source = self.source if cost else "offline: nothing on a GPU"
@@ -79,14 +79,9 @@ class GpuPlanner:
 
         plan = {"render": self.render, "reward": self.reward, "sft": partial(train, self), "dpo": partial(train, self)}
         planner, found = self.planner, []
-        stale = set(planner.stale)
         for stage in sorted(planner.stages.values(), key=lambda stage: len(planner.before[stage.name])):
             if stage.module in plan:
-                mine = plan[stage.module](stage)
-                if any(row.to_make for row in mine):
-                    planner.stale.add(stage.name)
-                found += mine
-        planner.stale = stale
+                found += plan[stage.module](stage)
         self.weigh(found)
         return found
 
@@ -205,11 +200,16 @@ def idle(row: GpuRow, there: float, why: str = "unchanged: does not run") -> Gpu
 
 
 def total(rows: Sequence[GpuRow]) -> dict:
-    """Return the sums of what is known, and the stages of which it is not."""
+    """Return the sums, of GPU-hours and US dollars with the stages where they are unknown, else None where one is."""
+    clips = [row for row in rows if row.unit == "clips" and row.to_make]
     return {
         "gpu_hours": sum(row.gpu_hours or 0.0 for row in rows),
-        "cpu_hours": sum(row.cpu_hours or 0.0 for row in rows),
-        "disk_gigabytes": sum(row.disk_gigabytes or 0.0 for row in rows),
         "usd": sum(row.usd or 0.0 for row in rows),
         "unknown": [f"{row.stage} {row.model}" for row in rows if None in (row.gpu_hours, row.usd)],
+        "cpu_hours": all_or_none([row.cpu_hours for row in rows]),
+        "disk_gigabytes": all_or_none([row.disk_gigabytes for row in clips]),
     }
+
+
+def all_or_none(numbers: Sequence[float | None]) -> float | None:
+    return None if None in numbers else sum(numbers)

@@ -51,7 +51,7 @@ def for_weights(row: "GpuRow", params: Train, model: BaseModelParams, cost: Cost
         n = n_parameters(downloaded(model.name, model.revision, ["config.json"]))
     except (DataError, ImportError) as fault:
         row.notes.append(f"how many weights it has is not known: {fault}")
-        return cost
+        return cost or Cost(None, "unknown: as many weights as nobody could count here")
     sharded = params.launch not in ("single", "auto")
     row.gpu_gigabytes = bytes_to_train(n, params, sharded) / 1e9
     row.notes.append(f"{n / 1e9:.1f}B weights; memory of weights, gradients and AdamW, activations apart")

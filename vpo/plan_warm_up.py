@@ -16,7 +16,7 @@ from schemas.base import Dropped, Prompt
 from schemas.render import Render
 from vpo.plan_estimate import Planner
 from vpo.plan_gpu import GpuPlanner
-from vpo.plan_gpu_look import Lane
+from vpo.plan_gpu_look import Lane, Looker, Seen
 
 TEST = "data/queries/test.jsonl"
 
@@ -52,7 +52,9 @@ def warm_up(planner: Planner, n: int) -> None:
         raise DataError(f"warm-up: none of {len(lost)} clips could be made: {lost[0].reason} {lost[0].detail}")
     for name, model in params.reward.models.items():
         scorer = make_scorer(name, model, params.world)
-        unscored = [row for row in (*rows, *lane.rows) if store.get(scorer.key(row)) is None][:n]
+        # clips of equal frames share a score
+        distinct = {scorer.key(row): row for row in (*rows, *lane.rows)}
+        unscored = [row for key, row in distinct.items() if store.get(key) is None][:n]
         done = 0
         for row, outcome in scored(unscored, lambda row: clips.path(row.video_id).read_bytes(), scorer, store):
             done += outcome.reason is None
@@ -78,8 +80,6 @@ def trained_lane(planner: Planner) -> Lane:
 
 def unrendered(gpu: GpuPlanner, prompts: list[Prompt]) -> Lane:
     """Return which of the prompts have no clip yet, and the rows of those that have one."""
-    from vpo.plan_gpu_look import Looker, Seen
-
     looker, seen = Looker(gpu.renderer, set()), Seen(gpu.store)
     items = list(render(prompts, gpu.renderer, seen, seen.places, gpu.params.base.seed, make=lambda: looker))
     missing = {item.input_id for item in items if isinstance(item, Dropped)}
