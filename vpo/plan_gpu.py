@@ -6,7 +6,7 @@ from functools import partial
 from statistics import fmean
 
 from pipeline.backends.renderer import make_renderer
-from pipeline.backends.renderer.facts import known
+from pipeline.backends.renderer.facts import Facts, known
 from pipeline.io import DataError, read_rows
 from pipeline.render import render
 from pipeline.reward import make_scorer
@@ -131,7 +131,7 @@ class GpuPlanner:
         params, renderer = self.params.render, self.renderer
         cost = measured(self.folder, work_of("render", renderer.by, renderer.settings))
         if params.backend == "diffusers":
-            facts = known(params.model) if self.fault else renderer.resolved.facts
+            facts = known(params.model) if self.fault else its_own(renderer)
             row.gpu_gigabytes = facts.gpu_gigabytes if facts else None
             cost = cost or published(params, facts, {} if self.fault else renderer.settings)
         elif params.backend == "http":
@@ -190,6 +190,13 @@ class GpuPlanner:
                     row.notes.append(
                         f"{mean / 1e3:,.0f} kB a clip, in the store and in a shard: the mean of the store's"
                     )
+
+
+def its_own(renderer) -> Facts | None:
+    """Return the facts of a diffusers model, None where it has but its family's: another size takes another time."""
+    facts, config = renderer.resolved.facts, renderer.configs.transformer | renderer.configs.index
+    told = bool(facts.told_by) and all(config.get(name) == value for name, value in facts.told_by.items())
+    return facts if told or known(renderer.model) else None
 
 
 def idle(row: GpuRow, there: float, why: str = "unchanged: does not run") -> GpuRow:

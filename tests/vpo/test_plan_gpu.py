@@ -139,6 +139,14 @@ def test_rows_of_a_changed_policy_are_counted_and_not_looked_up(project):
     assert "65% of the prompts pass the text check: assumed" in row.notes
 
 
+def test_a_stage_that_nothing_has_changed_for_makes_nothing_and_its_clips_are_scored(project):
+    make(critique, render)
+    n, scores = len(list(read_rows(DPO[2], Render))), distinct_scores()
+    found = rows(changed={"reward@dpo"}, store=Store(project / "empty"))
+    assert counts(found["render@dpo"]) == (n, n, 0) and found["render@dpo"].notes == ["unchanged: does not run"]
+    assert counts(found["reward@dpo", "dims"]) == (n, n - scores, scores)
+
+
 def test_the_replicates_of_rows_to_come_are_counted(project):
     write(reward={"replicate": 0.5})
     assert rows(changed={"sft"})["render@dpo"].wanted == pytest.approx(8 * 0.65 * 1.5)
@@ -303,6 +311,23 @@ def test_a_warm_up_makes_and_scores_the_first_clips_and_measures_them(project):
     made = {path.stem for path in Store().root.glob("files/*/*.mp4")}
     make(render)
     assert len(made) == 3 and made < {row.video_id for row in read_rows(DPO[2], Render)}
+
+
+@pytest.mark.slow
+def test_a_warm_up_measures_the_real_renderer_and_the_plan_finds_its_clips(project):
+    import tiny_pipelines
+
+    folder = tiny_pipelines.cogvideox(project / "cog")
+    size = {"n_frames": 9, "height": 64, "width": 64, "num_inference_steps": 1, "max_sequence_length": 16}
+    write(render=HUB | size | {"model": str(folder), "revision": None, "dtype": "float32"})
+    make(critique)
+    before = rows()["render@dpo"]
+    assert before.source == "unknown: run vpo plan --warm-up"  # the family's seconds are of real sizes
+    assert (before.gpu_hours, before.in_store) == (None, 0)
+    plan("--warm-up", "3")
+    after = rows()["render@dpo"]
+    assert (after.in_store, after.to_make) == (3, before.to_make - 3)
+    assert after.source.startswith("measured on ") and after.seconds_each > 0
 
 
 def test_a_second_warm_up_goes_on_where_the_first_ended(project):
