@@ -20,6 +20,7 @@ from pipeline.long_prompts import fitted
 from pipeline.paid_once import paid_once
 from pipeline.params import load_params, option
 from pipeline.progress import progress
+from pipeline.speeds import at_once, folder_of, timed, work_of
 from schemas.base import Dropped, Prompt, content_id
 from schemas.critique import Critique
 from schemas.reasons import Reason
@@ -107,8 +108,13 @@ def rendered(
             return Outcome(reason=outcome.reason, detail=outcome.detail)
         return Outcome(value=clips.put(video_id(renderer, ask(item)), outcome.value))
 
-    spreads = renderer.by.backend in SPREAD
-    return paid_once(asked, lookup, lambda missing: fan_out(make, missing, ask, keep, spreads))
+    work, folder = work_of("render", renderer.by, renderer.settings), folder_of(clips.store.root)
+
+    def buy(missing: Iterator[Wanted]) -> Iterator[Outcome[dict]]:
+        made = fan_out(make, missing, ask, keep, spreads=renderer.by.backend in SPREAD)
+        return timed(made, work, folder, at_once(renderer))
+
+    return paid_once(asked, lookup, buy)
 
 
 def request(item: Wanted, seed: int) -> RenderRequest:

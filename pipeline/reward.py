@@ -16,6 +16,7 @@ from pipeline.io import stage_output
 from pipeline.paid_once import paid_once
 from pipeline.params import load_params, option
 from pipeline.progress import progress
+from pipeline.speeds import Work, at_once, folder_of, timed, work_of
 from pipeline.store import Store, store_key
 from schemas.base import Dropped, Provenance
 from schemas.params import RewardModel, World
@@ -32,6 +33,11 @@ class Scorer:
     params: RewardModel
     by: Provenance
     make: Callable[[], RewardBackend]
+    at_once: int = 1
+
+    @property
+    def work(self) -> Work:
+        return work_of("score", self.by, [])
 
     def text(self, row: Render) -> str:
         return row.prompt if self.params.scored_text == "prompt" else row.query
@@ -96,7 +102,12 @@ def scored(
         store.put(scorer.key(row), "score", {"frames_hash": row.frames_hash, "text": scorer.text(row)}, answer)
         return lookup(row)
 
-    return paid_once(clips, lookup, lambda missing: fan_out(scorer.make, missing, ask, keep))
+    folder = folder_of(store.root)
+    return paid_once(
+        clips,
+        lookup,
+        lambda missing: timed(fan_out(scorer.make, missing, ask, keep), scorer.work, folder, scorer.at_once),
+    )
 
 
 def unsound(said: Scores) -> str:
@@ -134,7 +145,8 @@ def constant(row: Reward) -> bool:
 
 def make_scorer(name: str, params: RewardModel, world: World) -> Scorer:
     make = partial(make_reward, params, world)
-    return Scorer(name, params, make().by, make)
+    backend = make()
+    return Scorer(name, params, backend.by, make, at_once(backend))
 
 
 @click.command("reward")
