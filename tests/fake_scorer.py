@@ -1,8 +1,9 @@
 """A worker that speaks the real protocol and misbehaves when a clip's text asks for it: `<what> [how often]`.
 
-Usage: fake_scorer.py SCORER NOTES [model=... revision=... never loud ...]; NOTES is a folder it writes down in.
+Usage: fake_scorer.py SCORER NOTES [model=... revision=... never looks ...]; NOTES is a folder it writes down in.
 """
 
+import hashlib
 import os
 import sys
 import time
@@ -51,6 +52,9 @@ def score(clip, text, questions):
         print(len(list(Path(clip).parent.iterdir())), file=file)
     seen = note("asked " + text.replace("/", "_"))
     answers = yes_or_no(questions)
+    if "looks" in told:  # every file of a clip has its own answers
+        digest = hashlib.sha256(Path(clip).read_bytes()).digest()
+        answers = {item["id"]: "yes" if digest[at] % 2 else "no" for at, item in enumerate(questions)}
     first = questions[0]["id"] if questions else ""
     dims = dict.fromkeys(("VQ", "MQ", "TA", "VQ_z", "MQ_z", "TA_z"), 0.25)
     if what in ("dies", "hangs", "lies") and seen <= int(times or 10**6):
