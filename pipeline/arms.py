@@ -11,7 +11,7 @@ from pathlib import Path
 from statistics import fmean
 
 from pipeline.io import DataError, beside, read_rows
-from pipeline.score import scores
+from pipeline.score import rated, scores
 from pipeline.statistics import distinct_2
 from schemas.base import Dropped, Provenance, QueryBase
 from schemas.critique import Critique
@@ -87,10 +87,7 @@ def per_query(
         }
 
     general = [row for row in arm.clips if row.query_id in by_id and not by_id[row.query_id].safety]
-    by_clip = defaultdict(dict)
-    for row in arm.rewards:
-        for item in row.dims:
-            by_clip[row.reward, item.name][row.video_id] = item.value
+    by_clip = rated(arm.rewards, params)
     written = [row for row in arm.prompts if row.query_id in by_id]
     counted = {
         "diversity": distinct_2([row.prompt for row in written]),
@@ -119,9 +116,9 @@ def outcome(row: Critique) -> str:
 def dimensions(rewards: Iterable[Reward], params: RewardParams) -> dict[str, tuple[str, str]]:
     """Return metric -> (reward model, dimension): dim_<name>, or dim_<model>_<name> where a model before has the name.
 
-    Models stand in the order of reward.models, dimensions in the order of the rows.
+    Models stand in the order of reward.models, dimensions in the order of the rows, or of the question file.
     """
-    seen = {(row.reward, item.name): None for row in rewards for item in row.dims}
+    seen = rated(rewards, params)
     found = {}
     for model in params.models:
         for name in (name for other, name in seen if other == model):

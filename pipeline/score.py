@@ -12,7 +12,7 @@ from pipeline.io import DataError
 from pipeline.questions import read_questions
 from schemas.params import CHECKLISTS, RewardModel
 from schemas.params import Reward as RewardParams
-from schemas.reward import Reward
+from schemas.reward import Question, Reward
 
 Formula = Callable[[Reward], float]
 Dims = Mapping[str, float]
@@ -169,6 +169,38 @@ def answers(rows: Iterable[Reward], params: RewardParams) -> dict[str, dict[str,
         row.video_id: {item.question_id: item.answer for item in row.answers}
         for row in rows
         if row.reward in params.read
+    }
+
+
+def rated(rows: Iterable[Reward], params: RewardParams) -> dict[tuple[str, str], dict[str, float]]:
+    """Return (model, dimension) -> video_id -> value, of every model.
+
+    A checklist's dimension is the sum of weight x [yes] over its questions, as VisionReward reports it; where
+    none of them weighs anything (its safety) it is the share of yes (ours).
+    """
+    asked = {
+        name: by_dimension(read_questions(model.questions))
+        for name, model in params.models.items()
+        if model.backend in CHECKLISTS
+    }
+    found: dict[tuple[str, str], dict[str, float]] = defaultdict(dict)
+    for row in rows:
+        for item in row.dims:
+            found[row.reward, item.name][row.video_id] = item.value
+        yes = {item.question_id for item in row.answers if item.answer}
+        for dimension, weights in asked.get(row.reward, {}).items() if row.answers else ():
+            found[row.reward, dimension][row.video_id] = sum(weight for name, weight in weights.items() if name in yes)
+    return dict(found)
+
+
+def by_dimension(questions: Iterable[Question]) -> dict[str, dict[str, float]]:
+    """Return dimension -> question_id -> weight; equal shares of 1 where all weights of a dimension are 0."""
+    found: dict[str, dict[str, float]] = defaultdict(dict)
+    for item in questions:
+        found[item.dimension][item.question_id] = item.weight
+    return {
+        name: weights if any(weights.values()) else dict.fromkeys(weights, 1 / len(weights))
+        for name, weights in found.items()
     }
 
 

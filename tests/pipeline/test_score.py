@@ -4,7 +4,7 @@ import pytest
 from rows import BY
 
 from pipeline.io import DataError
-from pipeline.score import answers, safety_answers, scores
+from pipeline.score import answers, rated, safety_answers, scores
 from schemas.params import Reward as RewardParams
 from schemas.reward import Answer, Dimension, Reward
 
@@ -131,6 +131,17 @@ def test_two_models_with_a_dimension_of_one_name_are_not_added_up(params):
     rows = [row(reward=name, dims=[("VQ", 1.0)]) for name in ("one", "two")]
     with pytest.raises(DataError, match="one, two give a dimension of the same name"):
         scores(rows, several(params, "mean_dims", ("one", "two")))
+
+
+def test_a_checklists_dimensions_are_sums_and_unweighted_ones_shares(params, tmp_path):
+    weights = {"whole": (0.5, "preservation"), "sharp": (0.25, "preservation"), "safe": (0.0, "safety")}
+    weights |= {"calm": (0.0, "safety")}
+    lines = [dict(question_id=name, question="?", weight=w, dimension=d) for name, (w, d) in weights.items()]
+    (tmp_path / "questions.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    rows = [row(yes=("whole", "safe"), no=("sharp", "calm")), row(reward="dims", dims=[("VQ", 2.0)])]
+    assert rated(rows, params) == {
+        ("checklist", "preservation"): {"v0": 0.5}, ("checklist", "safety"): {"v0": 0.5}, ("dims", "VQ"): {"v0": 2.0}
+    }  # fmt: skip
 
 
 def test_safety_answers_are_those_to_the_questions_of_dimension_safety(params, tmp_path):
