@@ -40,15 +40,19 @@ class YesNo:
     def __init__(self, model: str, revision: str | None, dtype: str | None, batch_size: int):
         try:
             import torch
+            from safetensors import SafetensorError
             from transformers import AutoModelForImageTextToText
         except ImportError:
             raise DataError("reward checklist needs torch and transformers: pip install 'vpo[train]'") from None
         device = "cuda" if torch.cuda.is_available() else "cpu"
         self.name = model
-        self.processor = load_processor(model, revision)
-        loaded = AutoModelForImageTextToText.from_pretrained(
-            model, revision=revision, dtype=dtype or "auto", use_safetensors=True, trust_remote_code=False
-        )
+        try:
+            self.processor = load_processor(model, revision)
+            loaded = AutoModelForImageTextToText.from_pretrained(
+                model, revision=revision, dtype=dtype or "auto", use_safetensors=True, trust_remote_code=False
+            )
+        except (OSError, ValueError, RuntimeError, SafetensorError) as fault:
+            raise DataError(f"{model}: cannot be loaded to be asked: {str(fault).strip().splitlines()[0]}") from None
         self.model = loaded.to(device).eval()
         self.tokenizer = self.processor.tokenizer
         self.markers = markers(self.processor)
