@@ -2,6 +2,7 @@
 
 import hashlib
 import re
+from collections.abc import Iterable
 from functools import lru_cache
 from pathlib import Path
 
@@ -31,7 +32,8 @@ def revision_of(model: str, revision: str | None) -> str:
 def folder_revision(folder: str | Path) -> str:
     """Return 16 hex digits over names and contents of a model folder's files. Raises DataError for pickled weights."""
     folder = Path(folder)
-    files = [path for path in sorted(folder.rglob("*")) if path.is_file() and not NEVER_READ & {*path.parts}]
+    files = [path for path in sorted(folder.rglob("*")) if path.is_file()]
+    files = [path for path in files if not NEVER_READ & {*path.relative_to(folder).parts}]
     files = [path for path in files if path.name != "README.md"]
     weights = [path for path in files if path.suffix == ".safetensors"]
     if not weights:
@@ -62,3 +64,10 @@ def refuse_pickles(names: list[str], model: str) -> None:
         raise DataError(
             f"{model}: {pickled[0]} is a pickle, which can run code when it is loaded; convert it to safetensors"
         )
+
+
+def refuse_lacking(missing: Iterable[str], model: str) -> None:
+    """Raise DataError when weights are missing: they would be left at random, and nobody sees it in what is made."""
+    if names := sorted(missing):
+        more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+        raise DataError(f"{model}: the weights lack {', '.join(names[:3])}{more}; fetch the model anew")

@@ -59,7 +59,7 @@ class Diffusers:
 
     @cached_property
     def pipeline(self):
-        return load(self.model, self.commit, self.resolved)
+        return load(self.model, self.commit, self.configs.index, self.resolved)
 
     def map(self, asked: Iterable[RenderRequest]) -> Iterator[Outcome[Clip]]:
         """Yield one Outcome for each request, in order.
