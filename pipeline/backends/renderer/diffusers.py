@@ -18,7 +18,7 @@ import numpy as np
 from pipeline.backends import Outcome
 from pipeline.backends.batches import BatchSize, batched
 from pipeline.backends.renderer import RenderRequest
-from pipeline.backends.renderer.diffusers_load import counter, device, load
+from pipeline.backends.renderer.diffusers_load import counter, load
 from pipeline.backends.renderer.diffusers_settings import read_configs, resolve
 from pipeline.backends.weights import revision_of
 from pipeline.clips import Clip, make_clip
@@ -68,7 +68,7 @@ class Diffusers:
         be kept as soon as it is whole. Closing stops it at its next denoising step.
         """
         source, closed = iter(asked), threading.Event()
-        size = BatchSize(self.batch_size, self.by.model, self.by.revision, content_id(self.settings), device())
+        size = BatchSize(self.batch_size, self.by.model, self.by.revision, content_id(self.settings))
 
         def begin() -> tuple[list[RenderRequest], Future] | None:
             batch = list(islice(source, size.now))
