@@ -4,7 +4,7 @@ import json
 import pytest
 
 from pipeline.io import DataError
-from pipeline.questions import asked, fill, read_questions
+from pipeline.questions import fill, questions_hash, read_questions
 from schemas.reward import Question
 
 # made up: VisionReward's own words are not ours to ship
@@ -126,6 +126,6 @@ def test_a_marker_in_the_text_fills_nothing():
 
 
 def test_weights_are_no_part_of_what_is_asked(jsonl):
-    before = asked(read_questions(jsonl({})))
-    assert asked(read_questions(jsonl({"weight": 7.0, "dimension": "other"}))) == before
-    assert asked(read_questions(jsonl({"question": "Is it crisp?"}))) != before
+    before = questions_hash(read_questions(jsonl({})))
+    assert questions_hash(read_questions(jsonl({"weight": 7.0, "dimension": "other"}))) == before
+    assert questions_hash(read_questions(jsonl({"question": "Is it crisp?"}))) != before
