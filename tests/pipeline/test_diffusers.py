@@ -26,7 +26,7 @@ from pipeline.backends.renderer.facts import (
     facts_of,
     known,
 )
-from pipeline.clips import ClipStore, decode, frames_hash, read_clip, write_shards
+from pipeline.clips import ClipStore, Packed, decode, frames_hash, read_clip, write_shards
 from pipeline.io import DataError
 from pipeline.render import render
 from pipeline.store import Store
@@ -294,7 +294,7 @@ def test_a_family_goes_from_prompts_to_shards_that_decode(tiny, told, laptop, tm
     renderer = make_renderer(told(tiny(family), **(SIZES | FAMILIES[family])), laptop.world)
 
     def pack(facts):
-        return write_shards(folder, [(item["video_id"], clips.path(item["video_id"])) for item in facts], 2)
+        return write_shards(folder, [Packed(item["video_id"], clips.path(item["video_id"])) for item in facts], 2)
 
     rows = [
         Rollout(**prompt_fields(prompt=text, sample=at))
