@@ -168,9 +168,12 @@ def main(render, reward, out, params_path):
     params = load_params(params_path)
     with stage_output(out, DVideo, label="d_video") as writer:
         rewards = list(read_rows(reward, Reward))
-        score, said = scores(rewards, params.reward), answers(rewards, params.reward)
-        safety = safety_answers(rewards, params.reward) if params.dpo.safety_veto else None
         rows = list(writer.read_units(render, Render, "query_id"))
+        shown = {row.video_id for row in rows if row.replicate == 0}
+        # z-scores over the clips that can be paired alone: how many are rendered twice changes no pair
+        score = scores(rewards, params.reward, [row for row in rewards if row.video_id in shown])
+        said = answers(rewards, params.reward)
+        safety = safety_answers(rewards, params.reward) if params.dpo.safety_veto else None
         twice = replicates(rows, score)
         noise = twice.noise() if params.dpo.min_effect is not None else 0.0
         found = list(d_video(rows, score, said, params.dpo, safety, noise))

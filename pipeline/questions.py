@@ -72,6 +72,8 @@ def _visionreward(path: Path) -> tuple[Question, ...]:
         ) from None
     except UnicodeDecodeError as fault:
         raise DataError(f"{path}: not UTF-8 text: {fault}") from None
+    except OSError as fault:
+        raise DataError(f"{path}: cannot be read: {fault.strerror}") from None
     if len(lines) != N_QUESTIONS:
         short = "; the file with 29 lines lacks the questions that VPO compares" if len(lines) == len(WEIGHTS) else ""
         raise DataError(

@@ -61,11 +61,17 @@ def render(
     kept, lost = checked(prompts, passed)
     yield from lost
     asked: list[Wanted] = []
+    texts: dict[tuple[str, str], Prompt] = {}
     for item in fit(kept) if fit else ((row, row.prompt) for row in kept):
         if isinstance(item, Dropped):
             yield item
             continue
-        asked += (Wanted(*item, index) for index in range(2 if is_replicated(item[0].query_id, replicate) else 1))
+        row, text = item
+        if (first := texts.setdefault((row.query_id, text), row)) is not row:
+            detail = f"sample {row.sample} of {row.arm} was shortened to the text of sample {first.sample}"
+            yield Dropped(input_id=row.prompt_id, reason=Reason.DUPLICATE, detail=detail)
+            continue
+        asked += (Wanted(*item, index) for index in range(2 if is_replicated(row.query_id, replicate) else 1))
     more(sum(item.replicate > 0 for item in asked))
     made = []
     for done, (item, outcome) in enumerate(rendered(asked, renderer, clips, seed, make or (lambda: renderer)), 1):

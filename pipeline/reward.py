@@ -44,7 +44,9 @@ class Scorer:
 
     def key(self, row: Render) -> str:
         by = {"backend": self.by.backend, "model": self.by.model, "revision": self.by.revision}
-        return store_key("score", frames_hash=row.frames_hash, scored_text=self.text(row), **by)
+        # which frames are looked at can hang on their rate (one a second)
+        seen = {"frames_hash": row.frames_hash, "frames_per_second": row.frames_per_second}
+        return store_key("score", **seen, scored_text=self.text(row), **by)
 
 
 def reward(

@@ -426,6 +426,9 @@ class Render(Seam):
         }[self.backend]
         if lacking := [name for name in needed if getattr(self, name) is None]:
             raise ValueError(f"backend {self.backend} needs {', '.join(lacking)}: set what is null")
+        for word in ("{manifest}", "{clips}"):
+            if self.command is not None and not any(word in part for part in self.command):
+                raise ValueError(f"command must hold {word}, where the program finds it")
         if self.budget_usd is not None and self.usd_per_clip is None:
             raise ValueError("budget_usd needs usd_per_clip: hosts do not tell what a clip costs")
         return self
@@ -486,7 +489,9 @@ class Reward(Section):
         "weighted_yes", "weighted_p_yes", "visionreward", "mean_dims", "evolution", "filter", "z_sum"
     ] = Field(description="How what is stored becomes one number.")  # fmt: skip
     model: str | tuple[str, ...] = Field(description="Which of `models` the formula reads.")
-    weights: dict[str, float] | None = Field(description="z_sum: dimension -> weight; null: all of `model` alike.")
+    weights: dict[str, Annotated[float, Field(allow_inf_nan=False)]] | None = Field(
+        description="z_sum: dimension -> weight; null: all of `model` alike."
+    )
     replicate: float = Field(ge=0, le=1, description="Share of the queries whose clips are rendered twice.")
 
     @property
@@ -496,6 +501,8 @@ class Reward(Section):
 
     @model_validator(mode="after")
     def model_is_listed(self):
+        if not self.read or len({*self.read}) < len(self.read):
+            raise ValueError("model must name one of reward.models, or several that differ")
         if strange := [name for name in self.read if name not in self.models]:
             listed = ", ".join(sorted(self.models))
             raise ValueError(f"model must be one of reward.models: {listed} ({', '.join(strange)} is not)")

@@ -31,7 +31,8 @@ def revision_of(model: str, revision: str | None) -> str:
 def folder_revision(folder: str | Path) -> str:
     """Return 16 hex digits over names and contents of a model folder's files. Raises DataError for pickled weights."""
     folder = Path(folder)
-    files = [path for path in sorted(folder.rglob("*")) if path.is_file() and not NEVER_READ & {*path.parts}]
+    files = [path for path in sorted(folder.rglob("*")) if path.is_file()]
+    files = [path for path in files if not NEVER_READ & {*path.relative_to(folder).parts}]
     files = [path for path in files if path.name != "README.md"]
     weights = [path for path in files if path.suffix == ".safetensors"]
     if not weights:

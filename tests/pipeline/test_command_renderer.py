@@ -3,6 +3,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 
 import pytest
@@ -115,16 +116,34 @@ def test_strange_files_are_ignored_and_said(laptop, program, capsys):
     assert outcome.value and "notes.txt (1 in all)" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize(
-    ("words", "says"),
-    [
-        (["no-such-program", "{manifest}", "{clips}"], "there is no program no-such-program"),
-        (["true", "{manifest}"], "render.command must hold {clips}"),
-    ],
-)
-def test_a_command_that_cannot_work_stops_the_stage(laptop, vpo_home, words, says):
-    with pytest.raises(DataError, match=says):
-        list(Command(params(laptop, words)).map([RenderRequest("p", 0)]))
+def test_a_program_that_is_not_there_stops_the_stage(laptop, vpo_home):
+    with pytest.raises(DataError, match="there is no program no-such-program"):
+        list(Command(params(laptop, ["no-such-program", "{manifest}", "{clips}"])).map([RenderRequest("p", 0)]))
+
+
+def test_a_command_that_does_not_say_where_clips_go_is_refused(laptop):
+    with pytest.raises(ValueError, match="command must hold {clips}"):
+        params(laptop, ["true", "{manifest}"])
+
+
+def test_a_run_beside_another_loses_no_clip_that_the_other_takes_away(laptop, program):
+    prompts = ["a dog", "a cat"]
+    requests = [RenderRequest(prompt, 7) for prompt in prompts]
+    one, other, ended = Command(params(laptop, program.words)).map(requests), [], threading.Event()
+    next(one)
+
+    def beside():
+        for outcome in Command(params(laptop, program.words)).map(requests):
+            other.append(outcome)
+            ended.wait()
+
+    thread = threading.Thread(target=beside)
+    thread.start()
+    time.sleep(0.5)  # time enough to begin; what it finds now leaves when the first run ends
+    list(one)
+    ended.set()
+    thread.join()
+    assert [outcome.value.content for outcome in other if outcome.value] == [clip_of(prompt) for prompt in prompts]
 
 
 def test_no_shell_reads_the_words(laptop, program, tmp_path):

@@ -2,8 +2,10 @@ import subprocess
 import sys
 
 import pytest
+from click.testing import CliRunner
 
 from pipeline.params import ParamsError, load_params
+from pipeline.params_stage import main as params_main
 
 
 def changed(tmp_path, root, old, new):
@@ -35,6 +37,9 @@ def changed(tmp_path, root, old, new):
         ("n_frames: 12", "n_frames: null", "render: backend offline needs n_frames"),
         ("  usd_per_clip: null", "  usd_per_clip: 1", "render: usd_per_clip is read by http, not by offline"),
         ("\n  weights: null", "\n  weights: {VQ: 1}", "reward: weights is read by formula z_sum, not by weighted_yes"),
+        ("model: checklist", "model: []", "reward: model must name one of reward.models, or several that differ"),
+        ("model: checklist", "model: [dims, dims]", "reward: model must name one of reward.models, or several"),
+        ("\n  weights: null", "\n  weights: {VQ: .nan}", "reward.weights.VQ: .*finite number"),
         ("sample_weights: null", "sample_weights: {style: {realistic: .inf}}", "realistic: .*finite number"),
         ("blocked_keywords: [", "blocked_keywords: [' ', ", "blocked_keywords.*match pattern"),
         ("base:", "bose:", "bose: unknown key; did you mean base?"),
@@ -70,6 +75,15 @@ def test_noise_must_be_measured_before_a_pair_can_beat_it(tmp_path, root):
 def test_a_missing_file_is_named(tmp_path):
     with pytest.raises(ParamsError, match="no such file"):
         load_params(tmp_path / "params.yaml")
+
+
+def test_a_question_file_with_a_fault_is_found_before_any_work(tmp_path, root):
+    short = tmp_path / "VisionReward_video_qa.txt"
+    short.write_text("Is it sharp?\n" * 63)
+    path = changed(tmp_path, root, "questions: pipeline/backends/reward/questions.jsonl", f"questions: {short}")
+    out = tmp_path / "data" / "params.json"
+    done = CliRunner().invoke(params_main, [str(out), "--params", str(path)])
+    assert done.exit_code == 1 and "63 lines" in done.output and not out.exists()
 
 
 def test_a_stage_exits_with_2_before_any_work(tmp_path, root):

@@ -108,6 +108,16 @@ def test_the_text_that_was_rendered_is_kept_where_it_is_not_the_prompt(clips, tm
     assert [item.prompt for item in renderer.asked] == ["A dog runs, take 0.", "Short."]
 
 
+def test_siblings_that_were_shortened_to_one_text_are_one_clip(clips, tmp_path):
+    renderer = Counting()
+    made, dropped = rendered(
+        SIBLINGS[:3], renderer, clips, tmp_path / "render",
+        fit=lambda rows: ((row, "Short." if row.sample else row.prompt) for row in rows),
+    )  # fmt: skip
+    assert [item.sample for item in made] == [0, 1] and len(renderer.asked) == 2
+    assert [(item.input_id, item.reason) for item in dropped] == [(SIBLINGS[2].prompt_id, "duplicate")]
+
+
 def test_a_clip_that_changed_on_disk_is_not_packed(clips, tmp_path):
     def pack(facts):
         clips.path(facts[0]["video_id"]).write_bytes(b"another")

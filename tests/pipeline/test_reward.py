@@ -75,6 +75,14 @@ def test_a_score_that_is_no_number_is_no_score_and_is_not_stored(tmp_path, value
     assert again[0].dims[0].value == 1.0
 
 
+def test_the_same_frames_at_another_rate_are_scored_anew(tmp_path):
+    backend = Counting()
+    scored(CLIPS[:1], {"checklist": (backend, model())}, tmp_path)
+    faster = CLIPS[0].model_copy(update={"frames_per_second": 16.0})
+    scored([faster], {"checklist": (backend, model())}, tmp_path)
+    assert len(backend.asked) == 2
+
+
 def test_two_clips_of_the_same_frames_and_text_are_scored_once(tmp_path):
     backend = Counting()
     twin = CLIPS[0].model_copy(update={"video_id": "twin"})

@@ -88,6 +88,23 @@ def test_one_child_scores_all_clips_and_ends_with_the_stage(params, clip):
     assert told(params, "started") == 1 and alive(params) == []
 
 
+def test_a_worker_asked_in_small_tasks_loads_once_and_ends_with_its_object(params, clip):
+    worker = Worker(params())
+    texts = ["a fox", "an ox", "two foxes"]
+    said = [outcome for text in texts for outcome in worker.map([ScoreRequest(clip, text)])]
+    assert [sheet(outcome) for outcome in said] == [right(text) for text in texts]
+    assert told(params, "started") == 1 and len(alive(params)) == 1
+    del worker
+    assert alive(params) == []
+
+
+def test_an_answer_left_over_from_one_task_is_never_the_next_ones(params, clip):
+    worker = Worker(params())
+    list(worker.map([ScoreRequest(clip, "a fox")]))
+    said = [outcome for text in ("twice", "an ox") for outcome in worker.map([ScoreRequest(clip, text)])]
+    assert sheet(said[1]) == right("an ox")
+
+
 def test_the_child_ends_when_the_stage_stops_early(params, clip):
     outcomes = Worker(params()).map(ScoreRequest(clip, f"clip {number}") for number in range(5))
     next(outcomes)

@@ -55,9 +55,6 @@ class Command:
 
     def __init__(self, params: Render):
         self.params, self.asked = params, Asked.by(params)
-        for word in ("{manifest}", "{clips}"):
-            if not any(word in part for part in params.command):
-                raise DataError(f"render.command must hold {word}, where the program finds it")
         told = (
             "n_frames", "height", "width", "frames_per_second", "num_inference_steps", "guidance_scale",
             "max_sequence_length",
@@ -84,17 +81,18 @@ class Command:
                         path.unlink()
                 missing = {name: request for name, request in wanted.items() if not _clip(folder, name)}
                 why = self._call(folder, missing, lock) if missing else ""
-            barren = barren + 1 if why and not any(_clip(folder, name) for name in missing) else 0
-            if barren == MOST_BARREN:
-                raise DataError(
-                    f"{self.params.command[0]} failed {barren} times in a row without one clip: {why}; "
-                    f"what it said is in {folder / 'said.log'}"
-                )
-            for request in batch:
-                yield self._outcome(_clip(folder, video_id(self, request)), why)
-            for name in wanted:  # all are kept by now
-                if path := _clip(folder, name):
-                    path.unlink()
+                barren = barren + 1 if why and not any(_clip(folder, name) for name in missing) else 0
+                if barren == MOST_BARREN:
+                    raise DataError(
+                        f"{self.params.command[0]} failed {barren} times in a row without one clip: {why}; "
+                        f"what it said is in {folder / 'said.log'}"
+                    )
+                # still held: who waits must not count on a clip that is about to leave
+                for request in batch:
+                    yield self._outcome(_clip(folder, video_id(self, request)), why)
+                for name in wanted:  # all are kept by now
+                    if path := _clip(folder, name):
+                        path.unlink()
 
     def _outcome(self, path: Path | None, why: str) -> Outcome[Clip]:
         if path is None:

@@ -33,6 +33,7 @@ def load(model: str, revision: str | None, resolved: Resolved):
     quiet()
     import diffusers
     import torch
+    from safetensors import SafetensorError
 
     settings, facts = resolved.settings, resolved.facts
     if Path(model).is_dir():
@@ -49,8 +50,10 @@ def load(model: str, revision: str | None, resolved: Resolved):
             use_safetensors=True,
             **parts,
         )
-    except OSError as fault:
-        raise DataError(f"{model}: {str(fault).splitlines()[0]}") from None
+    except (OSError, ValueError, RuntimeError, SafetensorError) as fault:
+        raise DataError(
+            f"{model}: cannot be loaded as {facts.pipeline}: {str(fault).strip().splitlines()[0]}"
+        ) from None
     pipeline.set_progress_bar_config(disable=True)
     if settings["vae_tiling"]:
         pipeline.vae.enable_tiling()

@@ -115,6 +115,7 @@ def load_model(kind: type, params: RewardModel, dtype: str, rename: dict[str, st
     model, of another shape, or not in safetensors.
     """
     import torch
+    from safetensors import SafetensorError
 
     one_thread(params.model)
     try:
@@ -122,7 +123,7 @@ def load_model(kind: type, params: RewardModel, dtype: str, rename: dict[str, st
             params.model, revision=params.revision, dtype=getattr(torch, dtype), use_safetensors=True,
             key_mapping=rename, output_loading_info=True,
         )  # fmt: skip
-    except (OSError, ValueError, RuntimeError) as fault:
+    except (OSError, ValueError, RuntimeError, SafetensorError) as fault:
         raise DataError(f"{params.model}: cannot be loaded as {kind.__name__}: {first_line(fault)}") from None
     faults = []
     for what, names in (("lacks", told["missing_keys"]), ("has beyond them", told["unexpected_keys"])):

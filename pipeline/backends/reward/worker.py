@@ -5,6 +5,7 @@ only when it is whole: anything odd about an answer leaves the clip without a sc
 """
 
 import tempfile
+import weakref
 from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -49,7 +50,10 @@ class Job:
 
 
 class Worker:
-    """Scores by the program `params.worker`; it is started at the first clip and ends with the last."""
+    """Scores by the program `params.worker`, started at the first clip; it ends with this object.
+
+    It outlives one `map`: a worker on Ray is given few clips at a time, and the weights take minutes to load.
+    """
 
     def __init__(self, params: RewardModel, load_s: float = LOAD_S):
         if params.revision is None:
@@ -61,24 +65,33 @@ class Worker:
         self.hello = {
             "protocol": VERSION, "scorer": params.backend, "model": params.model, "revision": params.revision
         }  # fmt: skip
-        self.child: Child | None = None
+        self.children: list[Child] = []
+        """the one that runs, or none"""
+        weakref.finalize(self, end_all, self.children)
+        # never the same twice: an answer that comes late must not be taken for that of another clip
+        self.names = map(str, count())
         self.deaths = 0
+
+    @property
+    def child(self) -> Child | None:
+        return self.children[0] if self.children else None
 
     def map(self, items: Iterable[ScoreRequest]) -> Iterator[Outcome[Scores]]:
         waiting: deque[Job] = deque()
+        done = False
         with tempfile.TemporaryDirectory(prefix="vpo-clips-") as folder:
             try:
-                for number, item in zip(count(), items, strict=False):
-                    waiting.append(self.job(str(number), item, Path(folder)))
+                for item in items:
+                    waiting.append(self.job(next(self.names), item, Path(folder)))
                     self.send(waiting[-1])
                     if len(waiting) == IN_FLIGHT:
                         yield self.told(waiting)
                 while waiting:
                     yield self.told(waiting)
+                done = True
             finally:
-                if self.child is not None:
-                    self.child.end()
-                    self.child = None
+                if not done:  # it may still be at a clip that nobody waits for
+                    end_all(self.children)
 
     def job(self, name: str, item: ScoreRequest, folder: Path) -> Job:
         try:
@@ -93,7 +106,7 @@ class Worker:
     def send(self, job: Job) -> None:
         if job.outcome is None:
             if self.child is None:
-                self.child = self.started()
+                self.children.append(self.started())
             self.child.say(job.line)
 
     def told(self, waiting: deque[Job]) -> Outcome[Scores]:
@@ -122,7 +135,7 @@ class Worker:
         Raises DataError when children stop one after the other without an answer.
         """
         self.deaths += 1
-        child, self.child = self.child, None
+        child = self.children.pop()
         child.kill()
         if self.deaths == DEATHS_IN_A_ROW:
             raise DataError(
@@ -165,6 +178,11 @@ class Worker:
             for one in self.questions
         )
         return Outcome(value=Scores(answers=tuple(answers)), by=self.by)
+
+
+def end_all(children: list[Child]) -> None:
+    while children:
+        children.pop().end()
 
 
 def unlike_answers(said: dict, ids: list[str]) -> str:

@@ -14,7 +14,7 @@ import click
 import numpy as np
 
 from pipeline.backends.batches import BatchSize, batched, out_of_memory
-from pipeline.backends.reward.in_process import device, need_libraries
+from pipeline.backends.reward.in_process import device, first_line, need_libraries
 from pipeline.backends.reward.processor import load_chat_processor, markers, one_token_words, plain, visual_tokens
 from pipeline.io import DataError
 
@@ -40,13 +40,17 @@ class YesNo:
 
     def __init__(self, model: str, revision: str | None, dtype: str | None, batch_size: int):
         need_libraries("checklist")
+        from safetensors import SafetensorError
         from transformers import AutoModelForImageTextToText
 
         self.name = model
-        self.processor = load_chat_processor(model, revision)
-        loaded = AutoModelForImageTextToText.from_pretrained(
-            model, revision=revision, dtype=dtype or "auto", use_safetensors=True, trust_remote_code=False
-        )
+        try:
+            self.processor = load_chat_processor(model, revision)
+            loaded = AutoModelForImageTextToText.from_pretrained(
+                model, revision=revision, dtype=dtype or "auto", use_safetensors=True, trust_remote_code=False
+            )
+        except (OSError, ValueError, RuntimeError, SafetensorError) as fault:
+            raise DataError(f"{model}: cannot be loaded to be asked: {first_line(fault)}") from None
         self.model = loaded.to(device()).eval()
         self.tokenizer = self.processor.tokenizer
         self.markers = markers(self.processor)
