@@ -163,7 +163,7 @@ def test_flow_shift_reaches_the_scheduler(small):
     assert renderer.settings["flow_shift"] == renderer.pipeline.scheduler.config.flow_shift == 7.0
 
 
-def test_timesteps_are_spaced_as_the_table_says(small, tiny, told, tmp_path):
+def test_timesteps_are_spaced_as_the_table_says(tiny, told, tmp_path):
     folder = copied(tiny("cogvideox"), tmp_path / "leading")
     tiny_pipelines.changed(folder, "scheduler/scheduler_config.json", timestep_spacing="leading")
     renderer = Diffusers(told(folder, **SIZES, **FAMILIES["cogvideox"]))
