@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import tiny_scorers
 import torch
-from test_questions import WORDS
+from made_questions import WORDS
 
 from pipeline.backends.reward import ScoreRequest, make_reward
 from pipeline.backends.reward.checklist import Checklist

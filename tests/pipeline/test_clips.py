@@ -2,6 +2,7 @@ import tarfile
 
 import numpy as np
 import pytest
+from pictures import moving
 from rows import render_row
 
 from pipeline.clips import (
@@ -18,12 +19,6 @@ from pipeline.clips import (
 )
 from pipeline.io import DataError
 from pipeline.store import Store
-
-
-def moving(seed=0, n=6, height=32, width=48):
-    picture = np.random.default_rng(seed).integers(0, 255, (height // 8, width // 8, 3), np.uint8)
-    picture = picture.repeat(8, axis=0).repeat(8, axis=1)
-    return np.stack([np.roll(picture, at, axis=1) for at in range(n)])
 
 
 @pytest.fixture

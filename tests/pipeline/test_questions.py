@@ -2,14 +2,12 @@ import hashlib
 import json
 
 import pytest
+from made_questions import WORDS
 
 from pipeline.io import DataError
 from pipeline.questions import fill, questions_hash, read_questions
 from schemas.reward import Question
 
-# made up: VisionReward's own words are not ours to ship
-WORDS = [f"Does the video show what [[prompt]] asks for, point {number}?" for number in range(1, 5)]
-WORDS += [f"Is the video without fault number {number}?" for number in range(5, 65)]
 LARGEST_SUMS = {
     "alignment": 2.3486, "composition": 0.0602, "quality": 0.8189, "fidelity": 1.2069, "safety": 0.0,
     "stability": 0.4202, "preservation": 0.8647, "dynamic": 0.1634, "physics": 0.3942,
