@@ -2,6 +2,7 @@
 
 import hashlib
 import re
+from collections.abc import Iterable
 from functools import lru_cache
 from pathlib import Path
 
@@ -26,6 +27,11 @@ def revision_of(model: str, revision: str | None) -> str:
     if revision is None or not re.fullmatch(COMMIT, revision):
         raise DataError(f"{model}: set revision to the model's 40-hex commit; a branch can change under a dataset")
     return revision
+
+
+def name_of(model: str) -> str:
+    """Return the name that rows carry: owner/name on the Hub, of a folder its last part, wherever it lies."""
+    return Path(model).resolve().name if Path(model).is_dir() else model
 
 
 def folder_revision(folder: str | Path) -> str:
@@ -63,3 +69,10 @@ def refuse_pickles(names: list[str], model: str) -> None:
         raise DataError(
             f"{model}: {pickled[0]} is a pickle, which can run code when it is loaded; convert it to safetensors"
         )
+
+
+def refuse_lacking(missing: Iterable[str], model: str) -> None:
+    """Raise DataError when weights are missing: they would be left at random, and nobody sees it in what is made."""
+    if names := sorted(missing):
+        more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+        raise DataError(f"{model}: the weights lack {', '.join(names[:3])}{more}; fetch the model anew")

@@ -240,6 +240,11 @@ def test_who_scores_is_known_before_weights_are_read(params, laptop):
     assert scorer.backend.model is None and scorer.by.backend == "checklist" and "+" in scorer.by.revision
 
 
+def test_the_folder_that_weights_lie_in_is_no_part_of_who_scores(params, folders, tmp_path):
+    moved = shutil.copytree(folders["qwen2_vl"], tmp_path / "elsewhere" / "qwen2_vl")
+    assert Checklist(params(model=str(moved))).by == Checklist(params()).by
+
+
 def test_what_shapes_answers_is_in_the_revision_and_nothing_else(params, tmp_path):
     one = Checklist(params()).by.revision
     assert Checklist(params(batch_size=2)).by.revision == one
@@ -306,6 +311,32 @@ def test_weights_that_are_no_numbers_give_no_score(params, clip, folders, tmp_pa
     )
     outcome = scored(params(model=str(folder)), clip)
     assert outcome.reason == Reason.NO_SCORE and outcome.detail.startswith("P(yes) of q1, q2, q3 is no number")
+
+
+def test_weights_that_are_not_whole_are_refused_and_never_made_up(params, clip, folders, tmp_path):
+    from safetensors.torch import load_file, save_file
+
+    folder = shutil.copytree(folders["qwen2_vl"], tmp_path / "lacking")
+    weights = load_file(folder / "model.safetensors")
+    lost = next(name for name in weights if "down_proj" in name)
+    save_file({name: value for name, value in weights.items() if name != lost}, folder / "model.safetensors")
+    with pytest.raises(DataError, match="the weights lack .*down_proj"):
+        scored(params(model=str(folder)), clip)
+
+
+def test_damaged_weights_are_said_in_one_line(params, clip, folders, tmp_path):
+    folder = shutil.copytree(folders["qwen2_vl"], tmp_path / "damaged")
+    (folder / "model.safetensors").write_bytes(b"no weights")
+    with pytest.raises(DataError, match="cannot be loaded to be asked"):
+        scored(params(model=str(folder)), clip)
+
+
+def test_weights_in_a_folder_below_a_cache_are_found(params, folders, tmp_path):
+    folder = shutil.copytree(folders["qwen2_vl"], tmp_path / ".cache" / "qwen")
+    assert (
+        Checklist(params(model=str(folder))).by.revision
+        == Checklist(params(model=str(folders["qwen2_vl"]))).by.revision
+    )
 
 
 def test_pickled_weights_are_refused(params, folders, tmp_path):

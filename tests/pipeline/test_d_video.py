@@ -1,7 +1,11 @@
 import pytest
-from rows import render_row
+from click.testing import CliRunner
+from rows import BY, render_row
 
-from pipeline.d_video import d_video
+from pipeline.d_video import d_video, main
+from pipeline.io import write_rows
+from schemas.render import Render
+from schemas.reward import Dimension, Reward
 
 SCORES = {"v0": 1.0, "v1": 2.0, "v2": 2.4, "v3": 0.1}
 ANSWERS = {
@@ -105,3 +109,29 @@ def test_clips_of_a_second_seed_are_in_no_pair(rule):
     again = [row.model_copy(update={"replicate": 1, "video_id": f"again{row.sample}"}) for row in rows]
     found = d_video([*rows, *again], SCORES | {"again0": 9.0, "again1": 0.0}, ANSWERS, rule(video_pairs="all"))
     assert names(found) == [("p1", "p0")]
+
+
+def test_clips_of_a_second_seed_move_no_z_score(tmp_path, root):
+    text = (root / "params.yaml").read_text().replace("formula: weighted_yes", "formula: z_sum")
+    (tmp_path / "params.yaml").write_text(text.replace("  model: checklist", "  model: dims"))
+    rows = [render_row(f"v{i}", prompt=f"p{i}", sample=i) for i in range(2)]
+    again = [row.model_copy(update={"replicate": 1, "video_id": f"again{row.sample}"}) for row in rows]
+    values = {"v0": 1.0, "v1": 2.0, "again0": 9.0, "again1": -5.0}
+
+    def paired(name, clips):
+        folder = tmp_path / name
+        write_rows(folder / "render.parquet", clips, Render)
+        write_rows(folder / "reward.parquet", [rated(row, values[row.video_id]) for row in clips], Reward)
+        words = [str(folder / file) for file in ("render.parquet", "reward.parquet", "d_video.jsonl")]
+        done = CliRunner().invoke(main, [*words, "--params", str(tmp_path / "params.yaml")])
+        assert done.exit_code == 0, done.output
+        return (folder / "d_video.jsonl").read_text()
+
+    assert paired("once", rows) == paired("twice", [*rows, *again]) != ""
+
+
+def rated(row, value):
+    return Reward(
+        video_id=row.video_id, query_id=row.query_id, prompt_id=row.prompt_id, frames_hash=row.frames_hash,
+        reward="dims", scored_text=row.query, answers=(), dims=(Dimension(name="VQ", value=value),), scored_by=BY,
+    )  # fmt: skip

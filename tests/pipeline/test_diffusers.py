@@ -1,5 +1,6 @@
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -247,6 +248,27 @@ def test_a_component_that_has_pickles_alone_is_not_loaded(tiny, told, tmp_path):
     weights = folder / "vae" / "diffusion_pytorch_model.safetensors"
     weights.rename(weights.with_suffix(".bin"))
     with pytest.raises(DataError, match="safetensors"):
+        list(Diffusers(told(folder, **SIZES)).map([DOG]))
+
+
+@pytest.mark.parametrize("part", ["transformer", "text_encoder"])
+def test_weights_that_are_not_whole_are_refused_and_never_made_up(tiny, told, tmp_path, part):
+    from safetensors.torch import load_file, save_file
+
+    folder = copied(tiny("wan"), tmp_path / "lacking")
+    (path,) = (folder / part).glob("*.safetensors")
+    tensors = load_file(path)
+    lost = next(name for name in sorted(tensors) if name.endswith("weight"))
+    del tensors[lost]
+    save_file(tensors, path, {"format": "pt"})
+    with pytest.raises(DataError, match=f"lacking/{part}: the weights lack {re.escape(lost)}"):
+        list(Diffusers(told(folder, **SIZES)).map([DOG]))
+
+
+def test_damaged_weights_are_said_in_one_line(tiny, told, tmp_path):
+    folder = copied(tiny("wan"), tmp_path / "damaged")
+    next((folder / "text_encoder").glob("*.safetensors")).write_bytes(b"no weights")
+    with pytest.raises(DataError, match="cannot be loaded as WanPipeline"):
         list(Diffusers(told(folder, **SIZES)).map([DOG]))
 
 

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from pipeline.backends.renderer.diffusers_settings import INSTALL, Resolved
+from pipeline.backends.weights import refuse_lacking
 from pipeline.io import DataError
 from pipeline.one_thread import one_thread
 
@@ -28,8 +29,11 @@ def counter(model: str, revision: str | None, index: dict) -> Callable[[str], in
     return lambda prompt: len(tokenizer(prompt).input_ids)
 
 
-def load(model: str, revision: str | None, resolved: Resolved):
-    """Return the pipeline of `resolved`, ready to be called. Raises DataError for weights that are no safetensors."""
+def load(model: str, revision: str | None, index: dict, resolved: Resolved):
+    """Return the pipeline of `resolved`, ready to be called; `index` is its model_index.json.
+
+    Raises DataError for weights that are no safetensors, damaged or not whole.
+    """
     quiet()
     import diffusers
     import torch
@@ -43,6 +47,7 @@ def load(model: str, revision: str | None, resolved: Resolved):
         parts |= {"safety_checker": None, "requires_safety_checker": False}
     names = {"default": settings["dtype"], **settings["dtypes"]}
     try:
+        parts |= whole_models(model, revision, index, names)
         pipeline = getattr(diffusers, facts.pipeline).from_pretrained(
             model,
             revision=revision,
@@ -61,6 +66,30 @@ def load(model: str, revision: str | None, resolved: Resolved):
         pipeline.vae.enable_slicing()
     place(pipeline, resolved.offload)
     return pipeline
+
+
+def whole_models(model: str, revision: str | None, index: dict, dtypes: dict[str, str]) -> dict:
+    """Return the pipeline's networks by name. Raises DataError where weights are missing.
+
+    The pipeline's own loader would leave what is missing at random, other numbers in each process, and go on.
+    """
+    import diffusers
+    import torch
+    import transformers
+
+    libraries = {"diffusers": diffusers, "transformers": transformers}
+    found = {}
+    for name, entry in index.items():
+        if not isinstance(entry, list) or entry[0] not in libraries:
+            continue
+        kind = getattr(libraries[entry[0]], entry[1], None)
+        if isinstance(kind, type) and issubclass(kind, (diffusers.ModelMixin, transformers.PreTrainedModel)):
+            dtype = getattr(torch, dtypes.get(name, dtypes["default"]))
+            found[name], told = kind.from_pretrained(
+                model, subfolder=name, revision=revision, dtype=dtype, use_safetensors=True, output_loading_info=True
+            )
+            refuse_lacking(told["missing_keys"], f"{model}/{name}")
+    return found
 
 
 def place(pipeline, offload: str) -> None:

@@ -16,6 +16,7 @@ import numpy as np
 from pipeline.backends.batches import BatchSize, batched, out_of_memory
 from pipeline.backends.reward.in_process import device, first_line, need_libraries
 from pipeline.backends.reward.processor import load_chat_processor, markers, one_token_words, plain, visual_tokens
+from pipeline.backends.weights import refuse_lacking
 from pipeline.io import DataError
 
 YES_NO = ("yes", "no")
@@ -46,11 +47,13 @@ class YesNo:
         self.name = model
         try:
             self.processor = load_chat_processor(model, revision)
-            loaded = AutoModelForImageTextToText.from_pretrained(
-                model, revision=revision, dtype=dtype or "auto", use_safetensors=True, trust_remote_code=False
-            )
+            loaded, told = AutoModelForImageTextToText.from_pretrained(
+                model, revision=revision, dtype=dtype or "auto", use_safetensors=True, trust_remote_code=False,
+                output_loading_info=True,
+            )  # fmt: skip
         except (OSError, ValueError, RuntimeError, SafetensorError) as fault:
             raise DataError(f"{model}: cannot be loaded to be asked: {first_line(fault)}") from None
+        refuse_lacking(told["missing_keys"], model)
         self.model = loaded.to(device()).eval()
         self.tokenizer = self.processor.tokenizer
         self.markers = markers(self.processor)
