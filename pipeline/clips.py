@@ -11,7 +11,6 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from fractions import Fraction
 from functools import lru_cache
-from itertools import starmap
 from pathlib import Path
 from typing import NamedTuple
 
@@ -210,15 +209,15 @@ class Packed(NamedTuple):
     content_hash: str | None = None
 
 
-def write_shards(folder: Path, clips: Iterable[tuple], clips_per_shard: int) -> dict[str, Place]:
-    """Pack clips, each the values of a Packed, into tar shards in order of video_id; return each clip's place.
+def write_shards(folder: Path, clips: Iterable[Packed], clips_per_shard: int) -> dict[str, Place]:
+    """Pack clips into tar shards in order of video_id; return each clip's place.
 
     WebDataset's naming (`<video_id>.mp4`), headers without time or owner. The folder is absent or complete, and holds
     nothing of an earlier run. Raises DataError for a file that is not what was rendered.
     """
     places: dict[str, Place] = {}
     with replacing_folder(folder) as temporary:
-        ordered = sorted({clip.video_id: clip for clip in starmap(Packed, clips)}.values())
+        ordered = sorted({clip.video_id: clip for clip in clips}.values())
         for number, start in enumerate(range(0, len(ordered), clips_per_shard)):
             shard = f"{number:05d}.tar"
             with tarfile.open(temporary / shard, "w", format=tarfile.USTAR_FORMAT) as tar:

@@ -56,7 +56,7 @@ def d_video(
             for row in shown
             if row.video_id in score
         ]
-        pairs = [(better, worse) for better, worse in PAIRS[params.video_pairs](candidates, beats(params, noise))]
+        pairs = PAIRS[params.video_pairs](candidates, beats(params, noise))
         if pairs:
             yield from (pair(better, worse, params) for better, worse in pairs[: params.pairs_per_query])
         else:
@@ -176,13 +176,6 @@ def main(render, reward, out, params_path):
         safety = safety_answers(rewards, params.reward) if params.dpo.safety_veto else None
         twice = replicates(rows, score)
         noise = twice.noise() if params.dpo.min_effect is not None else 0.0
-        pairs = d_video(rows, score, said, params.dpo, safety, noise)
-        writer.write(remembered(pairs, made := []))
-        writer.extra["pair_replication"] = twice.kept(made)
-
-
-def remembered(items: Iterable[DVideo | Dropped], pairs: list[DVideo]) -> Iterator[DVideo | Dropped]:
-    for item in items:
-        if isinstance(item, DVideo):
-            pairs.append(item)
-        yield item
+        found = list(d_video(rows, score, said, params.dpo, safety, noise))
+        writer.write(found)
+        writer.extra["pair_replication"] = twice.kept(item for item in found if isinstance(item, DVideo))

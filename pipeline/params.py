@@ -9,14 +9,11 @@ from urllib.parse import urlsplit
 import click
 from pydantic import ValidationError
 
-from schemas.params import Params, Teacher, record
+from schemas.params import COMMIT, Params, Teacher, record
 
 option = click.option(
     "--params", "params_path", default="params.yaml", show_default=True, metavar="FILE", help="The params file."
 )
-
-
-COMMIT = re.compile(r"[0-9a-f]{40}")
 
 
 class ParamsError(click.ClickException):
@@ -94,7 +91,7 @@ def refuse_unpinned(params: Params) -> None:
         f"{key}.revision: {name} is a model on the Hub; pin it to the 40-hex commit you have the licence for (its "
         "page, Files and versions), or name a folder"
         for key, name, section in named
-        if not COMMIT.fullmatch(section.revision or "") and not Path(name or "").is_dir()
+        if not re.fullmatch(COMMIT, section.revision or "") and not Path(name or "").is_dir()
     ]
     if faults:
         raise ParamsError("\n".join(faults))

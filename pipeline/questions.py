@@ -101,6 +101,6 @@ def fill(question: Question, text: str) -> str:
     return question.question.replace(PLACEHOLDER, text)
 
 
-def asked(questions: tuple[Question, ...]) -> str:
+def questions_hash(questions: tuple[Question, ...]) -> str:
     """Return 16 hex digits over ids and words; weights and dimensions are left out, for they change no answer."""
     return content_id([(item.question_id, item.question) for item in questions])

@@ -58,17 +58,11 @@ def render(
     why there is none. The clips of a share `replicate` of the queries are made twice, with other noise; `more` hears
     how many clips come beyond one a row. `make` builds the renderer where it works. `at` hears how many are done.
     """
-    wanted: dict[str, Prompt] = {}
-    for row in prompts:
-        if passed is not None and not passed.get(row.prompt_id, False):
-            detail = "found flawed" if row.prompt_id in passed else "the text check has no verdict on it"
-            yield Dropped(input_id=row.prompt_id, reason=Reason.FAILED_TEXT_CHECK, detail=detail)
-        elif (first := wanted.setdefault(row.prompt_id, row)) is not row:
-            detail = f"sample {row.sample} of {row.arm} repeats sample {first.sample}"
-            yield Dropped(input_id=row.prompt_id, reason=Reason.DUPLICATE, detail=detail)
+    kept, lost = checked(prompts, passed)
+    yield from lost
     asked: list[Wanted] = []
     texts: dict[tuple[str, str], Prompt] = {}
-    for item in fit(wanted.values()) if fit else ((row, row.prompt) for row in wanted.values()):
+    for item in fit(kept) if fit else ((row, row.prompt) for row in kept):
         if isinstance(item, Dropped):
             yield item
             continue
@@ -90,6 +84,20 @@ def render(
     places = pack([facts for _, facts in made])
     for item, facts in made:
         yield manifest_row(item, facts, places[facts["video_id"]], renderer, seed)
+
+
+def checked(prompts: Iterable[Prompt], passed: dict[str, bool] | None) -> tuple[list[Prompt], list[Dropped]]:
+    """Return the prompts that passed the text check, each once, and why the others are not rendered."""
+    kept: dict[str, Prompt] = {}
+    lost = []
+    for row in prompts:
+        if passed is not None and not passed.get(row.prompt_id, False):
+            detail = "found flawed" if row.prompt_id in passed else "the text check has no verdict on it"
+            lost.append(Dropped(input_id=row.prompt_id, reason=Reason.FAILED_TEXT_CHECK, detail=detail))
+        elif (first := kept.setdefault(row.prompt_id, row)) is not row:
+            detail = f"sample {row.sample} of {row.arm} repeats sample {first.sample}"
+            lost.append(Dropped(input_id=row.prompt_id, reason=Reason.DUPLICATE, detail=detail))
+    return list(kept.values()), lost
 
 
 def is_replicated(query_id: str, share: float) -> bool:

@@ -102,8 +102,11 @@ def device(backend: str) -> str:
     """Return the name of what a backend works on here: a GPU's name, "cpu", or "host" for somebody else's."""
     if backend.startswith("offline"):
         return CPU
-    if backend == "http":
-        return HOST
+    return HOST if backend == "http" else device_here()
+
+
+def device_here() -> str:
+    """Return the name of this machine's GPU; "cpu" without one."""
     if "torch" not in sys.modules and find_spec("torch") is None:
         return CPU
     import torch

@@ -7,6 +7,8 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
+COMMIT = r"^[0-9a-f]{40}$"
+
 _recording: dict[int, str] | None = None
 _read: set[str] = set()
 
@@ -63,7 +65,7 @@ class Base(Section):
 class Queries(Section):
     source: Literal["synthetic", "file", "hub"]
     path: str | None = Field(description="File, or Hub dataset (owner/name).")
-    revision: str | None = Field(pattern=r"^[0-9a-f]{40}$", description="40-hex commit of a Hub dataset.")
+    revision: str | None = Field(pattern=COMMIT, description="40-hex commit of a Hub dataset.")
     query_column: str | None = Field(description="Column that holds the query; null finds prompt, query or text.")
     id_column: str | None = Field(description="Column that names the row; null finds uuid or id, else the position.")
     limit: int | None = Field(gt=0, description="Raw rows to read; null reads all.")
@@ -212,7 +214,7 @@ class BaseModelParams(Seam):
 
     backend: Literal["tiny", "hub"]
     name: str | None = Field(description="owner/name on the Hub, or a model's folder.")
-    revision: str | None = Field(pattern=r"^[0-9a-f]{40}$", description="40-hex commit of a Hub model.")
+    revision: str | None = Field(pattern=COMMIT, description="40-hex commit of a Hub model.")
     vocab_size: int | None = Field(gt=300)
     hidden_size: int | None = Field(gt=0)
     num_hidden_layers: int | None = Field(gt=0)
@@ -459,7 +461,7 @@ class RewardModel(Seam):
     questions: str | None = Field(default=None, description="JSONL of {question_id, question, weight, dimension}.")
     scored_text: Literal["query", "prompt"]
     model: str | None = Field(default=None, min_length=1, description="owner/name on the Hub, or a folder.")
-    revision: str | None = Field(default=None, pattern=r"^[0-9a-f]{40}$", description="40-hex commit of a Hub model.")
+    revision: str | None = Field(default=None, pattern=COMMIT, description="40-hex commit of a Hub model.")
     head: str | None = Field(default=None, description="File or folder of the head's weights, safetensors.")
     n_frames: int | None = Field(default=None, gt=0, description="Most frames that are looked at.")
     dtype: Literal["float32", "float16", "bfloat16"] | None = None

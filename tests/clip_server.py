@@ -3,12 +3,10 @@
 `faults` maps a prompt to names of faults. Those of ONCE come at the first call that they concern, the others at each.
 """
 
-import asyncio
-import contextlib
 import json
-import threading
 
 import numpy as np
+from in_thread import in_thread
 
 from pipeline.clips import encode
 
@@ -173,25 +171,12 @@ class ClipServer:
         app.router.add_route("*", "/{path:.*}", self.handle)
         runner = web.AppRunner(app)
         await runner.setup()
-        site = web.TCPSite(runner, "127.0.0.1", 0)
-        await site.start()
-        self.origin = f"http://127.0.0.1:{site._server.sockets[0].getsockname()[1]}"
+        await web.TCPSite(runner, "127.0.0.1", 0).start()
+        self.origin = f"http://127.0.0.1:{runner.addresses[0][1]}"
         self.base_url = f"{self.origin}/v1"
         return runner
 
 
-@contextlib.contextmanager
 def serving_clips(**settings):
-    """Serve in a thread; yield the ClipServer, with base_url, jobs, bodies and log."""
-    server = ClipServer(**settings)
-    loop = asyncio.new_event_loop()
-    thread = threading.Thread(target=loop.run_forever, daemon=True)
-    thread.start()
-    runner = asyncio.run_coroutine_threadsafe(server.start(), loop).result()
-    try:
-        yield server
-    finally:
-        asyncio.run_coroutine_threadsafe(runner.cleanup(), loop).result()
-        loop.call_soon_threadsafe(loop.stop)
-        thread.join()
-        loop.close()
+    """Give a ClipServer in a thread, with base_url, jobs, bodies and log."""
+    return in_thread(ClipServer(**settings))

@@ -1,12 +1,13 @@
 """A project with every artifact of the graph, a few rows each, written by hand."""
 
+from itertools import starmap
 from pathlib import Path
 
 import numpy as np
 from rows import BY
 from ruamel.yaml import YAML
 
-from pipeline.clips import make_clip, write_shards
+from pipeline.clips import Packed, make_clip, write_shards
 from pipeline.io import beside, write_json, write_rows
 from schemas.base import Dropped, Prompt, Provenance, content_id
 from schemas.critique import Critique
@@ -167,7 +168,7 @@ def clips(folder: Path, rows) -> None:
             rewards.append(
                 Reward(**seen, reward=model, scored_text=row.query, answers=answers, dims=dims, scored_by=by)
             )
-    places = write_shards(folder / "render", files.items(), 500)
+    places = write_shards(folder / "render", starmap(Packed, files.items()), 500)
     for path in files.values():
         path.unlink()
     manifest = [

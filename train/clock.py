@@ -5,7 +5,7 @@ import os
 import time
 from pathlib import Path
 
-from pipeline.speeds import Speed, Work, put
+from pipeline.speeds import Speed, Work, device_here, put
 from pipeline.store import home
 from schemas.base import content_id
 from schemas.params import Train
@@ -22,7 +22,6 @@ def training(stage: str, origin: str | None, params: Train) -> Work:
 
 def measure(trainer, work: Work) -> None:
     """Let a TRL trainer that logs each step keep its speed: device-seconds between first and last step."""
-    import torch
     from transformers import TrainerCallback
 
     steps: list[tuple[float, int]] = []
@@ -34,9 +33,8 @@ def measure(trainer, work: Work) -> None:
 
         def on_train_end(self, args, state, control, **kwargs):
             if state.is_world_process_zero and len(steps) > 1:
-                name = torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu"
                 with contextlib.suppress(OSError):
-                    keep(home() / "speeds", work, steps, int(os.environ.get("WORLD_SIZE", "1")), name)
+                    keep(home() / "speeds", work, steps, int(os.environ.get("WORLD_SIZE", "1")), device_here())
 
     trainer.add_callback(Clock())
 

@@ -1,7 +1,6 @@
 """What rendering, scoring and training would take of a GPU: the stages look over what is there, the rest is counted."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from functools import partial
 from statistics import fmean
 
@@ -10,52 +9,15 @@ from pipeline.backends.renderer.facts import Facts, known
 from pipeline.io import DataError, read_rows
 from pipeline.render import render
 from pipeline.reward import make_scorer
-from pipeline.speeds import CPU, HOST, folder_of, work_of
+from pipeline.speeds import HOST, folder_of, work_of
 from schemas.base import Dropped
 from schemas.render import Render
 from schemas.rollout import Rollout
 from vpo.plan_estimate import LEAST_SEEN, Planner, Rows, metrics
-from vpo.plan_gpu_cost import UNKNOWN, Cost, measured, published
+from vpo.plan_gpu_cost import Cost, GpuRow, idle, measured, published
 from vpo.plan_gpu_look import ELSEWHERE, NOT_RENDERED, Clips, Lane, Looker, Seen, Unmade
+from vpo.plan_gpu_train import train
 from vpo.plan_graph import Stage
-
-
-@dataclass
-class GpuRow:
-    """Clips, scores or tokens of one stage and model; None is unknown.
-
-    `gpu_gigabytes` are the least that its GPUs must have together, `disk_gigabytes` those of clips to make, in the
-    store and in the shards; `usd` is what a host takes for them.
-    """
-
-    stage: str
-    unit: str
-    backend: str
-    model: str
-    wanted: float = 0.0
-    in_store: float | None = 0.0
-    to_make: float = 0.0
-    seconds_each: float | None = None
-    source: str = ""
-    gpu_hours: float | None = 0.0
-    cpu_hours: float | None = 0.0
-    gpu_gigabytes: float | None = None
-    disk_gigabytes: float | None = None
-    usd: float | None = 0.0
-    rows_from: str = ""
-    notes: list[str] = field(default_factory=list)
-
-    def costs(self, cost: Cost | None, offline: bool) -> "GpuRow":
-        """Set what the units to make take; what costs nothing on a GPU may still take a CPU's time."""
-        self.seconds_each, self.source, device = cost or Cost(None, UNKNOWN)
-        hours = None if self.seconds_each is None else self.to_make * self.seconds_each / 3600
-        elsewhere = offline or device in (CPU, HOST)
-        self.gpu_hours = 0.0 if elsewhere or not self.to_make else hours
-        self.cpu_hours = hours if (offline or device == CPU) and self.to_make else 0.0
-        if offline:
-            self.gpu_gigabytes = 0.0
-            self.source = self.source if cost else "offline: nothing on a GPU"
-        return self
 
 
 class GpuPlanner:
@@ -75,10 +37,9 @@ class GpuPlanner:
             self.renderer, self.fault = Unmade(self.params.render), str(fault)
 
     def rows(self) -> list[GpuRow]:
-        from vpo.plan_gpu_train import train
-
-        plan = {"render": self.render, "reward": self.reward, "sft": partial(train, self), "dpo": partial(train, self)}
         planner, found = self.planner, []
+        trained = partial(train, planner, self.folder)
+        plan = {"render": self.render, "reward": self.reward, "sft": trained, "dpo": trained}
         for stage in sorted(planner.stages.values(), key=lambda stage: len(planner.before[stage.name])):
             if stage.module in plan:
                 found += plan[stage.module](stage)
@@ -197,13 +158,6 @@ def its_own(renderer) -> Facts | None:
     facts, config = renderer.resolved.facts, renderer.configs.transformer | renderer.configs.index
     told = bool(facts.told_by) and all(config.get(name) == value for name, value in facts.told_by.items())
     return facts if told or known(renderer.model) else None
-
-
-def idle(row: GpuRow, there: float, why: str = "unchanged: does not run") -> GpuRow:
-    """Return the row of a stage that makes nothing."""
-    row.wanted, row.in_store, row.to_make = there, there, 0.0
-    row.notes.append(why)
-    return row
 
 
 def total(rows: Sequence[GpuRow]) -> dict:

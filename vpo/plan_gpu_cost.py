@@ -1,11 +1,12 @@
-"""What a clip, a score or a token costs on a GPU: as measured, else as published, else as assumed, else unknown."""
+"""A row of the plan, and what one unit of it costs on a GPU: measured, else published, else assumed, else unknown."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
 from pipeline.backends.renderer.facts import Facts
-from pipeline.speeds import CPU, Work, speeds
+from pipeline.speeds import CPU, HOST, Work, speeds
 from schemas.params import DpoTrain, Render, Train
 
 UNKNOWN = "unknown: run vpo plan --warm-up"
@@ -21,6 +22,51 @@ class Cost(NamedTuple):
     seconds: float | None
     source: str
     device: str = ""
+
+
+@dataclass
+class GpuRow:
+    """Clips, scores or tokens of one stage and model; None is unknown.
+
+    `gpu_gigabytes` are the least that its GPUs must have together, `disk_gigabytes` those of clips to make, in the
+    store and in the shards; `usd` is what a host takes for them.
+    """
+
+    stage: str
+    unit: str
+    backend: str
+    model: str
+    wanted: float = 0.0
+    in_store: float | None = 0.0
+    to_make: float = 0.0
+    seconds_each: float | None = None
+    source: str = ""
+    gpu_hours: float | None = 0.0
+    cpu_hours: float | None = 0.0
+    gpu_gigabytes: float | None = None
+    disk_gigabytes: float | None = None
+    usd: float | None = 0.0
+    rows_from: str = ""
+    notes: list[str] = field(default_factory=list)
+
+    def costs(self, cost: Cost | None, offline: bool) -> "GpuRow":
+        """Set what the units to make take; what costs nothing on a GPU may still take a CPU's time."""
+        self.seconds_each, self.source, device = cost or Cost(None, UNKNOWN)
+        hours = None if self.seconds_each is None else self.to_make * self.seconds_each / 3600
+        elsewhere = offline or device in (CPU, HOST)
+        self.gpu_hours = 0.0 if elsewhere or not self.to_make else hours
+        self.cpu_hours = hours if (offline or device == CPU) and self.to_make else 0.0
+        if offline:
+            self.gpu_gigabytes = 0.0
+            self.source = self.source if cost else "offline: nothing on a GPU"
+        return self
+
+
+def idle(row: GpuRow, there: float, why: str = "unchanged: does not run") -> GpuRow:
+    """Return the row of a stage that makes nothing."""
+    row.wanted, row.in_store, row.to_make = there, there, 0.0
+    row.notes.append(why)
+    return row
 
 
 def measured(folder: Path, work: Work | None) -> Cost | None:

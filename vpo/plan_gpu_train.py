@@ -4,7 +4,6 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 from statistics import fmean
-from typing import TYPE_CHECKING
 
 from pipeline.calls.engine import TOKENS_PER_CHARACTER
 from pipeline.io import DataError, read_rows
@@ -12,37 +11,36 @@ from pipeline.words import Template
 from schemas.base import content_id
 from schemas.d_dpo import DDpo
 from schemas.d_sft import DSft
-from schemas.params import BaseModelParams, DpoTrain, Params, Train
+from schemas.params import BaseModelParams, DpoTrain, Train
 from train.clock import training as work_of_training
 from vpo.plan_estimate import Planner, Rows, kept
-from vpo.plan_gpu_cost import Cost, measured, training
+from vpo.plan_gpu_cost import Cost, GpuRow, idle, measured, training
 from vpo.plan_graph import Stage
 
-if TYPE_CHECKING:
-    from vpo.plan_gpu import GpuPlanner, GpuRow
 
+def train(planner: Planner, speeds: Path, stage: Stage) -> list[GpuRow]:
+    """Return the row of a training stage; its tokens are those that the model reads, in all epochs.
 
-def train(gpu: "GpuPlanner", stage: Stage) -> list["GpuRow"]:
-    """Return the row of a training stage; its tokens are those that the model reads, in all epochs."""
-    from vpo.plan_gpu import GpuRow, idle
-
-    planner, model, tiny = gpu.planner, gpu.params.base_model, gpu.params.base_model.backend == "tiny"
-    params = gpu.params.sft if stage.module == "sft" else gpu.params.dpo.train
+    `speeds` is the folder of what was measured.
+    """
+    model = planner.params.base_model
+    params = planner.params.sft if stage.module == "sft" else planner.params.dpo.train
+    tiny = model.backend == "tiny"
     row = GpuRow(stage.name, "tokens", model.backend, model.name or model.backend)
     rows = to_train_on(planner, stage, row.notes)
     row.rows_from = rows.source
-    row.wanted = row.to_make = tokens(rows, planner, gpu.params, params, row.notes)
+    row.wanted = row.to_make = tokens(rows, planner, params, row.notes)
     if planner.is_idle(stage):
         return [idle(row, row.wanted)]
     if planner.changed is None and is_trained(stage, rows.known):
         return [idle(row, row.wanted, "a model of these very rows is there")]
-    cost = measured(gpu.folder, work_of_training(stage.module, origin(model), params))
+    cost = measured(speeds, work_of_training(stage.module, origin(model), params))
     if not tiny:
         cost = for_weights(row, params, model, cost)
     return [row.costs(cost, offline=tiny)]
 
 
-def for_weights(row: "GpuRow", params: Train, model: BaseModelParams, cost: Cost | None) -> Cost | None:
+def for_weights(row: GpuRow, params: Train, model: BaseModelParams, cost: Cost | None) -> Cost | None:
     """Set the memory that training a model takes, and return what a token costs, counted where none is measured."""
     from train.base import downloaded
     from train.room import bytes_to_train, n_parameters
@@ -111,19 +109,19 @@ def expected_pairs(planner: Planner, stage: Stage, notes: list[str]) -> Rows:
     return Rows((), text + video, "as many pairs as there can be", like=judged.known)
 
 
-def tokens(rows: Rows, planner: Planner, params: Params, train: Train, notes: list[str]) -> float:
+def tokens(rows: Rows, planner: Planner, params: Train, notes: list[str]) -> float:
     """Return the tokens of all steps; of pairs both sides are read, each behind the instruction."""
     count = len(rows.known) + rows.unknown
     like = rows.known or list(planner.examples(rows.like))
     if not count or not like:
         return 0.0
-    template = Template(params.policy.template, needs=("query",))
-    both = 2 if isinstance(train, DpoTrain) and not isinstance(like[0], DDpo) else 1
-    each = both * fmean(read(row, template, train.max_length) for row in like)
+    template = Template(planner.params.policy.template, needs=("query",))
+    both = 2 if isinstance(params, DpoTrain) and not isinstance(like[0], DDpo) else 1
+    each = both * fmean(read(row, template, params.max_length) for row in like)
     notes.append(f"{each:.0f} tokens a row: {TOKENS_PER_CHARACTER} a character, assumed")
-    if train.max_steps > 0:
-        return train.max_steps * train.global_batch_size * each
-    return count * train.num_train_epochs * each
+    if params.max_steps > 0:
+        return params.max_steps * params.global_batch_size * each
+    return count * params.num_train_epochs * each
 
 
 def read(row, template: Template, most: int) -> float:

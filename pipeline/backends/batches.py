@@ -6,6 +6,7 @@ from itertools import islice
 from typing import TypeVar
 
 from pipeline.io import DataError, write_json
+from pipeline.speeds import device_here
 from pipeline.store import home
 from schemas.base import content_id
 
@@ -14,11 +15,11 @@ R = TypeVar("R")
 
 
 class BatchSize:
-    """The largest batch of `who` on this machine, at most `first`; kept in $VPO_HOME/batch_sizes between runs."""
+    """The largest batch of `who` on this device, at most `first`; kept in $VPO_HOME/batch_sizes between runs."""
 
     def __init__(self, first: int, *who: str):
         self.first = first
-        self.path = home() / "batch_sizes" / f"{content_id(who, first)}.json"
+        self.path = home() / "batch_sizes" / f"{content_id(who, first, device_here())}.json"
         try:
             self.now = min(int(json.loads(self.path.read_text())["fits"]), first)
         except (OSError, ValueError, KeyError, TypeError):

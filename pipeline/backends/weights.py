@@ -7,9 +7,9 @@ from functools import lru_cache
 from pathlib import Path
 
 from pipeline.io import DataError
+from schemas.params import COMMIT
 
 PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle", ".joblib")
-COMMIT = re.compile(r"[0-9a-f]{40}")
 NEVER_READ = {".git", ".cache", "__pycache__"}
 
 
@@ -24,9 +24,14 @@ def revision_of(model: str, revision: str | None) -> str:
         return folder_revision(model)
     if not re.fullmatch(r"[\w.-]+/[\w.-]+", model):
         raise DataError(f"{model}: no such folder, and no owner/name of a model on the Hub")
-    if revision is None or not COMMIT.fullmatch(revision):
+    if revision is None or not re.fullmatch(COMMIT, revision):
         raise DataError(f"{model}: set revision to the model's 40-hex commit; a branch can change under a dataset")
     return revision
+
+
+def name_of(model: str) -> str:
+    """Return the name that rows carry: owner/name on the Hub, of a folder its last part, wherever it lies."""
+    return Path(model).resolve().name if Path(model).is_dir() else model
 
 
 def folder_revision(folder: str | Path) -> str:

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import tiny_scorers
 import torch
-from test_questions import WORDS
+from made_questions import WORDS
 
 from pipeline.backends.reward import ScoreRequest, make_reward
 from pipeline.backends.reward.checklist import Checklist
@@ -238,6 +238,11 @@ def test_a_picture_is_a_clip_of_one_frame(params):
 def test_who_scores_is_known_before_weights_are_read(params, laptop):
     scorer = make_reward(params(), laptop.world)
     assert scorer.backend.model is None and scorer.by.backend == "checklist" and "+" in scorer.by.revision
+
+
+def test_the_folder_that_weights_lie_in_is_no_part_of_who_scores(params, folders, tmp_path):
+    moved = shutil.copytree(folders["qwen2_vl"], tmp_path / "elsewhere" / "qwen2_vl")
+    assert Checklist(params(model=str(moved))).by == Checklist(params()).by
 
 
 def test_what_shapes_answers_is_in_the_revision_and_nothing_else(params, tmp_path):

@@ -27,7 +27,7 @@ from pipeline.backends.renderer.facts import (
     facts_of,
     known,
 )
-from pipeline.clips import ClipStore, decode, frames_hash, read_clip, write_shards
+from pipeline.clips import ClipStore, Packed, decode, frames_hash, read_clip, write_shards
 from pipeline.io import DataError
 from pipeline.render import render
 from pipeline.store import Store
@@ -164,7 +164,7 @@ def test_flow_shift_reaches_the_scheduler(small):
     assert renderer.settings["flow_shift"] == renderer.pipeline.scheduler.config.flow_shift == 7.0
 
 
-def test_timesteps_are_spaced_as_the_table_says(small, tiny, told, tmp_path):
+def test_timesteps_are_spaced_as_the_table_says(tiny, told, tmp_path):
     folder = copied(tiny("cogvideox"), tmp_path / "leading")
     tiny_pipelines.changed(folder, "scheduler/scheduler_config.json", timestep_spacing="leading")
     renderer = Diffusers(told(folder, **SIZES, **FAMILIES["cogvideox"]))
@@ -316,7 +316,7 @@ def test_a_family_goes_from_prompts_to_shards_that_decode(tiny, told, laptop, tm
     renderer = make_renderer(told(tiny(family), **(SIZES | FAMILIES[family])), laptop.world)
 
     def pack(facts):
-        return write_shards(folder, [(item["video_id"], clips.path(item["video_id"])) for item in facts], 2)
+        return write_shards(folder, [Packed(item["video_id"], clips.path(item["video_id"])) for item in facts], 2)
 
     rows = [
         Rollout(**prompt_fields(prompt=text, sample=at))

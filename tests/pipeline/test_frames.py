@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from pipeline.backends.reward.frames import one_a_second, spread
+from pipeline.backends.reward.frames import spread
 
 
 def numbered(n):
@@ -34,25 +34,3 @@ def test_spread_takes_all_frames_of_a_short_clip(n):
 def test_spread_never_gives_more_than_asked_for_whatever_rounding_does():
     sizes = {len(spread(numbered(n), most)) for most in (4, 16, 48) for n in range(most + 1, 600)}
     assert sizes == {4, 16, 48}
-
-
-def test_a_six_second_clip_of_cogvideox_is_seen_seven_times():
-    assert seen(one_a_second(numbered(49), 8)) == [0, 8, 16, 24, 32, 40, 48]
-
-
-def test_one_a_second_takes_the_frame_nearest_to_the_second():
-    # frames at 0, 0.4, 0.8, 1.2, 1.6, 2.0: the second 1 lies as near to 0.8 as to 1.2, and the earlier is taken
-    assert seen(one_a_second(numbered(6), 2.5)) == [0, 2, 5]
-
-
-def test_one_a_second_goes_to_the_rounded_end():
-    assert seen(one_a_second(numbered(12), 8)) == [0, 8]  # the last frame at 1.375
-    assert seen(one_a_second(numbered(14), 8)) == [0, 8, 13]  # at 1.625
-
-
-def test_one_a_second_stops_at_the_most():
-    assert seen(one_a_second(numbered(400), 8)) == [8 * second for second in range(24)]
-
-
-def test_one_frame_is_seen_once():
-    assert seen(one_a_second(numbered(1), 8)) == [0]

@@ -5,7 +5,7 @@ from fractions import Fraction
 import av
 import numpy as np
 import pytest
-from test_clips import moving
+from pictures import moving
 
 from pipeline.clips import MOST_PIXELS, BadClip, decode, encode, frames_hash
 from pipeline.ingest import Asked, ingest

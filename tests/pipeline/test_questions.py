@@ -2,14 +2,12 @@ import hashlib
 import json
 
 import pytest
+from made_questions import WORDS
 
 from pipeline.io import DataError
-from pipeline.questions import asked, fill, read_questions
+from pipeline.questions import fill, questions_hash, read_questions
 from schemas.reward import Question
 
-# made up: VisionReward's own words are not ours to ship
-WORDS = [f"Does the video show what [[prompt]] asks for, point {number}?" for number in range(1, 5)]
-WORDS += [f"Is the video without fault number {number}?" for number in range(5, 65)]
 LARGEST_SUMS = {
     "alignment": 2.3486, "composition": 0.0602, "quality": 0.8189, "fidelity": 1.2069, "safety": 0.0,
     "stability": 0.4202, "preservation": 0.8647, "dynamic": 0.1634, "physics": 0.3942,
@@ -126,6 +124,6 @@ def test_a_marker_in_the_text_fills_nothing():
 
 
 def test_weights_are_no_part_of_what_is_asked(jsonl):
-    before = asked(read_questions(jsonl({})))
-    assert asked(read_questions(jsonl({"weight": 7.0, "dimension": "other"}))) == before
-    assert asked(read_questions(jsonl({"question": "Is it crisp?"}))) != before
+    before = questions_hash(read_questions(jsonl({})))
+    assert questions_hash(read_questions(jsonl({"weight": 7.0, "dimension": "other"}))) == before
+    assert questions_hash(read_questions(jsonl({"question": "Is it crisp?"}))) != before

@@ -4,7 +4,7 @@ from click.testing import CliRunner
 from rows import BY, critique_row, prompt_fields
 
 from pipeline.backends import Outcome
-from pipeline.clips import ClipStore, make_clip, read_clip, write_shards
+from pipeline.clips import ClipStore, Packed, make_clip, read_clip, write_shards
 from pipeline.io import DataError, read_rows
 from pipeline.render import clip_seed, main, render
 from pipeline.store import Store
@@ -48,7 +48,7 @@ def rendered(rows, renderer, clips, folder, passed=None, seed=0, **more):
     """Return the rows and the dropped."""
 
     def pack(facts):
-        return write_shards(folder, [(item["video_id"], clips.path(item["video_id"])) for item in facts], 2)
+        return write_shards(folder, [Packed(item["video_id"], clips.path(item["video_id"])) for item in facts], 2)
 
     items = list(render(rows, renderer, clips, pack, seed, passed, **more))
     return [i for i in items if isinstance(i, Render)], [i for i in items if isinstance(i, Dropped)]
@@ -121,7 +121,7 @@ def test_siblings_that_were_shortened_to_one_text_are_one_clip(clips, tmp_path):
 def test_a_clip_that_changed_on_disk_is_not_packed(clips, tmp_path):
     def pack(facts):
         clips.path(facts[0]["video_id"]).write_bytes(b"another")
-        packed = [(item["video_id"], clips.path(item["video_id"]), item["content_hash"]) for item in facts]
+        packed = [Packed(item["video_id"], clips.path(item["video_id"]), item["content_hash"]) for item in facts]
         return write_shards(tmp_path / "render", packed, 2)
 
     with pytest.raises(DataError, match="changed since it was rendered"):

@@ -2,8 +2,8 @@
 
 import numpy as np
 import pytest
+from made_questions import WORDS
 from rows import BY, render_row
-from test_questions import WORDS
 
 from pipeline.d_video import d_video
 from pipeline.questions import read_questions

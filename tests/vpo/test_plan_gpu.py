@@ -18,8 +18,8 @@ from schemas.render import Render
 from schemas.rollout import Rollout
 from vpo.plan import main
 from vpo.plan_estimate import Planner
-from vpo.plan_gpu import GpuPlanner, GpuRow, total
-from vpo.plan_gpu_cost import Cost, measured, published, training
+from vpo.plan_gpu import GpuPlanner, total
+from vpo.plan_gpu_cost import Cost, GpuRow, measured, published, training
 
 HUB = {"backend": "diffusers", "model": "zai-org/CogVideoX-2b", "revision": "0" * 40, "n_frames": None, "height": None,
        "width": None, "frames_per_second": None}  # fmt: skip

@@ -11,16 +11,15 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import cached_property, partial
 from itertools import islice
-from pathlib import Path
 
 import numpy as np
 
 from pipeline.backends import Outcome
 from pipeline.backends.batches import BatchSize, batched
 from pipeline.backends.renderer import RenderRequest
-from pipeline.backends.renderer.diffusers_load import counter, device, load
+from pipeline.backends.renderer.diffusers_load import counter, load
 from pipeline.backends.renderer.diffusers_settings import read_configs, resolve
-from pipeline.backends.weights import revision_of
+from pipeline.backends.weights import name_of, revision_of
 from pipeline.clips import Clip, make_clip
 from pipeline.io import DataError
 from schemas.base import Provenance, content_id
@@ -43,8 +42,7 @@ class Diffusers:
         self.resolved = resolve(params, self.configs)
         self.settings = self.resolved.settings
         self.token_limit = self.settings["max_sequence_length"]
-        name = Path(params.model).name if Path(params.model).is_dir() else params.model
-        self.by = Provenance(backend="diffusers", model=name, revision=revision)
+        self.by = Provenance(backend="diffusers", model=name_of(params.model), revision=revision)
 
     def count_tokens(self, prompt: str) -> int:
         return self.counter(prompt)
@@ -68,7 +66,7 @@ class Diffusers:
         be kept as soon as it is whole. Closing stops it at its next denoising step.
         """
         source, closed = iter(asked), threading.Event()
-        size = BatchSize(self.batch_size, self.by.model, self.by.revision, content_id(self.settings), device())
+        size = BatchSize(self.batch_size, self.by.model, self.by.revision, content_id(self.settings))
 
         def begin() -> tuple[list[RenderRequest], Future] | None:
             batch = list(islice(source, size.now))

@@ -108,12 +108,6 @@ def place(pipeline, offload: str) -> None:
         pipeline.enable_group_offload(onload_device=torch.device("cuda"), offload_type="leaf_level", use_stream=True)
 
 
-def device() -> str:
-    import torch
-
-    return torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu"
-
-
 def quiet() -> None:
     """Silence progress bars, and warnings of what the manifest tells for each clip (truncation, blackened pictures)."""
     try:

@@ -97,7 +97,7 @@ def resolve(params: Render, configs: Configs) -> Resolved:
         "dtypes": {} if params.dtype == "float32" else dict(facts.dtypes),
         "vae_tiling": value("vae_tiling"),
         "vae_slicing": value("vae_slicing"),
-        "safety_checker": safety_checker(params, facts, configs),
+        "safety_checker": safety_checker(params, configs),
     }
     refuse_impossible(params, facts, settings)
     return Resolved(facts, settings, configs.scheduler, changes, value("offload"))
@@ -143,7 +143,7 @@ def text_length(params: Render, facts: Facts, configs: Configs) -> int:
     return length
 
 
-def safety_checker(params: Render, facts: Facts, configs: Configs) -> bool:
+def safety_checker(params: Render, configs: Configs) -> bool:
     if params.safety_checker and not has(configs.index, "safety_checker"):
         raise DataError(f"{params.model} has no safety checker: set render.safety_checker to null")
     return has(configs.index, "safety_checker") and params.safety_checker is not False

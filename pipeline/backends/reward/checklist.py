@@ -12,9 +12,9 @@ from pipeline.backends import Outcome
 from pipeline.backends.reward import ScoreRequest, Scores
 from pipeline.backends.reward.workers.visionreward import MOST_FRAMES, one_a_second
 from pipeline.backends.reward.yes_no import CannotAsk, YesNo
-from pipeline.backends.weights import revision_of
+from pipeline.backends.weights import name_of, revision_of
 from pipeline.clips import BadClip, decode, rate
-from pipeline.questions import PLACEHOLDER, asked, fill, read_questions
+from pipeline.questions import PLACEHOLDER, fill, questions_hash, read_questions
 from schemas.base import Provenance, content_id
 from schemas.params import RewardModel
 from schemas.reasons import Reason
@@ -32,9 +32,9 @@ class Checklist:
         self.params = params
         self.questions = read_questions(params.questions)
         self.n_frames = params.n_frames or MOST_FRAMES
-        how = content_id(asked(self.questions), WAY, self.n_frames, params.dtype)
+        how = content_id(questions_hash(self.questions), WAY, self.n_frames, params.dtype)
         revision = f"{revision_of(params.model, params.revision)}+{how}"
-        self.by = Provenance(backend="checklist", model=params.model, revision=revision)
+        self.by = Provenance(backend="checklist", model=name_of(params.model), revision=revision)
         self.model: YesNo | None = None
 
     def map(self, items: Iterable[ScoreRequest]) -> Iterator[Outcome[Scores]]:

@@ -1,7 +1,5 @@
 """Which frames of a clip a reward model looks at: the rules of the models' authors, as pure functions."""
 
-from fractions import Fraction
-
 import numpy as np
 
 VIDEOSCORE = 16
@@ -20,15 +18,3 @@ def spread(frames: np.ndarray, most: int) -> np.ndarray:
         return frames
     # rounding can give a step more than asked for; its index would be n
     return frames[np.arange(0, n, n / most).astype(int)[:most]]
-
-
-def one_a_second(frames: np.ndarray, frames_per_second: float, most: int = 24) -> np.ndarray:
-    """Return the frame nearest to each full second, the first `most` of them: CogVLM2-Video's rule "chat".
-
-    VisionReward is asked with it. The seconds go to the last frame's time, rounded; a tie takes the earlier frame.
-    """
-    # seconds as fractions: 29.97 frames a second may be told as 30000/1001, and ties must not hang on rounding
-    rate = Fraction(frames_per_second).limit_denominator(1001)
-    times = [at / rate for at in range(len(frames))]
-    seconds = range(round(times[-1]) + 1)[:most]
-    return frames[[min(range(len(times)), key=lambda at: abs(times[at] - second)) for second in seconds]]

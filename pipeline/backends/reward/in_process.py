@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterable, Iterator
 from functools import cached_property
 from importlib.util import find_spec
 from math import isfinite
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -16,7 +15,7 @@ import numpy as np
 from pipeline.backends import Outcome
 from pipeline.backends.batches import BatchSize, batched
 from pipeline.backends.reward import ScoreRequest, Scores
-from pipeline.backends.weights import revision_of
+from pipeline.backends.weights import name_of, revision_of
 from pipeline.clips import BadClip, decode
 from pipeline.io import DataError
 from pipeline.one_thread import one_thread
@@ -91,9 +90,8 @@ def told_by(params: RewardModel, *how: str) -> Provenance:
 
     Raises DataError for weights that are not pinned, or are pickles.
     """
-    name = Path(params.model).name if Path(params.model).is_dir() else params.model
     revision = " ".join([revision_of(params.model, params.revision), *how])
-    return Provenance(backend=params.backend, model=name, revision=revision)
+    return Provenance(backend=params.backend, model=name_of(params.model), revision=revision)
 
 
 def device() -> str:

@@ -5,7 +5,7 @@ import inspect
 from pipeline.io import DataError
 
 
-def load_processor(model: str, revision: str | None):
+def load_chat_processor(model: str, revision: str | None):
     """Return the model's processor without its video part, which needs torchvision; pictures go through Pillow."""
     from transformers import AutoConfig
     from transformers.models.auto.processing_auto import PROCESSOR_MAPPING

@@ -17,10 +17,9 @@ from pipeline.backends import Outcome
 from pipeline.backends.reward import ScoreRequest, Scores
 from pipeline.backends.reward.child import Child, OutOfStep, Stopped
 from pipeline.backends.reward.workers.protocol import VERSION
-from pipeline.backends.weights import COMMIT
 from pipeline.clips import BadClip, decode
 from pipeline.io import DataError
-from pipeline.questions import asked, fill, read_questions
+from pipeline.questions import fill, questions_hash, read_questions
 from schemas.base import Provenance, content_id
 from schemas.params import RewardModel
 from schemas.reasons import Reason
@@ -57,11 +56,11 @@ class Worker:
     """
 
     def __init__(self, params: RewardModel, load_s: float = LOAD_S):
-        if params.revision is None or not COMMIT.fullmatch(params.revision):
+        if params.revision is None:
             raise DataError(f"{params.backend}: set revision to the 40-hex commit of {params.model}")
         self.params, self.load_s = params, load_s
         self.questions = read_questions(params.questions) if params.questions else ()
-        how = content_id(asked(self.questions), WAY[params.backend], VERSION)
+        how = content_id(questions_hash(self.questions), WAY[params.backend], VERSION)
         self.by = Provenance(backend=params.backend, model=params.model, revision=f"{params.revision}+{how}")
         self.hello = {
             "protocol": VERSION, "scorer": params.backend, "model": params.model, "revision": params.revision

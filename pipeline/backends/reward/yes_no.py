@@ -14,7 +14,8 @@ import click
 import numpy as np
 
 from pipeline.backends.batches import BatchSize, batched, out_of_memory
-from pipeline.backends.reward.processor import load_processor, markers, one_token_words, plain, visual_tokens
+from pipeline.backends.reward.in_process import device, first_line, need_libraries
+from pipeline.backends.reward.processor import load_chat_processor, markers, one_token_words, plain, visual_tokens
 from pipeline.backends.weights import refuse_lacking
 from pipeline.io import DataError
 
@@ -39,24 +40,21 @@ class YesNo:
     """A model and its processor, loaded; `shared` tells whether the beginning is read once a clip."""
 
     def __init__(self, model: str, revision: str | None, dtype: str | None, batch_size: int):
-        try:
-            import torch
-            from safetensors import SafetensorError
-            from transformers import AutoModelForImageTextToText
-        except ImportError:
-            raise DataError("reward checklist needs torch and transformers: pip install 'vpo[train]'") from None
-        device = "cuda" if torch.cuda.is_available() else "cpu"
+        need_libraries("checklist")
+        from safetensors import SafetensorError
+        from transformers import AutoModelForImageTextToText
+
         self.name = model
         try:
-            self.processor = load_processor(model, revision)
+            self.processor = load_chat_processor(model, revision)
             loaded, told = AutoModelForImageTextToText.from_pretrained(
                 model, revision=revision, dtype=dtype or "auto", use_safetensors=True, trust_remote_code=False,
                 output_loading_info=True,
             )  # fmt: skip
         except (OSError, ValueError, RuntimeError, SafetensorError) as fault:
-            raise DataError(f"{model}: cannot be loaded to be asked: {str(fault).strip().splitlines()[0]}") from None
+            raise DataError(f"{model}: cannot be loaded to be asked: {first_line(fault)}") from None
         refuse_lacking(told["missing_keys"], model)
-        self.model = loaded.to(device).eval()
+        self.model = loaded.to(device()).eval()
         self.tokenizer = self.processor.tokenizer
         self.markers = markers(self.processor)
         self.visual = visual_tokens(self.processor, self.model.config)

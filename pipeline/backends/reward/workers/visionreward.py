@@ -10,13 +10,13 @@ It lives in an environment of its own, since its code is written for transformer
 The code that comes with the weights runs with your rights. Read it once at the commit that you pin, and record it:
 
     visionreward/bin/python pipeline/backends/reward/workers/visionreward.py --record allowed.json \
-        --model THUDM/VisionReward-Video --revision <40 hex digits>
+        --model zai-org/VisionReward-Video --revision <40 hex digits>
 
 which downloads the code alone, runs nothing of it, and writes the SHA-256 of each file. Then, in params.yaml:
 
     visionreward:
       backend: visionreward
-      model: THUDM/VisionReward-Video
+      model: zai-org/VisionReward-Video
       revision: <the same 40 hex digits>
       questions: VisionReward_video_qa.txt
       scored_text: query
