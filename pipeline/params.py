@@ -17,6 +17,7 @@ option = click.option(
 
 
 COMMIT = re.compile(r"[0-9a-f]{40}")
+ON_THE_HUB = re.compile(r"[\w.-]+/[\w.-]+")
 
 
 class ParamsError(click.ClickException):
@@ -93,8 +94,11 @@ def refuse_unpinned(params: Params) -> None:
     faults = [
         f"{key}.revision: {name} is a model on the Hub; pin it to the 40-hex commit you have the licence for (its "
         "page, Files and versions), or name a folder"
+        if ON_THE_HUB.fullmatch(name or "")
+        else f"{key}: {name}: no such folder, and no owner/name of a model on the Hub"
         for key, name, section in named
-        if not COMMIT.fullmatch(section.revision or "") and not Path(name or "").is_dir()
+        if not Path(name or "").is_dir()
+        and not (COMMIT.fullmatch(section.revision or "") and ON_THE_HUB.fullmatch(name or ""))
     ]
     if faults:
         raise ParamsError("\n".join(faults))
