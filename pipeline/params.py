@@ -16,6 +16,9 @@ option = click.option(
 )
 
 
+ON_THE_HUB = re.compile(r"[\w.-]+/[\w.-]+")
+
+
 class ParamsError(click.ClickException):
     """A wrong params file; the process ends with 2 before any work."""
 
@@ -90,8 +93,11 @@ def refuse_unpinned(params: Params) -> None:
     faults = [
         f"{key}.revision: {name} is a model on the Hub; pin it to the 40-hex commit you have the licence for (its "
         "page, Files and versions), or name a folder"
+        if ON_THE_HUB.fullmatch(name or "")
+        else f"{key}: {name}: no such folder, and no owner/name of a model on the Hub"
         for key, name, section in named
-        if not re.fullmatch(COMMIT, section.revision or "") and not Path(name or "").is_dir()
+        if not Path(name or "").is_dir()
+        and not (re.fullmatch(COMMIT, section.revision or "") and ON_THE_HUB.fullmatch(name or ""))
     ]
     if faults:
         raise ParamsError("\n".join(faults))
