@@ -56,7 +56,7 @@ def work_of(kind: str, by: Provenance, settings) -> Work:
 
 def at_once(backend) -> int:
     """Return how many units a backend finishes together."""
-    return getattr(backend, "at_once", None) or getattr(backend, "batch_size", None) or 1
+    return getattr(backend, "at_once", 1)
 
 
 def timed(outcomes: Iterable[T], work: Work, folder: Path, at_once: int = 1, workers: int | None = None) -> Iterator[T]:

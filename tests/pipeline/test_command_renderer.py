@@ -85,6 +85,10 @@ def test_so_many_clips_are_asked_for_at_once_and_none_is_left_behind(laptop, pro
     assert not list(home().glob("command/*/clips/*"))
 
 
+def test_clips_of_one_call_are_finished_together(laptop, program):
+    assert Command(params(laptop, program.words, batch_size=2)).at_once == 2
+
+
 def test_a_program_that_fails_keeps_what_it_made_and_says_why_for_the_rest(laptop, program):
     dog, cat, owl = made(laptop, program, ["a dog", "dies", "an owl"])
     assert dog.value

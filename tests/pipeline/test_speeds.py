@@ -92,6 +92,6 @@ def test_a_damaged_file_is_passed_over(tmp_path):
 
 def test_a_backend_says_how_many_it_finishes_together():
     class Batches:
-        batch_size = 8
+        at_once = 8
 
     assert (at_once(Batches()), at_once(object())) == (8, 1)

@@ -55,6 +55,7 @@ class Command:
 
     def __init__(self, params: Render):
         self.params, self.asked = params, Asked.by(params)
+        self.at_once = params.batch_size or BATCH_SIZE
         told = (
             "n_frames", "height", "width", "frames_per_second", "num_inference_steps", "guidance_scale",
             "max_sequence_length",
@@ -73,7 +74,7 @@ class Command:
         """Yield an Outcome for each request, in order. Raises DataError when the program cannot be used."""
         folder = home() / "command" / content_id(self.by.model_dump(), self.settings)
         source, barren = iter(asked), 0
-        while batch := list(islice(source, self.params.batch_size or BATCH_SIZE)):
+        while batch := list(islice(source, self.at_once)):
             wanted = {video_id(self, request): request for request in batch}
             with _held(folder) as lock:
                 for name in wanted:  # of a run that was killed: whole, or half written

@@ -37,7 +37,7 @@ class Diffusers:
     def __init__(self, params: Render):
         revision = revision_of(params.model, params.revision)
         self.model, self.commit = params.model, params.revision
-        self.batch_size = params.batch_size or 1  # ours: one video fills a GPU, and its bits depend on no neighbour
+        self.at_once = params.batch_size or 1  # ours: one video fills a GPU, and its bits depend on no neighbour
         self.configs = read_configs(params.model, params.revision)
         self.resolved = resolve(params, self.configs)
         self.settings = self.resolved.settings
@@ -46,10 +46,6 @@ class Diffusers:
 
     def count_tokens(self, prompt: str) -> int:
         return self.counter(prompt)
-
-    @property
-    def at_once(self) -> int:
-        return self.batch_size
 
     @cached_property
     def counter(self) -> Callable[[str], int]:
@@ -66,7 +62,7 @@ class Diffusers:
         be kept as soon as it is whole. Closing stops it at its next denoising step.
         """
         source, closed = iter(asked), threading.Event()
-        size = BatchSize(self.batch_size, self.by.model, self.by.revision, content_id(self.settings))
+        size = BatchSize(self.at_once, self.by.model, self.by.revision, content_id(self.settings))
 
         def begin() -> tuple[list[RenderRequest], Future] | None:
             batch = list(islice(source, size.now))

@@ -43,20 +43,16 @@ class InProcess:
     """A reward model in this process; `load` gives what rates, and is called at the first clip."""
 
     def __init__(
-        self, by: Provenance, frames: Callable[[np.ndarray], np.ndarray], load: Callable[[], Rate], batch_size: int
+        self, by: Provenance, frames: Callable[[np.ndarray], np.ndarray], load: Callable[[], Rate], at_once: int
     ):
-        self.by, self.frames, self.load, self.batch_size = by, frames, load, batch_size
-
-    @property
-    def at_once(self) -> int:
-        return self.batch_size
+        self.by, self.frames, self.load, self.at_once = by, frames, load, at_once
 
     @cached_property
     def rate(self) -> Rate:
         return self.load()
 
     def map(self, items: Iterable[ScoreRequest]) -> Iterator[Outcome[Scores]]:
-        size = BatchSize(self.batch_size, "reward", self.by.backend, self.by.model, self.by.revision)
+        size = BatchSize(self.at_once, "reward", self.by.backend, self.by.model, self.by.revision)
         for outcomes in batched(map(self.look, items), size, self.rated):
             yield from outcomes
 
