@@ -67,7 +67,7 @@ FAULTS = [
           "clip_seed(seed, item.row.query_id, item.replicate)", "clip_seed(seed, item.row.query_id, item.row.sample)",
           "tests/pipeline/test_render.py"),
     Fault("reward: scored against the prompt instead of the query", "pipeline/reward.py",
-          'row.prompt if self.params.scored_text == "prompt" else row.query', "row.prompt",
+          'if self.params.scored_text == "prompt" else row.query', "",
           "tests/pipeline/test_reward.py"),
     Fault("D_video: the veto asks nothing", "pipeline/d_video.py",
           "        rules.append(as_safe)", "        pass", "tests/pipeline/test_d_video.py"),

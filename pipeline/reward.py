@@ -40,7 +40,7 @@ class Scorer:
         return work_of("score", self.by, [])
 
     def text(self, row: Render) -> str:
-        return row.prompt if self.params.scored_text == "prompt" else row.query
+        return (row.rendered_text or row.prompt) if self.params.scored_text == "prompt" else row.query
 
     def key(self, row: Render) -> str:
         by = {"backend": self.by.backend, "model": self.by.model, "revision": self.by.revision}

@@ -185,14 +185,14 @@ def test_a_broken_clip_keeps_its_place_among_the_others(folder, backend):
 
 
 @pytest.mark.parametrize("backend", ["clip", "aesthetic", "mps"])
-def test_weights_that_are_no_numbers_give_no_score(folder, tmp_path, backend):
+def test_weights_that_are_no_numbers_stop_the_stage(folder, tmp_path, backend):
     broken = tmp_path / "broken"
     shutil.copytree(folder / ("mps" if backend == "mps" else "clip"), broken)
     tensors = load_file(broken / "model.safetensors")
     name = next(name for name in tensors if name.endswith("visual_projection.weight"))
     save_file(tensors | {name: tensors[name] * float("nan")}, broken / "model.safetensors", metadata={"format": "pt"})
-    outcome = score(at(folder, backend, broken), CLIPS[:1])[0]
-    assert (outcome.reason, outcome.value) == (Reason.NO_SCORE, None) and outcome.detail.endswith("is nan")
+    with pytest.raises(DataError, match="neither a good nor a spoilt clip .* is nan"):
+        score(at(folder, backend, broken), CLIPS[:1])
 
 
 def at(folder, backend, model):

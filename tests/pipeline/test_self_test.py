@@ -69,9 +69,15 @@ def test_where_nothing_is_to_score_nothing_is_asked():
     assert list(Looking(backend).map([])) == [] and backend.asked == []
 
 
-def test_a_model_without_scores_tells_its_reason_clip_by_clip():
+def test_a_model_that_scores_nothing_stops_the_stage_with_its_reason():
     silent = Says(lambda frames: Outcome(reason=Reason.NO_SCORE, detail="VQ is nan"))
-    assert [item.reason for item in Looking(silent).map([ITEM])] == [Reason.NO_SCORE]
+    with pytest.raises(DataError, match="could score neither a good nor a spoilt clip that it was tried on: VQ is nan"):
+        next(Looking(silent).map([ITEM]))
+
+
+def test_a_model_that_cannot_score_the_spoilt_clip_goes_on():
+    seen = Says(lambda frames: brightness(frames) if frames.mean() > 60 else Outcome(reason=Reason.NO_SCORE))
+    assert next(Looking(seen).map([ITEM])).value is not None
 
 
 def test_the_good_clip_shows_the_scene_and_the_spoilt_one_is_dark():

@@ -140,12 +140,12 @@ def test_a_weight_that_the_model_does_not_have_is_named(made, tmp_path):
         score(copy)
 
 
-def test_weights_that_are_no_numbers_give_no_score(made, tmp_path):
+def test_weights_that_are_no_numbers_stop_the_stage(made, tmp_path):
     def spoil(tensors):
         tensors["score.bias"] = torch.full((5,), float("nan"))
 
-    outcome = score(changed(made, tmp_path, spoil), CLIPS[:1])[0]
-    assert (outcome.reason, outcome.detail) == (Reason.NO_SCORE, ", ".join(f"{name} is nan" for name in NAMES))
+    with pytest.raises(DataError, match=", ".join(f"{name} is nan" for name in NAMES)):
+        score(changed(made, tmp_path, spoil), CLIPS[:1])
 
 
 @pytest.mark.parametrize("lost", ["preprocessor_config.json", "tokenizer.json"])

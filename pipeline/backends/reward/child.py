@@ -34,7 +34,8 @@ class Child:
     """
 
     def __init__(self, words: Sequence[str]):
-        environment = {name: value for name, value in os.environ.items() if name not in OURS}
+        # code from the Hub runs there: it has no use for what pays the teacher
+        environment = {n: value for n, value in os.environ.items() if n not in OURS and not n.endswith("_API_KEY")}
         try:
             self.process = subprocess.Popen(
                 list(words), stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment,

@@ -47,13 +47,17 @@ class Looking:
 def must_look(backend: Reward) -> None:
     """Raise DataError when all answers and values for a good and for a spoilt clip of one text are exactly alike.
 
-    A clip without scores proves nothing: its reason comes again with the clips to score, and is told there.
+    A model that has no score for either will have none for others.
     """
     good = good_frames()
     clips = [encode(frames, FRAMES_PER_SECOND) for frames in (good, spoilt(good))]
-    said = [outcome.value for outcome in backend.map([ScoreRequest(clip, TEXT) for clip in clips])]
-    if None not in said and said[0] == said[1]:
-        who = f"{backend.by.backend} {backend.by.model}"
+    outcomes = list(backend.map([ScoreRequest(clip, TEXT) for clip in clips]))
+    who, said = f"{backend.by.backend} {backend.by.model}", [outcome.value for outcome in outcomes]
+    if said == [None, None]:
+        raise DataError(
+            f"{who} could score neither a good nor a spoilt clip that it was tried on: {outcomes[0].detail}"
+        )
+    if said[0] == said[1]:
         raise DataError(
             f"{who} says the same of a good and of a spoilt clip: {brief(said[0])}; it does not look. "
             "Are its weights complete, and does it get the frames?"
