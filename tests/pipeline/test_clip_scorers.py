@@ -290,7 +290,7 @@ def test_a_head_of_another_model_is_refused(folder, tmp_path):
 
 
 def test_a_missing_head_is_told_before_any_work(folder, tmp_path):
-    with pytest.raises(DataError, match="must be a safetensors file, or a folder with one"):
+    with pytest.raises(DataError, match="no such file; reward's head is a safetensors file"):
         make_reward(params_of(folder, "aesthetic", head=str(tmp_path / "none.safetensors")), None)
 
 

@@ -4,7 +4,7 @@ import sys
 import pytest
 from click.testing import CliRunner
 
-from pipeline.params import ParamsError, load_params
+from pipeline.params import ParamsError, load_params, refuse_unpinned
 from pipeline.params_stage import main as params_main
 
 
@@ -75,6 +75,18 @@ def test_noise_must_be_measured_before_a_pair_can_beat_it(tmp_path, root):
 def test_a_missing_file_is_named(tmp_path):
     with pytest.raises(ParamsError, match="no such file"):
         load_params(tmp_path / "params.yaml")
+
+
+def test_a_folder_of_weights_that_is_not_there_is_no_model_on_the_hub(laptop):
+    def refused(model, revision=None):
+        render = laptop.render.model_copy(update={"backend": "diffusers", "model": model, "revision": revision})
+        with pytest.raises(ParamsError) as fault:
+            refuse_unpinned(laptop.model_copy(update={"render": render}))
+        return fault.value.message
+
+    assert refused("data/raw/mine") == "render: data/raw/mine: no such folder, and no owner/name of a model on the Hub"
+    assert "no such folder" in refused("data/raw/mine", "a" * 40)
+    assert "pin it" in refused("owner/name")
 
 
 def test_a_question_file_with_a_fault_is_found_before_any_work(tmp_path, root):

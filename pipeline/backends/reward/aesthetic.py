@@ -35,6 +35,8 @@ def head_file(head: str) -> Path:
             f"{head}: a pickle, which can run code when it is loaded; convert it once: "
             f"python -m pipeline.backends.reward.convert {head} {path.with_suffix('.safetensors')}"
         )
+    if not path.exists():
+        raise DataError(f"{head}: no such file; reward's head is a safetensors file, or a folder with one")
     if len(found) != 1 or not found[0].is_file():
         raise DataError(f"{head}: reward's head must be a safetensors file, or a folder with one; {len(found)} there")
     return found[0]
