@@ -9,14 +9,11 @@ from urllib.parse import urlsplit
 import click
 from pydantic import ValidationError
 
-from schemas.params import COMMIT, Params, Teacher, record
+from schemas.params import COMMIT, ON_THE_HUB, Params, Teacher, record
 
 option = click.option(
     "--params", "params_path", default="params.yaml", show_default=True, metavar="FILE", help="The params file."
 )
-
-
-ON_THE_HUB = re.compile(r"[\w.-]+/[\w.-]+")
 
 
 class ParamsError(click.ClickException):
@@ -93,11 +90,11 @@ def refuse_unpinned(params: Params) -> None:
     faults = [
         f"{key}.revision: {name} is a model on the Hub; pin it to the 40-hex commit you have the licence for (its "
         "page, Files and versions), or name a folder"
-        if ON_THE_HUB.fullmatch(name or "")
+        if re.fullmatch(ON_THE_HUB, name or "")
         else f"{key}: {name}: no such folder, and no owner/name of a model on the Hub"
         for key, name, section in named
         if not Path(name or "").is_dir()
-        and not (re.fullmatch(COMMIT, section.revision or "") and ON_THE_HUB.fullmatch(name or ""))
+        and not (re.fullmatch(COMMIT, section.revision or "") and re.fullmatch(ON_THE_HUB, name or ""))
     ]
     if faults:
         raise ParamsError("\n".join(faults))

@@ -8,6 +8,7 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 COMMIT = r"^[0-9a-f]{40}$"
+ON_THE_HUB = r"^[\w.-]+/[\w.-]+$"
 
 _recording: dict[int, str] | None = None
 _read: set[str] = set()

@@ -172,7 +172,7 @@ def show_gpu(gpu: dict) -> None:
         parts.append(f"{'unknown' if total[name] is None else significant(total[name])} {unit}")
     if total["usd"]:
         parts.append(f"${total['usd']:.2f} to the renderer's host")
-    unknown = f", and what is unknown: {', '.join(total['unknown'])}" if total["unknown"] else ""
+    unknown = f", and {len(total['unknown'])} rows above are unknown" if total["unknown"] else ""
     click.echo(f"GPU: {', '.join(parts)}{unknown}")
 
 

@@ -7,7 +7,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from pipeline.io import DataError
-from schemas.params import COMMIT
+from schemas.params import COMMIT, ON_THE_HUB
 
 PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle", ".joblib")
 NEVER_READ = {".git", ".cache", "__pycache__"}
@@ -22,7 +22,7 @@ def revision_of(model: str, revision: str | None) -> str:
         if revision is not None:
             raise DataError(f"{model} is a folder, whose revision is the hash of its files: set revision to null")
         return folder_revision(model)
-    if not re.fullmatch(r"[\w.-]+/[\w.-]+", model):
+    if not re.fullmatch(ON_THE_HUB, model):
         raise DataError(f"{model}: no such folder, and no owner/name of a model on the Hub")
     if revision is None or not re.fullmatch(COMMIT, revision):
         raise DataError(f"{model}: set revision to the model's 40-hex commit; a branch can change under a dataset")

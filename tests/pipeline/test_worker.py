@@ -204,7 +204,7 @@ def test_a_clip_that_kills_the_worker_three_times_has_no_score_and_the_others_ha
 
 
 def test_a_worker_that_does_not_answer_in_time_is_started_again(params, clip):
-    outcomes = scored(params(timeout_s=2.0), clip, "hangs 1", "last")
+    outcomes = scored(params(timeout_s=6.0), clip, "hangs 1", "last")
     assert [outcome.reason for outcome in outcomes] == [None, None]
     assert told(params, "started") == 2 and alive(params) == []
 
