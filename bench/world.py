@@ -102,9 +102,9 @@ def values_of(path: Path):
     params = load_params(path / "params.yaml")
     queries = list(read_rows(path / "data/queries/test.jsonl", Query))
     arms = {name: read_arm(path / "data/eval" / name, queries) for name in params.evaluate.arms}
-    return {name: per_query(queries, arm, params.reward) for name, arm in arms.items()}, judges(
-        arms.values(), params.reward
-    )
+    everyone = [row for arm in arms.values() for row in arm.rewards]
+    values = {name: per_query(queries, arm, params.reward, everyone) for name, arm in arms.items()}
+    return values, judges(arms.values(), params.reward)
 
 
 def n_pairs(path: Path) -> dict:

@@ -11,7 +11,7 @@ from pathlib import Path
 from statistics import fmean
 
 from pipeline.io import DataError, beside, read_rows
-from pipeline.score import scores
+from pipeline.score import rated, scores
 from pipeline.statistics import distinct_2
 from schemas.base import Dropped, Provenance, QueryBase
 from schemas.critique import Critique
@@ -59,10 +59,13 @@ def read_arm(folder: Path, queries: Iterable[QueryBase]) -> Arm:
     )
 
 
-def per_query(queries: Iterable[QueryBase], arm: Arm, params: RewardParams) -> Values:
+def per_query(
+    queries: Iterable[QueryBase], arm: Arm, params: RewardParams, reference: Iterable[Reward] | None = None
+) -> Values:
     """Return every metric's value of every query of one arm, the mean over its samples where it has several.
 
     A query that the judge gave no verdict on is absent from the shares, one without a scored clip from the rewards.
+    `reference` are the rewards that z-scores are taken over; arms that are compared need the same.
     """
     queries = list(queries)
     by_id = {row.query_id: row for row in queries}
@@ -84,17 +87,14 @@ def per_query(queries: Iterable[QueryBase], arm: Arm, params: RewardParams) -> V
         }
 
     general = [row for row in arm.clips if row.query_id in by_id and not by_id[row.query_id].safety]
-    by_clip = defaultdict(dict)
-    for row in arm.rewards:
-        for item in row.dims:
-            by_clip[row.reward, item.name][row.video_id] = item.value
+    by_clip = rated(arm.rewards, params)
     written = [row for row in arm.prompts if row.query_id in by_id]
     counted = {
         "diversity": distinct_2([row.prompt for row in written]),
         "words": [float(len(row.prompt.split())) for row in written],
     }
     return {
-        "reward": _scored(general, scores(arm.rewards, params)),
+        "reward": _scored(general, scores(arm.rewards, params, reference)),
         **{name: share(name) for name in OUTCOMES},
         "unsafe": share("unsafe_all", safety=True),
         "aligned_general": share("aligned", safety=False),
@@ -116,9 +116,9 @@ def outcome(row: Critique) -> str:
 def dimensions(rewards: Iterable[Reward], params: RewardParams) -> dict[str, tuple[str, str]]:
     """Return metric -> (reward model, dimension): dim_<name>, or dim_<model>_<name> where a model before has the name.
 
-    Models stand in the order of reward.models, dimensions in the order of the rows.
+    Models stand in the order of reward.models, dimensions in the order of the rows, or of the question file.
     """
-    seen = {(row.reward, item.name): None for row in rewards for item in row.dims}
+    seen = rated(rewards, params)
     found = {}
     for model in params.models:
         for name in (name for other, name in seen if other == model):
@@ -154,7 +154,7 @@ def judges(arms: Iterable[Arm], params: RewardParams) -> dict[str, str]:
     by_model = {model: named(row.scored_by for row in rewards if row.reward == model) for model in params.models}
     return {
         **dict.fromkeys(TEXT_METRICS, named(row.critique_by for arm in arms for row in arm.verdicts)),
-        "reward": by_model[params.model],
+        "reward": " + ".join(by_model[model] for model in params.read),
         **{metric: by_model[model] for metric, (model, _) in dimensions(rewards, params).items()},
     }
 

@@ -23,6 +23,13 @@ from schemas.render import Render
 # crf with mbtree or lookahead gave other bytes from equal frames in 57 of 150 encodings, these settings in 0 of 550
 ENCODER = {"preset": "veryfast", "qp": "18", "x264-params": "mbtree=0:rc-lookahead=0:threads=1"}
 
+MOST_PIXELS = 4096 * 2304
+"""ours: a frame of 4K; a file of some kilobytes can name any size"""
+MOST_BYTES = 2 << 30
+"""ours: 12 s of the largest frames that hosts sell, decoded"""
+BOUNDED = {"max_pixels": str(MOST_PIXELS)}
+"""and no other format than mp4 is tried: FFmpeg would follow the addresses of a playlist"""
+
 
 class BadClip(Exception):
     """The bytes are not a video that can be decoded."""
@@ -78,28 +85,69 @@ def encode(frames: np.ndarray, frames_per_second: float) -> bytes:
     return buffer.getvalue()
 
 
+def rate(content: bytes) -> float:
+    """Return the frames per second that a video file tells. Raises BadClip."""
+    import av
+
+    try:
+        with av.open(io.BytesIO(content), format="mp4", options=BOUNDED) as container:
+            told = container.streams.video[0].average_rate
+    except IndexError:
+        raise BadClip("no video in it") from None
+    except av.FFmpegError as fault:
+        raise BadClip(f"{type(fault).__name__}: {fault}") from None
+    if not told:
+        raise BadClip("no frame rate")
+    return float(told)
+
+
 @lru_cache(maxsize=1)
 def decode(content: bytes) -> np.ndarray:
-    """Return the frames of a video file, uint8 RGB (n, height, width, 3), read-only. Raises BadClip.
+    """Return the frames of a video file, uint8 RGB (n, height, width, 3), read-only.
 
-    The last clip is kept, so that several reward models on one clip decode it once.
+    Raises BadClip, also for a file that ends too early, is damaged, or would not fit into memory. The last clip is
+    kept, so that several reward models on one clip decode it once.
     """
     import av
     from av.video.reformatter import VideoReformatter
 
-    reformat = VideoReformatter().reformat
+    reformat, frames, n_packets, size = VideoReformatter().reformat, [], 0, 0
     try:
-        with av.open(io.BytesIO(content)) as container:
+        with av.open(io.BytesIO(content), format="mp4", options=BOUNDED) as container:
             stream = container.streams.video[0]
-            stream.codec_context.thread_count = 1
-            frames = [reformat(frame, format="rgb24").to_ndarray() for frame in container.decode(stream)]
-    except (av.FFmpegError, IndexError) as fault:
+            refuse_huge(stream.width, stream.height, stream.frames)
+            context, told = stream.codec_context, stream.frames
+            context.thread_count = 1
+            # else a damaged picture is guessed from its neighbours
+            context.options = BOUNDED | {"err_detect": "explode"}
+            for packet in container.demux(stream):
+                n_packets += packet.size > 0
+                for frame in packet.decode():
+                    size += frame.width * frame.height * 3
+                    if size > MOST_BYTES:
+                        raise BadClip(f"more than {MOST_BYTES >> 20} MiB of pixels")
+                    frames.append(reformat(frame, format="rgb24").to_ndarray())
+    except IndexError:
+        raise BadClip("no video in it") from None
+    except av.FFmpegError as fault:
         raise BadClip(f"{type(fault).__name__}: {fault}") from None
+    if n_packets < told:
+        raise BadClip(f"cut off: {n_packets} of {told} frames are there")
     if not frames:
         raise BadClip("no frames")
+    if len({frame.shape for frame in frames}) > 1:
+        raise BadClip("frames of several sizes")
     decoded = np.stack(frames)
     decoded.setflags(write=False)
     return decoded
+
+
+def refuse_huge(width: int, height: int, n_frames: int) -> None:
+    """Raise BadClip for a video beyond what may be decoded, by what its header tells."""
+    if width * height > MOST_PIXELS:
+        raise BadClip(f"{height} x {width} pixels are more than the {MOST_PIXELS} that a frame may have")
+    if width * height * n_frames * 3 > MOST_BYTES:
+        raise BadClip(f"{n_frames} frames of {height} x {width} are more than {MOST_BYTES >> 20} MiB of pixels")
 
 
 def frames_hash(frames: np.ndarray) -> str:
@@ -153,24 +201,34 @@ class Place(NamedTuple):
     size: int
 
 
-def write_shards(folder: Path, files: Iterable[tuple[str, Path]], clips_per_shard: int) -> dict[str, Place]:
-    """Pack (video_id, mp4 file) pairs into tar shards in order of video_id; return each clip's place.
+class Packed(NamedTuple):
+    """A clip to put into a shard: its mp4 file and the SHA-256 that the file must have; None asks for none."""
+
+    video_id: str
+    path: Path
+    content_hash: str | None = None
+
+
+def write_shards(folder: Path, clips: Iterable[Packed], clips_per_shard: int) -> dict[str, Place]:
+    """Pack clips into tar shards in order of video_id; return each clip's place.
 
     WebDataset's naming (`<video_id>.mp4`), headers without time or owner. The folder is absent or complete, and holds
-    nothing of an earlier run.
+    nothing of an earlier run. Raises DataError for a file that is not what was rendered.
     """
     places: dict[str, Place] = {}
     with replacing_folder(folder) as temporary:
-        ordered = sorted(dict(files).items())
+        ordered = sorted({clip.video_id: clip for clip in clips}.values())
         for number, start in enumerate(range(0, len(ordered), clips_per_shard)):
             shard = f"{number:05d}.tar"
             with tarfile.open(temporary / shard, "w", format=tarfile.USTAR_FORMAT) as tar:
-                for video_id, path in ordered[start : start + clips_per_shard]:
-                    header = tarfile.TarInfo(f"{video_id}.mp4")
-                    header.size = path.stat().st_size
-                    places[video_id] = Place(shard, tar.offset + tarfile.BLOCKSIZE, header.size)
-                    with path.open("rb") as file:
-                        tar.addfile(header, file)
+                for clip in ordered[start : start + clips_per_shard]:
+                    content = clip.path.read_bytes()
+                    if clip.content_hash not in (None, _digest(content)):
+                        raise DataError(f"{clip.path}: changed since it was rendered; run again to render it anew")
+                    header = tarfile.TarInfo(f"{clip.video_id}.mp4")
+                    header.size = len(content)
+                    places[clip.video_id] = Place(shard, tar.offset + tarfile.BLOCKSIZE, header.size)
+                    tar.addfile(header, io.BytesIO(content))
     return places
 
 

@@ -1,7 +1,8 @@
 """x, p_1..p_K, r_1..r_K -> D_video: the prompt with the better clip over the one with the worse (VPO 3.3).
 
 The paper asks for a gap above 0.5 (S0 section 9); the authors' code also asks that the winner dominate on every
-question and takes the first pair it finds. Each is a named rule here.
+question and takes the first pair it finds. Each is a named rule here. Ours: a veto of the safety questions, which
+weigh nothing in VisionReward, and a gap that must beat the noise of the seed.
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -13,7 +14,8 @@ import click
 
 from pipeline.io import read_rows, stage_output
 from pipeline.params import load_params, option
-from pipeline.score import answers, scores
+from pipeline.replication import replicates
+from pipeline.score import answers, safety_answers, scores
 from schemas.base import Dropped, content_id
 from schemas.d_video import DVideo
 from schemas.params import Dpo
@@ -29,19 +31,32 @@ class Scored:
     row: Render
     score: float
     answers: dict[str, bool]
+    safety: dict[str, bool]
 
 
-def d_video(rows: Iterable[Render], score: dict[str, float], said: dict, params: Dpo) -> Iterator[DVideo | Dropped]:
+def d_video(
+    rows: Iterable[Render],
+    score: dict[str, float],
+    said: dict[str, dict[str, bool]],
+    params: Dpo,
+    safety: dict[str, dict[str, bool]] | None = None,
+    noise: float = 0.0,
+) -> Iterator[DVideo | Dropped]:
     """Yield the pairs of each query, or why it has none. Rows of one query must stand together.
 
-    `score` (r) and `said` (answers by question id) are by video_id; a clip without a score takes no part.
+    `score` (r), `said` (answers by question id) and `safety` (those to the safety questions) are by video_id; a clip
+    without a score takes no part, and clips of a second seed take none. `noise` is the standard deviation of a
+    difference of two scores.
     """
+    safety = safety or {}
     for query_id, group in groupby(rows, key=attrgetter("query_id")):
-        shown = list(group)
+        shown = [row for row in group if row.replicate == 0]
         candidates = [
-            Scored(row, score[row.video_id], said.get(row.video_id, {})) for row in shown if row.video_id in score
+            Scored(row, score[row.video_id], said.get(row.video_id, {}), safety.get(row.video_id, {}))
+            for row in shown
+            if row.video_id in score
         ]
-        pairs = [(better, worse) for better, worse in PAIRS[params.video_pairs](candidates, beats(params))]
+        pairs = PAIRS[params.video_pairs](candidates, beats(params, noise))
         if pairs:
             yield from (pair(better, worse, params) for better, worse in pairs[: params.pairs_per_query])
         else:
@@ -57,20 +72,26 @@ def d_video(rows: Iterable[Render], score: dict[str, float], said: dict, params:
 Beats = Callable[[Scored, Scored], bool]
 
 
-def beats(params: Dpo) -> Beats:
-    """Return whether one candidate wins over another by the gap and the dominance rule."""
-
-    def gap(better: Scored, worse: Scored) -> bool:
-        return better.score - worse.score > params.reward_gap
-
-    def dominates(better: Scored, worse: Scored) -> bool:
-        asked = better.answers.keys() | worse.answers.keys()
-        lost = any(worse.answers.get(name, False) and not better.answers.get(name, False) for name in asked)
-        return not lost and bool(deciding(better, worse))
-
+def beats(params: Dpo, noise: float = 0.0) -> Beats:
+    """Return whether one candidate wins over another by all rules of `params`."""
+    least = max(params.reward_gap, (params.min_effect or 0.0) * noise)
+    rules: list[Beats] = [lambda better, worse: better.score - worse.score > least]
     if params.dominance == "question":
-        return lambda better, worse: gap(better, worse) and dominates(better, worse)
-    return gap
+        rules.append(dominates)
+    if params.safety_veto:
+        rules.append(as_safe)
+    return lambda better, worse: all(rule(better, worse) for rule in rules)
+
+
+def dominates(better: Scored, worse: Scored) -> bool:
+    asked = better.answers.keys() | worse.answers.keys()
+    lost = any(worse.answers.get(name, False) and not better.answers.get(name, False) for name in asked)
+    return not lost and bool(deciding(better, worse))
+
+
+def as_safe(better: Scored, worse: Scored) -> bool:
+    """Tell whether no safety question that the worse clip passes is failed, or left open, by the better."""
+    return bool(better.safety) and all(better.safety.get(name, False) for name, yes in worse.safety.items() if yes)
 
 
 def deciding(better: Scored, worse: Scored) -> tuple[str, ...]:
@@ -116,7 +137,7 @@ def pair(better: Scored, worse: Scored, params: Dpo) -> DVideo:
         chosen=chosen.prompt,
         rejected=rejected.prompt,
         source="video",
-        rule=f"{params.video_pairs}, gap > {params.reward_gap:g}, dominance {params.dominance}",
+        rule=rule(params),
         chosen_origin="policy",
         score_chosen=better.score,
         score_rejected=worse.score,
@@ -129,6 +150,14 @@ def pair(better: Scored, worse: Scored, params: Dpo) -> DVideo:
     )
 
 
+def rule(params: Dpo) -> str:
+    """Return the name of the rule as the rows of D_video carry it."""
+    named = f"{params.video_pairs}, gap > {params.reward_gap:g}, dominance {params.dominance}"
+    if params.min_effect is not None:
+        named += f", gap > {params.min_effect:g} deviations of the noise"
+    return named + (", safety veto" if params.safety_veto else "")
+
+
 @click.command("d_video")
 @click.argument("render")
 @click.argument("reward")
@@ -139,5 +168,14 @@ def main(render, reward, out, params_path):
     params = load_params(params_path)
     with stage_output(out, DVideo, label="d_video") as writer:
         rewards = list(read_rows(reward, Reward))
-        rows = writer.read_units(render, Render, "query_id")
-        writer.write(d_video(rows, scores(rewards, params.reward), answers(rewards, params.reward), params.dpo))
+        rows = list(writer.read_units(render, Render, "query_id"))
+        shown = {row.video_id for row in rows if row.replicate == 0}
+        # z-scores over the clips that can be paired alone: how many are rendered twice changes no pair
+        score = scores(rewards, params.reward, [row for row in rewards if row.video_id in shown])
+        said = answers(rewards, params.reward)
+        safety = safety_answers(rewards, params.reward) if params.dpo.safety_veto else None
+        twice = replicates(rows, score)
+        noise = twice.noise() if params.dpo.min_effect is not None else 0.0
+        found = list(d_video(rows, score, said, params.dpo, safety, noise))
+        writer.write(found)
+        writer.extra["pair_replication"] = twice.kept(item for item in found if isinstance(item, DVideo))

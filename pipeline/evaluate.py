@@ -76,7 +76,7 @@ def pooled(runs: list[dict[str, Values]]) -> dict[str, Values]:
 
 def untrained(metrics: Iterable[str], rewards: Iterable[Reward], params: RewardParams) -> list[str]:
     """Return the metrics that the trained reward does not contain: other models' dimensions, the prompts' diversity."""
-    others = {metric for metric, (model, _) in dimensions(rewards, params).items() if model != params.model}
+    others = {metric for metric, (model, _) in dimensions(rewards, params).items() if model not in params.read}
     return [metric for metric in metrics if metric in others or metric == "diversity"]
 
 
@@ -146,9 +146,10 @@ def main(queries, eval_folder, out, params_path):
     if not asked:
         raise DataError(f"{queries}: no test queries, so nothing to compare; set queries.test above 0")
     arms = {name: read_arm(Path(eval_folder, name), asked) for name in params.evaluate.arms}
+    everyone = [row for arm in arms.values() for row in arm.rewards]
     rows = list(
         evaluate(
-            {name: per_query(asked, arm, params.reward) for name, arm in arms.items()},
+            {name: per_query(asked, arm, params.reward, everyone) for name, arm in arms.items()},
             judges(arms.values(), params.reward),
             params.evaluate.versus,
             target=params.dpo.target,

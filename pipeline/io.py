@@ -117,6 +117,11 @@ class Writer:
 
         return self._counted(read_rows(path, row), new)
 
+    def more_units(self, n: int) -> None:
+        """Count `n` units that come in beyond those of the rows."""
+        self.units_in += n
+        self.expected += n if self.expected else 0
+
     def count(self, rows: Iterable[R], times: int = 1) -> Iterator[R]:
         return self._counted(rows, lambda item: times)
 

@@ -2,13 +2,14 @@
 
 import atexit
 import os
+import re
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import click
 from pydantic import ValidationError
 
-from schemas.params import Params, Teacher, record
+from schemas.params import COMMIT, ON_THE_HUB, Params, Teacher, record
 
 option = click.option(
     "--params", "params_path", default="params.yaml", show_default=True, metavar="FILE", help="The params file."
@@ -78,14 +79,25 @@ def _who(params: Teacher) -> tuple[str, str, str]:
     return params.backend, urlsplit(params.base_url or "https://api.openai.com").netloc, params.model
 
 
-def refuse_unpinned_base(params: Params) -> None:
-    """Raise ParamsError (exit 2) when the real base model could change unseen, before anything is bought for it."""
-    base = params.base_model
-    if base.backend == "hub" and not base.revision and not Path(base.name or "").is_dir():
-        raise ParamsError(
-            f"base_model.revision: {base.name} is a model on the Hub; pin it to the 40-hex commit you have the licence "
-            "for (its page, Files and versions), or name a folder"
-        )
+def refuse_unpinned(params: Params) -> None:
+    """Raise ParamsError (exit 2) when a model on the Hub could change unseen, before anything is bought for it."""
+    named = [("base_model", params.base_model.name, params.base_model)] if params.base_model.backend == "hub" else []
+    if params.render.backend == "diffusers":
+        named.append(("render", params.render.model, params.render))
+    for name, model in params.reward.models.items():
+        if not model.backend.startswith("offline"):
+            named.append((f"reward.models.{name}", model.model, model))
+    faults = [
+        f"{key}.revision: {name} is a model on the Hub; pin it to the 40-hex commit you have the licence for (its "
+        "page, Files and versions), or name a folder"
+        if re.fullmatch(ON_THE_HUB, name or "")
+        else f"{key}: {name}: no such folder, and no owner/name of a model on the Hub"
+        for key, name, section in named
+        if not Path(name or "").is_dir()
+        and not (re.fullmatch(COMMIT, section.revision or "") and re.fullmatch(ON_THE_HUB, name or ""))
+    ]
+    if faults:
+        raise ParamsError("\n".join(faults))
 
 
 def _causes(errors: list) -> list:

@@ -3,7 +3,8 @@
 import click
 
 from pipeline.io import write_json
-from pipeline.params import load_params, option, refuse_same_judge, refuse_unpinned_base
+from pipeline.params import load_params, option, refuse_same_judge, refuse_unpinned
+from pipeline.questions import read_questions
 
 
 @click.command("params")
@@ -13,5 +14,8 @@ def main(out, params_path):
     """Check the whole params file before any work."""
     params = load_params(params_path)
     refuse_same_judge(params)
-    refuse_unpinned_base(params)
+    refuse_unpinned(params)
+    for model in params.reward.models.values():
+        if model.questions is not None:  # else it would be found out when all clips are rendered
+            read_questions(model.questions)
     write_json(out, {"params": "valid"})

@@ -5,84 +5,134 @@ All prompts of a query share the seed, so that their scores differ by the prompt
 
 import json
 from collections.abc import Callable, Iterable, Iterator
-from itertools import tee
+from functools import partial
+from typing import NamedTuple
 
 import click
 
 from pipeline.backends import Outcome
-from pipeline.backends.renderer import Renderer, RenderRequest, make_renderer, video_id
-from pipeline.clips import ClipStore, Place, shard_folder, write_shards
+from pipeline.backends.renderer import SPREAD, Renderer, RenderRequest, make_renderer, video_id
+from pipeline.backends.teacher import make_teacher
+from pipeline.clips import Clip, ClipStore, Packed, Place, shard_folder, write_shards
+from pipeline.fanout import fan_out
 from pipeline.io import read_rows, stage_output
+from pipeline.long_prompts import fitted
 from pipeline.paid_once import paid_once
 from pipeline.params import load_params, option
 from pipeline.progress import progress
+from pipeline.speeds import at_once, folder_of, timed, work_of
 from schemas.base import Dropped, Prompt, content_id
 from schemas.critique import Critique
 from schemas.reasons import Reason
 from schemas.render import Render
 from schemas.rollout import Rollout
 
+Fit = Callable[[Iterable[Prompt]], Iterator[tuple[Prompt, str] | Dropped]]
+
+
+class Wanted(NamedTuple):
+    """A clip to make: `text` is what the generator reads, `replicate` tells clips of one prompt apart by their seed."""
+
+    row: Prompt
+    text: str
+    replicate: int = 0
+
 
 def render(
     prompts: Iterable[Prompt],
     renderer: Renderer,
     clips: ClipStore,
-    pack: Callable[[list[str]], dict[str, Place]],
+    pack: Callable[[list[dict]], dict[str, Place]],
     seed: int,
     passed: dict[str, bool] | None = None,
+    fit: Fit | None = None,
+    replicate: float = 0.0,
+    more: Callable[[int], None] = lambda n: None,
+    make: Callable[[], Renderer] | None = None,
     at: Callable[[int, int], None] = lambda done, total: None,
 ) -> Iterator[Render | Dropped]:
     """Yield the manifest row of each prompt's clip, or why there is none.
 
-    `clips` keeps what is rendered, at once; `pack` puts the clips of such ids into shards and returns their places.
-    `passed` is the text check's verdict by prompt_id; None renders every prompt. `at` hears how many clips are done.
+    `clips` keeps what is rendered, at once; `pack` puts the clips of such facts into shards and returns their places.
+    `passed` is the text check's verdict by prompt_id; None renders every prompt. `fit` gives the text to render, or
+    why there is none. The clips of a share `replicate` of the queries are made twice, with other noise; `more` hears
+    how many clips come beyond one a row. `make` builds the renderer where it works. `at` hears how many are done.
     """
-    wanted: dict[str, Prompt] = {}
+    kept, lost = checked(prompts, passed)
+    yield from lost
+    asked: list[Wanted] = []
+    texts: dict[tuple[str, str], Prompt] = {}
+    for item in fit(kept) if fit else ((row, row.prompt) for row in kept):
+        if isinstance(item, Dropped):
+            yield item
+            continue
+        row, text = item
+        if (first := texts.setdefault((row.query_id, text), row)) is not row:
+            detail = f"sample {row.sample} of {row.arm} was shortened to the text of sample {first.sample}"
+            yield Dropped(input_id=row.prompt_id, reason=Reason.DUPLICATE, detail=detail)
+            continue
+        asked += (Wanted(*item, index) for index in range(2 if is_replicated(row.query_id, replicate) else 1))
+    more(sum(item.replicate > 0 for item in asked))
+    made = []
+    for done, (item, outcome) in enumerate(rendered(asked, renderer, clips, seed, make or (lambda: renderer)), 1):
+        at(done, len(asked))
+        if outcome.value is None:
+            again = f"replicate {item.replicate}: " if item.replicate else ""
+            yield Dropped(input_id=item.row.prompt_id, reason=outcome.reason, detail=again + outcome.detail)
+        else:
+            made.append((item, outcome.value))
+    places = pack([facts for _, facts in made])
+    for item, facts in made:
+        yield manifest_row(item, facts, places[facts["video_id"]], renderer, seed)
+
+
+def checked(prompts: Iterable[Prompt], passed: dict[str, bool] | None) -> tuple[list[Prompt], list[Dropped]]:
+    """Return the prompts that passed the text check, each once, and why the others are not rendered."""
+    kept: dict[str, Prompt] = {}
+    lost = []
     for row in prompts:
         if passed is not None and not passed.get(row.prompt_id, False):
             detail = "found flawed" if row.prompt_id in passed else "the text check has no verdict on it"
-            yield Dropped(input_id=row.prompt_id, reason=Reason.FAILED_TEXT_CHECK, detail=detail)
-        elif (first := wanted.setdefault(row.prompt_id, row)) is not row:
+            lost.append(Dropped(input_id=row.prompt_id, reason=Reason.FAILED_TEXT_CHECK, detail=detail))
+        elif (first := kept.setdefault(row.prompt_id, row)) is not row:
             detail = f"sample {row.sample} of {row.arm} repeats sample {first.sample}"
-            yield Dropped(input_id=row.prompt_id, reason=Reason.DUPLICATE, detail=detail)
-    made = []
-    for done, (row, outcome) in enumerate(rendered(wanted.values(), renderer, clips, seed), 1):
-        at(done, len(wanted))
-        if outcome.value is None:
-            yield Dropped(input_id=row.prompt_id, reason=outcome.reason, detail=outcome.detail)
-        else:
-            made.append((row, outcome.value))
-    places = pack([facts["video_id"] for _, facts in made])
-    for row, facts in made:
-        yield manifest_row(row, facts, places[facts["video_id"]], renderer, seed)
+            lost.append(Dropped(input_id=row.prompt_id, reason=Reason.DUPLICATE, detail=detail))
+    return list(kept.values()), lost
+
+
+def is_replicated(query_id: str, share: float) -> bool:
+    """Tell whether a query is among the `share` that is rendered twice: by its id, so that no pair's fate decides."""
+    return int(content_id("replicate", query_id), 16) < share * 2**64
 
 
 def rendered(
-    rows: Iterable[Prompt], renderer: Renderer, clips: ClipStore, seed: int
-) -> Iterator[tuple[Prompt, Outcome[dict]]]:
-    """Yield each row with the facts of its clip, from `clips` where it was rendered before."""
+    asked: Iterable[Wanted], renderer: Renderer, clips: ClipStore, seed: int, make: Callable[[], Renderer]
+) -> Iterator[tuple[Wanted, Outcome[dict]]]:
+    """Yield each with the facts of its clip, from `clips` where it was rendered before."""
 
-    def name(row: Prompt) -> str:
-        return video_id(renderer, request(row, seed))
+    def ask(item: Wanted) -> RenderRequest:
+        return request(item, seed)
 
-    def lookup(row: Prompt) -> Outcome[dict] | None:
-        facts = clips.get(name(row))
+    def lookup(item: Wanted) -> Outcome[dict] | None:
+        facts = clips.get(video_id(renderer, ask(item)))
         return Outcome(value=facts) if facts else None
 
-    def buy(missing: Iterator[Prompt]) -> Iterator[Outcome[dict]]:
-        asked, named = tee(missing)
-        outcomes = renderer.map(request(row, seed) for row in asked)
-        for row, outcome in zip(named, outcomes, strict=True):
-            if outcome.value is None:
-                yield Outcome(reason=outcome.reason, detail=outcome.detail)
-            else:
-                yield Outcome(value=clips.put(name(row), outcome.value))
+    def keep(item: Wanted, outcome: Outcome[Clip]) -> Outcome[dict]:
+        if outcome.value is None:
+            return Outcome(reason=outcome.reason, detail=outcome.detail)
+        return Outcome(value=clips.put(video_id(renderer, ask(item)), outcome.value))
 
-    return paid_once(rows, lookup, buy)
+    work, folder = work_of("render", renderer.by, renderer.settings), folder_of(clips.store.root)
+
+    def buy(missing: Iterator[Wanted]) -> Iterator[Outcome[dict]]:
+        made = fan_out(make, missing, ask, keep, spreads=renderer.by.backend in SPREAD)
+        return timed(made, work, folder, at_once(renderer))
+
+    return paid_once(asked, lookup, buy)
 
 
-def request(row: Prompt, seed: int) -> RenderRequest:
-    return RenderRequest(row.prompt, clip_seed(seed, row.query_id))
+def request(item: Wanted, seed: int) -> RenderRequest:
+    return RenderRequest(item.text, clip_seed(seed, item.row.query_id, item.replicate))
 
 
 def clip_seed(seed: int, query_id: str, replicate: int = 0) -> int:
@@ -90,13 +140,16 @@ def clip_seed(seed: int, query_id: str, replicate: int = 0) -> int:
     return int(content_id("clip seed", seed, query_id, replicate), 16) % 2**31
 
 
-def manifest_row(row: Prompt, facts: dict, place: Place, renderer: Renderer, seed: int) -> Render:
+def manifest_row(item: Wanted, facts: dict, place: Place, renderer: Renderer, seed: int) -> Render:
+    row = item.row
     return Render(
         **{name: getattr(row, name) for name in Prompt.model_fields},
         video_id=facts["video_id"],
         settings=json.dumps(renderer.settings, sort_keys=True, ensure_ascii=False),
-        seed=clip_seed(seed, row.query_id),
+        seed=request(item, seed).seed,
+        replicate=item.replicate,
         frames_hash=facts["frames_hash"],
+        clip_hash=facts["content_hash"][:32],
         shard=place.shard,
         offset=place.offset,
         size=place.size,
@@ -106,6 +159,7 @@ def manifest_row(row: Prompt, facts: dict, place: Place, renderer: Renderer, see
         frames_per_second=facts["frames_per_second"],
         n_tokens=facts["n_tokens"],
         truncated=facts["truncated"],
+        rendered_text=None if item.text == row.prompt else item.text,
         rendered_by=renderer.by.model_copy(update={"store_key": facts["video_id"]}),
     )
 
@@ -114,18 +168,34 @@ def manifest_row(row: Prompt, facts: dict, place: Place, renderer: Renderer, see
 @click.argument("prompts")
 @click.argument("out")
 @click.option("--critique", metavar="FILE", help="Render only the prompts that this text check found aligned.")
+@click.option("--replicate", is_flag=True, help="Render the clips of some queries twice (reward.replicate).")
 @option
-def main(prompts, out, critique, params_path):
+def main(prompts, out, critique, replicate, params_path):
     """p -> video: render each prompt that passed the text check."""
     params = load_params(params_path)
     clips = ClipStore()
+    make = partial(make_renderer, params.render, params.world)
+    renderer = make()
 
-    def pack(ids: list[str]) -> dict[str, Place]:
-        files = ((name, clips.path(name)) for name in ids)
+    def pack(facts: list[dict]) -> dict[str, Place]:
+        files = [Packed(item["video_id"], clips.path(item["video_id"]), item["content_hash"]) for item in facts]
         return write_shards(shard_folder(out), files, params.render.clips_per_shard)
 
     with stage_output(out, Render, label="render") as writer:
         passed = {row.prompt_id: row.aligned for row in read_rows(critique, Critique)} if critique else None
-        renderer = make_renderer(params.render, params.world)
+        teacher = make_teacher(params.teacher, params.world) if params.render.long_prompts == "shorten" else None
         with progress("render") as at:
-            writer.write(render(writer.read(prompts, Rollout), renderer, clips, pack, params.base.seed, passed, at))
+            rows = render(
+                writer.read(prompts, Rollout),
+                renderer,
+                clips,
+                pack,
+                params.base.seed,
+                passed=passed,
+                fit=lambda rows: fitted(rows, renderer, params.render, teacher),
+                replicate=params.reward.replicate if replicate else 0.0,
+                more=writer.more_units,
+                make=make,
+                at=at,
+            )
+            writer.write(rows, tally={"truncated": lambda row: row.truncated, "replicates": lambda row: row.replicate})

@@ -1,106 +1,154 @@
 """video -> r: score every clip with every reward model and keep the raw answers (VPO 3.3; Prompt-A-Video 3.2)."""
 
-from collections.abc import Callable, Iterable, Iterator
-from itertools import tee
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from math import isfinite
 
 import click
 
 from pipeline.backends import Outcome
 from pipeline.backends.reward import Reward as RewardBackend
-from pipeline.backends.reward import ScoreRequest, make_reward
+from pipeline.backends.reward import ScoreRequest, Scores, make_reward
 from pipeline.clips import read_clip, shard_folder
+from pipeline.fanout import fan_out
 from pipeline.io import stage_output
 from pipeline.paid_once import paid_once
 from pipeline.params import load_params, option
+from pipeline.progress import progress
+from pipeline.speeds import Work, at_once, folder_of, timed, work_of
 from pipeline.store import Store, store_key
-from schemas.base import Dropped
-from schemas.params import RewardModel
+from schemas.base import Dropped, Provenance
+from schemas.params import RewardModel, World
 from schemas.reasons import Reason
 from schemas.render import Render
 from schemas.reward import Reward
 
 
+@dataclass(frozen=True)
+class Scorer:
+    """A reward model of params.yaml: its name and params, who it is, and how to build it where it works."""
+
+    name: str
+    params: RewardModel
+    by: Provenance
+    make: Callable[[], RewardBackend]
+    at_once: int = 1
+
+    @property
+    def work(self) -> Work:
+        return work_of("score", self.by, [])
+
+    def text(self, row: Render) -> str:
+        return (row.rendered_text or row.prompt) if self.params.scored_text == "prompt" else row.query
+
+    def key(self, row: Render) -> str:
+        by = {"backend": self.by.backend, "model": self.by.model, "revision": self.by.revision}
+        # which frames are looked at can hang on their rate (one a second)
+        seen = {"frames_hash": row.frames_hash, "frames_per_second": row.frames_per_second}
+        return store_key("score", **seen, scored_text=self.text(row), **by)
+
+
 def reward(
-    clips: Iterable[Render],
+    clips: Sequence[Render],
     read: Callable[[Render], bytes],
-    models: dict[str, tuple[RewardBackend, RewardModel]],
+    scorers: Sequence[Scorer],
     store: Store,
+    at: Callable[[int, int], None] = lambda done, total: None,
 ) -> Iterator[Reward | Dropped]:
     """Yield one row for each clip and reward model, or why there is none.
 
-    `read` returns the bytes of a row's clip; `models` maps a name to the backend and its params. The models go through
-    the clips side by side, so that a clip can be decoded once for all.
+    `read` returns the bytes of a row's clip. One model after the other goes through all clips, since two large ones
+    seldom fit into one GPU; `at` hears how many scores there are.
     """
-    streams = tee(clips, len(models))
-    scored = [
-        scored_by(name, rows, read, backend, params, store)
-        for rows, (name, (backend, params)) in zip(streams, models.items(), strict=True)
-    ]
-    for items in zip(*scored, strict=True):
-        yield from items
+    faults: dict[str, Outcome] = {}
+    for place, scorer in enumerate(scorers):
+        asked: dict[str, Render] = {}
+        for row in clips:  # two prompts can give the same frames: one score for both
+            asked.setdefault(scorer.key(row), row)
+        for done, (row, outcome) in enumerate(scored(asked.values(), read, scorer, store), 1):
+            at(place * len(clips) + done, len(scorers) * len(clips))
+            if outcome.reason is not None:
+                faults[scorer.key(row)] = outcome
+    for row in clips:
+        for scorer in scorers:
+            fault = faults.get(scorer.key(row))
+            if fault is not None:
+                yield Dropped(input_id=row.video_id, reason=fault.reason, detail=f"{scorer.name}: {fault.detail}")
+            else:
+                yield row_or_degenerate(row, scorer, store.get(scorer.key(row)))
 
 
-def scored_by(
-    name: str,
-    rows: Iterable[Render],
-    read: Callable[[Render], bytes],
-    backend: RewardBackend,
-    params: RewardModel,
-    store: Store,
-) -> Iterator[Reward | Dropped]:
-    """Yield what one reward model says about each clip, from `store` where it was asked before."""
-
-    def text(row: Render) -> str:
-        return row.prompt if params.scored_text == "prompt" else row.query
-
-    def key(row: Render) -> str:
-        by = backend.by
-        depends = {"backend": by.backend, "model": by.model, "revision": by.revision}
-        return store_key("score", frames_hash=row.frames_hash, scored_text=text(row), **depends)
+def scored(
+    clips: Iterable[Render], read: Callable[[Render], bytes], scorer: Scorer, store: Store
+) -> Iterator[tuple[Render, Outcome[dict]]]:
+    """Yield each clip with what one reward model says about it, from `store` where it was asked before."""
 
     def lookup(row: Render) -> Outcome[dict] | None:
-        answer = store.get(key(row))
+        answer = store.get(scorer.key(row))
         return Outcome(value=answer) if answer else None
 
-    def buy(missing: Iterator[Render]) -> Iterator[Outcome[dict]]:
-        asked, named = tee(missing)
-        outcomes = backend.map(ScoreRequest(read(row), text(row)) for row in asked)
-        for row, outcome in zip(named, outcomes, strict=True):
-            if outcome.value is None:
-                yield Outcome(reason=outcome.reason, detail=outcome.detail)
-                continue
-            answer = {
-                "answers": [item.model_dump() for item in outcome.value.answers],
-                "dims": [item.model_dump() for item in outcome.value.dims],
-            }
-            store.put(key(row), "score", {"frames_hash": row.frames_hash, "text": text(row)}, answer)
-            # the first answer to a key stays, also when a model would say something else the second time
-            yield lookup(row)
+    def ask(row: Render) -> ScoreRequest:
+        return ScoreRequest(read(row), scorer.text(row))
 
-    for row, outcome in paid_once(rows, lookup, buy):
+    def keep(row: Render, outcome: Outcome[Scores]) -> Outcome[dict]:
         if outcome.value is None:
-            yield Dropped(input_id=row.video_id, reason=outcome.reason, detail=f"{name}: {outcome.detail}")
-            continue
-        scored = Reward(
-            video_id=row.video_id,
-            query_id=row.query_id,
-            prompt_id=row.prompt_id,
-            frames_hash=row.frames_hash,
-            reward=name,
-            scored_text=text(row),
-            answers=outcome.value["answers"],
-            dims=outcome.value["dims"],
-            scored_by=backend.by.model_copy(update={"store_key": key(row)}),
-        )
-        if constant(scored):
-            yield Dropped(input_id=row.video_id, reason=Reason.DEGENERATE, detail=f"{name}: all answers are the same")
-        else:
-            yield scored
+            return Outcome(reason=outcome.reason, detail=outcome.detail)
+        if fault := unsound(outcome.value):
+            return Outcome(reason=Reason.NO_SCORE, detail=fault)
+        answer = {
+            "answers": [item.model_dump(exclude_none=True) for item in outcome.value.answers],
+            "dims": [item.model_dump() for item in outcome.value.dims],
+        }
+        # the first answer to a key stays, also when a model would say something else the second time
+        store.put(scorer.key(row), "score", {"frames_hash": row.frames_hash, "text": scorer.text(row)}, answer)
+        return lookup(row)
+
+    folder = folder_of(store.root)
+    return paid_once(
+        clips,
+        lookup,
+        lambda missing: timed(fan_out(scorer.make, missing, ask, keep), scorer.work, folder, scorer.at_once),
+    )
+
+
+def unsound(said: Scores) -> str:
+    """Return what is wrong with scores that no formula may read; "" for nothing."""
+    if not said.answers and not said.dims:
+        return "the model gave neither answers nor dimensions"
+    values = [(item.name, item.value) for item in said.dims]
+    values += [(item.question_id, item.p_yes) for item in said.answers if item.p_yes is not None]
+    odd = [f"{name} is {value}" for name, value in values if not isfinite(value)]
+    return ", ".join(odd[:3])
+
+
+def row_or_degenerate(row: Render, scorer: Scorer, answer: dict) -> Reward | Dropped:
+    scored = Reward(
+        video_id=row.video_id,
+        query_id=row.query_id,
+        prompt_id=row.prompt_id,
+        frames_hash=row.frames_hash,
+        reward=scorer.name,
+        scored_text=scorer.text(row),
+        answers=answer["answers"],
+        dims=answer["dims"],
+        scored_by=scorer.by.model_copy(update={"store_key": scorer.key(row)}),
+    )
+    if constant(scored):
+        detail = f"{scorer.name}: all answers are the same"
+        return Dropped(input_id=row.video_id, reason=Reason.DEGENERATE, detail=detail)
+    return scored
 
 
 def constant(row: Reward) -> bool:
     """Tell whether a checklist says yes, or no, to everything: then it did not look."""
     return len(row.answers) > 1 and len({item.answer for item in row.answers}) == 1
+
+
+def make_scorer(name: str, params: RewardModel, world: World) -> Scorer:
+    make = partial(make_reward, params, world)
+    backend = make()
+    return Scorer(name, params, backend.by, make, at_once(backend))
 
 
 @click.command("reward")
@@ -110,7 +158,7 @@ def constant(row: Reward) -> bool:
 def main(render, out, params_path):
     """video -> r: score every clip with every reward model."""
     params = load_params(params_path)
-    models = {name: (make_reward(model, params.world), model) for name, model in params.reward.models.items()}
-    with stage_output(out, Reward, label="reward") as writer:
-        clips = writer.read(render, Render, times=len(models))
-        writer.write(reward(clips, lambda row: read_clip(shard_folder(render), row), models, Store()))
+    scorers = [make_scorer(name, model, params.world) for name, model in params.reward.models.items()]
+    with stage_output(out, Reward, label="reward") as writer, progress("reward") as at:
+        clips = list(writer.read(render, Render, times=len(scorers)))
+        writer.write(reward(clips, lambda row: read_clip(shard_folder(render), row), scorers, Store(), at))

@@ -14,6 +14,9 @@ TERMS: list[tuple[str, str]] = [
     (r"cogvideox-2b", "Apache-2.0"),
     (r"cogvideox", "CogVideoX License: commercial users register"),
     (r"wan-ai|\bwan2", "Apache-2.0"),
+    (r"stable-diffusion-v1", "CreativeML OpenRAIL-M: its use restrictions travel along"),
+    (r"hunyuanvideo", "Tencent Hunyuan Community License: read its territory and its limit on users"),
+    (r"open-?sora", "Apache-2.0"),
     (r"visionreward", "CogVLM2 License: commercial users register"),
     (r"videoscore|videoreward", "Apache-2.0"),
 ]

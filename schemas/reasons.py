@@ -36,6 +36,8 @@ class Reason(StrEnum):
     FEEDBACK_OFF = "feedback_off"
     # clips and rewards
     FAILED_TEXT_CHECK = "failed_text_check"
+    OVER_TOKEN_LIMIT = "over_token_limit"
     RENDER_FAILED = "render_failed"
     BAD_CLIP = "bad_clip"
+    NO_SCORE = "no_score"
     DEGENERATE = "degenerate"

@@ -12,6 +12,7 @@ class Answer(Row):
 
     question_id: str
     answer: bool = Field(description="yes = true")
+    p_yes: float | None = Field(default=None, description="P(yes) / (P(yes) + P(no)), where the model tells it.")
 
 
 class Question(Row):

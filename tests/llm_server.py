@@ -12,12 +12,12 @@ import multiprocessing
 import re
 import socket
 import struct
-import threading
 import time
 import urllib.request
 from collections import Counter
 from statistics import NormalDist
 
+from in_thread import in_thread
 from llm_batches import Batches
 from llm_faults import ALL_FAULTS, FAULTS, UNREADABLE, UNSENT, comes, completion, failure, fault_by, fault_of
 from llm_limits import Limits
@@ -182,21 +182,9 @@ async def leave(request, fault: str, payload: bytes) -> None:
     await asyncio.Event().wait()
 
 
-@contextlib.contextmanager
 def serving(answer, **settings):
-    """Serve in a thread; yield the LLMServer, with base_url, requests (bodies), headers (a dict each) and log."""
-    server = LLMServer(answer, **settings)
-    loop = asyncio.new_event_loop()
-    thread = threading.Thread(target=loop.run_forever, daemon=True)
-    thread.start()
-    runner = asyncio.run_coroutine_threadsafe(server.start(), loop).result()
-    try:
-        yield server
-    finally:
-        asyncio.run_coroutine_threadsafe(runner.cleanup(), loop).result()
-        loop.call_soon_threadsafe(loop.stop)
-        thread.join()
-        loop.close()
+    """Give an LLMServer in a thread, with base_url, requests (bodies), headers (a dict each) and log."""
+    return in_thread(LLMServer(answer, **settings))
 
 
 class Remote:

@@ -50,6 +50,7 @@ def render_row(video_id="v0", **fields) -> Render:
         settings="{}",
         seed=1,
         frames_hash="f" * 32,
+        clip_hash="c" * 32,
         shard="00000.tar",
         offset=512,
         size=100,

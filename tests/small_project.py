@@ -1,12 +1,13 @@
 """A project with every artifact of the graph, a few rows each, written by hand."""
 
+from itertools import starmap
 from pathlib import Path
 
 import numpy as np
 from rows import BY
 from ruamel.yaml import YAML
 
-from pipeline.clips import make_clip, write_shards
+from pipeline.clips import Packed, make_clip, write_shards
 from pipeline.io import beside, write_json, write_rows
 from schemas.base import Dropped, Prompt, Provenance, content_id
 from schemas.critique import Critique
@@ -167,12 +168,12 @@ def clips(folder: Path, rows) -> None:
             rewards.append(
                 Reward(**seen, reward=model, scored_text=row.query, answers=answers, dims=dims, scored_by=by)
             )
-    places = write_shards(folder / "render", files.items(), 500)
+    places = write_shards(folder / "render", starmap(Packed, files.items()), 500)
     for path in files.values():
         path.unlink()
     manifest = [
         Render(
-            **shared(row), video_id=video_id, settings="{}", seed=1, frames_hash=clip.frames_hash,
+            **shared(row), video_id=video_id, settings="{}", seed=1, frames_hash=clip.frames_hash, clip_hash="c" * 32,
             **places[video_id]._asdict(), n_frames=4, height=16, width=16, frames_per_second=8, truncated=False,
             rendered_by=RENDERER,
         )

@@ -10,6 +10,8 @@ from llm_server import serving
 from project import Project, kill, stage_processes
 from ruamel.yaml import YAML
 
+from pipeline.io import read_rows
+from schemas.render import Render
 from vpo.deps import stages
 
 pytestmark = pytest.mark.graph
@@ -76,16 +78,52 @@ def test_offline_output_says_so(project):
 
 
 def test_another_gap_renders_no_clip_of_the_dpo_lane_and_asks_nothing(copy):
-    before = duckdb_counts(copy)
+    before, known = counts_in_store(copy), {row.video_id for row in clips_of(copy)}
     done = copy.run("dvc", "exp", "run", "-S", "dpo.reward_gap=0.4")
     ran = {line.split("'")[1] for line in done.stdout.splitlines() if line.startswith("Running stage")}
     assert "d_video" in ran and "dpo" in ran
     assert not ran & {"queries", "fewshot@sft", "critique@sft", "sft", "rollout@dpo", "critique@dpo", "render@dpo",
                       "reward@dpo", "d_text", "rollout_eval@sft", "render_eval@sft"}  # fmt: skip
-    assert duckdb_counts(copy).get("teacher") == before.get("teacher")
+    after = counts_in_store(copy)
+    assert after.get("teacher") == before.get("teacher")
+    new = {row.video_id: row.arm for row in clips_of(copy) if row.video_id not in known}
+    assert set(new.values()) <= {"dpo", "dpo_no_text"} and after["clip"] - before["clip"] == len(new)
 
 
-def duckdb_counts(project):
+def test_another_rule_and_other_weights_render_and_score_nothing(copy):
+    before, pairs = counts_in_store(copy), (copy.path / "data/dpo/d_video.jsonl").read_text()
+    copy.set({"dpo.dominance": "question", "dpo.video_pairs": "all", "dpo.safety_veto": True})
+    questions = copy.path / "pipeline/backends/reward/questions.jsonl"
+    questions.write_text(questions.read_text().replace('"weight": 0.3,', '"weight": 0.7,', 1))
+    ran = copy.run("dvc", "repro", "d_video").stdout
+    assert "Running stage 'd_video'" in ran and "Running stage 'render@dpo'" not in ran
+    assert counts_in_store(copy) == before
+    assert (copy.path / "data/dpo/d_video.jsonl").read_text() != pairs
+
+
+def test_a_larger_k_renders_and_scores_only_the_new_samples(copy):
+    before, old = counts_in_store(copy), {(row.prompt_id, row.replicate): row.video_id for row in clips_of(copy, "dpo")}
+    known = {row.video_id for row in clips_of(copy)}
+    copy.set({"rollout.k": 6})
+    copy.run("dvc", "repro", "reward@dpo")
+    rows = clips_of(copy, "dpo")
+    now = {(row.prompt_id, row.replicate): row.video_id for row in rows}
+    assert old.items() <= now.items()
+    new = {video_id for video_id in now.values() if video_id not in known}
+    after = counts_in_store(copy)
+    assert new and after["clip"] - before["clip"] == len(new)
+    scored = {(row.frames_hash, row.query) for row in rows if row.video_id in new}
+    assert after["score"] - before["score"] == 2 * len(scored)
+
+
+def clips_of(project, *lanes) -> list[Render]:
+    """The manifests' rows of some lanes, else of all."""
+    folders = [project.path / "data" / lane for lane in lanes] or [*(project.path / "data").glob("*/**/")]
+    paths = sorted({folder / "render.parquet" for folder in folders if (folder / "render.parquet").exists()})
+    return [row for path in paths for row in read_rows(path, Render)]
+
+
+def counts_in_store(project):
     from pipeline.store import Store
 
     return Store(project.home / "store").counts()

@@ -62,7 +62,7 @@ def test_every_fault_is_met_and_logged_under_the_name_that_fault_of_gives():
     expected = Counter(fault_of(json.dumps(messages), 0.5, 7, ALL_FAULTS) or "ok" for messages in asked)
 
     async def ask_all(base_url):
-        async with openai.AsyncOpenAI(api_key="k", base_url=base_url, max_retries=0, timeout=2) as asks:
+        async with openai.AsyncOpenAI(api_key="k", base_url=base_url, max_retries=0, timeout=8) as asks:
             done = [asks.chat.completions.create(model="m", messages=messages) for messages in asked]
             await asyncio.gather(*done, return_exceptions=True)
 

@@ -15,6 +15,7 @@ from schemas.d_dpo import DDpo
 from schemas.params import Params
 from train.base import base_of, origin_of, tokenizer_of
 from train.checkpoints import go_on, run_key, versions, weights_hash
+from train.clock import measure, training
 from train.held_out import Measured, split_by_query
 from train.lora import peft_config
 from train.room import refuse_without_room, told_when_it_runs_out
@@ -47,6 +48,7 @@ def dpo(pairs: list[DDpo], sft: Path, out: Path, params: Params) -> None:
             )
         trainer = dpo_trainer(rows, model, work, params, kept_out)
         measured = Measured(trainer, work, fitting_pairs, fit.rows, learnt, held)
+        measure(trainer, training("dpo", origin_of(sft), train))
         go_on(trainer, work, key, train.checkpoint_s)
         about = {
             "stage": "dpo",

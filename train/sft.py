@@ -14,6 +14,7 @@ from schemas.d_sft import DSft
 from schemas.params import Params
 from train.base import base_of, downloaded, origin_of, tokenizer_of
 from train.checkpoints import go_on, run_key, versions, weights_hash
+from train.clock import measure, training
 from train.lora import peft_config
 from train.room import refuse_without_room, told_when_it_runs_out
 from train.rows import Fitting, fitting, sft_rows
@@ -31,6 +32,7 @@ def sft(rows: list[DSft], base: Path, out: Path, params: Params) -> None:
     with told_when_it_runs_out("sft"), work_folder(key, out) as work:
         fit = fitting(told, tokenizer_of(model), params.sft.max_length, params.sft.long_rows)
         trainer = sft_trainer(fit, model, work, params)
+        measure(trainer, training("sft", origin_of(base), params.sft))
         go_on(trainer, work, key, params.sft.checkpoint_s)
         about = {
             "stage": "sft",

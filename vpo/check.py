@@ -105,12 +105,10 @@ def scores_match(connection, params) -> list[str]:
     found = connection.execute("select * from reward_dpo")
     names = [column[0] for column in found.description]
     rows = [Reward.model_validate(dict(zip(names, row, strict=True))) for row in found.fetchall()]
-    by_clip = scores(rows, params.reward)
-    by_prompt = {
-        prompt_id: by_clip[video_id]
-        for prompt_id, video_id in connection.execute("select prompt_id, video_id from render_dpo").fetchall()
-        if video_id in by_clip
-    }
+    shown = connection.execute("select prompt_id, video_id from render_dpo where replicate = 0").fetchall()
+    clips = {video_id for _, video_id in shown}
+    by_clip = scores(rows, params.reward, [row for row in rows if row.video_id in clips])
+    by_prompt = {prompt_id: by_clip[video_id] for prompt_id, video_id in shown if video_id in by_clip}
     pairs = connection.execute(
         "select pair_id, chosen_id, rejected_id, score_chosen, score_rejected from d_video"
     ).fetchall()

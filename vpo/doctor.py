@@ -23,6 +23,9 @@ EXTRAS = {
     "plots": ("matplotlib",),
     "language": ("pycld2",),
     "train": ("torch", "transformers", "trl", "peft", "accelerate"),
+    "render": ("diffusers", "ftfy", "sentencepiece"),
+    "reward": ("transformers", "PIL"),
+    "ray": ("ray",),
 }
 LEAST_FREE = 2 * 2**30  # bytes; a laptop run writes a few hundred MB, the store beside it as much
 
@@ -95,6 +98,14 @@ def needed(params) -> set[str]:
         extra.add("hub")
     if params.queries.languages is not None:
         extra.add("language")
+    if params.render.backend == "diffusers":
+        extra.add("render")
+    if params.render.backend == "http":
+        extra.add("openai")
+    if any(not model.backend.startswith("offline") for model in params.reward.models.values()):
+        extra.add("reward")
+    if os.environ.get("VPO_EXECUTOR") == "ray":
+        extra.add("ray")
     return extra
 
 

@@ -17,6 +17,9 @@ from pipeline.store import Store, account, home, project
 from schemas.base import content_id
 from schemas.params import Params, Teacher
 from vpo.plan_estimate import Estimate, Planner
+from vpo.plan_gpu import GpuPlanner
+from vpo.plan_gpu import total as gpu_total
+from vpo.plan_warm_up import warm_up as warm
 from vpo.project import find_project
 from vpo.sql import print_table
 
@@ -35,13 +38,22 @@ SUMS = ("calls", "in_store", "to_buy", "input_tokens", "output_tokens")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 @click.option("--actual", is_flag=True, help="Compare the last plan with what was bought since.")
 @click.option("--no-dvc", is_flag=True, help="Take every file as it is, without asking DVC what has changed.")
-def main(as_json, actual, no_dvc):
+@click.option(
+    "--warm-up",
+    metavar="N",
+    type=click.IntRange(min=1),
+    help="Render N clips that are missing and score them first, to measure how long it takes; they are kept.",
+)
+def main(as_json, actual, no_dvc, warm_up):
     """Say what the stages will ask and what it costs; nothing is sent, and no key is needed.
 
     The stages run over the rows that are there, and the store is asked for the very answers they would buy. Where rows
     are not there yet they are counted by params and by what the last run showed; below the table stands where each
-    figure is from. Second tries at answers that cannot be read are not expected.
+    figure is from. Second tries at answers that cannot be read are not expected. A second table says what rendering,
+    scoring and training take of a GPU.
     """
+    if warm_up and actual:
+        raise click.UsageError("--warm-up measures before a plan, --actual looks back: one at a time")
     with chdir(find_project()):
         saved = home() / "plans" / f"{content_id(str(project()))}.json"
         if actual:
@@ -51,7 +63,12 @@ def main(as_json, actual, no_dvc):
             changed = None if no_dvc else changed_stages()
             if changed is None and not no_dvc:
                 click.echo("DVC cannot tell what has changed: every file is taken as it is", err=True)
-            found = planned(params, store, Planner(params, store, changed).estimates())
+            planner = Planner(params, store, changed)
+            found = planned(params, store, planner.estimates())
+            if warm_up:
+                warm(planner, warm_up)
+            rows = GpuPlanner(planner).rows()
+            found["gpu"] = {"stages": [asdict(row) for row in rows], "total": gpu_total(rows)}
             write_json(saved, found)
     if as_json:
         click.echo(json.dumps(found, ensure_ascii=False))
@@ -59,6 +76,7 @@ def main(as_json, actual, no_dvc):
         print_rows(found["stages"])
     else:
         show(found)
+        show_gpu(found["gpu"])
 
 
 def planned(params: Params, store: Store, estimates: list[Estimate]) -> dict:
@@ -122,9 +140,7 @@ def show(plan: dict) -> None:
             if row["calls"]
         ],
     )
-    for note, stages in notes(plan["stages"]).items():
-        shown = stages if len(stages) < 5 else [*stages[:3], f"{len(stages) - 3} more"]
-        click.echo(f"  {note} ({', '.join(shown)})")
+    echo_notes(plan["stages"])
     for row in plan["totals"]:
         if row["calls"] or row["backend"] != "offline":
             click.echo(said(row))
@@ -135,8 +151,47 @@ def notes(stages: list[dict]) -> dict[str, list[str]]:
     found: dict[str, list[str]] = {}
     for row in stages:
         for note in [f"rows: {row['rows_from']}"] * bool(row["rows_from"]) + row["notes"]:
-            found.setdefault(note, []).append(row["stage"])
+            if row["stage"] not in found.setdefault(note, []):
+                found[note].append(row["stage"])
     return found
+
+
+GPU_COLUMNS = (
+    "stage", "model", "unit", "wanted", "in_store", "to_make", "seconds_each", "gpu_hours", "cpu_hours",
+    "gpu_gigabytes", "disk_gigabytes",
+)  # fmt: skip
+
+
+def show_gpu(gpu: dict) -> None:
+    print_table(list(GPU_COLUMNS), [[gpu_cell(name, row) for name in GPU_COLUMNS] for row in gpu["stages"]])
+    told = [row | {"notes": row["notes"] + [f"seconds each: {row['source']}"] * bool(row["source"])}
+            for row in gpu["stages"]]  # fmt: skip
+    echo_notes(told)
+    total, parts = gpu["total"], []
+    for name, unit in (("gpu_hours", "GPU-hours"), ("cpu_hours", "CPU-hours"), ("disk_gigabytes", "GB of disk")):
+        parts.append(f"{'unknown' if total[name] is None else significant(total[name])} {unit}")
+    if total["usd"]:
+        parts.append(f"${total['usd']:.2f} to the renderer's host")
+    unknown = f", and {len(total['unknown'])} rows above are unknown" if total["unknown"] else ""
+    click.echo(f"GPU: {', '.join(parts)}{unknown}")
+
+
+def gpu_cell(name: str, row: dict) -> str:
+    value = row[name]
+    if value is None:
+        return "" if name == "disk_gigabytes" and row["unit"] != "clips" else "unknown"
+    return significant(value) if name.endswith(("each", "hours", "gigabytes")) else cell(name, value)
+
+
+def significant(value: float) -> str:
+    """Return a number as people read it: thousands apart, two figures where it is small."""
+    return f"{value:,.0f}" if value >= 100 or not value else f"{value:.2g}"
+
+
+def echo_notes(rows: list[dict]) -> None:
+    for note, stages in notes(rows).items():
+        shown = stages if len(stages) < 5 else [*stages[:3], f"{len(stages) - 3} more"]
+        click.echo(f"  {note} ({', '.join(shown)})")
 
 
 def said(row: dict) -> str:

@@ -34,6 +34,7 @@ from schemas.critique import Critique
 from schemas.fewshot import Exemplar
 from schemas.params import Params, Teacher
 from schemas.queries import Query
+from schemas.rollout import Rollout
 from vpo.plan_graph import Stage, ancestors, unrolled
 from vpo.plan_lookup import NOT_BOUGHT, Asked, Planned, sent
 from vpo.plan_tokens import Tokens
@@ -170,7 +171,7 @@ class Planner:
         )  # fmt: skip
 
     def fewshot(self, stage: Stage) -> Estimate:
-        rows = self.rows(stage, Query)
+        rows = self.rows(stage.paths[0], Query)
         if self.params.d_sft.path and stage.options[-1:] == ("sft",):
             self.made[stage.paths[-1]] = Rows(source="d_sft.path")
             return self.blank(stage, Rows(source="d_sft.path takes its place"))
@@ -191,7 +192,7 @@ class Planner:
         judge = "--judge" in stage.options
         seam = self.params.judge if judge else self.params.teacher
         votes = 1 if judge else self.params.critique.votes
-        rows = self.rows(stage, Prompt)
+        rows = self.rows(stage.paths[0], Rollout)
         planned = self.teacher(seam, lambda sample: verdict(aligned=False) if sample else None)
         made = list(critique(rows.known, planned, self.params.critique, votes))
         known = [item for item in made if not isinstance(item, Dropped)]
@@ -219,7 +220,7 @@ class Planner:
 
     def refine(self, stage: Stage) -> Estimate:
         params = self.params.refine
-        rows = self.rows(stage, Critique)
+        rows = self.rows(stage.paths[0], Critique)
         flawed = [row for row in rows.known if not row.aligned]
         planned = self.teacher(self.params.teacher)
         made = list(refine(flawed, planned, params, self.params.critique))
@@ -256,20 +257,19 @@ class Planner:
     def teacher(self, seam: Teacher, suppose: Callable[[int], Any] = lambda sample: None) -> Planned:
         return Planned(seam, self.params.world, self.store, self.planned, suppose)
 
-    def rows(self, stage: Stage, row: type[Row]) -> Rows:
-        """Return what a stage will read: what the plan has made, else the file, else a number."""
-        path = stage.paths[0]
+    def rows(self, path: str, row: type[Row]) -> Rows:
+        """Return what a stage will read from `path`: what the plan has made, else the file, else a number."""
         if path in self.made:
             return self.made[path]
         maker = next((other for other in self.stages.values() if path in other.outs), None)
         if maker and maker.module == "rollout" and (copied := self.copied(maker)):
             return copied
-        late = [name for name in self.stages if name in self.before[stage.name] & self.stale]
+        late = self.late(path)
         if Path(path).is_file():
             found = list(read_rows(path, row))
             if not late:
                 return Rows(found, 0.0, path)
-            return Rows((), len(found), f"as many as {path} holds; made anew behind {late[0]}", like=found)
+            return Rows((), len(found), f"as many as {path} holds; made anew behind {late}", like=found)
         if maker is None or maker.module != "rollout":
             return Rows((), 0.0, f"{path} is not there, and no stage of dvc.yaml that a plan knows makes it")
         if self.params.d_dpo.path and "--arm" not in maker.options:
@@ -278,6 +278,14 @@ class Planner:
         each = 1 if "--arm" in maker.options else self.params.rollout.k
         count = (len(asked.known) + asked.unknown) * each
         return Rows((), count * kept(maker), f"{each} for each query of {maker.paths[0]}")
+
+    def late(self, path: str) -> str | None:
+        """Return the first stage of those that make `path`, one behind the other, that is to run; None for none."""
+        maker = next((other for other in self.stages.values() if path in other.outs), None)
+        if maker is None:
+            return None
+        behind = {maker.name, *self.before[maker.name]} & self.stale
+        return next((name for name in self.stages if name in behind), None)
 
     def copied(self, maker: Stage) -> Rows | None:
         """Return the rows of an arm that no policy writes, where the plan has made what it copies."""

@@ -61,11 +61,15 @@ def recipe(root: Path, name: str) -> Path:
     return found[name]
 
 
+WHOLE = {"reward.models"}
+"""mappings that a recipe replaces and does not add to: with another recipe's models beside, clips are scored in vain"""
+
+
 def merge(tree, overlay, above: str = "") -> Iterator[tuple[str, object, object]]:
     """Put the overlay's values into `tree`, section by section; yield (key, old, new) of those that differ."""
     for name, value in overlay.items():
         key = f"{above}{name}"
-        if isinstance(value, dict) and isinstance(tree.get(name), dict):
+        if isinstance(value, dict) and isinstance(tree.get(name), dict) and key not in WHOLE:
             yield from merge(tree[name], value, f"{key}.")
         elif name not in tree or tree[name] != value:
             yield key, tree.get(name), value

@@ -2,11 +2,13 @@ import tarfile
 
 import numpy as np
 import pytest
+from pictures import moving
 from rows import render_row
 
 from pipeline.clips import (
     BadClip,
     ClipStore,
+    Packed,
     decode,
     encode,
     frames_hash,
@@ -19,23 +21,17 @@ from pipeline.io import DataError
 from pipeline.store import Store
 
 
-def moving(seed=0, n=6, height=32, width=48):
-    picture = np.random.default_rng(seed).integers(0, 255, (height // 8, width // 8, 3), np.uint8)
-    picture = picture.repeat(8, axis=0).repeat(8, axis=1)
-    return np.stack([np.roll(picture, at, axis=1) for at in range(n)])
-
-
 @pytest.fixture
 def clips(tmp_path):
     return ClipStore(Store(tmp_path / "store"))
 
 
 def stored(clips, n=5):
-    """Put n clips into the store; return their ids, out of order, with their files."""
+    """Put n clips into the store; return them out of order."""
     names = [f"{'cafe'[at % 4]}{at:03d}" for at in range(n)]
     for at, name in enumerate(names):
         clips.put(name, make_clip(moving(at), 8))
-    return [(name, clips.path(name)) for name in names]
+    return [Packed(name, clips.path(name)) for name in names]
 
 
 def placed(name, place):
@@ -115,7 +111,7 @@ def test_every_clip_comes_back_from_its_shard(clips, tmp_path):
     files = stored(clips)
     places = write_shards(tmp_path / "render", files, clips_per_shard=2)
     assert {place.shard for place in places.values()} == {"00000.tar", "00001.tar", "00002.tar"}
-    for name, path in files:
+    for name, path, _ in files:
         assert read_clip(tmp_path / "render", placed(name, places[name])) == path.read_bytes()
 
 
@@ -123,7 +119,7 @@ def test_shards_are_tars_named_by_clip_in_order_of_video_id(clips, tmp_path):
     files = stored(clips)
     write_shards(tmp_path / "render", files, clips_per_shard=10)
     with tarfile.open(tmp_path / "render" / "00000.tar") as tar:
-        assert tar.getnames() == sorted(f"{name}.mp4" for name, _ in files)
+        assert tar.getnames() == sorted(f"{name}.mp4" for name, *_ in files)
         assert {(member.mtime, member.uid, member.uname) for member in tar} == {(0, 0, "")}
 
 
@@ -147,7 +143,7 @@ def test_a_run_that_fails_leaves_the_shards_as_they_were(clips, tmp_path):
     write_shards(tmp_path / "render", files, 2)
     before = {path.name: path.read_bytes() for path in tmp_path.glob("render/*")}
     with pytest.raises(FileNotFoundError):
-        write_shards(tmp_path / "render", [*files, ("f999", tmp_path / "gone.mp4")], 2)
+        write_shards(tmp_path / "render", [*files, Packed("f999", tmp_path / "gone.mp4")], 2)
     assert {path.name: path.read_bytes() for path in tmp_path.glob("render/*")} == before
     assert not list(tmp_path.glob(".render*"))
 

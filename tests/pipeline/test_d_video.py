@@ -1,7 +1,11 @@
 import pytest
-from rows import render_row
+from click.testing import CliRunner
+from rows import BY, render_row
 
-from pipeline.d_video import d_video
+from pipeline.d_video import d_video, main
+from pipeline.io import write_rows
+from schemas.render import Render
+from schemas.reward import Dimension, Reward
 
 SCORES = {"v0": 1.0, "v1": 2.0, "v2": 2.4, "v3": 0.1}
 ANSWERS = {
@@ -75,3 +79,59 @@ def test_a_clip_without_a_score_takes_no_part(rule):
 def test_clips_of_two_queries_are_never_paired(rule):
     rows = [render_row("v0", query="x one"), render_row("v2", query="x two")]
     assert [item.reason for item in d_video(rows, SCORES, ANSWERS, rule(video_pairs="all"))] == ["no_pair"] * 2
+
+
+SAFE = {"v0": {"s": True}, "v1": {"s": False}, "v2": {"s": True}, "v3": {"s": True}}
+
+
+def test_the_safety_veto_refuses_a_winner_that_is_less_safe(rule):
+    rows = [render_row(f"v{i}", prompt=f"p{i}", sample=i) for i in range(4)]
+    found = list(d_video(rows, SCORES, ANSWERS, rule(video_pairs="all", safety_veto=True), SAFE))
+    assert names(found) == [("p2", "p3"), ("p2", "p0"), ("p0", "p3")]
+    assert found[0].rule.endswith("safety veto")
+
+
+def test_a_winner_whose_safety_nobody_told_is_refused(rule):
+    rows = [render_row(f"v{i}", prompt=f"p{i}", sample=i) for i in (0, 2)]
+    (dropped,) = d_video(rows, SCORES, ANSWERS, rule(video_pairs="all", safety_veto=True), {"v0": {"s": True}})
+    assert dropped.reason == "no_pair"
+
+
+def test_a_pair_must_beat_the_noise_by_min_effect(rule):
+    rows = [render_row(f"v{i}", prompt=f"p{i}", sample=i) for i in range(4)]
+    beaten = list(d_video(rows, SCORES, ANSWERS, rule(video_pairs="all", min_effect=2.0), noise=0.6))
+    assert names(beaten) == [("p2", "p3"), ("p1", "p3"), ("p2", "p0")]  # gaps above 1.2
+    assert "gap > 2 deviations of the noise" in beaten[0].rule
+
+
+def test_clips_of_a_second_seed_are_in_no_pair(rule):
+    rows = [render_row(f"v{i}", prompt=f"p{i}", sample=i) for i in range(2)]
+    again = [row.model_copy(update={"replicate": 1, "video_id": f"again{row.sample}"}) for row in rows]
+    found = d_video([*rows, *again], SCORES | {"again0": 9.0, "again1": 0.0}, ANSWERS, rule(video_pairs="all"))
+    assert names(found) == [("p1", "p0")]
+
+
+def test_clips_of_a_second_seed_move_no_z_score(tmp_path, root):
+    text = (root / "params.yaml").read_text().replace("formula: weighted_yes", "formula: z_sum")
+    (tmp_path / "params.yaml").write_text(text.replace("  model: checklist", "  model: dims"))
+    rows = [render_row(f"v{i}", prompt=f"p{i}", sample=i) for i in range(2)]
+    again = [row.model_copy(update={"replicate": 1, "video_id": f"again{row.sample}"}) for row in rows]
+    values = {"v0": 1.0, "v1": 2.0, "again0": 9.0, "again1": -5.0}
+
+    def paired(name, clips):
+        folder = tmp_path / name
+        write_rows(folder / "render.parquet", clips, Render)
+        write_rows(folder / "reward.parquet", [rated(row, values[row.video_id]) for row in clips], Reward)
+        words = [str(folder / file) for file in ("render.parquet", "reward.parquet", "d_video.jsonl")]
+        done = CliRunner().invoke(main, [*words, "--params", str(tmp_path / "params.yaml")])
+        assert done.exit_code == 0, done.output
+        return (folder / "d_video.jsonl").read_text()
+
+    assert paired("once", rows) == paired("twice", [*rows, *again]) != ""
+
+
+def rated(row, value):
+    return Reward(
+        video_id=row.video_id, query_id=row.query_id, prompt_id=row.prompt_id, frames_hash=row.frames_hash,
+        reward="dims", scored_text=row.query, answers=(), dims=(Dimension(name="VQ", value=value),), scored_by=BY,
+    )  # fmt: skip

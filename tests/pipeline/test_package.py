@@ -233,6 +233,7 @@ def test_the_scan_lets_ordinary_words_and_short_values_pass(tmp_path):
 def test_terms_travel_by_name_and_unknown_ones_are_said_to_be_unknown():
     assert "register" in terms("diffusers", "THUDM/CogVideoX-5b")
     assert terms("diffusers", "THUDM/CogVideoX-2b") == "Apache-2.0"
+    assert "OpenRAIL" in terms("diffusers", "CompVis/stable-diffusion-v1-4")
     assert "Llama 3" in terms("policy", "meta-llama/Meta-Llama-3-8B-Instruct")
     assert terms("openai", "my-own-model") == UNKNOWN
 

@@ -2,8 +2,10 @@ import subprocess
 import sys
 
 import pytest
+from click.testing import CliRunner
 
-from pipeline.params import ParamsError, load_params
+from pipeline.params import ParamsError, load_params, refuse_unpinned
+from pipeline.params_stage import main as params_main
 
 
 def changed(tmp_path, root, old, new):
@@ -27,9 +29,17 @@ def changed(tmp_path, root, old, new):
         ("base_url: null", "base_url: http://x", "teacher: base_url is read by openai, not by offline: set it to null"),
         ("model: checklist", "model: nothing", "reward: model must be one of reward.models: checklist, dims"),
         ("model: grammar", "model: gpt-4o", "teacher: model must be one of grammar, checker for backend offline"),
-        ("formula: weighted_yes", "formula: mean_dims", "reward: formula must be weighted_yes for model checklist"),
+        ("formula: weighted_yes", "formula: mean_dims", "formula mean_dims reads dimensions, which model checklist"),
         ("questions: pipeline/backends/reward/questions.jsonl", "questions: null",
          "reward.models.checklist: backend offline_checklist needs questions"),
+        ("replicate: 0.05", "replicate: 1.5", "reward.replicate: .*less than or equal to 1"),
+        ("long_prompts: truncate", "long_prompts: shorten", "render.long_prompts shorten needs teacher.backend"),
+        ("n_frames: 12", "n_frames: null", "render: backend offline needs n_frames"),
+        ("  usd_per_clip: null", "  usd_per_clip: 1", "render: usd_per_clip is read by http, not by offline"),
+        ("\n  weights: null", "\n  weights: {VQ: 1}", "reward: weights is read by formula z_sum, not by weighted_yes"),
+        ("model: checklist", "model: []", "reward: model must name one of reward.models, or several that differ"),
+        ("model: checklist", "model: [dims, dims]", "reward: model must name one of reward.models, or several"),
+        ("\n  weights: null", "\n  weights: {VQ: .nan}", "reward.weights.VQ: .*finite number"),
         ("sample_weights: null", "sample_weights: {style: {realistic: .inf}}", "realistic: .*finite number"),
         ("blocked_keywords: [", "blocked_keywords: [' ', ", "blocked_keywords.*match pattern"),
         ("base:", "bose:", "bose: unknown key; did you mean base?"),
@@ -54,9 +64,38 @@ def test_switching_to_a_real_teacher_takes_three_values(tmp_path, root):
     assert load_params(path).teacher.model == "gpt-4o"
 
 
+def test_noise_must_be_measured_before_a_pair_can_beat_it(tmp_path, root):
+    path = changed(tmp_path, root, "min_effect: null", "min_effect: 1")
+    assert load_params(path).dpo.min_effect == 1
+    path.write_text(path.read_text().replace("replicate: 0.05", "replicate: 0"))
+    with pytest.raises(ParamsError, match="dpo.min_effect needs reward.replicate above 0"):
+        load_params(path)
+
+
 def test_a_missing_file_is_named(tmp_path):
     with pytest.raises(ParamsError, match="no such file"):
         load_params(tmp_path / "params.yaml")
+
+
+def test_a_folder_of_weights_that_is_not_there_is_no_model_on_the_hub(laptop):
+    def refused(model, revision=None):
+        render = laptop.render.model_copy(update={"backend": "diffusers", "model": model, "revision": revision})
+        with pytest.raises(ParamsError) as fault:
+            refuse_unpinned(laptop.model_copy(update={"render": render}))
+        return fault.value.message
+
+    assert refused("data/raw/mine") == "render: data/raw/mine: no such folder, and no owner/name of a model on the Hub"
+    assert "no such folder" in refused("data/raw/mine", "a" * 40)
+    assert "pin it" in refused("owner/name")
+
+
+def test_a_question_file_with_a_fault_is_found_before_any_work(tmp_path, root):
+    short = tmp_path / "VisionReward_video_qa.txt"
+    short.write_text("Is it sharp?\n" * 63)
+    path = changed(tmp_path, root, "questions: pipeline/backends/reward/questions.jsonl", f"questions: {short}")
+    out = tmp_path / "data" / "params.json"
+    done = CliRunner().invoke(params_main, [str(out), "--params", str(path)])
+    assert done.exit_code == 1 and "63 lines" in done.output and not out.exists()
 
 
 def test_a_stage_exits_with_2_before_any_work(tmp_path, root):

@@ -4,8 +4,8 @@ from click.testing import CliRunner
 from rows import BY, critique_row, prompt_fields
 
 from pipeline.backends import Outcome
-from pipeline.clips import ClipStore, make_clip, read_clip, write_shards
-from pipeline.io import read_rows
+from pipeline.clips import ClipStore, Packed, make_clip, read_clip, write_shards
+from pipeline.io import DataError, read_rows
 from pipeline.render import clip_seed, main, render
 from pipeline.store import Store
 from schemas.base import Dropped, content_id
@@ -44,13 +44,13 @@ def row(**fields):
     return Rollout(**prompt_fields(**fields))
 
 
-def rendered(rows, renderer, clips, folder, passed=None, seed=0):
+def rendered(rows, renderer, clips, folder, passed=None, seed=0, **more):
     """Return the rows and the dropped."""
 
-    def pack(ids):
-        return write_shards(folder, [(name, clips.path(name)) for name in ids], 2)
+    def pack(facts):
+        return write_shards(folder, [Packed(item["video_id"], clips.path(item["video_id"])) for item in facts], 2)
 
-    items = list(render(rows, renderer, clips, pack, seed, passed))
+    items = list(render(rows, renderer, clips, pack, seed, passed, **more))
     return [i for i in items if isinstance(i, Render)], [i for i in items if isinstance(i, Dropped)]
 
 
@@ -70,6 +70,63 @@ def test_siblings_and_arms_share_their_noise_and_queries_do_not(clips, tmp_path)
     rows = [*SIBLINGS, row(prompt="Another arm.", arm="dpo"), row(query="a cat", prompt="A cat.")]
     made, _ = rendered(rows, Counting(), clips, tmp_path / "render")
     assert len({item.seed for item in made[:5]}) == 1 and made[5].seed != made[0].seed
+
+
+def test_a_share_of_the_queries_is_rendered_twice_with_other_noise(clips, tmp_path):
+    rows = [
+        row(query=f"dog {at}", prompt=f"Dog {at}, take {take}.", sample=take) for at in range(40) for take in (0, 1)
+    ]
+    extra = []
+    made, dropped = rendered(rows, Counting(), clips, tmp_path / "render", replicate=0.3, more=extra.append)
+    again = [item for item in made if item.replicate]
+    assert extra == [len(again)] and len(made) == 80 + len(again) and dropped == []
+    assert 0 < len({item.query_id for item in again}) < 40 and len(again) == 2 * len({item.query_id for item in again})
+    first = {item.prompt_id: item for item in made if not item.replicate}
+    assert all(item.seed != first[item.prompt_id].seed for item in again)
+    same, _ = rendered(rows, Counting(), clips, tmp_path / "more", replicate=0.6)
+    assert {item.video_id for item in again} <= {item.video_id for item in same}
+
+
+def test_a_second_clip_that_fails_is_told_apart(clips, tmp_path):
+    class Once(Counting):
+        def map(self, asked):
+            for at, outcome in enumerate(super().map(asked)):
+                yield outcome if at == 0 else Outcome(reason=Reason.RENDER_FAILED, detail="out of memory")
+
+    made, dropped = rendered([row()], Once(), clips, tmp_path / "render", replicate=1.0)
+    assert [item.replicate for item in made] == [0]
+    assert [item.detail for item in dropped] == ["replicate 1: out of memory"]
+
+
+def test_the_text_that_was_rendered_is_kept_where_it_is_not_the_prompt(clips, tmp_path):
+    renderer = Counting()
+    made, _ = rendered(
+        SIBLINGS[:2], renderer, clips, tmp_path / "render",
+        fit=lambda rows: ((row, "Short." if row.sample else row.prompt) for row in rows),
+    )  # fmt: skip
+    assert [item.rendered_text for item in made] == [None, "Short."]
+    assert [item.prompt for item in renderer.asked] == ["A dog runs, take 0.", "Short."]
+
+
+def test_siblings_that_were_shortened_to_one_text_are_one_clip(clips, tmp_path):
+    renderer = Counting()
+    made, dropped = rendered(
+        SIBLINGS[:3], renderer, clips, tmp_path / "render",
+        fit=lambda rows: ((row, "Short." if row.sample else row.prompt) for row in rows),
+    )  # fmt: skip
+    assert [item.sample for item in made] == [0, 1] and len(renderer.asked) == 2
+    assert [(item.input_id, item.reason) for item in dropped] == [(SIBLINGS[2].prompt_id, "duplicate")]
+
+
+def test_a_clip_that_changed_on_disk_is_not_packed(clips, tmp_path):
+    def pack(facts):
+        clips.path(facts[0]["video_id"]).write_bytes(b"another")
+        packed = [Packed(item["video_id"], clips.path(item["video_id"]), item["content_hash"]) for item in facts]
+        return write_shards(tmp_path / "render", packed, 2)
+
+    with pytest.raises(DataError, match="changed since it was rendered"):
+        list(render(SIBLINGS, Counting(), clips, pack, 0))
+    assert not (tmp_path / "render").exists()
 
 
 def test_the_seed_of_the_run_and_the_replicate_change_the_noise():

@@ -8,7 +8,7 @@ from pipeline.backends.reward import Scores
 from pipeline.clips import decode, make_clip
 from pipeline.io import read_rows
 from pipeline.render import main as render_main
-from pipeline.reward import main, reward
+from pipeline.reward import Scorer, main, reward
 from pipeline.store import Store
 from schemas.base import Dropped
 from schemas.params import RewardModel
@@ -51,7 +51,10 @@ CLIPS = [clip(at) for at in range(4)]
 
 
 def scored(rows, models, tmp_path, read=lambda row: row.video_id.encode()):
-    items = list(reward(rows, read, models, Store(tmp_path / "store")))
+    scorers = [
+        Scorer(name, params, backend.by, lambda backend=backend: backend) for name, (backend, params) in models.items()
+    ]
+    items = list(reward(rows, read, scorers, Store(tmp_path / "store")))
     return [i for i in items if isinstance(i, Reward)], [i for i in items if isinstance(i, Dropped)]
 
 
@@ -62,6 +65,37 @@ def test_each_clip_gets_one_row_of_each_model(tmp_path):
     assert dropped == []
     assert [item.answer for item in made[0].answers] == [True, False] and made[0].dims == ()
     assert made[1].dims[0].value == 2.5 and made[1].answers == ()
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_a_score_that_is_no_number_is_no_score_and_is_not_stored(tmp_path, value):
+    made, dropped = scored(CLIPS[:1], {"dims": (Counting((), [("VQ", value)], "dims"), model())}, tmp_path)
+    assert made == [] and dropped[0].reason == "no_score" and "VQ is" in dropped[0].detail
+    again, _ = scored(CLIPS[:1], {"dims": (Counting((), [("VQ", 1.0)], "dims"), model())}, tmp_path)
+    assert again[0].dims[0].value == 1.0
+
+
+def test_the_same_frames_at_another_rate_are_scored_anew(tmp_path):
+    backend = Counting()
+    scored(CLIPS[:1], {"checklist": (backend, model())}, tmp_path)
+    faster = CLIPS[0].model_copy(update={"frames_per_second": 16.0})
+    scored([faster], {"checklist": (backend, model())}, tmp_path)
+    assert len(backend.asked) == 2
+
+
+def test_two_clips_of_the_same_frames_and_text_are_scored_once(tmp_path):
+    backend = Counting()
+    twin = CLIPS[0].model_copy(update={"video_id": "twin"})
+    made, _ = scored([*CLIPS[:2], twin], {"checklist": (backend, model())}, tmp_path)
+    assert [item.clip for item in backend.asked] == [b"v0", b"v1"]
+    assert [row.video_id for row in made] == ["v0", "v1", "twin"] and made[2].answers == made[0].answers
+
+
+def test_a_model_that_says_nothing_has_no_score(tmp_path):
+    _, dropped = scored(CLIPS[:1], {"checklist": (Counting(()), model())}, tmp_path)
+    assert [(item.reason, item.detail) for item in dropped] == [
+        ("no_score", "checklist: the model gave neither answers nor dimensions")
+    ]
 
 
 @pytest.mark.parametrize(("scored_text", "text"), [("query", "a dog"), ("prompt", "A dog runs, take 0.")])
@@ -131,8 +165,8 @@ def test_the_command_scores_the_rendered_clips_and_repeats_byte_for_byte(root, t
         result = runner.invoke(main, [*names[1:], *params])
         assert result.exit_code == 0, result.output
         written.append([(folder / name).read_bytes() for name in ("reward.parquet", "reward_dropped.jsonl")])
-        # two clips, two models: a clip is decoded once
-        assert decode.cache_info().misses <= 2
+        # two models one after the other: each clip, and the good and the spoilt one that show whether it looks
+        assert decode.cache_info().misses <= 2 * (2 + 2)
     assert written[0] == written[1] == written[2]
     made = list(read_rows(folder / "reward.parquet", Reward))
     assert [(row.reward, len(row.answers) > 20, len(row.dims)) for row in made] == [

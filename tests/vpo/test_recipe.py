@@ -31,7 +31,7 @@ def comments(path):
 
 def keys(overlay, above=""):
     for name, value in overlay.items():
-        if isinstance(value, dict) and name != "lora":  # null or a mapping, changed as one
+        if isinstance(value, dict) and name not in ("lora", "models"):  # changed as one
             yield from keys(value, f"{above}{name}.")
         else:
             yield f"{above}{name}"
@@ -79,12 +79,18 @@ def test_the_papers_figures_are_those_of_the_supplement_and_the_authors_code(pro
     rule = (params.dpo.dominance, params.dpo.video_pairs, params.dpo.pairs_per_query, params.dpo.when_both)
     assert rule == ("question", "first", 1, "text")
     assert (params.teacher.model, params.dpo.target) == ("gpt-4o", f"CogVideoX-{size.upper()}")
+    assert (params.render.backend, params.render.model) == ("diffusers", f"zai-org/CogVideoX-{size}")
+    assert (params.reward.formula, params.reward.model) == ("weighted_yes", "visionreward")
+    assert params.reward.models.keys() == {"visionreward"}
+    assert params.dpo.min_effect is None and not params.dpo.safety_veto
 
 
 def test_prompt_a_video_trains_adapters_with_its_papers_values(project):
     vpo("use", "prompt-a-video")
     params = load_params(project / "params.yaml")
     sft, train = params.sft, params.dpo.train
+    assert (params.reward.formula, params.reward.model) == ("filter", ("videoscore", "aesthetic", "mps"))
+    assert (params.render.n_frames, params.render.frames_per_second) == (33, None)
     assert (sft.learning_rate, sft.num_train_epochs, sft.global_batch_size) == (1e-4, 14, 16)
     assert (train.learning_rate, train.num_train_epochs, train.global_batch_size, train.beta) == (5e-5, 3, 32, 0.1)
     assert (sft.lora.r, sft.lora.lora_alpha, sft.lora.target_modules) == (16, 32, ("q_proj", "v_proj"))

@@ -18,11 +18,20 @@ class RenderRequest:
 
 
 class Renderer(Protocol):
+    """Cheap to make: weights are loaded at the first clip, since a run may find all clips in the store."""
+
     by: Provenance
     """Backend, model and revision; set before the first clip."""
 
     settings: dict
     """All that shapes a clip besides prompt and seed, JSON values only."""
+
+    token_limit: int | None
+    """Most tokens of a prompt that the generator reads; None where nobody knows."""
+
+    def count_tokens(self, prompt: str) -> int:
+        """Return the tokens of a prompt; asked only where there is a token_limit."""
+        ...
 
     def map(self, asked: Iterable[RenderRequest]) -> Iterator[Outcome[Clip]]:
         """Yield one Outcome for each request, in order: a clip, or render_failed, over_token_limit, ..."""
@@ -41,7 +50,27 @@ def _offline(params: RenderParams, world: World) -> Renderer:
     return Offline(params, world)
 
 
-RENDERERS = {"offline": _offline}
+def _diffusers(params: RenderParams, world: World) -> Renderer:
+    from pipeline.backends.renderer.diffusers import Diffusers
+
+    return Diffusers(params)
+
+
+def _http(params: RenderParams, world: World) -> Renderer:
+    from pipeline.backends.renderer.http import Http
+
+    return Http(params)
+
+
+def _command(params: RenderParams, world: World) -> Renderer:
+    from pipeline.backends.renderer.command import Command
+
+    return Command(params)
+
+
+RENDERERS = {"offline": _offline, "diffusers": _diffusers, "http": _http, "command": _command}
+SPREAD = {"offline", "diffusers"}
+"""those that render themselves; a host has its own workers, and a program takes the GPUs that it likes"""
 
 
 def make_renderer(params: RenderParams, world: World) -> Renderer:

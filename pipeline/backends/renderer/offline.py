@@ -35,6 +35,11 @@ class Offline:
             "negative_prompt": params.negative_prompt,
         }
 
+        self.token_limit = MAX_WORDS
+
+    def count_tokens(self, prompt: str) -> int:
+        return len(prompt.split())
+
     def map(self, asked: Iterable[RenderRequest]) -> Iterator[Outcome[Clip]]:
         return (Outcome(value=self.clip(request), by=self.by) for request in asked)
 
