@@ -11,6 +11,8 @@ from llm_faults import ALL_FAULTS, LASTING, conversation_id, fault_of
 from llm_limits import Bucket, duration
 from llm_server import serving, serving_process
 
+pytestmark = pytest.mark.slow
+
 
 def echo(model, messages):
     return messages[-1]["content"].upper()

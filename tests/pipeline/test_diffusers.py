@@ -34,6 +34,8 @@ from pipeline.store import Store
 from schemas.render import Render
 from schemas.rollout import Rollout
 
+pytestmark = pytest.mark.slow
+
 SIZES = {"n_frames": 9, "height": 64, "width": 64, "num_inference_steps": 2, "dtype": "float32"}
 FAMILIES = {
     "cogvideox": {"max_sequence_length": tiny_pipelines.TEXT_LENGTH},

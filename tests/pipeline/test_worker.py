@@ -14,6 +14,8 @@ from pipeline.io import DataError
 from schemas.params import RewardModel
 from schemas.reasons import Reason
 
+pytestmark = pytest.mark.slow
+
 REVISION = "0123456789abcdef0123456789abcdef01234567"
 FAKE = Path(__file__).resolve().parents[1] / "fake_scorer.py"
 QUESTIONS = {"q1": "Is [[prompt]] in the video?", "q2": "Is it sharp?", "q3": "Is it calm?"}

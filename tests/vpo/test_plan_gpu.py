@@ -21,6 +21,8 @@ from vpo.plan_estimate import Planner
 from vpo.plan_gpu import GpuPlanner, total
 from vpo.plan_gpu_cost import Cost, GpuRow, measured, published, training
 
+pytestmark = pytest.mark.slow
+
 HUB = {"backend": "diffusers", "model": "zai-org/CogVideoX-2b", "revision": "0" * 40, "n_frames": None, "height": None,
        "width": None, "frames_per_second": None}  # fmt: skip
 HUB_BASE = {"backend": "hub", "vocab_size": None, "hidden_size": None, "num_hidden_layers": None,
