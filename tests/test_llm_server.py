@@ -7,19 +7,12 @@ import time
 from collections import Counter
 
 import pytest
+from llm_echo import conversations, echo
 from llm_faults import ALL_FAULTS, LASTING, conversation_id, fault_of
 from llm_limits import Bucket, duration
 from llm_server import serving, serving_process
 
 pytestmark = pytest.mark.slow
-
-
-def echo(model, messages):
-    return messages[-1]["content"].upper()
-
-
-def conversations(n):
-    return [[{"role": "user", "content": f"query {number}"}] for number in range(n)]
 
 
 def client(server, **changes):

@@ -1,9 +1,9 @@
 import json
 
 import pytest
+from llm_echo import conversations, echo, parse
 from llm_server import fault_of, serving
 
-from pipeline.backends import Unparsed
 from pipeline.backends.teacher.openai import OpenAI
 from pipeline.forms import PROMPT
 from pipeline.replies import parse_prompt
@@ -24,20 +24,6 @@ def teacher(laptop, tmp_path, monkeypatch):
         return OpenAI(params, Store(tmp_path / "store"))
 
     return make
-
-
-def echo(model, messages):
-    return messages[-1]["content"].upper()
-
-
-def conversations(n):
-    return [[{"role": "user", "content": f"query {number}"}] for number in range(n)]
-
-
-def parse(text):
-    if "QUERY" not in text:
-        raise Unparsed("no_query")
-    return text
 
 
 def test_outcomes_come_in_input_order(teacher):

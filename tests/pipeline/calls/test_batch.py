@@ -11,9 +11,9 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from llm_batches import Batches as ServerBatches
+from llm_echo import conversations, echo, expected, parse
 from llm_server import serving, serving_process
 
-from pipeline.backends import Unparsed
 from pipeline.backends.teacher.openai import OpenAI
 from pipeline.calls.batch import Batches, Sizes
 from pipeline.calls.batch_lines import line, line_bytes
@@ -44,26 +44,8 @@ def teacher(laptop, tmp_path, monkeypatch, vpo_home):
     return make
 
 
-def echo(model, messages):
-    return messages[-1]["content"].upper()
-
-
-def conversations(n):
-    return [[{"role": "user", "content": f"query {number}"}] for number in range(n)]
-
-
-def parse(text):
-    if "QUERY" not in text:
-        raise Unparsed("no_query")
-    return text
-
-
 def values(teacher, n):
     return [outcome.value for outcome in teacher.map(conversations(n), parse)]
-
-
-def expected(n):
-    return [f"QUERY {number}" for number in range(n)]
 
 
 def batches_of(server):

@@ -2,6 +2,7 @@ import json
 import sqlite3
 
 import pytest
+from llm_echo import echo
 from llm_server import serving
 
 from pipeline.calls.endpoint import EndpointStopped
@@ -20,10 +21,6 @@ def engine(laptop, tmp_path, monkeypatch):
         return Engine("teacher", params, Store(tmp_path / "store"))
 
     return make
-
-
-def echo(model, messages):
-    return messages[-1]["content"].upper()
 
 
 def bodies(n, **more):
