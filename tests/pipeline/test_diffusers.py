@@ -185,6 +185,7 @@ def test_weights_are_of_the_dtype_that_was_told_and_exceptions_of_the_table_hold
     "family, values, said",
     [
         ("cogvideox", {"n_frames": 13}, "n_frames must be 8N+1, such as 9 or 17, not 13"),
+        ("cogvideox", {"n_frames": 57}, "n_frames must be at most 49, not 57"),
         ("wan", {"n_frames": 8}, "n_frames must be 4N+1, such as 5 or 9, not 8"),
         ("stable_diffusion", {"n_frames": 9}, "makes pictures: render.n_frames must be 1"),
         ("cogvideox", {"height": 72}, "render.height must be a multiple of 16, not 72"),

@@ -33,6 +33,9 @@ class Facts:
     """n_frames is frames_step * N + 1; 0 where there are pictures alone"""
 
     dtype: str
+    most_frames: int | None = None
+    """beyond which its authors do not run it; None where they name no bound"""
+
     scheduler: str | None = None
     """None: the one that the weights come with"""
 
@@ -77,6 +80,7 @@ COGVIDEOX_2B = Facts(
     max_sequence_length=226,
     multiple_of=16,
     frames_step=8,
+    most_frames=49,
     dtype="float16",
     scheduler="CogVideoXDDIMScheduler",  # the authors' advice for 2B, and its config
     scheduler_config={"timestep_spacing": "trailing"},
@@ -104,6 +108,7 @@ COGVIDEOX_15_5B = replace(
     frames_per_second=16,
     max_sequence_length=224,
     frames_step=16,
+    most_frames=None,
     told_by={"num_attention_heads": 48, "patch_size_t": 2},
     gpu_gigabytes=10,
     seconds_per_clip={},
