@@ -130,7 +130,14 @@ def counted(folder: Path, times: int, n: int = 500) -> list[dict]:
         in_odd = {"requests": 0, "input_tokens": sum(entry[3] for entry in odd),
                   "output_tokens": sum(entry[4] for entry in odd)}  # fmt: skip
         own = {name: found["counts"].get(name) for name in told}
-        runs.append({"seed": seed, "server": told, "in_odd": in_odd | {"usd": usd(in_odd)}, "engine": own})
+        runs.append(
+            {
+                "seed": seed,
+                "server": told,
+                "in_odd": in_odd | {"usd": usd(in_odd)},
+                "engine": own | {"usd": round(own["usd"], 6)},
+            }
+        )
         print(runs[-1], flush=True)
     return runs
 
