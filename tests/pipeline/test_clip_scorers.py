@@ -25,6 +25,8 @@ from pipeline.store import Store
 from schemas.base import Dropped
 from schemas.reasons import Reason
 
+pytestmark = pytest.mark.slow
+
 TEXT = "a red ball"
 CLIPS = [ScoreRequest(tiny.video(0), TEXT), ScoreRequest(tiny.video(1), "a cat that sleeps all day long in the sun")]
 # 9 frames: arange(0, 9, 9 / 4)

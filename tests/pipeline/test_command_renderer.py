@@ -16,6 +16,8 @@ from pipeline.store import home
 from schemas.params import Render
 from schemas.reasons import Reason
 
+pytestmark = pytest.mark.slow
+
 PROGRAM = """
 import json, os, sys, time
 from pathlib import Path

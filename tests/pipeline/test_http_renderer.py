@@ -15,6 +15,8 @@ from pipeline.store import Store, account
 from schemas.params import Render
 from schemas.reasons import Reason
 
+pytestmark = pytest.mark.slow
+
 PROMPTS = [f"prompt {number}" for number in range(6)]
 
 

@@ -21,6 +21,8 @@ from pipeline.words import Template
 from schemas.base import Dropped
 from schemas.reasons import Reason
 
+pytestmark = pytest.mark.slow
+
 NAMES = ["VQ", "TC", "DD", "TVA", "FC"]
 CLIPS = [ScoreRequest(tiny.video(0, 20), "a red ball"), ScoreRequest(tiny.video(1, 3), "a cat that sleeps all day")]
 
