@@ -74,9 +74,12 @@ def children(parent: int) -> list[int]:
 
 
 def free_port() -> int:
-    with socket.socket() as held:
-        held.bind(("127.0.0.1", 0))
-        return held.getsockname()[1]
+    """Return a port below those that the kernel hands out, so that nobody gets it before the launcher listens."""
+    for port in range(20000 + os.getpid() % 5000, 32000):
+        with socket.socket() as held, contextlib.suppress(OSError):
+            held.bind(("", port))
+            return port
+    raise RuntimeError("no free port between 20000 and 32000")
 
 
 def changed(tiny_params, name):
