@@ -25,7 +25,7 @@ CODE = sorted(path for folder in ("schemas", "pipeline", "train", "vpo") for pat
 NEVER_DEPS = {
     "max_concurrency", "api_key_env", "api_version", "timeout_s", "attempts", "requests_per_minute",
     "tokens_per_minute", "usd_per_million_input_tokens", "usd_per_million_output_tokens", "budget_usd", "mode",
-    "launch", "batch_size", "offload", "poll_s", "usd_per_clip", "command", "worker", "checkpoint_s", "report_to",
+    "launch", "batch_size", "offload", "poll_s", "usd_per_clip", "worker", "checkpoint_s", "report_to",
 }  # fmt: skip
 
 
