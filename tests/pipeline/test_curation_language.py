@@ -6,8 +6,6 @@ from pipeline.clean import clean
 from pipeline.curation.language import other_languages
 from pipeline.io import DataError
 
-pytest.importorskip("pycld2")
-
 ENGLISH = [
     "a dog runs on green grass",
     "park in a driveway",

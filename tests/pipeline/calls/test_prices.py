@@ -8,8 +8,6 @@ from pipeline.store import Store
 
 @pytest.fixture
 def priced(laptop, tmp_path):
-    pytest.importorskip("genai_prices")
-
     def find(model, base_url):
         params = laptop.teacher.model_copy(update={"backend": "openai", "model": model, "base_url": base_url})
         return find_price(params, base_url, Store(tmp_path))
