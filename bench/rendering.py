@@ -25,7 +25,7 @@ from pipeline.io import stage_output
 from pipeline.params import load_params
 from pipeline.render import clip_seed, render
 from pipeline.store import Store
-from schemas.params import Render as RenderParams
+from schemas.params_video import Render as RenderParams
 from schemas.render import Render
 from schemas.rollout import Rollout
 

@@ -15,7 +15,7 @@ from pipeline.score import rated, scores
 from pipeline.statistics import distinct_2
 from schemas.base import Dropped, Provenance, QueryBase
 from schemas.critique import Critique
-from schemas.params import Reward as RewardParams
+from schemas.params_video import Reward as RewardParams
 from schemas.render import Render
 from schemas.reward import Reward
 from schemas.rollout import Rollout

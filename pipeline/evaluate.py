@@ -17,7 +17,7 @@ from pipeline.statistics import mean_with_interval
 from schemas.base import Provenance
 from schemas.evaluate import Evaluate
 from schemas.params import Params
-from schemas.params import Reward as RewardParams
+from schemas.params_video import Reward as RewardParams
 from schemas.queries import Query
 from schemas.reward import Reward
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from pipeline.clips import BOUNDED, BadClip, Clip, decode, frames_hash, make_clip, refuse_huge
-from schemas.params import Render
+from schemas.params_video import Render
 
 CODECS = {"h264", "hevc", "mpeg4", "av1", "libdav1d", "libaom-av1", "vp9"}
 """ours: what generators write; FFmpeg knows hundreds, and every one of them reads bytes of others"""

@@ -11,7 +11,7 @@ from pipeline.forms import PROMPT
 from pipeline.replies import answered
 from pipeline.words import Template
 from schemas.base import Dropped, Prompt
-from schemas.params import Render as RenderParams
+from schemas.params_video import Render as RenderParams
 from schemas.reasons import Reason
 
 

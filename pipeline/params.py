@@ -9,7 +9,8 @@ from urllib.parse import urlsplit
 import click
 from pydantic import ValidationError
 
-from schemas.params import COMMIT, ON_THE_HUB, Params, Teacher, record
+from schemas.params import Params, Teacher
+from schemas.section import COMMIT, ON_THE_HUB, record
 
 option = click.option(
     "--params", "params_path", default="params.yaml", show_default=True, metavar="FILE", help="The params file."

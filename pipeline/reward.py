@@ -19,7 +19,8 @@ from pipeline.progress import progress
 from pipeline.speeds import Work, at_once, folder_of, timed, work_of
 from pipeline.store import Store, store_key
 from schemas.base import Dropped, Provenance
-from schemas.params import RewardModel, World
+from schemas.params import World
+from schemas.params_video import RewardModel
 from schemas.reasons import Reason
 from schemas.render import Render
 from schemas.reward import Reward

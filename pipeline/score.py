@@ -10,8 +10,8 @@ from statistics import fmean, pstdev
 
 from pipeline.io import DataError
 from pipeline.questions import read_questions
-from schemas.params import CHECKLISTS, RewardModel
-from schemas.params import Reward as RewardParams
+from schemas.params_video import CHECKLISTS, RewardModel
+from schemas.params_video import Reward as RewardParams
 from schemas.reward import Question, Reward
 
 Formula = Callable[[Reward], float]

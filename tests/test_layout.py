@@ -11,7 +11,8 @@ from ruamel.yaml import YAML
 
 from bench.wiring import FAULTS
 from schemas import ROWS
-from schemas.params import Params, Section
+from schemas.params import Params
+from schemas.section import Section
 from vpo.deps import code_deps, imports, module_of, stages
 
 ROOT = Path(__file__).resolve().parents[1]

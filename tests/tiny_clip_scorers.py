@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from pipeline.clips import encode
-from schemas.params import RewardModel
+from schemas.params_video import RewardModel
 
 WINDOW = 16
 WIDTH = 32

@@ -18,7 +18,7 @@ import click
 from pipeline.io import write_json
 from pipeline.store import home
 from schemas.base import content_id
-from schemas.params import Train
+from schemas.params_train import Train
 from train.base import READ
 from train.curve import shown
 

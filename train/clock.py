@@ -8,7 +8,7 @@ from pathlib import Path
 from pipeline.speeds import Speed, Work, device_here, put
 from pipeline.store import home
 from schemas.base import content_id
-from schemas.params import Train
+from schemas.params_train import Train
 
 SHAPES = ("max_length", "bf16", "gradient_checkpointing", "lora", "launch", "per_device_train_batch_size")
 """params on which a token's seconds depend"""

@@ -6,7 +6,7 @@ its adapter switched off.
 
 from pathlib import Path
 
-from schemas.params import Lora
+from schemas.params_train import Lora
 
 
 def peft_config(lora: Lora | None):

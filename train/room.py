@@ -9,7 +9,7 @@ from pathlib import Path
 
 from pipeline.io import DataError
 from pipeline.store import home
-from schemas.params import DpoTrain, Train
+from schemas.params_train import DpoTrain, Train
 from train.base import downloaded
 
 ADAPTER_SHARE = 0.02  # of the weights: an adapter of rank 16 on all layers of an 8B model is half of it

@@ -15,7 +15,7 @@ import click
 
 from pipeline.io import DataError, beside, locked, replacing_folder, write_json
 from pipeline.store import home
-from schemas.params import DpoTrain, Sft, Train
+from schemas.params_train import DpoTrain, Sft, Train
 from train.card import card
 from train.checkpoints import one_at_a_time, sweep
 from train.curve import curve, summary, write_curve

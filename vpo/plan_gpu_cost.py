@@ -7,7 +7,8 @@ from typing import NamedTuple
 
 from pipeline.backends.renderer.facts import Facts
 from pipeline.speeds import CPU, HOST, Work, speeds
-from schemas.params import DpoTrain, Render, Train
+from schemas.params_train import DpoTrain, Train
+from schemas.params_video import Render
 
 UNKNOWN = "unknown: run vpo plan --warm-up"
 SHARE = 0.4

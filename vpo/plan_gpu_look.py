@@ -7,7 +7,7 @@ from pipeline.backends import Outcome
 from pipeline.backends.renderer import Renderer, RenderRequest, video_id
 from pipeline.clips import ClipStore, Place
 from schemas.base import Prompt, Provenance
-from schemas.params import Render as RenderParams
+from schemas.params_video import Render as RenderParams
 from schemas.reasons import Reason
 from schemas.render import Render
 

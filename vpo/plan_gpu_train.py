@@ -11,7 +11,8 @@ from pipeline.words import Template
 from schemas.base import content_id
 from schemas.d_dpo import DDpo
 from schemas.d_sft import DSft
-from schemas.params import BaseModelParams, DpoTrain, Train
+from schemas.params import BaseModelParams
+from schemas.params_train import DpoTrain, Train
 from train.clock import training as work_of_training
 from vpo.plan_estimate import Planner, Rows, kept
 from vpo.plan_gpu_cost import Cost, GpuRow, idle, measured, training

@@ -7,7 +7,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from pipeline.io import DataError
-from schemas.params import COMMIT, ON_THE_HUB
+from schemas.section import COMMIT, ON_THE_HUB
 
 PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle", ".joblib")
 NEVER_READ = {".git", ".cache", "__pycache__"}

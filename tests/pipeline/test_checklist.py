@@ -15,7 +15,7 @@ from pipeline.backends.reward.yes_no import YesNo, made_clip
 from pipeline.clips import decode, encode
 from pipeline.io import DataError
 from pipeline.questions import read_questions
-from schemas.params import RewardModel
+from schemas.params_video import RewardModel
 from schemas.reasons import Reason
 
 pytestmark = pytest.mark.usefixtures("vpo_home")

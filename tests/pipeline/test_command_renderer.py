@@ -13,7 +13,7 @@ from pipeline.backends.renderer import RenderRequest, make_renderer, video_id
 from pipeline.backends.renderer.command import Command
 from pipeline.io import DataError
 from pipeline.store import home
-from schemas.params import Render
+from schemas.params_video import Render
 from schemas.reasons import Reason
 
 pytestmark = pytest.mark.slow
@@ -168,7 +168,7 @@ RUN = """
 import json, sys
 from pipeline.backends.renderer import RenderRequest
 from pipeline.backends.renderer.command import Command
-from schemas.params import Render
+from schemas.params_video import Render
 renderer = Command(Render(**json.loads(sys.argv[1])))
 list(renderer.map(RenderRequest(prompt, 7) for prompt in json.loads(sys.argv[2])))
 """

@@ -13,7 +13,7 @@ from pipeline.backends.renderer.http import Http
 from pipeline.clips import decode, frames_hash
 from pipeline.io import DataError
 from pipeline.store import Store, account
-from schemas.params import Render
+from schemas.params_video import Render
 from schemas.reasons import Reason
 
 pytestmark = pytest.mark.slow
@@ -282,7 +282,7 @@ RUN = """
 import json, sys
 from pipeline.backends.renderer import RenderRequest
 from pipeline.backends.renderer.http import Http
-from schemas.params import Render
+from schemas.params_video import Render
 renderer = Http(Render(**json.loads(sys.argv[1])))
 made = renderer.map(RenderRequest(f"prompt {n}", 7) for n in range(6))
 print(json.dumps([outcome.value.frames_hash for outcome in made]))

@@ -4,7 +4,7 @@ import pytest
 
 from pipeline.backends.renderer import RENDERERS, RenderRequest, make_renderer, video_id
 from pipeline.clips import decode
-from schemas.params import Render
+from schemas.params_video import Render
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from pipeline.render import main as render_main
 from pipeline.reward import Scorer, main, reward
 from pipeline.store import Store
 from schemas.base import Dropped
-from schemas.params import RewardModel
+from schemas.params_video import RewardModel
 from schemas.reasons import Reason
 from schemas.reward import Answer, Dimension, Reward
 from schemas.rollout import Rollout

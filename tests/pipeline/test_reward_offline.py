@@ -8,7 +8,7 @@ from pipeline.backends.renderer import RenderRequest, make_renderer
 from pipeline.backends.reward import REWARDS, ScoreRequest, make_reward
 from pipeline.backends.reward.offline import CHECKS, DIMENSIONS
 from pipeline.io import DataError, read_rows
-from schemas.params import RewardModel
+from schemas.params_video import RewardModel
 from schemas.reward import Question
 
 GOOD = (

@@ -5,7 +5,7 @@ from rows import BY
 
 from pipeline.io import DataError
 from pipeline.score import answers, rated, safety_answers, scores
-from schemas.params import Reward as RewardParams
+from schemas.params_video import Reward as RewardParams
 from schemas.reward import Answer, Dimension, Reward
 
 

@@ -8,8 +8,8 @@ from rows import BY, render_row
 from pipeline.d_video import d_video
 from pipeline.questions import read_questions
 from pipeline.score import FORMULAS, answers, scores
-from schemas.params import Reward as RewardParams
-from schemas.params import RewardModel
+from schemas.params_video import Reward as RewardParams
+from schemas.params_video import RewardModel
 from schemas.reward import Answer, Reward
 
 N, SIBLINGS = 1000, 4

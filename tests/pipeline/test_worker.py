@@ -11,7 +11,7 @@ from pipeline.backends.reward import ScoreRequest, make_reward
 from pipeline.backends.reward.worker import Worker
 from pipeline.clips import encode
 from pipeline.io import DataError
-from schemas.params import RewardModel
+from schemas.params_video import RewardModel
 from schemas.reasons import Reason
 
 pytestmark = pytest.mark.slow

@@ -17,7 +17,7 @@ from small_project import write_params
 from pipeline.io import write_rows
 from schemas.d_dpo import DDpo
 from schemas.d_sft import DSft
-from schemas.params import Lora
+from schemas.params_train import Lora
 from train.checkpoints import WHOLE, contents, go_on, newest_whole, run_key, sweep, weights_hash
 from train.rows import Fitting, sft_rows
 from train.sft import sft_trainer

@@ -1,7 +1,7 @@
 import pytest
 import tiny_policy
 
-from schemas.params import Lora
+from schemas.params_train import Lora
 from train.dpo import dpo
 from train.lora import merge
 from train.sft import sft

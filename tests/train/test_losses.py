@@ -6,7 +6,7 @@ import pytest
 import tiny_policy
 import train_reference as reference
 
-from schemas.params import Lora
+from schemas.params_train import Lora
 from train.dpo import dpo
 from train.run import curve_of
 from train.sft import sft

@@ -7,7 +7,7 @@ import pytest
 from transformers import LlamaConfig
 
 from pipeline.io import DataError
-from schemas.params import Lora
+from schemas.params_train import Lora
 from train.room import bytes_to_train, n_parameters, refuse_full_disk, refuse_too_large, told_when_it_runs_out
 
 LORA = Lora(r=16, lora_alpha=16, lora_dropout=0.0, target_modules=("q_proj",))

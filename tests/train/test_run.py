@@ -8,7 +8,7 @@ import pytest
 
 from pipeline.io import DataError, locked
 from pipeline.one_thread import TINY, one_thread
-from schemas.params import Sft
+from schemas.params_train import Sft
 from train.run import arguments, batches, launch, launcher, require, save, setting, stop_after, work_folder
 
 

@@ -7,8 +7,8 @@ from typing import Protocol
 from pipeline.backends import Outcome
 from pipeline.clips import Clip
 from schemas.base import Provenance, content_id
-from schemas.params import Render as RenderParams
 from schemas.params import World
+from schemas.params_video import Render as RenderParams
 
 
 @dataclass(frozen=True)

@@ -34,7 +34,7 @@ from pipeline.ingest import Asked, ingest
 from pipeline.io import DataError
 from pipeline.store import home
 from schemas.base import Provenance, content_id
-from schemas.params import Render
+from schemas.params_video import Render
 from schemas.reasons import Reason
 
 BATCH_SIZE = 64

@@ -23,7 +23,7 @@ from pipeline.backends.weights import name_of, revision_of
 from pipeline.clips import Clip, make_clip
 from pipeline.io import DataError
 from schemas.base import Provenance, content_id
-from schemas.params import Render
+from schemas.params_video import Render
 from schemas.reasons import Reason
 
 

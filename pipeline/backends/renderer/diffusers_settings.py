@@ -11,7 +11,7 @@ from pathlib import Path
 from pipeline.backends.renderer.facts import Facts, facts_of
 from pipeline.io import DataError
 from schemas.base import content_id
-from schemas.params import Render
+from schemas.params_video import Render
 
 INSTALL = "backend diffusers needs diffusers and torch: pip install 'vpo[render]'"
 

@@ -20,7 +20,7 @@ from pipeline.ingest import Asked, ingest
 from pipeline.io import DataError
 from pipeline.store import Purchase, Store, account, store_key
 from schemas.base import Provenance
-from schemas.params import Render
+from schemas.params_video import Render
 from schemas.reasons import Reason
 
 MAX_CONCURRENCY, POLL_S, TIMEOUT_S = 8, 5.0, 1800.0  # ours

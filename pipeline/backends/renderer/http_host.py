@@ -15,7 +15,7 @@ from pipeline.calls.answers import said
 from pipeline.calls.endpoint import host_of
 from pipeline.calls.limits import retry_after_s
 from pipeline.io import DataError
-from schemas.params import Render
+from schemas.params_video import Render
 
 CALL_S, STALLED_S = 60.0, 60.0
 MOST_REPLY, MOST_FILE = 4 << 20, 512 << 20

@@ -10,7 +10,8 @@ from pipeline.world.film import read_scene
 from pipeline.world.film_look import look
 from pipeline.world.film_paint import chance, paint
 from schemas.base import Provenance
-from schemas.params import Render, World
+from schemas.params import World
+from schemas.params_video import Render
 
 MAX_WORDS = 226
 """Words beyond these are not read, as CogVideoX reads 226 tokens (its config's max_text_seq_length)."""

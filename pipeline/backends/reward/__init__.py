@@ -6,7 +6,8 @@ from typing import Protocol
 
 from pipeline.backends import Outcome
 from schemas.base import Provenance
-from schemas.params import RewardModel, World
+from schemas.params import World
+from schemas.params_video import RewardModel
 from schemas.reward import Answer, Dimension
 
 

@@ -13,7 +13,7 @@ from pipeline.backends.reward.frames import FEW, spread
 from pipeline.backends.reward.in_process import InProcess, Look, Rate, need_libraries, told_by
 from pipeline.backends.weights import PICKLES
 from pipeline.io import DataError
-from schemas.params import RewardModel
+from schemas.params_video import RewardModel
 
 
 def aesthetic(params: RewardModel) -> InProcess:

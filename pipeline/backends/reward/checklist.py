@@ -16,7 +16,7 @@ from pipeline.backends.weights import name_of, revision_of
 from pipeline.clips import BadClip, decode, rate
 from pipeline.questions import PLACEHOLDER, fill, questions_hash, read_questions
 from schemas.base import Provenance, content_id
-from schemas.params import RewardModel
+from schemas.params_video import RewardModel
 from schemas.reasons import Reason
 from schemas.reward import Answer
 

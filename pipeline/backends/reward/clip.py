@@ -9,7 +9,7 @@ from functools import partial
 from pipeline.backends.reward.clip_model import BATCH, DTYPE, embed_frames, embed_texts, load_clip, means
 from pipeline.backends.reward.frames import FEW, spread
 from pipeline.backends.reward.in_process import InProcess, Look, Rate, need_libraries, told_by
-from schemas.params import RewardModel
+from schemas.params_video import RewardModel
 
 
 def clip(params: RewardModel) -> InProcess:

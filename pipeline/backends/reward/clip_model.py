@@ -6,7 +6,7 @@ import numpy as np
 
 from pipeline.backends.reward.in_process import Look, load_model, load_processor
 from pipeline.replies import neutralise
-from schemas.params import RewardModel
+from schemas.params_video import RewardModel
 
 BATCH = 8
 DTYPE = "float32"

@@ -8,7 +8,7 @@ module) makes them what is read here.
 
 from pipeline.backends.reward.clip import by_cosine
 from pipeline.backends.reward.in_process import InProcess
-from schemas.params import RewardModel
+from schemas.params_video import RewardModel
 
 
 def hpsv2(params: RewardModel) -> InProcess:

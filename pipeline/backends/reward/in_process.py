@@ -20,7 +20,7 @@ from pipeline.clips import BadClip, decode
 from pipeline.io import DataError
 from pipeline.one_thread import one_thread
 from schemas.base import Provenance
-from schemas.params import RewardModel
+from schemas.params_video import RewardModel
 from schemas.reasons import Reason
 from schemas.reward import Dimension
 

@@ -18,7 +18,7 @@ from pipeline.backends.reward.clip_model import BATCH, DTYPE, ClipModel, load_pr
 from pipeline.backends.reward.frames import FEW, spread
 from pipeline.backends.reward.in_process import InProcess, Look, Rate, load_model, need_libraries, told_by
 from schemas.base import content_id
-from schemas.params import RewardModel
+from schemas.params_video import RewardModel
 
 CONDITION = (
     "light, color, clarity, tone, style, ambiance, artistry, shape, face, hair, hands, limbs, structure, instance, "

@@ -18,7 +18,8 @@ from pipeline.world import film, film_measure, lexicon
 from pipeline.world.film import subjects, words
 from pipeline.world.film_measure import Measures, black, dark_red, likeness, looked_at, measure, skin_pink
 from schemas.base import Provenance
-from schemas.params import RewardModel, World
+from schemas.params import World
+from schemas.params_video import RewardModel
 from schemas.reasons import Reason
 from schemas.reward import Answer, Dimension, Question
 

@@ -21,7 +21,7 @@ from pipeline.backends.reward.in_process import (
     told_by,
 )
 from pipeline.words import Template
-from schemas.params import RewardModel
+from schemas.params_video import RewardModel
 
 TEMPLATE = Path(__file__).parents[2] / "templates" / "videoscore.jinja"
 DIMENSIONS = ("VQ", "TC", "DD", "TVA", "FC")

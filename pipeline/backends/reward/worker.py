@@ -21,7 +21,7 @@ from pipeline.clips import BadClip, decode
 from pipeline.io import DataError
 from pipeline.questions import fill, questions_hash, read_questions
 from schemas.base import Provenance, content_id
-from schemas.params import RewardModel
+from schemas.params_video import RewardModel
 from schemas.reasons import Reason
 from schemas.reward import Answer, Dimension
 
