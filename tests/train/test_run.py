@@ -1,4 +1,6 @@
 import importlib.util
+import os
+import signal
 import subprocess
 import sys
 import threading
@@ -119,6 +121,33 @@ def test_a_launch_ends_with_the_process_that_started_it():
     assert not ended.wait(0.1)
     child.communicate(b"\n")
     assert ended.wait(5)
+
+
+# a process of a launch whose teardown aborts, and what a library leaves for the exit
+TORN = """
+import atexit, os, sys
+from train import run
+run.launch("train.sft", [], None)
+atexit.register(print, "a tracker's last words")
+class Torn:
+    def __del__(self): os.abort()
+run.torn = Torn()
+"""
+
+
+def ended(body: str) -> subprocess.CompletedProcess:
+    launched = os.environ | {"LOCAL_RANK": "1"}
+    return subprocess.run([sys.executable, "-c", TORN + body], env=launched, capture_output=True, text=True)
+
+
+def test_a_process_of_a_launch_that_is_done_ends_before_a_teardown_that_aborts():
+    assert ended("").returncode == -signal.SIGABRT
+    done = ended("run.work_done.set(); print('done')")
+    assert (done.returncode, done.stdout) == (0, "done\na tracker's last words\n")
+
+
+def test_a_process_of_a_launch_that_failed_keeps_its_exit_code():
+    assert ended("del Torn.__del__; sys.exit(3)").returncode == 3
 
 
 def test_bfloat16_weights_are_for_zero_alone(section, tmp_path, monkeypatch):
