@@ -1,6 +1,7 @@
 """Rollouts: what a batch saves and what it changes: `python -m bench.rollout` writes bench/results/rollout.md.
 
-A Llama with random weights and the shape of a small real one; CPU seconds of one thread, every way in the same run.
+Two Llamas with untrained weights, the laptop's own and a small real shape; CPU seconds of one thread, every way in the
+same run.
 """
 
 import platform
@@ -12,6 +13,8 @@ from transformers import LlamaConfig, LlamaForCausalLM
 
 from pipeline.backends.policy.batch import Batch, Text
 from pipeline.backends.policy.transformers import uniform
+from pipeline.params import load_params
+from train.tiny_llama import tiny_llama
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULT = ROOT / "bench/results/rollout.md"
@@ -19,17 +22,24 @@ SHAPE = dict(
     vocab_size=32_000, hidden_size=512, intermediate_size=1376, num_hidden_layers=8, num_attention_heads=8,
     num_key_value_heads=4, max_position_embeddings=1024, initializer_range=0.15, tie_word_embeddings=True,
 )  # fmt: skip
-N, LONGEST = 32, 48
-ENDS = frozenset(range(3, 500))  # of random weights one token in 64 is such
+LONGEST = 48
+ENDS = frozenset(range(3, 500))  # of 40 million random weights one token in 64 is such
 
 
-def texts(temperature: float, n: int = N) -> list[Text]:
+def laptop() -> LlamaForCausalLM:
+    """Return the policy of params.yaml, untrained: its words are noise, its cost is not."""
+    told = load_params(ROOT / "params.yaml").base_model
+    shape = told.vocab_size, told.hidden_size, told.num_hidden_layers, told.num_attention_heads
+    return tiny_llama(*shape, 0, {"bos": 0, "eos": 1, "pad": 2})
+
+
+def texts(temperature: float, vocabulary: int, n: int) -> list[Text]:
     """Return n texts after prompts of 40 to 120 tokens."""
     draws = torch.Generator().manual_seed(0)
     found = []
     for number in range(n):
         length = int(torch.randint(40, 121, (), generator=draws))
-        asked = torch.randint(500, SHAPE["vocab_size"], (length,), generator=draws).tolist()
+        asked = torch.randint(500, vocabulary, (length,), generator=draws).tolist()
         noise = uniform(0, str(number), 0, LONGEST) if temperature else None
         found.append(Text(str(number), asked, noise))
     return found
@@ -73,54 +83,72 @@ def row(name: str, seconds: float, found: dict, base: float, same: str) -> str:
     return f"| {name} | {rate:.0f} | {rate / base:.1f} | {same} |"
 
 
-def main() -> None:
-    torch.set_num_threads(1)
-    torch.manual_seed(0)
-    model = LlamaForCausalLM(LlamaConfig(**SHAPE)).float().eval()
-    model.generation_config.eos_token_id = None
-    lines = []
+def measured(model, n: int) -> list[str]:
+    """Return a table's rows: each way of decoding by `generate` and in batches of 1, 7, 16 and 64."""
+    vocabulary, lines = model.config.vocab_size, []
+    model.eval().generation_config.eos_token_id = None
     for temperature, kind, stop in (
         (0.0, f"greedy, all {LONGEST} tokens", frozenset()),
         (0.0, "greedy, texts that end", ENDS),
         (0.9, f"temperature 0.9, top_p 0.9, all {LONGEST} tokens", frozenset()),
     ):
-        some = N // 4 if not stop else N
-        alone, said = timed(lambda t=temperature, s=stop, n=some: one_by_one(model, t, texts(t, n), s))
+        if stop and vocabulary != SHAPE["vocab_size"]:
+            continue
+        some = n if stop else n // 4
+        way = model, temperature, texts(temperature, vocabulary, some), stop
+        alone, said = timed(lambda way=way: one_by_one(*way))
         base = sum(map(len, said.values())) / alone
         lines.append(row(f"{kind}: `generate`, one by one", alone, said, base, "-"))
         first = None
         for size in (1, 7, 16, 64):
-            n = N // 4 if size == 1 else N
-            spent, found = timed(lambda t=temperature, s=stop, n=n, size=size: batched(model, size, t, texts(t, n), s))
+            way = model, size, temperature, texts(temperature, vocabulary, n // 4 if size == 1 else n), stop
+            spent, found = timed(lambda way=way: batched(*way))
             first = first or found
             equal = sum(found[key] == first[key] for key in first)
             name = f"{kind}: batch {size}"
             lines.append(row(name, spent, found, base, f"{equal} of {len(first)}"))
         print(*lines[-5:], sep="\n", flush=True)
-    RESULT.write_text(page(model.num_parameters(), lines), encoding="utf-8")
+    return lines
 
 
-def page(parameters: int, lines: list[str]) -> str:
-    table = "\n".join(lines)
+def main() -> None:
+    torch.set_num_threads(1)
+    torch.manual_seed(0)
+    small, real = laptop(), LlamaForCausalLM(LlamaConfig(**SHAPE)).float()
+    RESULT.write_text(page(small, measured(small, 64), real, measured(real, 32)), encoding="utf-8")
+
+
+def table(lines: list[str]) -> str:
+    head = ["| way | tokens a CPU second | to `generate` | same as batch 1 |", "|---|---|---|---|"]
+    return "\n".join([*head, *lines])
+
+
+def page(small, of_small: list[str], real, of_real: list[str]) -> str:
+    config = small.config
     return f"""# Rollouts: what a batch saves, and what it changes
 
-`python -m bench.rollout`: a Llama of {parameters / 1e6:.0f} million random weights
-({SHAPE["num_hidden_layers"]} layers of {SHAPE["hidden_size"]}, vocabulary {SHAPE["vocab_size"]:,}), float32, one thread
-of a shared {platform.machine()} machine; prompts of 40 to 120 tokens that share no beginning, one sample each. Tokens a
-CPU second; the ratio is to `generate` one by one in the same run. The last column counts the texts that equal, token
-for token, those of batch 1.
+`python -m bench.rollout`: untrained weights, float32, one thread of a shared {platform.machine()} machine; prompts of
+40 to 120 tokens that share no beginning, one sample each. Tokens a CPU second; the ratio is to `generate` one by one in
+the same run. The last column counts the texts that equal, token for token, those of batch 1.
 
-| way | tokens a CPU second | to `generate` | same as batch 1 |
-|---|---|---|---|
-{table}
+The laptop's policy ({small.num_parameters() / 1e6:.1f} million weights: {config.num_hidden_layers} layers of
+{config.hidden_size}, vocabulary {config.vocab_size:,}):
+
+{table(of_small)}
+
+{real.num_parameters() / 1e6:.0f} million weights ({SHAPE["num_hidden_layers"]} layers of {SHAPE["hidden_size"]},
+vocabulary {SHAPE["vocab_size"]:,}):
+
+{table(of_real)}
 
 Why a batch changes no text here: a row's keys lie at its own positions, attention sees whole blocks of 64 places, and
 no matrix product has fewer than 16 rows (below that MKL adds in another order). So batch 1 computes 16 rows and takes
 more than twice as long as `generate`; that is the price. Rows that end are given to the next text, so that one that
 loops to the limit holds up nobody. Prompts of about one length are read together, the samples of a query once.
 
-What bounds it: a step of 16 rows takes 2.6 times as long as a step of one (profiled aside), most of it in MKL's
-products, and reading a prompt costs a text of a batch as much as one alone. Samples of a query share that reading.
+What bounds the larger one: a step of 16 rows takes 2.6 times as long as a step of one (profiled aside), most of it in
+MKL's products (weights packed beforehand would save 30 % of those, no more), and reading a prompt costs a text of a
+batch as much as one alone. Samples of a query share that reading.
 
 Where identity does not hold: on a GPU and in bfloat16 the kernels choose their order of adding by the size of the
 batch, so a near-tie can fall the other way (the noise stays keyed by seed, query, sample and step). A vLLM server
