@@ -72,12 +72,15 @@ def test_a_map_can_feed_a_map_of_the_same_stream():
 
 
 def test_a_fault_is_raised_in_its_place_and_those_in_flight_end_first():
-    ended = []
+    begun, ended = [], []
 
     async def third_fails(item):
-        await asyncio.sleep(0.03 if item != 2 else 0.0)
+        begun.append(item)
+        while len(begun) < 4:  # the reader may be slow to hand them over
+            await asyncio.sleep(0.001)
         if item == 2:
             raise ValueError("third")
+        await asyncio.sleep(0.03)
         ended.append(item)
         return item
 
@@ -93,7 +96,9 @@ def test_who_stops_early_waits_for_what_is_in_flight():
 
     async def slow(item):
         begun.append(item)
-        await asyncio.sleep(0.0 if item == 0 else 0.05)
+        while item and not stopped:  # however late the reader comes to close
+            await asyncio.sleep(0.001)
+        await asyncio.sleep(0.05 if item else 0.0)
         ended.append(item)
 
     results = make_stream(3, stop=lambda: stopped.append(True)).map(range(1000), slow)
@@ -159,16 +164,22 @@ def test_a_process_that_fails_with_a_map_left_open_ends_it_and_exits(root):
 def test_a_map_is_blocked_when_it_holds_all_it_may_and_not_while_results_are_taken():
     waiting, held = [], []
 
+    def look():
+        if stream.blocked_maps:
+            stream.loop.call_soon(answer_all)  # after those that begin now
+        else:  # the reader may be slow
+            stream.loop.call_later(0.005, look)
+
     def answer_all():
-        if waiting and stream.blocked_maps:
-            held.append(len(waiting))
-            for future in waiting:
-                future.set_result(None)
-            waiting.clear()
+        held.append(len(waiting))
+        for future in waiting:
+            future.set_result(None)
+        waiting.clear()
 
     async def wait(item):
         waiting.append(asyncio.get_running_loop().create_future())
-        stream.loop.call_later(0.005, answer_all)
+        if len(waiting) == 1:
+            stream.loop.call_later(0.005, look)
         await waiting[-1]
         return item
 
