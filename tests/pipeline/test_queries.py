@@ -345,11 +345,11 @@ def test_another_run_of_the_stage_is_not_disturbed(command, tmp_path):
     def hold():
         with locked(tmp_path / "data/queries/dpo.jsonl"):
             holding.set()
-            done.wait(30)
+            done.wait()
 
     holder = threading.Thread(target=hold)
     holder.start()
-    holding.wait(30)
+    assert holding.wait(60)
     try:
         result, folder = command("\n".join(UNLIKE))
     finally:
