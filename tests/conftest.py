@@ -17,6 +17,8 @@ settings.load_profile("vpo")
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("DS_ACCELERATOR", "cpu")
+# Ray would kill workers when other programs fill the machine's memory
+os.environ.setdefault("RAY_memory_monitor_refresh_ms", "0")
 
 ROOT = Path(__file__).resolve().parents[1]
 

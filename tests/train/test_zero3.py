@@ -125,7 +125,7 @@ def launched(tiny_model, tiny_params, tmp_path_factory):
     def run(name, folder=data / "models", home=data.parent / "home"):
         if not (folder / name).exists():
             process = start(name, folder, home)
-            said = process.communicate(timeout=600)[1]
+            said = process.communicate(timeout=1800)[1]
             assert process.returncode == 0, said[-4000:]
             run.said[folder / name] = said
         return folder / name

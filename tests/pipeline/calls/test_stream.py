@@ -156,7 +156,7 @@ consume(make_stream(end=end).map(range(1000), double))
 def test_a_process_that_fails_with_a_map_left_open_ends_it_and_exits(root):
     # the traceback, which is kept until the interpreter ends, holds the map
     command = [sys.executable, "-c", LEFT_OPEN, str(Path(__file__).parent)]
-    done = subprocess.run(command, cwd=root, capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(command, cwd=root, capture_output=True, text=True, timeout=600, check=False)
     assert (done.returncode, done.stdout) == (1, "ended\n")
     assert done.stderr.endswith("OSError: disk full\n")
 
