@@ -68,9 +68,17 @@ class Store:
     """Answers by key. `put` commits before it returns, so a finished call survives kill -9."""
 
     def __init__(self, path: str | Path | None = None):
+        import fcntl
+
         self.root = Path(path) if path else home() / "store"
         self.root.mkdir(parents=True, exist_ok=True)
         self.lock = threading.Lock()
+        with (self.root / "opening.lock").open("w") as turn:
+            # SQLite waits for nobody when a file is turned to WAL: of two stages that begin a store one would fail
+            fcntl.flock(turn, fcntl.LOCK_EX)
+            self._open()
+
+    def _open(self) -> None:
         self.connection = sqlite3.connect(
             self.root / "answers.sqlite", timeout=60, isolation_level=None, check_same_thread=False
         )

@@ -5,15 +5,20 @@ import shutil
 from pathlib import Path
 
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
-# the first call of a numba function compiles it, for seconds; no test here is about time
-settings.register_profile("vpo", deadline=None)
+# no test here is about time: the first call of a numba function compiles it, and a busy machine draws examples slowly
+UNTIMED = {"deadline": None, "suppress_health_check": [HealthCheck.too_slow]}
+# the same examples each time, so that what fails is what was changed; --hypothesis-profile=search draws others
+settings.register_profile("vpo", derandomize=True, **UNTIMED)
+settings.register_profile("search", **UNTIMED)
 settings.load_profile("vpo")
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("DS_ACCELERATOR", "cpu")
+# Ray would kill workers when other programs fill the machine's memory
+os.environ.setdefault("RAY_memory_monitor_refresh_ms", "0")
 
 ROOT = Path(__file__).resolve().parents[1]
 

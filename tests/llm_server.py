@@ -220,7 +220,7 @@ def serving_process(answer, **settings):
         yield Remote(ours.recv(), process.pid)
     finally:
         ours.close()
-        process.join(10)
+        process.join(120)
         process.close()
 
 

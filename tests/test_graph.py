@@ -6,6 +6,7 @@ import re
 import time
 
 import pytest
+from held import held
 from llm_server import serving
 from project import Project, kill, stage_processes
 from ruamel.yaml import YAML
@@ -188,8 +189,11 @@ def test_kill_9_of_any_stage_at_any_time_gives_the_same_bytes(project, tmp_path)
 def test_dvc_goes_on_with_a_training_that_was_killed_in_its_midst(project, tmp_path):
     other = Project(tmp_path / "project", tmp_path / "home")
     other.set({"sft.checkpoint_s": 0})  # shapes no weight, so dvc.yaml does not list it
-    process = other.start("dvc", "repro", "sft")
-    while process.poll() is None and not list(other.home.glob("train/*/checkpoint-[3-9]?/whole.json")):
+    # of 120 steps; from the hundredth on no number has two figures, so it must not get there unseen
+    last = other.home / "train/*/checkpoint-99/whole.json"
+    process = other.start("dvc", "repro", "sft", **held(tmp_path / "held", last))
+    while not list(other.home.glob("train/*/checkpoint-[3-9]?/whole.json")):
+        assert process.poll() is None, process.communicate()[0]
         time.sleep(0.02)
     kill(stage_processes(process.pid))
     output, _ = process.communicate()
@@ -230,7 +234,9 @@ def test_all_teacher_stages_run_over_http_and_no_answer_is_bought_twice(project,
             enough = len(server.requests) + draw.randint(5, 40)
             while process.poll() is None and (killed >= 3 or len(server.requests) < enough):
                 time.sleep(0.005)
-            pids = stage_processes(process.pid)
+            pids = []
+            while killed < 3 and process.poll() is None and not pids:  # dvc may be between two stages
+                pids = stage_processes(process.pid)
             kill(pids)
             killed += len(pids)
             output, _ = process.communicate()

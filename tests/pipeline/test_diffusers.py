@@ -471,9 +471,16 @@ def test_clips_come_in_order_and_a_batch_is_read_ahead_of_what_is_told(small):
 
 
 def test_a_generator_that_is_closed_stops_at_the_next_step_and_leaves_no_thread(small):
-    renderer, steps = small("wan"), []
+    renderer, steps, closing = small("wan"), [], threading.Event()
     step = renderer.pipeline.scheduler.step
-    renderer.pipeline.scheduler.step = lambda *args, **kwargs: steps.append(1) or step(*args, **kwargs)
+
+    def counted(*args, **kwargs):
+        steps.append(1)
+        if len(steps) == 50:  # of the second clip: it must not be over before the first is encoded here
+            closing.wait()
+        return step(*args, **kwargs)
+
+    renderer.pipeline.scheduler.step = counted
 
     def requests():
         yield DOG
@@ -482,6 +489,7 @@ def test_a_generator_that_is_closed_stops_at_the_next_step_and_leaves_no_thread(
 
     outcomes = renderer.map(requests())
     assert next(outcomes).value is not None
+    closing.set()
     outcomes.close()
     assert len(steps) < 900 and not rendering()
 

@@ -130,7 +130,7 @@ def test_two_runs_never_write_the_same_output(tmp_path, vpo_home):
 def test_a_stage_stops_when_the_dvc_that_started_it_is_gone(tmp_path, root):
     """A parent starts a child that watches it, prints the child's id and dies."""
     child = (
-        "import time; from pipeline.io import stop_with_parent as s; s(0.05); print('up', flush=True); time.sleep(60)"
+        "import time; from pipeline.io import stop_with_parent as s; s(0.05); print('up', flush=True); time.sleep(600)"
     )
     parent = (
         "import subprocess, sys, os; "
@@ -141,7 +141,7 @@ def test_a_stage_stops_when_the_dvc_that_started_it_is_gone(tmp_path, root):
         [sys.executable, "-c", parent], cwd=root, env={**os.environ, "DVC_STAGE": "x"}, capture_output=True, text=True
     )
     pid = int(done.stdout)
-    for _ in range(100):
+    for _ in range(1200):
         try:
             os.kill(pid, 0)
             with open(f"/proc/{pid}/stat") as stat:

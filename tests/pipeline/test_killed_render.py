@@ -21,14 +21,24 @@ pytestmark = pytest.mark.slow
 N = 40
 COLOURS, THINGS = "red blue white black green".split(), "dog cat horse bird boat car tree house".split()
 
-# what is worked on goes into a log, so that work done twice shows even when its result is thrown away
+# what is worked on goes into a log, so that work done twice shows even when its result is thrown away; the unit that
+# stands in `held` waits there, or a run might be over before a busy machine came to kill it
+AT_WORK = """
+import time
+from pathlib import Path
+
+def at_work(unit):
+    with open("worked_on", "a") as log:
+        log.write(unit + "\\n")
+    while Path("held").read_text() == unit:
+        time.sleep(0.01)
+"""
 LOGS = {
     "renderer/offline.py": """
 from pipeline.backends.renderer import video_id
 
 def logged(self, request, clip=Offline.clip):
-    with open("worked_on", "a") as log:
-        log.write(video_id(self, request) + "\\n")
+    at_work(video_id(self, request))
     return clip(self, request)
 
 Offline.clip = logged
@@ -38,8 +48,7 @@ from pipeline.clips import frames_hash
 
 def logged(items, score, by, scored=scored):
     for item in items:
-        with open("worked_on", "a") as log:
-            log.write(f"{by.backend} {frames_hash(decode(item.clip))} {item.text}\\n")
+        at_work(f"{by.backend} {frames_hash(decode(item.clip))} {item.text}")
         yield from scored([item], score, by)
 
 scored = logged
@@ -55,7 +64,8 @@ def project(tmp_path_factory):
         shutil.copytree(ROOT / package, folder / package, ignore=shutil.ignore_patterns("__pycache__"))
     for name, more in LOGS.items():
         with (folder / "pipeline/backends" / name).open("a") as file:
-            file.write(more)
+            file.write(AT_WORK + more)
+    (folder / "held").write_text("")
     yaml = YAML()
     params = yaml.load((ROOT / "params.yaml").read_text())
     params["render"] |= {"n_frames": 16, "height": 96, "width": 96, "clips_per_shard": 15}
@@ -151,21 +161,27 @@ def killed_and_run(folder, stage, steps, environment, a_worker_too) -> int:
     What was in the store at a kill must not be worked on after it.
     """
     log, kills, before = folder / "worked_on", 0, []
-    run = start(folder, stage, environment)
+    run, ending = start(folder, stage, environment), set()
     for turn, step in enumerate(steps):
-        while len(kept(folder, stage)) < step:
+        while len(kept(folder, stage)) < step or not ending.isdisjoint(workers()):
             assert run.poll() is None, f"ended before step {step}"
             time.sleep(0.003)
         worker = a_worker_too and turn % 3 < 2
         if worker:
-            os.kill(workers()[-1], signal.SIGKILL)
+            while not (found := workers()):  # the run may only just have begun
+                assert run.poll() is None, f"no worker at step {step}"
+                time.sleep(0.003)
+            os.kill(found[-1], signal.SIGKILL)
+            ending.add(found[-1])
         else:
             run.kill()
             assert run.wait() == -signal.SIGKILL
+            ending.update(workers())
         kills += 1
         before.append((kept(folder, stage), log.stat().st_size if log.exists() else 0))
         if not worker:
             run = start(folder, stage, environment)
+    (folder / "held").write_text("")
     assert run.wait() == 0
     for held, size in before:
         again = log.read_bytes()[size:].decode().splitlines()
@@ -183,6 +199,9 @@ def test_ten_kills_change_no_byte_and_repeat_nothing_finished(project, undisturb
         total = 2 * N
         shutil.copyfile(undisturbed / "data/dpo/render.parquet", folder / "data/dpo/render.parquet")
         shutil.copytree(undisturbed / "data/dpo/render", folder / "data/dpo/render")
+    # each unit was worked on once, the clips first
+    units = (undisturbed / "worked_on").read_text().splitlines()
+    (folder / "held").write_text({"render": units[N - 1], "reward": units[3 * N - 1]}[stage])
     steps = [1 + total * place // 10 for place in range(10)]
     assert killed_and_run(folder, stage, steps, environment, where == "on Ray") == 10
     want, found = outputs(undisturbed), outputs(folder)

@@ -1,7 +1,9 @@
+import fcntl
 import multiprocessing
 import os
 import signal
 import sqlite3
+import threading
 
 import pytest
 
@@ -91,3 +93,14 @@ def test_several_processes_put_at_once(tmp_path):
     for worker in workers:
         worker.join()
     assert Store(tmp_path).counts() == {"teacher": 600}
+
+
+def test_two_that_open_a_store_at_once_take_turns(tmp_path):
+    opened = threading.Event()
+    with (tmp_path / "opening.lock").open("w") as turn:
+        fcntl.flock(turn, fcntl.LOCK_EX)
+        other = threading.Thread(target=lambda: (Store(tmp_path), opened.set()))
+        other.start()
+        assert not opened.wait(0.2) and not (tmp_path / "answers.sqlite").exists()
+    other.join()
+    assert opened.is_set()

@@ -19,7 +19,7 @@ def teacher(laptop, tmp_path, monkeypatch):
 
     def make(server, **changes):
         params = laptop.teacher.model_copy(
-            update=dict(backend="openai", model="m", base_url=server.base_url, attempts=3, timeout_s=5.0) | changes
+            update=dict(backend="openai", model="m", base_url=server.base_url, attempts=3, timeout_s=60.0) | changes
         )
         return OpenAI(params, Store(tmp_path / "store"))
 

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 import tiny_policy
+from held import held
 from small_project import write_params
 
 from pipeline.io import write_rows
@@ -37,13 +38,15 @@ def stage(tiny_model, tiny_params, tmp_path):
     write_rows(data / "d_sft.jsonl", tiny_policy.d_sft(), DSft)
     write_rows(data / "d_dpo.jsonl", tiny_policy.d_dpo(), DDpo)
 
-    def start(name, home, **train):
+    def start(name, home, to_be_killed=False, **train):
         sft = tiny_params.sft.model_dump(mode="json") | LONG | (train if name == "sft" else {})
         dpo = tiny_params.dpo.train.model_dump(mode="json") | LONG | (train if name == "dpo" else {})
         params = write_params(tmp_path, sft=sft, dpo={"train": dpo})
         out = tmp_path / home / "data/models" / name
         command = [sys.executable, "-m", "train", name, str(data / f"d_{name}.jsonl"), str(tiny_model), str(out)]
         environment = os.environ | {"VPO_HOME": str(tmp_path / home)}
+        if to_be_killed:
+            environment |= held(tmp_path / "held", out)
         process = subprocess.Popen(
             [*command, "--params", str(params)], cwd=ROOT, env=environment, text=True,
             stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
@@ -92,7 +95,7 @@ def test_a_run_killed_twice_ends_with_the_bytes_of_an_undisturbed_one(name, trai
     process, undisturbed = stage(name, "whole", **train)
     assert "goes on from step" not in finished(process)
     for steps in (3, 8):
-        process, out = stage(name, "killed", **train)
+        process, out = stage(name, "killed", to_be_killed=True, **train)
         kill_after(process, tmp_path / "killed", steps)
         assert len(list((tmp_path / "killed").glob("train/*/checkpoint-*"))) <= 3  # two, and one being written
         assert not out.exists()

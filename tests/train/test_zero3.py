@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 import tiny_policy
+from held import held
 from small_project import write_params
 
 from pipeline.io import write_rows
@@ -99,7 +100,7 @@ def launched(tiny_model, tiny_params, tmp_path_factory):
     write_rows(data / "d_sft.jsonl", tiny_policy.d_sft(), DSft)
     write_rows(data / "d_dpo.jsonl", tiny_policy.d_dpo(), DDpo)
 
-    def start(name, folder, home):
+    def start(name, folder, home, **more):
         given = write_params(data.parent, **changed(tiny_params, name))
         stage = name.partition("_")[0]
         precision = "bf16" if RUNS[name].get("bf16") else "no"
@@ -114,6 +115,7 @@ def launched(tiny_model, tiny_params, tmp_path_factory):
             "TORCH_EXTENSIONS_DIR": str(extensions),
             "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",  # ninja
             "OMP_NUM_THREADS": "1",
+            **more,
         }
         return subprocess.Popen(
             command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
@@ -123,7 +125,7 @@ def launched(tiny_model, tiny_params, tmp_path_factory):
     def run(name, folder=data / "models", home=data.parent / "home"):
         if not (folder / name).exists():
             process = start(name, folder, home)
-            said = process.communicate(timeout=600)[1]
+            said = process.communicate(timeout=1800)[1]
             assert process.returncode == 0, said[-4000:]
             run.said[folder / name] = said
         return folder / name
@@ -204,11 +206,13 @@ def test_the_reference_of_two_processes_is_the_sft_model(launched):
 @pytest.mark.parametrize("name", ["sft", "dpo_lora"])
 def test_two_processes_that_were_killed_go_on_to_the_same_weights(name, launched, tmp_path):
     home, folder = tmp_path / "home", tmp_path / "data/models"
-    process = launched.start(name, folder, home)
-    while process.poll() is None and not list(home.glob("train/*/checkpoint-[12]/whole.json")):
+    process = launched.start(name, folder, home, **held(tmp_path / "held", folder / name))
+    while not list(home.glob("train/*/checkpoint-[12]/whole.json")):
+        assert process.poll() is None, process.communicate()[1][-4000:]
         time.sleep(0.005)
     for pid in [process.pid, *children(process.pid)]:  # torch starts each in a session of its own
-        os.kill(pid, signal.SIGKILL)
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
     process.communicate()
     assert not (folder / name).exists()
     again = launched(name, folder, home)

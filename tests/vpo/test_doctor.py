@@ -112,7 +112,9 @@ def test_a_host_is_connected_to_only_when_asked(project, monkeypatch):
     with socket.create_server(("127.0.0.1", 0)) as server:
         url = f"http://127.0.0.1:{server.getsockname()[1]}/v1"
         assert backend("teacher", teacher(project, url), online=True).found.endswith("it listens")
-    closed = teacher(project, url)
-    assert not backend("teacher", closed, online=True).ok
+    with socket.socket() as held:  # so that no other server gets the port on which nobody listens
+        held.bind(("127.0.0.1", 0))
+        closed = teacher(project, f"http://127.0.0.1:{held.getsockname()[1]}/v1")
+        assert not backend("teacher", closed, online=True).ok
     quiet = backend("teacher", closed, online=False)
     assert quiet.ok and "secret-of-the-test" not in quiet.found

@@ -14,7 +14,7 @@ from pipeline.io import DataError
 
 LONGEST_LINE = 1 << 20
 SHOWN = 12
-END_S, LOOKS = 10.0, 100
+END_S, LAST_WORDS_S, LOOKS = 10.0, 5.0, 100
 OURS = ("PYTHONPATH", "PYTHONHOME", "PYTHONSTARTUP", "VIRTUAL_ENV")
 """Variables of this environment that would lead another one astray."""
 
@@ -74,7 +74,7 @@ class Child:
         if raw is None:
             with contextlib.suppress(subprocess.TimeoutExpired):
                 self.process.wait(END_S)
-            self.threads[-1].join(1)  # what it wrote last is on its way
+            self.threads[-1].join(LAST_WORDS_S)  # what it wrote last is on its way
             raise Stopped(f"it ended with {self.process.poll()}; its last lines: {self.last_lines()}")
         try:
             return json.loads(raw, parse_int=float, object_pairs_hook=once)

@@ -1,9 +1,13 @@
+import asyncio
 import json
+import socket
 import sqlite3
+from types import SimpleNamespace
 
 import pytest
+from in_thread import in_thread
 from llm_echo import echo
-from llm_server import serving
+from llm_server import LLMServer, serving
 
 from pipeline.calls.endpoint import EndpointStopped
 from pipeline.calls.engine import Engine
@@ -16,7 +20,7 @@ def engine(laptop, tmp_path, monkeypatch):
 
     def make(server, **changes):
         params = laptop.teacher.model_copy(
-            update=dict(backend="openai", model="m", base_url=server.base_url, attempts=3, timeout_s=5.0) | changes
+            update=dict(backend="openai", model="m", base_url=server.base_url, attempts=3, timeout_s=60.0) | changes
         )
         return Engine("teacher", params, Store(tmp_path / "store"))
 
@@ -88,7 +92,7 @@ def test_a_429_uses_up_no_attempt(engine):
 
 def test_a_request_that_hangs_is_left_and_asked_again(engine):
     with serving(echo, fault_share=1.0, faults=("hang",)) as server:
-        asked = engine(server, timeout_s=0.2, attempts=5)
+        asked = engine(server, timeout_s=1.0, attempts=8)  # it hangs twice at most
         assert [text(bought) for bought in ask(asked, bodies(3))] == ["QUERY 0", "QUERY 1", "QUERY 2"]
 
 
@@ -201,14 +205,23 @@ def test_a_budget_without_a_price_is_refused_at_the_door(engine):
 
 
 def test_an_endpoint_that_is_gone_stops_the_run(engine):
-    with serving(echo) as server:
-        pass
-    with pytest.raises(EndpointStopped, match="requests in a row without an answer"):
-        ask(engine(server, attempts=1, max_concurrency=2), bodies(100))
+    with socket.socket() as held:  # so that no other server gets its port
+        held.bind(("127.0.0.1", 0))
+        gone = SimpleNamespace(base_url=f"http://127.0.0.1:{held.getsockname()[1]}/v1")
+        with pytest.raises(EndpointStopped, match="requests in a row without an answer"):
+            ask(engine(gone, attempts=1, max_concurrency=2), bodies(100))
 
 
 def test_answers_that_were_in_flight_when_the_run_stopped_are_kept(engine):
-    with serving(echo, delay_s=0.05) as server:
+    class Together(LLMServer):
+        """Answers nobody before eight have asked."""
+
+        async def respond(self, *told):
+            while len(self.requests) < 8:
+                await asyncio.sleep(0.001)
+            return await super().respond(*told)
+
+    with in_thread(Together(echo)) as server:
         prices = {"usd_per_million_input_tokens": 1e6, "usd_per_million_output_tokens": 0.0}
         asked = engine(server, budget_usd=1.0, max_concurrency=8, **prices)
         with pytest.raises(EndpointStopped):
