@@ -23,7 +23,7 @@ from pipeline.backends.renderer.facts import COGVIDEOX_2B
 from pipeline.clips import ClipStore, Packed, decode, encode, frames_hash, shard_folder, write_shards
 from pipeline.io import stage_output
 from pipeline.params import load_params
-from pipeline.render import clip_seed, render
+from pipeline.render import clip_seed, render, wanted
 from pipeline.store import Store
 from schemas.params_video import Render as RenderParams
 from schemas.render import Render
@@ -88,7 +88,7 @@ def stage(made: Diffusers, asked: list[Rollout], folder: Path) -> None:
         return write_shards(shard_folder(out), files, 500)
 
     with stage_output(out, Render, label="render") as writer:
-        writer.write(render(writer.count(asked), made, clips, pack, 0))
+        writer.write(render(wanted(writer.count(asked), 0), made, clips, pack))
 
 
 def beside(made: Diffusers, asked: list[Rollout], repeats: int) -> dict[str, list[Spent]]:

@@ -64,7 +64,7 @@ FAULTS = [
           "if passed is not None and not passed.get(row.prompt_id, False):", "if False:",
           "tests/pipeline/test_render.py"),
     Fault("render: siblings do not share their noise", "pipeline/render.py",
-          "clip_seed(seed, item.row.query_id, item.replicate)", "clip_seed(seed, item.row.query_id, item.row.sample)",
+          "clip_seed(seed, row.query_id, index)", "clip_seed(seed, row.query_id, row.sample)",
           "tests/pipeline/test_render.py"),
     Fault("reward: scored against the prompt instead of the query", "pipeline/reward.py",
           'if self.params.scored_text == "prompt" else row.query', "",

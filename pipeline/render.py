@@ -31,36 +31,27 @@ Fit = Callable[[Iterable[Prompt]], Iterator[tuple[Prompt, str] | Dropped]]
 
 
 class Wanted(NamedTuple):
-    """A clip to make: `text` is what the generator reads, `replicate` tells clips of one prompt apart by their seed."""
+    """A clip to make: for which row, what the generator is asked for, and the index among clips of one prompt."""
 
     row: Prompt
-    text: str
+    request: RenderRequest
     replicate: int = 0
 
 
-def render(
+def wanted(
     prompts: Iterable[Prompt],
-    renderer: Renderer,
-    clips: ClipStore,
-    pack: Callable[[list[dict]], dict[str, Place]],
     seed: int,
     passed: dict[str, bool] | None = None,
     fit: Fit | None = None,
     replicate: float = 0.0,
-    more: Callable[[int], None] = lambda n: None,
-    make: Callable[[], Renderer] | None = None,
-    at: Callable[[int, int], None] = lambda done, total: None,
-) -> Iterator[Render | Dropped]:
-    """Yield the manifest row of each prompt's clip, or why there is none.
+) -> Iterator[Wanted | Dropped]:
+    """Yield the clips to make, or why a prompt has none.
 
-    `clips` keeps what is rendered, at once; `pack` puts the clips of such facts into shards and returns their places.
-    `passed` is the text check's verdict by prompt_id; None renders every prompt. `fit` gives the text to render, or
-    why there is none. The clips of a share `replicate` of the queries are made twice, with other noise; `more` hears
-    how many clips come beyond one a row. `make` builds the renderer where it works. `at` hears how many are done.
+    `passed` is the text check's verdict by prompt_id; None lets every prompt pass. `fit` gives the text to render, or
+    why there is none. The clips of a share `replicate` of the queries are made twice, with other noise.
     """
     kept, lost = checked(prompts, passed)
     yield from lost
-    asked: list[Wanted] = []
     texts: dict[tuple[str, str], Prompt] = {}
     for item in fit(kept) if fit else ((row, row.prompt) for row in kept):
         if isinstance(item, Dropped):
@@ -71,19 +62,8 @@ def render(
             detail = f"sample {row.sample} of {row.arm} was shortened to the text of sample {first.sample}"
             yield Dropped(input_id=row.prompt_id, reason=Reason.DUPLICATE, detail=detail)
             continue
-        asked += (Wanted(*item, index) for index in range(2 if is_replicated(row.query_id, replicate) else 1))
-    more(sum(item.replicate > 0 for item in asked))
-    made = []
-    for done, (item, outcome) in enumerate(rendered(asked, renderer, clips, seed, make or (lambda: renderer)), 1):
-        at(done, len(asked))
-        if outcome.value is None:
-            again = f"replicate {item.replicate}: " if item.replicate else ""
-            yield Dropped(input_id=item.row.prompt_id, reason=outcome.reason, detail=again + outcome.detail)
-        else:
-            made.append((item, outcome.value))
-    places = pack([facts for _, facts in made])
-    for item, facts in made:
-        yield manifest_row(item, facts, places[facts["video_id"]], renderer, seed)
+        for index in range(2 if is_replicated(row.query_id, replicate) else 1):
+            yield Wanted(row, RenderRequest(text, clip_seed(seed, row.query_id, index)), index)
 
 
 def checked(prompts: Iterable[Prompt], passed: dict[str, bool] | None) -> tuple[list[Prompt], list[Dropped]]:
@@ -105,48 +85,72 @@ def is_replicated(query_id: str, share: float) -> bool:
     return int(content_id("replicate", query_id), 16) < share * 2**64
 
 
-def rendered(
-    asked: Iterable[Wanted], renderer: Renderer, clips: ClipStore, seed: int, make: Callable[[], Renderer]
-) -> Iterator[tuple[Wanted, Outcome[dict]]]:
-    """Yield each with the facts of its clip, from `clips` where it was rendered before."""
-
-    def ask(item: Wanted) -> RenderRequest:
-        return request(item, seed)
-
-    def lookup(item: Wanted) -> Outcome[dict] | None:
-        facts = clips.get(video_id(renderer, ask(item)))
-        return Outcome(value=facts) if facts else None
-
-    def keep(item: Wanted, outcome: Outcome[Clip]) -> Outcome[dict]:
-        if outcome.value is None:
-            return Outcome(reason=outcome.reason, detail=outcome.detail)
-        return Outcome(value=clips.put(video_id(renderer, ask(item)), outcome.value))
-
-    work, folder = work_of("render", renderer.by, renderer.settings), folder_of(clips.store.root)
-
-    def buy(missing: Iterator[Wanted]) -> Iterator[Outcome[dict]]:
-        made = fan_out(make, missing, ask, keep, spreads=renderer.by.backend in SPREAD)
-        return timed(made, work, folder, at_once(renderer))
-
-    return paid_once(asked, lookup, buy)
-
-
-def request(item: Wanted, seed: int) -> RenderRequest:
-    return RenderRequest(item.text, clip_seed(seed, item.row.query_id, item.replicate))
-
-
 def clip_seed(seed: int, query_id: str, replicate: int = 0) -> int:
     """Return the seed of a query's clips, 0 to 2**31 - 1: the same for sibling prompts and for all arms."""
     return int(content_id("clip seed", seed, query_id, replicate), 16) % 2**31
 
 
-def manifest_row(item: Wanted, facts: dict, place: Place, renderer: Renderer, seed: int) -> Render:
-    row = item.row
+def render(
+    asked: Iterable[Wanted | Dropped],
+    renderer: Renderer,
+    clips: ClipStore,
+    pack: Callable[[list[dict]], dict[str, Place]],
+    make: Callable[[], Renderer] | None = None,
+    at: Callable[[int, int], None] = lambda done, total: None,
+) -> Iterator[Render | Dropped]:
+    """Yield the manifest row of each clip, or why there is none.
+
+    `clips` keeps what is rendered, at once; `pack` puts the clips of such facts into shards and returns their places.
+    `make` builds the renderer where it works; None works with `renderer`. `at` hears how many are done.
+    """
+    to_make, made = [], []
+    for item in asked:
+        if isinstance(item, Dropped):
+            yield item
+        else:
+            to_make.append(item)
+    for done, (item, outcome) in enumerate(rendered(to_make, renderer, clips, make or (lambda: renderer)), 1):
+        at(done, len(to_make))
+        if outcome.value is None:
+            again = f"replicate {item.replicate}: " if item.replicate else ""
+            yield Dropped(input_id=item.row.prompt_id, reason=outcome.reason, detail=again + outcome.detail)
+        else:
+            made.append((item, outcome.value))
+    places = pack([facts for _, facts in made])
+    for item, facts in made:
+        yield manifest_row(item, facts, places[facts["video_id"]], renderer)
+
+
+def rendered(
+    asked: Iterable[Wanted], renderer: Renderer, clips: ClipStore, make: Callable[[], Renderer]
+) -> Iterator[tuple[Wanted, Outcome[dict]]]:
+    """Yield each with the facts of its clip, from `clips` where it was rendered before."""
+
+    def lookup(item: Wanted) -> Outcome[dict] | None:
+        facts = clips.get(video_id(renderer, item.request))
+        return Outcome(value=facts) if facts else None
+
+    def keep(item: Wanted, outcome: Outcome[Clip]) -> Outcome[dict]:
+        if outcome.value is None:
+            return Outcome(reason=outcome.reason, detail=outcome.detail)
+        return Outcome(value=clips.put(video_id(renderer, item.request), outcome.value))
+
+    work, folder = work_of("render", renderer.by, renderer.settings), folder_of(clips.store.root)
+
+    def buy(missing: Iterator[Wanted]) -> Iterator[Outcome[dict]]:
+        made = fan_out(make, missing, lambda item: item.request, keep, spreads=renderer.by.backend in SPREAD)
+        return timed(made, work, folder, at_once(renderer))
+
+    return paid_once(asked, lookup, buy)
+
+
+def manifest_row(item: Wanted, facts: dict, place: Place, renderer: Renderer) -> Render:
+    row, request = item.row, item.request
     return Render(
         **{name: getattr(row, name) for name in Prompt.model_fields},
         video_id=facts["video_id"],
         settings=json.dumps(renderer.settings, sort_keys=True, ensure_ascii=False),
-        seed=request(item, seed).seed,
+        seed=request.seed,
         replicate=item.replicate,
         frames_hash=facts["frames_hash"],
         clip_hash=facts["content_hash"][:32],
@@ -159,7 +163,7 @@ def manifest_row(item: Wanted, facts: dict, place: Place, renderer: Renderer, se
         frames_per_second=facts["frames_per_second"],
         n_tokens=facts["n_tokens"],
         truncated=facts["truncated"],
-        rendered_text=None if item.text == row.prompt else item.text,
+        rendered_text=None if request.prompt == row.prompt else request.prompt,
         rendered_by=renderer.by.model_copy(update={"store_key": facts["video_id"]}),
     )
 
@@ -184,18 +188,16 @@ def main(prompts, out, critique, replicate, params_path):
     with stage_output(out, Render, label="render") as writer:
         passed = {row.prompt_id: row.aligned for row in read_rows(critique, Critique)} if critique else None
         teacher = make_teacher(params.teacher, params.world) if params.render.long_prompts == "shorten" else None
-        with progress("render") as at:
-            rows = render(
+        asked = list(
+            wanted(
                 writer.read(prompts, Rollout),
-                renderer,
-                clips,
-                pack,
                 params.base.seed,
-                passed=passed,
+                passed,
                 fit=lambda rows: fitted(rows, renderer, params.render, teacher),
                 replicate=params.reward.replicate if replicate else 0.0,
-                more=writer.more_units,
-                make=make,
-                at=at,
             )
+        )
+        writer.more_units(sum(item.replicate > 0 for item in asked if isinstance(item, Wanted)))
+        with progress("render") as at:
+            rows = render(asked, renderer, clips, pack, make, at)
             writer.write(rows, tally={"truncated": lambda row: row.truncated, "replicates": lambda row: row.replicate})

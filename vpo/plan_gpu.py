@@ -7,7 +7,7 @@ from statistics import fmean
 from pipeline.backends.renderer import make_renderer
 from pipeline.backends.renderer.facts import Facts, known
 from pipeline.io import DataError, read_rows
-from pipeline.render import render
+from pipeline.render import render, wanted
 from pipeline.reward import make_scorer
 from pipeline.speeds import HOST, folder_of, work_of
 from schemas.base import Dropped
@@ -58,12 +58,8 @@ class GpuPlanner:
         replicate = self.params.reward.replicate if "--replicate" in stage.options else 0.0
         looker, seen = Looker(self.renderer, self.planned), Seen(self.store)
         passed = None if checked is None else {item.prompt_id: item.aligned for item in checked.known}
-        items = list(
-            render(
-                prompts.known, self.renderer, seen, seen.places, self.params.base.seed, passed=passed,
-                replicate=replicate, make=lambda: looker,
-            )
-        )  # fmt: skip
+        asked = wanted(prompts.known, self.params.base.seed, passed, replicate=replicate)
+        items = list(render(asked, self.renderer, seen, seen.places, lambda: looker))
         there = [item for item in items if isinstance(item, Render)]
         lost = [item for item in items if isinstance(item, Dropped)]
         missing = {item.input_id for item in lost if item.detail == NOT_RENDERED}

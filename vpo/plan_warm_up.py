@@ -9,7 +9,7 @@ from pipeline.backends.teacher import make_teacher
 from pipeline.clips import ClipStore, Place
 from pipeline.io import DataError
 from pipeline.long_prompts import fitted
-from pipeline.render import render
+from pipeline.render import render, wanted
 from pipeline.reward import make_scorer, scored
 from pipeline.rollout import untouched
 from schemas.base import Dropped, Prompt
@@ -37,12 +37,8 @@ def warm_up(planner: Planner, n: int) -> None:
     def pack(facts: list[dict]) -> dict[str, Place]:
         return {item["video_id"]: Place("", 0, clips.path(item["video_id"]).stat().st_size) for item in facts}
 
-    items = list(
-        render(
-            lane.missing[:n], renderer, clips, pack, params.base.seed, make=make,
-            fit=lambda rows: fitted(rows, renderer, params.render, teacher),
-        )
-    )  # fmt: skip
+    asked = wanted(lane.missing[:n], params.base.seed, fit=lambda rows: fitted(rows, renderer, params.render, teacher))
+    items = list(render(asked, renderer, clips, pack, make))
     rows = [item for item in items if isinstance(item, Render)]
     lost = [item for item in items if isinstance(item, Dropped)]
     click.echo(f"  warm-up: {len(rows)} clips rendered" if rows or lost else "  warm-up: no clip is missing", err=True)
@@ -81,7 +77,8 @@ def trained_lane(planner: Planner) -> Lane:
 def unrendered(gpu: GpuPlanner, prompts: list[Prompt]) -> Lane:
     """Return which of the prompts have no clip yet, and the rows of those that have one."""
     looker, seen = Looker(gpu.renderer, set()), Seen(gpu.store)
-    items = list(render(prompts, gpu.renderer, seen, seen.places, gpu.params.base.seed, make=lambda: looker))
+    asked = wanted(prompts, gpu.params.base.seed)
+    items = list(render(asked, gpu.renderer, seen, seen.places, lambda: looker))
     missing = {item.input_id for item in items if isinstance(item, Dropped)}
     return Lane(
         [row for row in prompts if row.prompt_id in missing], [item for item in items if isinstance(item, Render)]

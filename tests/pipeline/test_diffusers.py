@@ -29,7 +29,7 @@ from pipeline.backends.renderer.facts import (
 )
 from pipeline.clips import ClipStore, Packed, decode, frames_hash, read_clip, write_shards
 from pipeline.io import DataError
-from pipeline.render import render
+from pipeline.render import render, wanted
 from pipeline.store import Store
 from schemas.render import Render
 from schemas.rollout import Rollout
@@ -325,7 +325,7 @@ def test_a_family_goes_from_prompts_to_shards_that_decode(tiny, told, laptop, tm
         Rollout(**prompt_fields(prompt=text, sample=at))
         for at, text in enumerate(["a dog runs", "a cat sits", "slow camera " * 60])
     ]
-    made = list(render(rows, renderer, clips, pack, 0))
+    made = list(render(wanted(rows, 0), renderer, clips, pack))
     assert [row.truncated for row in made] == [False, False, family in ("cogvideox", "stable_diffusion")]
     n_frames = 1 if family == "stable_diffusion" else 9
     for row in made:

@@ -6,7 +6,7 @@ from rows import BY, critique_row, prompt_fields
 from pipeline.backends import Outcome
 from pipeline.clips import ClipStore, Packed, make_clip, read_clip, write_shards
 from pipeline.io import DataError, read_rows
-from pipeline.render import clip_seed, main, render
+from pipeline.render import clip_seed, main, render, wanted
 from pipeline.store import Store
 from schemas.base import Dropped, content_id
 from schemas.reasons import Reason
@@ -50,7 +50,7 @@ def rendered(rows, renderer, clips, folder, passed=None, seed=0, **more):
     def pack(facts):
         return write_shards(folder, [Packed(item["video_id"], clips.path(item["video_id"])) for item in facts], 2)
 
-    items = list(render(rows, renderer, clips, pack, seed, passed, **more))
+    items = list(render(wanted(rows, seed, passed, **more), renderer, clips, pack))
     return [i for i in items if isinstance(i, Render)], [i for i in items if isinstance(i, Dropped)]
 
 
@@ -76,10 +76,9 @@ def test_a_share_of_the_queries_is_rendered_twice_with_other_noise(clips, tmp_pa
     rows = [
         row(query=f"dog {at}", prompt=f"Dog {at}, take {take}.", sample=take) for at in range(40) for take in (0, 1)
     ]
-    extra = []
-    made, dropped = rendered(rows, Counting(), clips, tmp_path / "render", replicate=0.3, more=extra.append)
+    made, dropped = rendered(rows, Counting(), clips, tmp_path / "render", replicate=0.3)
     again = [item for item in made if item.replicate]
-    assert extra == [len(again)] and len(made) == 80 + len(again) and dropped == []
+    assert len(made) == 80 + len(again) and dropped == []
     assert 0 < len({item.query_id for item in again}) < 40 and len(again) == 2 * len({item.query_id for item in again})
     first = {item.prompt_id: item for item in made if not item.replicate}
     assert all(item.seed != first[item.prompt_id].seed for item in again)
@@ -125,7 +124,7 @@ def test_a_clip_that_changed_on_disk_is_not_packed(clips, tmp_path):
         return write_shards(tmp_path / "render", packed, 2)
 
     with pytest.raises(DataError, match="changed since it was rendered"):
-        list(render(SIBLINGS, Counting(), clips, pack, 0))
+        list(render(wanted(SIBLINGS, 0), Counting(), clips, pack))
     assert not (tmp_path / "render").exists()
 
 
