@@ -3,13 +3,12 @@
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
-from math import isfinite
 
 import click
 
 from pipeline.backends import Outcome
 from pipeline.backends.reward import Reward as RewardBackend
-from pipeline.backends.reward import ScoreRequest, Scores, make_reward
+from pipeline.backends.reward import ScoreRequest, Scores, make_reward, sound
 from pipeline.clips import read_clip, shard_folder
 from pipeline.fanout import fan_out
 from pipeline.io import stage_output
@@ -93,10 +92,9 @@ def scored(
         return ScoreRequest(read(row), scorer.text(row))
 
     def keep(row: Render, outcome: Outcome[Scores]) -> Outcome[dict]:
+        outcome = sound(outcome)
         if outcome.value is None:
             return Outcome(reason=outcome.reason, detail=outcome.detail)
-        if fault := unsound(outcome.value):
-            return Outcome(reason=Reason.NO_SCORE, detail=fault)
         answer = {
             "answers": [item.model_dump(exclude_none=True) for item in outcome.value.answers],
             "dims": [item.model_dump() for item in outcome.value.dims],
@@ -111,16 +109,6 @@ def scored(
         lookup,
         lambda missing: timed(fan_out(scorer.make, missing, ask, keep), scorer.work, folder, scorer.at_once),
     )
-
-
-def unsound(said: Scores) -> str:
-    """Return what is wrong with scores that no formula may read; "" for nothing."""
-    if not said.answers and not said.dims:
-        return "the model gave neither answers nor dimensions"
-    values = [(item.name, item.value) for item in said.dims]
-    values += [(item.question_id, item.p_yes) for item in said.answers if item.p_yes is not None]
-    odd = [f"{name} is {value}" for name, value in values if not isfinite(value)]
-    return ", ".join(odd[:3])
 
 
 def row_or_degenerate(row: Render, scorer: Scorer, answer: dict) -> Reward | Dropped:

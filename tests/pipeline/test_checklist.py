@@ -7,7 +7,7 @@ import tiny_scorers
 import torch
 from made_questions import WORDS
 
-from pipeline.backends.reward import ScoreRequest, make_reward
+from pipeline.backends.reward import ScoreRequest, make_reward, sound
 from pipeline.backends.reward.checklist import Checklist
 from pipeline.backends.reward.processor import plain
 from pipeline.backends.reward.workers.visionreward import one_a_second
@@ -57,7 +57,7 @@ def params(tmp_path, folders):
 
 def scored(params, clip, text="a dog"):
     (outcome,) = Checklist(params).map([ScoreRequest(clip, text)])
-    return outcome
+    return sound(outcome)
 
 
 def loaded(folder, batch_size=4):
@@ -310,7 +310,7 @@ def test_weights_that_are_no_numbers_give_no_score(params, clip, folders, tmp_pa
         {name: value * float("nan") for name, value in weights.items()}, folder / "model.safetensors", {"format": "pt"}
     )
     outcome = scored(params(model=str(folder)), clip)
-    assert outcome.reason == Reason.NO_SCORE and outcome.detail.startswith("P(yes) of q1, q2, q3 is no number")
+    assert outcome.reason == Reason.NO_SCORE and outcome.detail.startswith("q1 is nan, q2 is nan, ")
 
 
 def test_weights_that_are_not_whole_are_refused_and_never_made_up(params, clip, folders, tmp_path):

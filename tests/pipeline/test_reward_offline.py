@@ -5,7 +5,7 @@ from typing import get_args
 import pytest
 
 from pipeline.backends.renderer import RenderRequest, make_renderer
-from pipeline.backends.reward import REWARDS, ScoreRequest, make_reward
+from pipeline.backends.reward import ScoreRequest, backends, make_reward
 from pipeline.backends.reward.offline import CHECKS, DIMENSIONS
 from pipeline.io import DataError, read_rows
 from schemas.params_video import RewardModel
@@ -59,8 +59,8 @@ def full(style, shown=SHOWN):
     return [f"The scene shows {text}. {style}" for text in shown]
 
 
-def test_the_names_in_the_type_are_the_names_in_the_dict():
-    assert set(get_args(RewardModel.model_fields["backend"].annotation)) == set(REWARDS)
+def test_the_names_in_the_type_are_the_names_in_the_dict(laptop):
+    assert set(get_args(RewardModel.model_fields["backend"].annotation)) == set(backends(laptop.world))
 
 
 def test_every_question_of_the_file_can_be_answered_and_every_answer_is_asked_for(world):

@@ -75,6 +75,12 @@ def test_a_model_that_scores_nothing_stops_the_stage_with_its_reason():
         next(Looking(silent).map([ITEM]))
 
 
+def test_numbers_that_are_none_are_no_scores_that_differ():
+    spoilt_weights = Says(lambda frames: Scores(dims=(Dimension(name="VQ", value=float("nan")),)))
+    with pytest.raises(DataError, match="could score neither a good nor a spoilt clip that it was tried on: VQ is nan"):
+        next(Looking(spoilt_weights).map([ITEM]))
+
+
 def test_a_model_that_cannot_score_the_spoilt_clip_goes_on():
     seen = Says(lambda frames: brightness(frames) if frames.mean() > 60 else Outcome(reason=Reason.NO_SCORE))
     assert next(Looking(seen).map([ITEM])).value is not None

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipeline.backends.reward import ScoreRequest, make_reward
+from pipeline.backends.reward import ScoreRequest, make_reward, sound
 from pipeline.backends.reward.worker import Worker
 from pipeline.clips import encode
 from pipeline.io import DataError
@@ -44,7 +44,7 @@ def params(tmp_path):
 
 
 def scored(params, clip, *texts):
-    return list(Worker(params).map(ScoreRequest(clip, text) for text in texts))
+    return [sound(outcome) for outcome in Worker(params).map(ScoreRequest(clip, text) for text in texts)]
 
 
 def sheet(outcome):

@@ -1,13 +1,16 @@
 """Seam `reward`: a model that scores a clip against a text; it sees the clip's bytes and the text, nothing else."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import partial
+from math import isfinite
 from typing import Protocol
 
 from pipeline.backends import Outcome
 from schemas.base import Provenance
 from schemas.params import World
 from schemas.params_video import RewardModel
+from schemas.reasons import Reason
 from schemas.reward import Answer, Dimension
 
 
@@ -36,72 +39,42 @@ class Reward(Protocol):
         ...
 
 
-def _offline_checklist(params: RewardModel, world: World) -> Reward:
-    from pipeline.backends.reward.offline import OfflineChecklist
+def sound(outcome: Outcome[Scores]) -> Outcome[Scores]:
+    """Return the outcome, without its scores where no formula may read them: none at all, or one that is no number."""
+    said = outcome.value
+    if said is None:
+        return outcome
+    values = [(item.name, item.value) for item in said.dims]
+    values += [(item.question_id, item.p_yes) for item in said.answers if item.p_yes is not None]
+    odd = [f"{name} is {value}" for name, value in values if not isfinite(value)]
+    if not said.answers and not said.dims:
+        odd = ["the model gave neither answers nor dimensions"]
+    return Outcome(by=outcome.by, reason=Reason.NO_SCORE, detail=", ".join(odd[:5])) if odd else outcome
 
-    return OfflineChecklist(params, world)
 
-
-def _offline_dims(params: RewardModel, world: World) -> Reward:
-    from pipeline.backends.reward.offline import OfflineDims
-
-    return OfflineDims(params, world)
-
-
-def _checklist(params: RewardModel, world: World) -> Reward:
+def backends(world: World) -> dict[str, Callable[[RewardModel], Reward]]:
+    """Return what makes a backend, by its name; imported here, since each of these modules imports this one."""
+    from pipeline.backends.reward.aesthetic import aesthetic
     from pipeline.backends.reward.checklist import Checklist
-
-    return Checklist(params)
-
-
-def _worker(params: RewardModel, world: World) -> Reward:
+    from pipeline.backends.reward.clip import clip
+    from pipeline.backends.reward.hpsv2 import hpsv2
+    from pipeline.backends.reward.mps import mps
+    from pipeline.backends.reward.offline import OfflineChecklist, OfflineDims
+    from pipeline.backends.reward.videoscore import videoscore
     from pipeline.backends.reward.worker import Worker
 
-    return Worker(params)
-
-
-def _videoscore(params: RewardModel, world: World) -> Reward:
-    from pipeline.backends.reward.videoscore import videoscore
-
-    return videoscore(params)
-
-
-def _aesthetic(params: RewardModel, world: World) -> Reward:
-    from pipeline.backends.reward.aesthetic import aesthetic
-
-    return aesthetic(params)
-
-
-def _clip(params: RewardModel, world: World) -> Reward:
-    from pipeline.backends.reward.clip import clip
-
-    return clip(params)
-
-
-def _mps(params: RewardModel, world: World) -> Reward:
-    from pipeline.backends.reward.mps import mps
-
-    return mps(params)
-
-
-def _hpsv2(params: RewardModel, world: World) -> Reward:
-    from pipeline.backends.reward.hpsv2 import hpsv2
-
-    return hpsv2(params)
-
-
-REWARDS = {
-    "offline_checklist": _offline_checklist,
-    "offline_dims": _offline_dims,
-    "checklist": _checklist,
-    "visionreward": _worker,
-    "videoalign": _worker,
-    "videoscore": _videoscore,
-    "aesthetic": _aesthetic,
-    "clip": _clip,
-    "mps": _mps,
-    "hpsv2": _hpsv2,
-}
+    return {
+        "offline_checklist": partial(OfflineChecklist, world=world),
+        "offline_dims": partial(OfflineDims, world=world),
+        "checklist": Checklist,
+        "visionreward": Worker,
+        "videoalign": Worker,
+        "videoscore": videoscore,
+        "aesthetic": aesthetic,
+        "clip": clip,
+        "mps": mps,
+        "hpsv2": hpsv2,
+    }
 
 
 def make_reward(params: RewardModel, world: World) -> Reward:
@@ -111,4 +84,4 @@ def make_reward(params: RewardModel, world: World) -> Reward:
     """
     from pipeline.backends.reward.self_test import Looking
 
-    return Looking(REWARDS[params.backend](params, world))
+    return Looking(backends(world)[params.backend](params))

@@ -6,7 +6,6 @@ Frames as VisionReward's strategy `chat` takes them, given as pictures, since ev
 from collections.abc import Iterable, Iterator
 
 import click
-import numpy as np
 
 from pipeline.backends import Outcome
 from pipeline.backends.reward import ScoreRequest, Scores
@@ -52,8 +51,6 @@ class Checklist:
             p_yes = [round(p, 6) for p in self.loaded().p_yes(frames[at], texts)]
         except CannotAsk as fault:
             return Outcome(reason=Reason.NO_SCORE, detail=str(fault))
-        if odd := [item.question_id for item, p in zip(self.questions, p_yes, strict=True) if not np.isfinite(p)]:
-            return Outcome(reason=Reason.NO_SCORE, detail=f"P(yes) of {', '.join(odd[:3])} is no number")
         answers = (
             Answer(question_id=question.question_id, answer=p > 0.5, p_yes=p)
             for question, p in zip(self.questions, p_yes, strict=True)

@@ -7,7 +7,6 @@ Only safetensors whose names are exactly the model's are loaded, and never code 
 from collections.abc import Callable, Iterable, Iterator
 from functools import cached_property
 from importlib.util import find_spec
-from math import isfinite
 from typing import NamedTuple
 
 import numpy as np
@@ -71,8 +70,6 @@ class InProcess:
         return [self.outcome(next(values)) if isinstance(item, Look) else bad(item) for item in batch]
 
     def outcome(self, values: dict[str, float]) -> Outcome[Scores]:
-        if odd := [f"{name} is {value}" for name, value in values.items() if not isfinite(value)]:
-            return Outcome(by=self.by, reason=Reason.NO_SCORE, detail=", ".join(odd))
         dims = tuple(Dimension(name=name, value=round(value, DIGITS)) for name, value in values.items())
         return Outcome(value=Scores(dims=dims), by=self.by)
 

@@ -10,7 +10,7 @@ from itertools import chain
 import numpy as np
 
 from pipeline.backends import Outcome
-from pipeline.backends.reward import Reward, ScoreRequest, Scores
+from pipeline.backends.reward import Reward, ScoreRequest, Scores, sound
 from pipeline.clips import encode
 from pipeline.io import DataError
 from schemas.base import Provenance
@@ -51,7 +51,7 @@ def must_look(backend: Reward) -> None:
     """
     good = good_frames()
     clips = [encode(frames, FRAMES_PER_SECOND) for frames in (good, spoilt(good))]
-    outcomes = list(backend.map([ScoreRequest(clip, TEXT) for clip in clips]))
+    outcomes = [sound(outcome) for outcome in backend.map([ScoreRequest(clip, TEXT) for clip in clips])]
     who, said = f"{backend.by.backend} {backend.by.model}", [outcome.value for outcome in outcomes]
     if said == [None, None]:
         raise DataError(

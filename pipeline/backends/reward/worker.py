@@ -10,7 +10,6 @@ from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import count
-from math import isfinite
 from pathlib import Path
 
 from pipeline.backends import Outcome
@@ -198,7 +197,7 @@ def unlike_dims(said: dict, names: tuple[str, ...]) -> str:
     given = said.get("dims")
     if fault := unlike_names(given, names, "dims"):
         return fault
-    odd = [f"{name} is {given[name]!r:.40}" for name in names if not number(given[name])]
+    odd = [f"{name} is {given[name]!r:.40}" for name in names if not isinstance(given[name], float)]
     return ", ".join(odd[:3])
 
 
@@ -209,7 +208,3 @@ def unlike_names(given, names: Iterable[str], what: str) -> str:
     told = [f"no {what} for {', '.join(missing[:3])}"] if missing else []
     told += [f"{what} nobody asked for: {', '.join(strange[:3])}"] if strange else []
     return "; ".join(told)
-
-
-def number(value) -> bool:
-    return isinstance(value, float) and isfinite(value)
