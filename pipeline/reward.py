@@ -99,6 +99,8 @@ def scored(
             "answers": [item.model_dump(exclude_none=True) for item in outcome.value.answers],
             "dims": [item.model_dump() for item in outcome.value.dims],
         }
+        if outcome.value.truncated is not None:
+            answer["truncated"] = outcome.value.truncated
         # the first answer to a key stays, also when a model would say something else the second time
         store.put(scorer.key(row), "score", {"frames_hash": row.frames_hash, "text": scorer.text(row)}, answer)
         return lookup(row)
@@ -109,6 +111,19 @@ def scored(
         lookup,
         lambda missing: timed(fan_out(scorer.make, missing, ask, keep), scorer.work, folder, scorer.at_once),
     )
+
+
+def texts_cut(clips: Sequence[Render], scorers: Sequence[Scorer], store: Store) -> dict[str, dict[str, int]]:
+    """Return for the metrics how many clips each model scored against a text that it cut.
+
+    A model without such a limit is not named; where none has one, neither is the metric.
+    """
+    cut = {}
+    for scorer in scorers:
+        answers = store.get_many([scorer.key(row) for row in clips])
+        if told := [answer["truncated"] for answer in answers if answer and "truncated" in answer]:
+            cut[scorer.name] = sum(told)
+    return {"text_truncated": cut} if cut else {}
 
 
 def row_or_degenerate(row: Render, scorer: Scorer, answer: dict) -> Reward | Dropped:
@@ -150,4 +165,6 @@ def main(render, out, params_path):
     scorers = [make_scorer(name, model, params.world) for name, model in params.reward.models.items()]
     with stage_output(out, Reward, label="reward") as writer, progress("reward") as at:
         clips = list(writer.read(render, Render, times=len(scorers)))
-        writer.write(reward(clips, lambda row: read_clip(shard_folder(render), row), scorers, Store(), at))
+        store = Store()
+        writer.write(reward(clips, lambda row: read_clip(shard_folder(render), row), scorers, store, at))
+        writer.extra |= texts_cut(clips, scorers, store)

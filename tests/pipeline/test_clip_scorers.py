@@ -20,7 +20,7 @@ from pipeline.backends.reward.convert import main as convert
 from pipeline.backends.reward.mps import CONDITION
 from pipeline.clips import decode, make_clip
 from pipeline.io import DataError
-from pipeline.reward import make_scorer, reward
+from pipeline.reward import make_scorer, reward, texts_cut
 from pipeline.store import Store
 from schemas.base import Dropped
 from schemas.reasons import Reason
@@ -385,6 +385,31 @@ def test_the_stage_scores_a_clip_and_keeps_the_score(folder, tmp_path, backend):
         raise AssertionError("read a clip whose score is known")
 
     assert list(reward([row], unread, [scorer], store)) == made
+
+
+@pytest.mark.parametrize(("backend", "told"), [("clip", True), ("hpsv2", True), ("mps", True), ("aesthetic", None)])
+def test_a_text_beyond_the_window_is_told(folder, backend, told):
+    # a letter is a token, and two begin and end the text
+    texts = ["a" * (tiny.WINDOW - 2), "a" * (tiny.WINDOW - 1)]
+    whole, cut = score(params_of(folder, backend), [ScoreRequest(CLIPS[0].clip, text) for text in texts])
+    assert (whole.value.truncated, cut.value.truncated) == (told and False, told)
+
+
+def test_the_metrics_count_the_texts_that_each_model_cut_also_where_nothing_is_scored_anew(folder, tmp_path):
+    frames = decode(tiny.video(7))
+    clip = make_clip(frames, 8)
+    texts = ["a" * 30, "a dog", "a" * 31]
+    rows = [
+        render_row(f"v{at}", query=text).model_copy(update={"frames_hash": clip.frames_hash})
+        for at, text in enumerate(texts)
+    ]
+    store = Store(tmp_path / "store")
+    scorers = [make_scorer(name, params_of(folder, name), None) for name in ("clip", "aesthetic")]
+    for _ in range(2):
+        list(reward(rows, lambda row: clip.content, scorers, store))
+        assert texts_cut(rows, scorers, store) == {"text_truncated": {"clip": 2}}
+    assert texts_cut(rows[1:2], scorers, store) == {"text_truncated": {"clip": 0}}
+    assert texts_cut(rows, scorers[1:], store) == {}
 
 
 def test_a_head_that_says_the_same_of_everything_stops_the_stage(folder, tmp_path):

@@ -56,6 +56,7 @@ def models(tmp_path_factory):
             "worker": [sys.executable, str(fake), "visionreward", str(folder / "notes"), "looks"],
         },
         "videoscore": {"dtype": "float32"},
+        "clip": {"scored_text": "prompt"},
         "aesthetic": {"head": str(folder / "head.safetensors")},
     }  # fmt: skip
     return {
@@ -107,6 +108,9 @@ def test_prompts_become_clips_and_scores_and_a_second_run_makes_nothing_anew(roo
         settings = json.loads(clip.settings)
         assert settings["scheduler"] and settings["scheduler_config"] and len(clip.rendered_by.revision) == 16
 
+    metrics = json.loads((tmp_path / "results" / "dpo" / "reward.json").read_text())
+    # of the two prompts, rendered twice, one has more letters than the tiny CLIP reads
+    assert metrics["text_truncated"] == {"clip": 2, "mps": 0, "hpsv2": 0}
     scores = list(read_rows(lane / "reward.parquet", Reward))
     lost = {row.detail.split(":")[0] for row in read_rows(lane / "reward_dropped.jsonl", Dropped)}
     assert {row.reward for row in scores} | lost == {*SCORERS} and lost <= {"checklist", "visionreward"}

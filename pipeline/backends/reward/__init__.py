@@ -26,6 +26,8 @@ class Scores:
 
     answers: tuple[Answer, ...] = ()
     dims: tuple[Dimension, ...] = ()
+    truncated: bool | None = None
+    """Whether the model cut the text; None where its reading has no limit."""
 
 
 class Reward(Protocol):

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from pipeline.backends.reward.clip_model import BATCH, DTYPE, ClipModel, embed_frames, load_clip, means
 from pipeline.backends.reward.frames import FEW, spread
-from pipeline.backends.reward.in_process import InProcess, Look, Rate, need_libraries, told_by
+from pipeline.backends.reward.in_process import InProcess, Look, Rate, Rated, need_libraries, told_by
 from pipeline.backends.weights import PICKLES
 from pipeline.io import DataError
 from schemas.params_video import RewardModel
@@ -46,9 +46,9 @@ def load(params: RewardModel, head: Path, dtype: str) -> Rate:
     model = load_clip(params, dtype)
     weight, bias = load_head(model, head)
 
-    def rate(looks: list[Look]) -> list[dict[str, float]]:
+    def rate(looks: list[Look]) -> list[Rated]:
         values = embed_frames(model, looks) @ weight + bias
-        return [{"AES": value} for value in means(values, looks)]
+        return [Rated({"AES": value}) for value in means(values, looks)]
 
     return rate
 

@@ -1,14 +1,15 @@
 """CLIP score: how well frames and text belong together (Hessel et al. 2021; Prompt-A-Video 4.2, Table 5).
 
 Dimension CLIP = 100 x cosine, the mean over the frames, about 15 to 35 for ViT-L/14. Neither paper names its CLIP; it
-is params.model. A text beyond CLIP's 77 tokens is cut off, so that the end of a long prompt is not scored.
+is params.model. A text beyond CLIP's 77 tokens is cut off, so that the end of a long prompt is not scored: the stored
+scores tell (`truncated`), and stage `reward` counts them.
 """
 
 from functools import partial
 
-from pipeline.backends.reward.clip_model import BATCH, DTYPE, embed_frames, embed_texts, load_clip, means
+from pipeline.backends.reward.clip_model import BATCH, DTYPE, embed_frames, embed_texts, load_clip, means, truncated
 from pipeline.backends.reward.frames import FEW, spread
-from pipeline.backends.reward.in_process import InProcess, Look, Rate, need_libraries, told_by
+from pipeline.backends.reward.in_process import InProcess, Look, Rate, Rated, need_libraries, told_by
 from schemas.params_video import RewardModel
 
 
@@ -31,10 +32,11 @@ def load(params: RewardModel, dtype: str, name: str, times: float) -> Rate:
 
     model = load_clip(params, dtype)
 
-    def rate(looks: list[Look]) -> list[dict[str, float]]:
+    def rate(looks: list[Look]) -> list[Rated]:
         frames, texts = embed_frames(model, looks), embed_texts(model, looks)
         counts = torch.tensor([len(look.frames) for look in looks], device=texts.device)
         cosines = (frames * texts.repeat_interleave(counts, dim=0)).sum(dim=-1)
-        return [{name: times * value} for value in means(cosines, looks)]
+        values = [{name: times * value} for value in means(cosines, looks)]
+        return [Rated(*item) for item in zip(values, truncated(model, looks), strict=True)]
 
     return rate

@@ -21,6 +21,11 @@ class ClipModel:
     pictures: object
     tokens: object
 
+    @property
+    def window(self) -> int:
+        """The most tokens of a text that it reads, those that begin and end it included: 77."""
+        return self.model.config.text_config.max_position_embeddings
+
 
 def load_clip(params: RewardModel, dtype: str) -> ClipModel:
     """Return the CLIP model of a folder or Hub repository in transformers' layout. Raises DataError."""
@@ -44,15 +49,21 @@ def pixels(clip: ClipModel, looks: list[Look]):
     return values.to(clip.model.device, clip.model.dtype)
 
 
-def read(clip: ClipModel, texts: list[str], window: int, **padding):
-    """Return the token ids of the texts; what is longer than the window (77 tokens) is cut off by the tokenizer.
+def read(clip: ClipModel, texts: list[str], **padding):
+    """Return the token ids of the texts; what is longer than the window is cut off by the tokenizer.
 
     A user's text can hold no special token: one that ends the text would hide what follows.
     """
     told = clip.tokens(
-        [neutralise(text) for text in texts], truncation=True, max_length=window, return_tensors="pt", **padding
+        [neutralise(text) for text in texts], truncation=True, max_length=clip.window, return_tensors="pt", **padding
     )
     return told["input_ids"].to(clip.model.device)
+
+
+def truncated(clip: ClipModel, looks: list[Look]) -> list[bool]:
+    """Tell of each clip whether `read` cuts its text."""
+    told = clip.tokens([neutralise(look.text) for look in looks], verbose=False)
+    return [len(ids) > clip.window for ids in told["input_ids"]]
 
 
 def embed_frames(clip: ClipModel, looks: list[Look]):
@@ -63,7 +74,7 @@ def embed_frames(clip: ClipModel, looks: list[Look]):
 def embed_texts(clip: ClipModel, looks: list[Look]):
     """Return the texts' embeddings of length 1, float32 (clips, dimensions)."""
     # attention goes backwards alone and the embedding is the end token's, so what pads the shorter texts is not seen
-    ids = read(clip, [look.text for look in looks], clip.model.config.text_config.max_position_embeddings, padding=True)
+    ids = read(clip, [look.text for look in looks], padding=True)
     return unit(clip.model.get_text_features(input_ids=ids).pooler_output)
 
 

@@ -34,8 +34,15 @@ class Look(NamedTuple):
     text: str
 
 
-Rate = Callable[[list[Look]], list[dict[str, float]]]
-"""Rates several clips: for each the values by dimension."""
+class Rated(NamedTuple):
+    """The values of a clip by dimension; `truncated` as in Scores."""
+
+    dims: dict[str, float]
+    truncated: bool | None = None
+
+
+Rate = Callable[[list[Look]], list[Rated]]
+"""Rates several clips."""
 
 
 class InProcess:
@@ -66,12 +73,12 @@ class InProcess:
 
         looks = [item for item in batch if isinstance(item, Look)]
         with torch.inference_mode():
-            values = iter(self.rate(looks) if looks else [])
-        return [self.outcome(next(values)) if isinstance(item, Look) else bad(item) for item in batch]
+            rated = iter(self.rate(looks) if looks else [])
+        return [self.outcome(next(rated)) if isinstance(item, Look) else bad(item) for item in batch]
 
-    def outcome(self, values: dict[str, float]) -> Outcome[Scores]:
-        dims = tuple(Dimension(name=name, value=round(value, DIGITS)) for name, value in values.items())
-        return Outcome(value=Scores(dims=dims), by=self.by)
+    def outcome(self, rated: Rated) -> Outcome[Scores]:
+        dims = tuple(Dimension(name=name, value=round(value, DIGITS)) for name, value in rated.dims.items())
+        return Outcome(value=Scores(dims=dims, truncated=rated.truncated), by=self.by)
 
 
 def bad(fault: BadClip) -> Outcome[Scores]:

@@ -14,9 +14,19 @@ float32, but that they are the authors' numbers could not be verified.
 
 from functools import partial
 
-from pipeline.backends.reward.clip_model import BATCH, DTYPE, ClipModel, load_processors, means, pixels, read, unit
+from pipeline.backends.reward.clip_model import (
+    BATCH,
+    DTYPE,
+    ClipModel,
+    load_processors,
+    means,
+    pixels,
+    read,
+    truncated,
+    unit,
+)
 from pipeline.backends.reward.frames import FEW, spread
-from pipeline.backends.reward.in_process import InProcess, Look, Rate, load_model, need_libraries, told_by
+from pipeline.backends.reward.in_process import InProcess, Look, Rate, Rated, load_model, need_libraries, told_by
 from schemas.base import content_id
 from schemas.params_video import RewardModel
 
@@ -46,14 +56,13 @@ def load(params: RewardModel, dtype: str) -> Rate:
 
     model = load_model(model_class(), params, dtype, rename={r"^mps\.": ""})
     clip = ClipModel(model.model, *load_processors(params))
-    window = model.config.text_config.max_position_embeddings
 
     def tokens(texts: list[str]) -> tuple:
         # the padding is read as well, as it was in training: it is part of text and attributes alike
-        told = model.model.get_text_features(input_ids=read(clip, texts, window, padding="max_length"))
+        told = model.model.get_text_features(input_ids=read(clip, texts, padding="max_length"))
         return model.model.text_projection(told.last_hidden_state), told.pooler_output
 
-    def rate(looks: list[Look]) -> list[dict[str, float]]:
+    def rate(looks: list[Look]) -> list[Rated]:
         words, wholes = tokens([look.text for look in looks])
         hidden = attended_to(words, tokens([CONDITION])[0][0])
         patches = model.model.vision_model(pixel_values=pixels(clip, looks)).last_hidden_state
@@ -62,7 +71,8 @@ def load(params: RewardModel, dtype: str) -> Rate:
         words, wholes, hidden = (values.repeat_interleave(counts, dim=0) for values in (words, wholes, hidden))
         seen = model.cross_model(patches, words, hidden)[:, 0]
         scores = model.model.logit_scale.float().exp() * (unit(seen) * unit(wholes)).sum(dim=-1)
-        return [{"MPS": value} for value in means(scores, looks)]
+        values = [{"MPS": value} for value in means(scores, looks)]
+        return [Rated(*item) for item in zip(values, truncated(clip, looks), strict=True)]
 
     return rate
 

@@ -14,6 +14,7 @@ from pipeline.backends.reward.in_process import (
     InProcess,
     Look,
     Rate,
+    Rated,
     device,
     load_model,
     load_processor,
@@ -52,7 +53,7 @@ def load(params: RewardModel, words: Template, dtype: str) -> Rate:
     # what fills up a shorter row must come after its end, where attention does not see it
     processor.tokenizer.padding_side = "right"
 
-    def rate(looks: list[Look]) -> list[dict[str, float]]:
+    def rate(looks: list[Look]) -> list[Rated]:
         asked = processor(
             text=[words.fill(text=look.text) + " " + "<image> " * len(look.frames) for look in looks],
             images=[[Image.fromarray(frame) for frame in look.frames] for look in looks],
@@ -61,7 +62,7 @@ def load(params: RewardModel, words: Template, dtype: str) -> Rate:
         hidden = model.model(**asked.to(device()), use_cache=False).last_hidden_state
         last = asked["attention_mask"].sum(dim=1) - 1
         told = model.score(hidden[torch.arange(len(looks), device=hidden.device), last]).float().tolist()
-        return [dict(zip(DIMENSIONS, values, strict=True)) for values in told]
+        return [Rated(dict(zip(DIMENSIONS, values, strict=True))) for values in told]
 
     return rate
 
