@@ -185,7 +185,7 @@ def test_weights_are_of_the_dtype_that_was_told_and_exceptions_of_the_table_hold
     "family, values, said",
     [
         ("cogvideox", {"n_frames": 13}, "n_frames must be 8N+1, such as 9 or 17, not 13"),
-        ("cogvideox", {"n_frames": 57}, "n_frames must be at most 49, not 57"),
+        ("cogvideox", {"n_frames": 57}, "n_frames must be at most 49, as its authors run it, not 57"),
         ("wan", {"n_frames": 8}, "n_frames must be 4N+1, such as 5 or 9, not 8"),
         ("stable_diffusion", {"n_frames": 9}, "makes pictures: render.n_frames must be 1"),
         ("cogvideox", {"height": 72}, "render.height must be a multiple of 16, not 72"),
@@ -205,6 +205,16 @@ def test_what_the_model_cannot_do_is_refused(small, family, values, said):
     with pytest.raises(DataError) as fault:
         small(family, **values)
     assert said in str(fault.value)
+
+
+def test_cogvideox_15_makes_ten_seconds_and_no_more(tiny, told, tmp_path):
+    folder = copied(tiny("cogvideox"), tmp_path / "newer")
+    tiny_pipelines.changed(
+        folder, "transformer/config.json", num_attention_heads=48, patch_size_t=2, use_rotary_positional_embeddings=True
+    )
+    assert Diffusers(told(folder, n_frames=161)).settings["n_frames"] == 161
+    with pytest.raises(DataError, match="n_frames must be at most 161, as its authors run it, not 177"):
+        Diffusers(told(folder, n_frames=177))
 
 
 def test_a_negative_prompt_that_would_be_ignored_is_refused(small):

@@ -111,7 +111,7 @@ def refuse_impossible(params: Render, facts: Facts, settings: dict) -> None:
         near = (n - 1) // step * step + 1
         raise DataError(f"{model}: render.n_frames must be {step}N+1, such as {near} or {near + step}, not {n}")
     if facts.most_frames and n > facts.most_frames:
-        raise DataError(f"{model}: render.n_frames must be at most {facts.most_frames}, not {n}")
+        raise DataError(f"{model}: render.n_frames must be at most {facts.most_frames}, as its authors run it, not {n}")
     for name in ("height", "width"):
         if settings[name] % facts.multiple_of:
             raise DataError(f"{model}: render.{name} must be a multiple of {facts.multiple_of}, not {settings[name]}")
