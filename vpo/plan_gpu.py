@@ -14,7 +14,7 @@ from schemas.base import Dropped
 from schemas.render import Render
 from schemas.rollout import Rollout
 from vpo.plan_estimate import LEAST_SEEN, Planner, Rows, metrics
-from vpo.plan_gpu_cost import Cost, GpuRow, idle, measured, published
+from vpo.plan_gpu_cost import Cost, GpuRow, idle, measured, memory, published
 from vpo.plan_gpu_look import ELSEWHERE, NOT_RENDERED, Clips, Lane, Looker, Seen, Unmade
 from vpo.plan_gpu_train import train
 from vpo.plan_graph import Stage
@@ -89,7 +89,8 @@ class GpuPlanner:
         cost = measured(self.folder, work_of("render", renderer.by, renderer.settings))
         if params.backend == "diffusers":
             facts = known(params.model) if self.fault else its_own(renderer)
-            row.gpu_gigabytes = facts.gpu_gigabytes if facts else None
+            row.gpu_gigabytes, assumed = memory(params, facts)
+            row.notes += assumed
             cost = cost or published(params, facts, {} if self.fault else renderer.settings)
         elif params.backend == "http":
             row.gpu_gigabytes = 0.0

@@ -17,6 +17,10 @@ PEAK = {True: (989e12, "H100, bf16"), False: (67e12, "H100, float32")}
 """bf16 -> FLOPs a second of an H100 SXM (NVIDIA's data sheet, dense), and its name"""
 
 
+OFFLOADS = ("sequential", "group", "model", "none")
+"""from the least GPU memory to the most"""
+
+
 class Cost(NamedTuple):
     """Device-seconds a unit, None where nobody knows; `device` is what they are of."""
 
@@ -96,6 +100,25 @@ def published(params: Render, facts: Facts | None, settings: Mapping) -> Cost | 
     if scale != 1:
         source += f", times {scale:.2g} for steps and pixels that are not the authors' (assumed)"
     return Cost(facts.seconds_per_clip[device] * scale, source, device)
+
+
+def memory(params: Render, facts: Facts | None) -> tuple[float | None, list[str]]:
+    """Return the least GPU memory that a model's authors name for how it is run, and what that figure assumes.
+
+    Where they name none for this offload it is that of the next one, which needs less.
+    """
+    if facts is None:
+        return None, []
+    offload = params.offload or facts.offload
+    named = [kind for kind in OFFLOADS[: OFFLOADS.index(offload) + 1] if kind in facts.gpu_gigabytes]
+    if not named:
+        return None, []
+    assumed = []
+    if named[-1] != offload:
+        assumed.append(f"render.offload {offload} takes more: GPU gigabytes are published with offload {named[-1]}")
+    if facts.vae_tiling and params.vae_tiling is False:
+        assumed.append("render.vae_tiling false takes more: GPU gigabytes are published with it")
+    return facts.gpu_gigabytes[named[-1]], assumed
 
 
 def training(params: Train, n: int) -> Cost:

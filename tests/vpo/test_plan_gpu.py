@@ -6,6 +6,7 @@ from click.testing import CliRunner
 from small_project import ROOT, prompt, queries, small_project, write_params
 
 from pipeline import critique, render, reward
+from pipeline.backends.renderer.facts import COGVIDEOX_2B, COGVIDEOX_5B, LTX_VIDEO, WAN_22_A14B
 from pipeline.clips import ClipStore
 from pipeline.io import read_rows, write_rows
 from pipeline.params import load_params
@@ -19,7 +20,7 @@ from schemas.rollout import Rollout
 from vpo.plan import main
 from vpo.plan_estimate import Planner
 from vpo.plan_gpu import GpuPlanner, total
-from vpo.plan_gpu_cost import Cost, GpuRow, measured, published, training
+from vpo.plan_gpu_cost import Cost, GpuRow, measured, memory, published, training
 
 pytestmark = pytest.mark.slow
 
@@ -189,8 +190,27 @@ def test_a_model_that_is_not_on_this_machine_has_published_seconds_and_memory(pr
     row = rows()["render@dpo"]
     assert row.source == "published for H100" and row.seconds_each == 45
     assert row.gpu_hours == pytest.approx(row.to_make * 45 / 3600) and row.to_make > 3
-    assert (row.in_store, row.gpu_gigabytes) == (None, 4)
+    assert (row.in_store, row.gpu_gigabytes) == (None, 12.5)
     assert "the store cannot be asked" in row.notes[0]
+    assert "render.offload none takes more: GPU gigabytes are published with offload model" in row.notes
+
+
+@pytest.mark.parametrize(
+    ("facts", "values", "gigabytes", "n_assumed"),
+    [
+        (COGVIDEOX_2B, {"offload": "sequential"}, 4, 0),
+        (COGVIDEOX_2B, {"offload": "group"}, 4, 1),
+        (COGVIDEOX_2B, {"offload": "model"}, 12.5, 0),
+        (COGVIDEOX_2B, {"offload": "none"}, 12.5, 1),
+        (COGVIDEOX_5B, {"offload": "model", "vae_tiling": False}, 20.7, 1),
+        (WAN_22_A14B, {}, 80, 0),
+        (WAN_22_A14B, {"offload": "sequential"}, None, 0),
+        (LTX_VIDEO, {}, None, 0),
+    ],
+)
+def test_memory_follows_the_offload_and_says_what_it_assumes(laptop, facts, values, gigabytes, n_assumed):
+    found, assumed = memory(laptop.render.model_copy(update=values), facts)
+    assert (found, len(assumed)) == (gigabytes, n_assumed)
 
 
 def test_half_the_steps_are_half_the_seconds(project):

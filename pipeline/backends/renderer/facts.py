@@ -62,8 +62,8 @@ class Facts:
     told_by: Mapping = field(default_factory=dict)
     """values of transformer/config.json and model_index.json that tell this model from others of its pipeline"""
 
-    gpu_gigabytes: float | None = None
-    """least GPU memory that its authors name, all savings on"""
+    gpu_gigabytes: Mapping[str, float] = field(default_factory=dict)
+    """offload -> least GPU memory that its authors name with it, and with the VAE in tiles where they do so"""
 
     seconds_per_clip: Mapping[str, float] = field(default_factory=dict)
     """GPU -> seconds for one clip of these settings, as the authors publish them"""
@@ -88,7 +88,7 @@ COGVIDEOX_2B = Facts(
     vae_tiling=True,  # the authors' example; without it the decoder alone needs more memory than the transformer
     vae_slicing=True,
     told_by={"num_attention_heads": 30},
-    gpu_gigabytes=4,
+    gpu_gigabytes={"sequential": 4, "model": 12.5},  # the card, and the card of the first release
     seconds_per_clip={"A100": 90, "H100": 45},
 )
 COGVIDEOX_5B = replace(
@@ -97,7 +97,7 @@ COGVIDEOX_5B = replace(
     scheduler="CogVideoXDPMScheduler",  # the authors' advice and command line for 5B, with dynamic guidance
     use_dynamic_cfg=True,
     told_by={"num_attention_heads": 48, "patch_size_t": None},
-    gpu_gigabytes=5,
+    gpu_gigabytes={"sequential": 5, "model": 20.7},
     seconds_per_clip={"A100": 180, "H100": 90},
 )
 COGVIDEOX_15_5B = replace(
@@ -110,7 +110,7 @@ COGVIDEOX_15_5B = replace(
     frames_step=16,
     most_frames=161,  # 10 seconds
     told_by={"num_attention_heads": 48, "patch_size_t": 2},
-    gpu_gigabytes=10,
+    gpu_gigabytes={"sequential": 10},
     seconds_per_clip={},
 )
 
@@ -130,7 +130,7 @@ WAN_21_1B = Facts(
     scheduler="UniPCMultistepScheduler",
     flow_shift=3.0,  # the authors': 3 at 480 lines, 5 at 720
     told_by={"num_attention_heads": 12},
-    gpu_gigabytes=8.2,
+    gpu_gigabytes={"sequential": 8.2},
 )
 WAN_21_14B = replace(
     WAN_21_1B,
@@ -138,7 +138,7 @@ WAN_21_14B = replace(
     width=1280,
     flow_shift=5.0,
     told_by={"num_attention_heads": 40, "boundary_ratio": None},
-    gpu_gigabytes=None,
+    gpu_gigabytes={},
 )
 WAN_22_A14B = replace(
     WAN_21_14B,
@@ -148,7 +148,7 @@ WAN_22_A14B = replace(
     flow_shift=None,
     offload="model",  # ours: two experts of 14B and a text encoder of 6B are more than 80 GB
     told_by={"num_attention_heads": 40, "boundary_ratio": 0.875},
-    gpu_gigabytes=80,
+    gpu_gigabytes={"model": 80},
 )
 WAN_22_TI2V_5B = replace(
     WAN_21_14B,
@@ -158,7 +158,7 @@ WAN_22_TI2V_5B = replace(
     frames_per_second=24,
     multiple_of=32,  # a VAE of 16 and a patch of 2
     told_by={"num_attention_heads": 24, "expand_timesteps": True},
-    gpu_gigabytes=24,
+    gpu_gigabytes={"model": 24},
 )
 
 HUNYUAN_VIDEO = Facts(
