@@ -99,8 +99,13 @@ class ClipServer:
             return 429, {"error": {"message": "no money", "code": code}}
         if self.comes(prompt, "redirect"):
             return 307, b"", {"Location": f"{self.elsewhere}/v1/clips"}
+        if self.comes(prompt, "redirect_nowhere"):
+            return 307, b"", {"Location": "http://["}
         if self.comes(prompt, "no_id"):
             return 200, {"ok": True}
+        for fault, job_id in (("id_half", "\ud800"), ("id_dots", ".."), ("id_lines", "a\nb")):
+            if self.comes(prompt, fault):
+                return 200, {"id": job_id}
         once = body.get("id")
         known = [name for name, job in self.jobs.items() if once and job["once"] == once and not job["failed"]]
         job_id = known[0] if known else f"job-{len(self.jobs)}"
@@ -133,6 +138,10 @@ class ClipServer:
             url = f"{self.elsewhere}/files/{job_id}"
         elif self.comes(prompt, "local_file"):
             url = "file:///etc/hostname"
+        elif self.comes(prompt, "url_number"):
+            url = 7
+        elif self.comes(prompt, "url_none"):
+            url = "http://["
         if state != "running" and not job["done"]:
             job["done"], self.running = True, self.running - 1
         if kind == "clips":

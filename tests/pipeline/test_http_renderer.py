@@ -148,6 +148,8 @@ def test_a_submission_that_may_have_been_heard_is_not_sent_again_and_counts_as_p
         ("file_huge", Reason.BAD_CLIP, "a file of 1099511627776 bytes"),
         ("file_gone", Reason.RENDER_FAILED, "job job-0 is done, its clip cannot be had: 404"),
         ("local_file", Reason.BAD_CLIP, "neither http nor https"),
+        ("url_number", Reason.BAD_CLIP, "the clip's address is no text"),
+        ("url_none", Reason.BAD_CLIP, "job job-0: Invalid IPv6 URL"),
     ],
 )
 def test_a_clip_that_cannot_be_had_has_a_typed_reason(laptop, fault, reason, says):
@@ -183,6 +185,10 @@ def test_a_prompt_that_is_too_long_for_the_host_is_not_sent(laptop):
         ("unauthorized", r"will not work for m: 401: bad key Bearer \[key\]"),
         ("poor", "will not work for m: 429: no money"),
         ("no_id", "without a job's id; is the adapter right"),
+        ("id_half", "without a job's id; is the adapter right"),
+        ("id_dots", "without a job's id; is the adapter right"),
+        ("id_lines", "without a job's id; is the adapter right"),
+        ("redirect_nowhere", "307: it sends calls on to an address that is none"),
     ],
 )
 def test_a_host_that_cannot_be_used_stops_the_stage(laptop, fault, says):

@@ -149,7 +149,8 @@ class Http:
 
     def _written_down(self, key: str, request: RenderRequest, reply: Reply) -> str:
         job_id = self.adapter.job_id(reply.body)
-        if not isinstance(job_id, str | int) or not 0 < len(str(job_id)) <= 300:
+        # it becomes part of a path, in which two dots lead elsewhere
+        if not isinstance(job_id, str | int) or not 0 < len(str(job_id)) <= 300 or not is_plain(str(job_id)):
             raise self._stopped(f"{self.host.name} answers a submission without a job's id; is the adapter right?")
         answer = {"job_id": str(job_id), "host": self.host.name}
         asked = {"model": self.params.model, "prompt": request.prompt, "seed": request.seed, **self.settings}
@@ -243,6 +244,11 @@ class Http:
         except TimeoutError:
             return
         raise self.stopped
+
+
+def is_plain(job_id: str) -> bool:
+    """Tell whether a job's id can be sent back: no control sign, no half of a character, and not all dots."""
+    return job_id.isprintable() and bool(job_id.strip("."))
 
 
 def back_off(attempt: int) -> float:

@@ -20,10 +20,13 @@ class Call:
 
 @dataclass(frozen=True)
 class Job:
-    """What a host says of a job; `at` is where a finished clip lies: a URL, or a path that follows base_url."""
+    """What a host says of a job; `at` is where a finished clip lies: a URL, or a path that follows base_url.
+
+    It is as the host gives it, and need be neither.
+    """
 
     state: Literal["running", "done", "failed", "refused"]
-    at: str = ""
+    at: Any = ""
     why: str = ""
 
 

@@ -104,7 +104,10 @@ class Host:
         words = said(body) or " ".join(text[:200].decode(errors="replace").split())
         why = self.redacted(f"{status}: {words}")
         if status < 400:
-            where = host_of(urljoin(self.base_url, headers.get("location", "")))
+            try:
+                where = host_of(urljoin(self.base_url, headers.get("location", "")))
+            except ValueError:
+                where = "an address that is none"
             why = f"{status}: it sends calls on to {where}; base_url must be the address itself"
             return Reply("stopped", why=why)
         if self.adapter.filtered(body):
@@ -121,14 +124,19 @@ class Host:
             return Reply("transient", why=why, retry_after=waiting, lost=status in (408, 502, 504))
         return Reply("rejected", why=why)
 
-    async def download(self, at: str) -> Reply:
-        """Fetch a clip from a URL, or from a path that follows base_url; the key goes along to our host alone."""
+    async def download(self, at: Any) -> Reply:
+        """Fetch a clip from where the host says: a URL, or a path that follows base_url.
+
+        The key goes along to our host alone. Raises nothing that a server can cause.
+        """
+        if not isinstance(at, str):
+            return Reply("rejected", why="the clip's address is no text")
         url = self.base_url + at if at.startswith("/") else at
         for hop in range(MOST_REDIRECTS + 1):
-            if urlsplit(url).scheme not in ("http", "https"):
-                return Reply("rejected", why="the clip's address is neither http nor https")
-            headers = self._authorization() if not hop and self._is_ours(url) else {}
             try:
+                if urlsplit(url).scheme not in ("http", "https"):
+                    return Reply("rejected", why="the clip's address is neither http nor https")
+                headers = self._authorization() if not hop and self._is_ours(url) else {}
                 async with self.session.get(
                     url,
                     headers=headers,
