@@ -3,6 +3,7 @@
 `faults` maps a prompt to names of faults. Those of ONCE come at the first call that they concern, the others at each.
 """
 
+import asyncio
 import json
 
 import numpy as np
@@ -58,6 +59,14 @@ class ClipServer:
             request.transport.abort()
             return web.Response()
         status, content, headers = (*answer, {})[:3]
+        if headers.pop("slowly", None):
+            response = web.StreamResponse(status=status, headers={"Content-Length": str(len(content))})
+            await response.prepare(request)
+            for at in range(100):
+                await response.write(content[at : at + 1])
+                await asyncio.sleep(0.02)
+            await response.write(content[100:])
+            return response
         if isinstance(content, dict):
             content = json.dumps(content).encode()
         if headers.pop("short", None):
@@ -165,6 +174,8 @@ class ClipServer:
             return 302, b"", {"Location": f"{self.elsewhere}/files/{job_id}"}
         if self.comes(prompt, "file_short"):
             return 200, clip_of(prompt)[:1000], {"short": True}
+        if self.comes(prompt, "file_slow"):
+            return 200, clip_of(prompt), {"slowly": True}
         if self.comes(prompt, "file_html"):
             return 200, b"<html>log in</html>"
         if self.comes(prompt, "file_other"):

@@ -9,7 +9,8 @@ import pytest
 from clip_server import KEY, clip_of, serving_clips
 
 from pipeline.backends.renderer import RenderRequest, make_renderer
-from pipeline.backends.renderer.http import Http
+from pipeline.backends.renderer.http import BACK_OFF_S, PATIENCE_S, Http, wait_s
+from pipeline.backends.renderer.http_host import Reply
 from pipeline.clips import decode, frames_hash
 from pipeline.io import DataError
 from pipeline.store import Store, account
@@ -251,6 +252,18 @@ def test_a_run_without_patience_leaves_its_job_to_the_next(laptop):
         server.looks = 0
         (outcome,) = made(laptop, server, ["a dog"])
         assert outcome.value and server.prompts() == ["a dog"]
+
+
+def test_a_file_that_comes_byte_by_byte_is_waited_for_no_longer_than_a_clip(laptop):
+    outcome, server = one(laptop, "file_slow", timeout_s=0.3)
+    assert outcome.reason == Reason.RENDER_FAILED and "gave no clip in 0.3 s" in outcome.detail
+    assert server.prompts() == ["a dog"]
+
+
+def test_a_host_that_says_to_wait_for_years_is_not_waited_for():
+    assert wait_s(Reply("transient", retry_after=1e9), 1) == PATIENCE_S
+    assert wait_s(Reply("transient", retry_after=2.5), 1) == 2.5
+    assert wait_s(Reply("transient"), 1) <= BACK_OFF_S
 
 
 def test_a_job_that_failed_is_bought_anew_by_the_next_run(laptop):

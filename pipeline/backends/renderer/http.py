@@ -145,7 +145,7 @@ class Http:
             attempt += 1
             if attempt == ATTEMPTS:
                 raise NoClip(Reason.RENDER_FAILED, f"{reply.why} ({attempt} requests)")
-            await self._sleep(back_off(attempt) if reply.retry_after is None else reply.retry_after)
+            await self._sleep(wait_s(reply, attempt))
 
     def _written_down(self, key: str, request: RenderRequest, reply: Reply) -> str:
         job_id = self.adapter.job_id(reply.body)
@@ -189,7 +189,7 @@ class Http:
             if job and job.state == "refused":
                 raise NoClip(Reason.CONTENT_FILTER, self.host.redacted(f"job {job_id}: {job.why}"))
             if job and job.state == "done":
-                reply = await self.host.download(job.at)
+                reply = await self.host.download(job.at, self.timeout_s)
                 if reply.kind == "answer":
                     self.failures = 0
                     return reply.content
@@ -208,7 +208,7 @@ class Http:
                     raise self._stopped(f"{self.host.name} does not know the job {job_id} it gave: {reply.why}")
             if reply.kind in ("transient", "limited"):
                 troubles += 1
-                wait = max(back_off(troubles) if reply.retry_after is None else reply.retry_after, self.poll_s)
+                wait = max(wait_s(reply, troubles), self.poll_s)
 
     def _look_after(self, reply: Reply) -> None:
         """Count failures in a row. Raises DataError when the host cannot be used."""
@@ -249,6 +249,11 @@ class Http:
 def is_plain(job_id: str) -> bool:
     """Tell whether a job's id can be sent back: no control sign, no half of a character, and not all dots."""
     return job_id.isprintable() and bool(job_id.strip("."))
+
+
+def wait_s(reply: Reply, attempt: int) -> float:
+    """Return how long to wait after a call that failed: as long as the host says, which may say anything."""
+    return back_off(attempt) if reply.retry_after is None else min(reply.retry_after, PATIENCE_S)
 
 
 def back_off(attempt: int) -> float:

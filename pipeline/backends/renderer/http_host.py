@@ -124,8 +124,8 @@ class Host:
             return Reply("transient", why=why, retry_after=waiting, lost=status in (408, 502, 504))
         return Reply("rejected", why=why)
 
-    async def download(self, at: Any) -> Reply:
-        """Fetch a clip from where the host says: a URL, or a path that follows base_url.
+    async def download(self, at: Any, longest_s: float) -> Reply:
+        """Fetch a clip within `longest_s` from where the host says: a URL, or a path that follows base_url.
 
         The key goes along to our host alone. Raises nothing that a server can cause.
         """
@@ -141,7 +141,7 @@ class Host:
                     url,
                     headers=headers,
                     allow_redirects=False,
-                    timeout=self.aiohttp.ClientTimeout(total=None, connect=15, sock_read=STALLED_S),
+                    timeout=self.aiohttp.ClientTimeout(total=longest_s, connect=15, sock_read=STALLED_S),
                 ) as response:
                     status = response.status
                     if status in (301, 302, 303, 307, 308) and response.headers.get("location"):
