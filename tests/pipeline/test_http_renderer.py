@@ -1,3 +1,4 @@
+import asyncio
 import json
 import os
 import signal
@@ -10,7 +11,8 @@ from clip_server import KEY, clip_of, serving_clips
 
 from pipeline.backends.renderer import RenderRequest, make_renderer
 from pipeline.backends.renderer.http import BACK_OFF_S, PATIENCE_S, Http, wait_s
-from pipeline.backends.renderer.http_host import Reply
+from pipeline.backends.renderer.http_adapters import ADAPTERS
+from pipeline.backends.renderer.http_host import Host, Reply
 from pipeline.clips import decode, frames_hash
 from pipeline.io import DataError
 from pipeline.store import Store, account
@@ -219,6 +221,23 @@ def test_the_key_goes_to_no_other_host(laptop, fault):
         assert [line[2] for line in thief.log] == [None]
     assert outcome.value.content == clip_of("")
     assert {line[2] for line in server.log} == {f"Bearer {KEY}"}
+
+
+@pytest.mark.parametrize("name", ["127.0.0.1", "localhost", "[::ffff:127.0.0.1]"])
+def test_a_host_on_the_internet_cannot_send_us_into_our_own_network(laptop, name):
+    async def fetched(url):
+        settings = params(laptop, "https://1.1.1.1/v1")
+        host = Host(settings, ADAPTERS[settings.adapter])
+        await host.open()
+        try:
+            return await host.download(url, 10)
+        finally:
+            await host.close()
+
+    with serving_clips() as server:
+        reply = asyncio.run(fetched(server.origin.replace("127.0.0.1", name) + "/files/x"))
+    assert (reply.kind, server.log) == ("rejected", [])
+    assert reply.why.endswith("an address inside our own network, where base_url does not lie")
 
 
 def test_a_call_that_is_sent_on_to_another_host_stops_the_stage(laptop):

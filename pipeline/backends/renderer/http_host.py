@@ -1,10 +1,13 @@
 """One call to a host of video generators, or one download, and what came of it; http.py decides what follows."""
 
+import asyncio
 import json
 import os
+import socket
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from ipaddress import ip_address
 from typing import Any, Literal
 from urllib.parse import urljoin, urlsplit
 
@@ -67,9 +70,14 @@ class Host:
         # a connection that a host closes while it is idle looks as if it had been lost after the call was sent
         connector = aiohttp.TCPConnector(force_close=True, limit=0)
         self.session = aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar())
+        # a host on the internet could have us fetch from this machine or its network, and tell what we found in rows
+        sockets = None if await is_inside(urlsplit(self.base_url).hostname) else outside_alone
+        connector = aiohttp.TCPConnector(force_close=True, limit=0, socket_factory=sockets)
+        self.files = aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar())
 
     async def close(self) -> None:
         await self.session.close()
+        await self.files.close()
 
     async def call(self, call: Call) -> Reply:
         """Send a call once. Raises nothing that a server can cause."""
@@ -137,7 +145,7 @@ class Host:
                 if urlsplit(url).scheme not in ("http", "https"):
                     return Reply("rejected", why="the clip's address is neither http nor https")
                 headers = self._authorization() if not hop and self._is_ours(url) else {}
-                async with self.session.get(
+                async with self.files.get(
                     url,
                     headers=headers,
                     allow_redirects=False,
@@ -154,6 +162,8 @@ class Host:
             except ValueError as fault:  # an address that is none, or a file without an end
                 return Reply("rejected", why=self.redacted(str(fault)))
             except (self.aiohttp.ClientError, TimeoutError) as fault:
+                if isinstance(getattr(fault, "os_error", None), Inside):
+                    return Reply("rejected", why=f"{host_of(url)}: {fault.os_error}")
                 return Reply("transient", why=self.redacted(f"{type(fault).__name__}: {fault}"))
             why = f"{status} from {host_of(url)}"
             if status == 401 and headers:
@@ -179,6 +189,27 @@ class Host:
         if key := self.key.get_secret_value():
             words = words.replace(key, "[key]")  # before the cut, which could leave half a key
         return words[:300].encode(errors="replace").decode()
+
+
+class Inside(OSError):
+    """An address of this machine or of its own network."""
+
+
+async def is_inside(host: str) -> bool:
+    """Tell whether a host lies in our own network; one that nobody knows does not."""
+    try:
+        found = await asyncio.get_running_loop().getaddrinfo(host, None)
+    except OSError:
+        return False
+    return any(not ip_address(address[0]).is_global for *_, address in found)
+
+
+def outside_alone(found: tuple) -> socket.socket:
+    """Return a socket for what getaddrinfo found. Raises Inside: here, where no other name can be told any more."""
+    family, kind, protocol, _, address = found
+    if not ip_address(address[0]).is_global:
+        raise Inside("an address inside our own network, where base_url does not lie")
+    return socket.socket(family, kind, protocol)
 
 
 async def _bounded(response: Any, most: int) -> bytes:
