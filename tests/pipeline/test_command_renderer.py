@@ -19,7 +19,7 @@ from schemas.reasons import Reason
 pytestmark = pytest.mark.slow
 
 PROGRAM = """
-import json, os, sys, time
+import json, os, shutil, sys, time
 from pathlib import Path
 from clip_server import clip_of
 manifest, clips, log = (Path(word) for word in sys.argv[1:4])
@@ -36,6 +36,16 @@ for line in lines:
         path.write_bytes(content[:1500])
         (log.parent / "hangs").write_text(str(os.getpid()))
         time.sleep(600)
+    if "link" in words:
+        (log.parent / "private").write_text("my diary\\n")
+        path.symlink_to(log.parent / "private"); continue
+    if "folder" in words: path.mkdir(); continue
+    if "pipe" in words: os.mkfifo(path); continue
+    if "away" in words: shutil.rmtree(clips)
+    if "elsewhere" in words:
+        shutil.rmtree(clips); (log.parent / "elsewhere").mkdir(); clips.symlink_to(log.parent / "elsewhere")
+    if "all" in words: shutil.rmtree(clips.parent)
+    if "silent" in words: (clips.parent / "said.log").unlink(); print("\\x1b[31mred"); sys.exit(3)
     path.write_bytes(content)
 """
 
@@ -110,11 +120,32 @@ def test_a_program_that_never_makes_a_clip_stops_the_stage(laptop, program):
         ("lost", Reason.RENDER_FAILED, "ended well, without this clip"),
         ("short", Reason.BAD_CLIP, "3 frames, asked for 4"),
         ("picture", Reason.BAD_CLIP, "text, not a video: <html>"),
+        ("link", Reason.BAD_CLIP, "a link, a folder or a pipe, not a file"),
+        ("folder", Reason.BAD_CLIP, "a link, a folder or a pipe, not a file"),
+        ("pipe", Reason.BAD_CLIP, "a link, a folder or a pipe, not a file"),
     ],
 )
 def test_a_clip_that_is_missing_or_wrong_has_a_typed_reason(laptop, program, prompt, reason, says):
     bad, good = made(laptop, program, [prompt, "a dog"])
     assert bad.reason == reason and says in bad.detail and good.value
+
+
+@pytest.mark.parametrize("prompt", ["link", "folder", "pipe"])
+def test_what_is_no_file_is_out_of_the_way_of_the_next_call(laptop, program, prompt):
+    first, second = (made(laptop, program, [prompt])[0] for _ in range(2))
+    assert first == second and not list(home().glob("command/*/clips/*"))
+
+
+@pytest.mark.parametrize("prompt", ["away", "elsewhere", "all"])
+def test_a_program_that_takes_its_folder_away_stops_the_stage_in_one_line(laptop, program, tmp_path, prompt):
+    with pytest.raises(DataError, match="took away the folder that clips go into"):
+        made(laptop, program, [prompt])
+    assert made(laptop, program, ["a dog"])[0].value
+
+
+def test_what_a_program_says_commands_no_terminal_and_is_known_without_its_log(laptop, program):
+    (outcome,) = made(laptop, program, ["silent"])
+    assert outcome.detail == "exit code 3: ?[31mred"
 
 
 def test_strange_files_are_ignored_and_said(laptop, program, capsys):

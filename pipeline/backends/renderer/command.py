@@ -23,6 +23,7 @@ import sys
 from collections.abc import Iterable, Iterator
 from itertools import islice
 from pathlib import Path
+from typing import BinaryIO
 
 import click
 
@@ -79,7 +80,7 @@ class Command:
             with _held(folder) as lock:
                 for name in wanted:  # of a run that was killed: whole, or half written
                     if (path := _clip(folder, name)) and isinstance(self._taken(path), str):
-                        path.unlink()
+                        _remove(path)
                 missing = {name: request for name, request in wanted.items() if not _clip(folder, name)}
                 why = self._call(folder, missing, lock) if missing else ""
                 barren = barren + 1 if why and not any(_clip(folder, name) for name in missing) else 0
@@ -93,7 +94,7 @@ class Command:
                     yield self._outcome(_clip(folder, video_id(self, request)), why)
                 for name in wanted:  # all are kept by now
                     if path := _clip(folder, name):
-                        path.unlink()
+                        _remove(path)
 
     def _outcome(self, path: Path | None, why: str) -> Outcome[Clip]:
         if path is None:
@@ -106,12 +107,17 @@ class Command:
 
     def _taken(self, path: Path) -> Clip | str:
         """Return a file as a clip, or what is wrong with it."""
-        if (size := path.stat().st_size) > MOST_FILE:
-            return f"a file of {size} bytes"
         try:
+            # what a link leads to is nobody's clip, and a few of its words would stand in the dropped rows
+            if path.is_symlink() or not path.is_file():
+                return "a link, a folder or a pipe, not a file"
+            if (size := path.stat().st_size) > MOST_FILE:
+                return f"a file of {size} bytes"
             return ingest(path.read_bytes(), self.asked)
         except BadClip as fault:
             return str(fault)
+        except OSError as fault:
+            return f"a file that cannot be read: {fault.strerror}"
 
     def _call(self, folder: Path, missing: dict[str, RenderRequest], lock: int) -> str:
         """Run the program for the clips that are missing; return why it failed, "" when it ended well."""
@@ -127,7 +133,7 @@ class Command:
         if not shutil.which(words[0]):
             raise DataError(f"render.command: there is no program {words[0]}")
         click.echo(f"  render: {words[0]} makes {len(missing)} clips; what it says is in {said}", err=True)
-        with said.open("wb") as log:
+        with said.open("w+b") as log:
             guard = subprocess.Popen(
                 [sys.executable, "-I", command_guard.__file__, *words],
                 stdin=subprocess.PIPE,
@@ -140,22 +146,41 @@ class Command:
             finally:
                 guard.stdin.close()
                 guard.wait()
-        strange = sorted(path.name for path in clips.iterdir() if not OURS.fullmatch(path.name))
+            last = _last_line(log)
+        if not _is_folder(clips):
+            raise DataError(f"{words[0]} took away the folder that clips go into, {clips}; the last it said: {last}")
+        strange = sorted(_shown(path.name) for path in clips.iterdir() if not OURS.fullmatch(path.name))
         if strange:
             click.echo(f"  render: ignored in {clips}: {', '.join(strange[:5])} ({len(strange)} in all)", err=True)
-        return f"exit code {code}: {_last_line(said)}" if code else ""
+        return f"exit code {code}: {last}" if code else ""
 
 
 def _clip(folder: Path, name: str) -> Path | None:
+    """Return what lies under a clip's name, whatever it is."""
     found = (folder / "clips" / f"{name}{suffix}" for suffix in (".mp4", ".png", ".jpg"))
-    return next((path for path in found if path.is_file()), None)
+    return next((path for path in found if os.path.lexists(path)), None)
 
 
-def _last_line(said: Path) -> str:
-    with said.open("rb") as file:
-        file.seek(max(0, said.stat().st_size - 4096))
-        lines = file.read().decode(errors="replace").split("\n")
-    return next((" ".join(line.split())[:300] for line in reversed(lines) if line.strip()), "it said nothing")
+def _remove(path: Path) -> None:
+    if _is_folder(path):
+        shutil.rmtree(path)
+    else:
+        path.unlink()
+
+
+def _is_folder(path: Path) -> bool:
+    return path.is_dir() and not path.is_symlink()
+
+
+def _last_line(said: BinaryIO) -> str:
+    said.seek(max(0, said.seek(0, os.SEEK_END) - 4096))
+    lines = said.read().decode(errors="replace").split("\n")
+    return next((_shown(" ".join(line.split()))[:300] for line in reversed(lines) if line.strip()), "it said nothing")
+
+
+def _shown(words: str) -> str:
+    """Return words in which no sign commands a terminal."""
+    return "".join(sign if sign.isprintable() else "?" for sign in words)
 
 
 @contextlib.contextmanager
@@ -163,7 +188,10 @@ def _held(folder: Path) -> Iterator[int]:
     """Hold a folder's lock, waiting for who has it: two programs must not write the same clips."""
     import fcntl
 
-    (folder / "clips").mkdir(parents=True, exist_ok=True)
+    clips = folder / "clips"
+    if os.path.lexists(clips) and not _is_folder(clips):
+        clips.unlink()
+    clips.mkdir(parents=True, exist_ok=True)
     lock = os.open(folder / "lock", os.O_RDWR | os.O_CREAT, 0o600)
     try:
         fcntl.flock(lock, fcntl.LOCK_EX)
