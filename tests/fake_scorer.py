@@ -84,6 +84,10 @@ def score(clip, text, questions):
         dims["MQ"] = float("nan")
     if what == "text":
         dims["MQ"] = "0.3"
+    if what == "half":
+        raise CannotScore("\ud800")
+    if what == "halves":
+        answers["\ud800"] = "yes"
     if what == "none":
         return {}
     return {"dims": dims} if scorer == "videoalign" else {"answers": answers}

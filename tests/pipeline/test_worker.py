@@ -11,6 +11,7 @@ from pipeline.backends.reward import ScoreRequest, make_reward, sound
 from pipeline.backends.reward.worker import Worker
 from pipeline.clips import encode
 from pipeline.io import DataError
+from schemas.base import Dropped
 from schemas.params_video import RewardModel
 from schemas.reasons import Reason
 
@@ -185,6 +186,13 @@ def test_an_odd_number_is_no_score(params, clip, text, detail):
     odd, well = scored(params(scorer="videoalign"), clip, text, "a fox")
     assert odd.reason == Reason.NO_SCORE and detail in odd.detail
     assert well.value is not None
+
+
+@pytest.mark.parametrize(("text", "detail"), [("half", "?"), ("halves", "answers nobody asked for: ?")])
+def test_half_a_character_in_what_a_worker_says_can_be_written_down(params, clip, text, detail):
+    odd, _ = scored(params(), clip, text, "a fox")
+    row = Dropped(input_id="v0", reason=odd.reason, detail=odd.detail)
+    assert json.loads(row.model_dump_json())["detail"] == detail
 
 
 def test_an_answer_given_twice_is_never_the_next_clips(params, clip):

@@ -10,7 +10,7 @@ For systems that need an environment of their own, e.g. Open-Sora 1.2 (opensora.
 
 The manifest is JSONL: video_id, prompt, negative_prompt, seed, n_frames, height, width, frames_per_second,
 num_inference_steps, guidance_scale, max_sequence_length; what is null is left out. The program writes
-`<video_id>.mp4` into the folder, or .png or .jpg where n_frames is 1.
+`<video_id>.mp4` into the folder, a file and no link, or .png or .jpg where n_frames is 1.
 """
 
 import contextlib

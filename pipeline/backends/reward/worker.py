@@ -163,11 +163,11 @@ class Worker:
 
     def outcome(self, said: dict) -> Outcome[Scores]:
         if "error" in said:
-            return Outcome(reason=Reason.NO_SCORE, detail=str(said["error"])[:500])
+            return no_score(str(said["error"]))
         names = DIMENSIONS.get(self.params.backend)
         fault = unlike_dims(said, names) if names else unlike_answers(said, [one.question_id for one in self.questions])
         if fault:
-            return Outcome(reason=Reason.NO_SCORE, detail=fault)
+            return no_score(fault)
         if names:
             return Outcome(
                 value=Scores(dims=tuple(Dimension(name=name, value=said["dims"][name]) for name in names)), by=self.by
@@ -177,6 +177,11 @@ class Worker:
             for one in self.questions
         )
         return Outcome(value=Scores(answers=tuple(answers)), by=self.by)
+
+
+def no_score(why: str) -> Outcome[Scores]:
+    # half a character, which JSON can hold and no file of ours
+    return Outcome(reason=Reason.NO_SCORE, detail=why[:500].encode(errors="replace").decode())
 
 
 def end_all(children: list[Child]) -> None:
