@@ -85,15 +85,31 @@ def encode(frames: np.ndarray, frames_per_second: float) -> bytes:
     return buffer.getvalue()
 
 
+def opened(content: bytes, kind: str):
+    """Return the container of a file of FFmpeg's format `kind`. Raises av.FFmpegError."""
+    import av
+
+    # titles and the like are nothing to us, and need not be UTF-8
+    return av.open(io.BytesIO(content), format=kind, options=BOUNDED, metadata_errors="replace")
+
+
+def video_of(container):
+    """Return the first video stream of an opened file. Raises BadClip where there is none that can be decoded."""
+    if not container.streams.video:
+        raise BadClip("no video in it" + (", sound alone" if container.streams.audio else ""))
+    stream = container.streams.video[0]
+    if stream.codec_context is None:
+        raise BadClip("a video of a codec that nobody knows")
+    return stream
+
+
 def rate(content: bytes) -> float:
     """Return the frames per second that a video file tells. Raises BadClip."""
     import av
 
     try:
-        with av.open(io.BytesIO(content), format="mp4", options=BOUNDED) as container:
-            told = container.streams.video[0].average_rate
-    except IndexError:
-        raise BadClip("no video in it") from None
+        with opened(content, "mp4") as container:
+            told = video_of(container).average_rate
     except av.FFmpegError as fault:
         raise BadClip(f"{type(fault).__name__}: {fault}") from None
     if not told:
@@ -113,8 +129,8 @@ def decode(content: bytes) -> np.ndarray:
 
     reformat, frames, n_packets, size = VideoReformatter().reformat, [], 0, 0
     try:
-        with av.open(io.BytesIO(content), format="mp4", options=BOUNDED) as container:
-            stream = container.streams.video[0]
+        with opened(content, "mp4") as container:
+            stream = video_of(container)
             refuse_huge(stream.width, stream.height, stream.frames)
             context, told = stream.codec_context, stream.frames
             context.thread_count = 1
@@ -127,8 +143,6 @@ def decode(content: bytes) -> np.ndarray:
                     if size > MOST_BYTES:
                         raise BadClip(f"more than {MOST_BYTES >> 20} MiB of pixels")
                     frames.append(reformat(frame, format="rgb24").to_ndarray())
-    except IndexError:
-        raise BadClip("no video in it") from None
     except av.FFmpegError as fault:
         raise BadClip(f"{type(fault).__name__}: {fault}") from None
     if n_packets < told:

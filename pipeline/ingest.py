@@ -4,13 +4,12 @@ A host or a program may give anything: a page that says "error", a file that end
 asked for. Each is a BadClip whose text says what came.
 """
 
-import io
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 
-from pipeline.clips import BOUNDED, BadClip, Clip, decode, frames_hash, make_clip, refuse_huge
+from pipeline.clips import BOUNDED, BadClip, Clip, decode, frames_hash, make_clip, opened, refuse_huge, video_of
 from schemas.params_video import Render
 
 CODECS = {"h264", "hevc", "mpeg4", "av1", "libdav1d", "libaom-av1", "vp9"}
@@ -109,10 +108,8 @@ def _header(content: bytes) -> tuple[bool, float]:
     import av
 
     try:
-        with av.open(io.BytesIO(content), format="mp4", options=BOUNDED) as container:
-            if not container.streams.video:
-                raise BadClip("no video in it" + (", sound alone" if container.streams.audio else ""))
-            stream = container.streams.video[0]
+        with opened(content, "mp4") as container:
+            stream = video_of(container)
             context = stream.codec_context
             refuse_huge(stream.width, stream.height, stream.frames)
             if context.name not in CODECS:
@@ -129,12 +126,12 @@ def _picture(content: bytes) -> np.ndarray:
 
     name = "png_pipe" if content.startswith(PICTURES[0]) else "jpeg_pipe"
     try:
-        with av.open(io.BytesIO(content), format=name, options=BOUNDED) as container:
-            stream = container.streams.video[0]
+        with opened(content, name) as container:
+            stream = video_of(container)
             refuse_huge(stream.width, stream.height, 1)
             stream.codec_context.options = BOUNDED | {"err_detect": "explode"}
             frames = [VideoReformatter().reformat(frame, format="rgb24") for frame in container.decode(stream)]
-    except (av.FFmpegError, IndexError) as fault:
+    except av.FFmpegError as fault:
         raise BadClip(f"{type(fault).__name__}: {fault}") from None
     if len(frames) != 1:
         raise BadClip(f"a picture of {len(frames)} frames")

@@ -126,6 +126,20 @@ def test_another_file_under_the_name_of_an_mp4_is_refused_with_what_it_is(conten
         ingest(content, ANY)
 
 
+def test_a_title_that_is_no_utf8_is_nothing_to_us():
+    at = CLIP.rindex(b"Lavf")
+    strange = CLIP[:at] + b"\xe9\xff" + CLIP[at + 2 :]
+    clip = ingest(strange, ANY)
+    assert clip.content == strange and clip.frames_hash == frames_hash(decode(CLIP))
+
+
+def test_a_codec_that_nobody_knows_is_refused():
+    strange = CLIP.replace(b"avc1", b"zzz9")
+    for read in (decode, lambda content: ingest(content, ANY)):
+        with pytest.raises(BadClip, match="a video of a codec that nobody knows"):
+            read(strange)
+
+
 def test_no_frames_are_refused():
     with pytest.raises(BadClip):
         ingest(written(n=0), ANY)
