@@ -207,6 +207,22 @@ def test_what_the_model_cannot_do_is_refused(small, family, values, said):
     assert said in str(fault.value)
 
 
+@pytest.mark.parametrize(
+    ("name", "text", "said"),
+    [
+        ("model_index.json", "[]", "model_index.json: holds no object"),
+        ("model_index.json", "{}", "is a pipeline without a class; backend diffusers knows"),
+        ("model_index.json", "[" * 100_000, "model_index.json: "),
+        ("transformer/config.json", "7", "config.json: holds no object"),
+    ],
+)
+def test_a_config_that_is_none_is_refused_in_one_line(tiny, told, tmp_path, name, text, said):
+    folder = copied(tiny("wan"), tmp_path / "odd")
+    (folder / name).write_text(text)
+    with pytest.raises(DataError, match=said):
+        Diffusers(told(folder))
+
+
 def test_cogvideox_15_makes_ten_seconds_and_no_more(tiny, told, tmp_path):
     folder = copied(tiny("cogvideox"), tmp_path / "newer")
     tiny_pipelines.changed(

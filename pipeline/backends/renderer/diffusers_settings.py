@@ -45,11 +45,14 @@ def read_json(model: str, revision: str | None, name: str) -> dict:
         except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as fault:
             raise DataError(f"{model} at {revision}: no {name}: {str(fault).splitlines()[0]}") from None
     try:
-        return json.loads(path.read_bytes())
+        found = json.loads(path.read_bytes())
     except FileNotFoundError:
         raise DataError(f"{model}: no {name}, so it is no pipeline of diffusers") from None
-    except ValueError as fault:
+    except (ValueError, RecursionError) as fault:
         raise DataError(f"{path}: {fault}") from None
+    if not isinstance(found, dict):
+        raise DataError(f"{path}: holds no object")
+    return found
 
 
 def has(index: dict, component: str) -> bool:

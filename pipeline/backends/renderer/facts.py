@@ -238,7 +238,7 @@ def facts_of(model: str, config: Mapping) -> Facts:
     Of the models with the same pipeline it is the one whose `told_by` agrees, else the first, which stands for the
     family. Raises DataError for a pipeline that is not in the table.
     """
-    pipeline = config["_class_name"]
+    pipeline = config.get("_class_name", "pipeline without a class")
     named = known(model)
     if named is not None and named.pipeline == pipeline:
         return named
