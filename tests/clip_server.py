@@ -4,6 +4,7 @@
 """
 
 import asyncio
+import gzip
 import json
 
 import numpy as np
@@ -11,7 +12,7 @@ from in_thread import in_thread
 
 from pipeline.clips import encode
 
-ONCE = {"429", "500", "lost", "html", "look_500", "look_lost", "file_500", "file_short"}
+ONCE = {"429", "500", "lost", "html", "huge", "deep", "bomb", "look_500", "look_lost", "file_500", "file_short"}
 KEY = "key-of-the-host"
 
 
@@ -69,6 +70,11 @@ class ClipServer:
             return response
         if isinstance(content, dict):
             content = json.dumps(content).encode()
+        if headers.pop("long", None):
+            response = web.StreamResponse(status=status, headers={"Content-Length": str(len(content) - 100)})
+            await response.prepare(request)
+            await response.write(content)
+            return response
         if headers.pop("short", None):
             response = web.StreamResponse(status=status, headers={"Content-Length": str(len(content) + 100)})
             await response.prepare(request)
@@ -96,6 +102,12 @@ class ClipServer:
             return 500, {"error": {"message": "oh"}}
         if self.comes(prompt, "html"):
             return 200, b"<html>welcome</html>"
+        if self.comes(prompt, "huge"):
+            return 200, b'{"id": "x"}' + b" " * (5 << 20)
+        if self.comes(prompt, "deep"):
+            return 200, b"[" * 200_000
+        if self.comes(prompt, "bomb"):
+            return 200, gzip.compress(b'{"id": "x"}' + b" " * (64 << 20)), {"Content-Encoding": "gzip"}
         if self.comes(prompt, "bad_request"):
             return 400, {"error": {"message": "size is not supported", "code": "invalid_value"}}
         if self.comes(prompt, "policy"):
@@ -172,6 +184,12 @@ class ClipServer:
             return 404, b"expired"
         if self.comes(prompt, "file_redirect"):
             return 302, b"", {"Location": f"{self.elsewhere}/files/{job_id}"}
+        if self.comes(prompt, "file_circle"):
+            return 302, b"", {"Location": f"/files/{job_id}"}
+        if self.comes(prompt, "file_local"):
+            return 302, b"", {"Location": "file:///etc/hostname"}
+        if self.comes(prompt, "file_long"):
+            return 200, clip_of(prompt), {"long": True}
         if self.comes(prompt, "file_short"):
             return 200, clip_of(prompt)[:1000], {"short": True}
         if self.comes(prompt, "file_slow"):

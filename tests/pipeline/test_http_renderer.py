@@ -124,7 +124,10 @@ def test_no_key_is_needed_where_no_clip_is_asked_for(laptop, monkeypatch):
         list(renderer.map([RenderRequest("p", 0)]))
 
 
-@pytest.mark.parametrize("fault", ["429", "500", "html", "lost", "look_500", "look_lost", "file_500", "file_short"])
+@pytest.mark.parametrize(
+    "fault",
+    ["429", "500", "html", "huge", "deep", "bomb", "lost", "look_500", "look_lost", "file_500", "file_short"],
+)
 def test_what_passes_is_tried_again_and_one_job_is_made(laptop, fault):
     outcome, server = one(laptop, fault)
     assert outcome.value.content == clip_of("a dog")
@@ -150,6 +153,9 @@ def test_a_submission_that_may_have_been_heard_is_not_sent_again_and_counts_as_p
         ("file_other", Reason.BAD_CLIP, "job job-0: 3 frames, asked for 4"),
         ("file_huge", Reason.BAD_CLIP, "a file of 1099511627776 bytes"),
         ("file_gone", Reason.RENDER_FAILED, "job job-0 is done, its clip cannot be had: 404"),
+        ("file_long", Reason.BAD_CLIP, "job job-0: cut off"),
+        ("file_circle", Reason.BAD_CLIP, "job job-0: more than 5 redirects"),
+        ("file_local", Reason.BAD_CLIP, "neither http nor https"),
         ("local_file", Reason.BAD_CLIP, "neither http nor https"),
         ("url_number", Reason.BAD_CLIP, "the clip's address is no text"),
         ("url_none", Reason.BAD_CLIP, "job job-0: Invalid IPv6 URL"),
