@@ -10,16 +10,19 @@ import json
 from collections import Counter
 from collections.abc import Awaitable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from pipeline.calls.answers import Bought
 from pipeline.calls.batch_records import Record, Records, Request
 from pipeline.calls.batch_results import Results
 from pipeline.calls.batch_server import Server
-from pipeline.calls.endpoint import Reply
-from pipeline.calls.engine import ATTEMPTS, Bought, Engine
+from pipeline.calls.endpoint import ATTEMPTS, Reply
 from pipeline.calls.stream import Stream
+
+if TYPE_CHECKING:
+    from pipeline.calls.engine import Engine
 
 CALM_TURNS = 12
 """turns of the event loop without a new question; a conversation goes from an answer to its next question in fewer"""
@@ -51,7 +54,7 @@ class Waiting:
 class Batches:
     """Takes the place of an engine's single requests."""
 
-    def __init__(self, engine: Engine, sizes: Sizes | None = None):
+    def __init__(self, engine: "Engine", sizes: Sizes | None = None):
         self.engine, self.sizes = engine, sizes or Sizes()
         self.endpoint = engine.endpoint
         self.records = Records(engine.store, engine.account)
@@ -59,7 +62,7 @@ class Batches:
             self.sizes.conversations,
             self._begin,
             self._end,
-            engine._stop,
+            engine.stop,
             blocked=self._consider,
             held=2 * self.sizes.conversations,
         )
@@ -73,7 +76,7 @@ class Batches:
         return await waiting.answer
 
     async def _begin(self) -> None:
-        await self.engine._begin()
+        await self.engine.begin()
         self.records.close_answered()
         self.awaited: dict[str, Waiting] = {}
         self.gathered: dict[str, None] = {}
@@ -98,7 +101,7 @@ class Batches:
                 "the next run goes on with them",
                 err=True,
             )
-        await self.engine._end()
+        await self.engine.end()
 
     async def _fail_when_stopped(self) -> None:
         await self.engine.ending.wait()
@@ -157,7 +160,7 @@ class Batches:
     def _expected_usd(self, body: Mapping[str, Any]) -> float:
         an_answer = self.engine.expected[1]
         output = min(an_answer, body.get("max_completion_tokens") or an_answer) * (body.get("n") or 1)
-        return self.engine.usd(self.engine._expected_input(body), output)
+        return self.engine.usd(self.engine.expected_input(body), output)
 
     async def _follow(self, record: Record) -> None:
         """Make a batch or find it again, wait for its end, and take over what it says."""
@@ -189,7 +192,7 @@ class Batches:
         self.records.close(record.name, batch.status)
         words = [f"line {fault.line}: {fault.message}" if fault.line else str(fault.message) for fault in faults[:5]]
         told = self.endpoint.redacted("; ".join(words)) or "it does not say why"
-        raise self.engine._stopped(f"{self.endpoint.host} refused {batch.id} with {record.requests} requests: {told}")
+        raise self.engine.stopping(f"{self.endpoint.host} refused {batch.id} with {record.requests} requests: {told}")
 
     async def _collect(self, record: Record, batch) -> None:
         """Store and hand out the answers, then ask again for what has none."""
@@ -198,9 +201,9 @@ class Batches:
         unanswered = results.left - results.failed.keys()
         self._give_back(record, results.failed, batch.status, f"no answer in a batch that is {batch.status}")
         if stop := next((reply for reply in results.failed.values() if reply.kind == "stopped"), None):
-            raise self.engine._stopped(f"{self.endpoint.host} did not answer all of {batch.id}: {stop.why}")
+            raise self.engine.stopping(f"{self.endpoint.host} did not answer all of {batch.id}: {stop.why}")
         if batch.status == "cancelled" and unanswered:
-            raise self.engine._stopped(f"{batch.id} was cancelled; what it answered is kept, run again to go on")
+            raise self.engine.stopping(f"{batch.id} was cancelled; what it answered is kept, run again to go on")
 
     def _give_back(
         self, record: Record, failed: Mapping[str, Reply], status: str, missing: str, try_counts: bool = True

@@ -8,11 +8,11 @@ from functools import partial
 
 import click
 
+from pipeline.calls.answers import Bought
 from pipeline.calls.batch_lines import in_heaps, parsed, reply_of, whole_lines
 from pipeline.calls.batch_records import Record
 from pipeline.calls.batch_server import Server
 from pipeline.calls.endpoint import Reply
-from pipeline.calls.engine import Bought
 
 
 class Results:
@@ -76,9 +76,9 @@ class Results:
                 self.answer(Bought(key, known[key]))
                 continue
             reply = reply_of(engine.endpoint, told[key], body.get("n") or 1)
-            tokens = engine._count(reply)
+            tokens = engine.count(reply)
             if reply.kind == "answer":
-                kept.append((key, engine._keep(key, body, sample, reply, self.took_s, self.tries[key])))
+                kept.append((key, engine.keep(key, body, sample, reply, self.took_s, self.tries[key])))
                 continue
             self.failed[key] = reply
             if tokens:

@@ -6,14 +6,16 @@ import time
 from collections.abc import Awaitable, Callable
 from contextlib import asynccontextmanager
 from functools import partial
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import click
 
 from pipeline.calls.batch_lines import line
 from pipeline.calls.batch_records import Record, Records
-from pipeline.calls.endpoint import Reply
-from pipeline.calls.engine import BACK_OFF_S, LONGEST_BACK_OFF_S, PATIENCE_S, Engine
+from pipeline.calls.endpoint import BACK_OFF_S, LONGEST_BACK_OFF_S, PATIENCE_S, Reply
+
+if TYPE_CHECKING:
+    from pipeline.calls.engine import Engine
 
 R = TypeVar("R")
 
@@ -30,7 +32,7 @@ SAID_EVERY_S, LOCKED_S = 60.0, 0.2
 class Server:
     """The Batch API of the engine's endpoint, for one event loop. Where it cannot be used EndpointStopped is raised."""
 
-    def __init__(self, engine: Engine, records: Records, first_look_s: float, longest_look_s: float):
+    def __init__(self, engine: "Engine", records: Records, first_look_s: float, longest_look_s: float):
         self.engine, self.endpoint, self.records = engine, engine.endpoint, records
         self.first_look_s, self.longest_look_s = first_look_s, longest_look_s
         self.url = "/chat/completions" if engine.params.api_version else "/v1/chat/completions"  # Azure's is shorter
@@ -58,8 +60,8 @@ class Server:
         while batch is not None and batch.status not in ENDED:
             self._say(batch)
             if time.monotonic() - since > WINDOW_S:
-                raise self.engine._stopped(f"{batch.id} has not ended within its window of {WINDOW}: {batch.status}")
-            await self.engine._sleep(pause)
+                raise self.engine.stopping(f"{batch.id} has not ended within its window of {WINDOW}: {batch.status}")
+            await self.engine.sleep(pause)
             pause = min(1.5 * pause, self.longest_look_s)
             batch = await self._look(record, batch.id)
         if batch is not None:
@@ -84,8 +86,8 @@ class Server:
                 )
             waited = time.monotonic() - since
             if reply.kind not in ("transient", "limited") or waited > PATIENCE_S:
-                raise self.engine._stopped(f"the Batch API of {self.endpoint.host}: {reply.why}")
-            await self.engine._sleep(min(reply.retry_after or pause, PATIENCE_S))
+                raise self.engine.stopping(f"the Batch API of {self.endpoint.host}: {reply.why}")
+            await self.engine.sleep(min(reply.retry_after or pause, PATIENCE_S))
             pause = min(2 * pause, LONGEST_BACK_OFF_S)
 
     @asynccontextmanager
@@ -100,7 +102,7 @@ class Server:
                         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
                         break
                     except BlockingIOError:
-                        await self.engine._sleep(LOCKED_S)
+                        await self.engine.sleep(LOCKED_S)
                 yield
 
     async def _find(self, name: str):
@@ -121,7 +123,7 @@ class Server:
         spent = self.engine.spent_usd = self.engine.store.spent(self.engine.account)
         running = sum(other.usd for other in self.records.running())
         if record.usd > budget - spent - running:
-            raise self.engine._stopped(
+            raise self.engine.stopping(
                 f"a batch of {record.requests} requests for {self.engine.params.model} is expected to cost "
                 f"{record.usd:.4f} US dollars, but of {budget:g} are spent {spent:.4f} and in running batches "
                 f"{running:.4f}; nothing was sent, raise budget_usd to go on"
@@ -139,7 +141,7 @@ class Server:
 
             file = await self.call(upload)
         while file.status in ("pending", "running"):  # Azure looks through it first
-            await self.engine._sleep(self.first_look_s)
+            await self.engine.sleep(self.first_look_s)
             file = await self.call(partial(files.retrieve, file.id))
         return file.id
 
@@ -152,7 +154,7 @@ class Server:
     async def _look(self, record: Record, batch_id: str):
         batch = await self.call(lambda: self.endpoint.client.batches.retrieve(batch_id), absent=True)
         if batch is None and not self.records.is_old(record.name):
-            raise self.engine._stopped(
+            raise self.engine.stopping(
                 f"{self.endpoint.host} does not know {batch_id}, which was made there within two days: is the key of "
                 "another organization? `mode: direct` asks without it"
             )

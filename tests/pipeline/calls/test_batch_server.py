@@ -107,7 +107,7 @@ def stopping(teacher, server, n):
     def stop():
         while not server.batches.batches:
             time.sleep(0.005)
-        teacher.engine.stream.loop.call_soon_threadsafe(teacher.engine._stop)
+        teacher.engine.stream.loop.call_soon_threadsafe(teacher.engine.stop)
 
     threading.Thread(target=stop).start()
     yield from conversations(n)
