@@ -14,7 +14,7 @@ def teacher(laptop, tmp_path, monkeypatch, vpo_home):
     monkeypatch.setenv("OPENAI_API_KEY", "sk-secret-of-the-test")
 
     def make(server, sizes=None, store="store", **changes):
-        settings = dict(backend="openai", model="m", base_url=server.base_url, attempts=3, timeout_s=5.0, mode="batch")
+        settings = dict(backend="openai", model="m", base_url=server.base_url, attempts=3, timeout_s=60.0, mode="batch")
         params = laptop.teacher.model_copy(update=settings | changes)
         engine = Engine("teacher", params, Store(tmp_path / store))
         if params.mode == "batch":
