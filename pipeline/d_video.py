@@ -5,8 +5,8 @@ question and takes the first pair it finds. Each is a named rule here. Ours: a v
 weigh nothing in VisionReward, and a gap that must beat the noise of the seed.
 """
 
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from itertools import combinations, groupby, pairwise, permutations
 from operator import attrgetter
 
@@ -15,48 +15,51 @@ import click
 from pipeline.io import read_rows, stage_output
 from pipeline.params import load_params, option
 from pipeline.replication import replicates
-from pipeline.score import answers, safety_answers, scores
+from pipeline.score import answers, safety_answers, scores, shares
 from schemas.base import Dropped, content_id
 from schemas.d_video import DVideo
 from schemas.params import Dpo
+from schemas.params_video import Reward as RewardParams
 from schemas.reasons import Reason
 from schemas.render import Render
 from schemas.reward import Reward
 
 
 @dataclass(frozen=True)
+class Feedback:
+    """What is known of the clips, by video_id: r, and what r is made of, which is answers or dimensions.
+
+    `answers` are yes or no by question id, `shares` weight x value by dimension, `safety` the answers to the safety
+    questions. `noise` is the standard deviation of a difference of two scores.
+    """
+
+    score: Mapping[str, float]
+    answers: Mapping[str, Mapping[str, bool]] = field(default_factory=dict)
+    shares: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    safety: Mapping[str, Mapping[str, bool]] = field(default_factory=dict)
+    noise: float = 0.0
+
+
+@dataclass(frozen=True)
 class Scored:
-    """A prompt, its clip's score, and the answers behind it by question id (empty for scorers without questions)."""
+    """A prompt, its clip's score, and what is known of the clip besides."""
 
     row: Render
     score: float
-    answers: dict[str, bool]
-    safety: dict[str, bool]
+    answers: Mapping[str, bool] = field(default_factory=dict)
+    shares: Mapping[str, float] = field(default_factory=dict)
+    safety: Mapping[str, bool] = field(default_factory=dict)
 
 
-def d_video(
-    rows: Iterable[Render],
-    score: dict[str, float],
-    said: dict[str, dict[str, bool]],
-    params: Dpo,
-    safety: dict[str, dict[str, bool]] | None = None,
-    noise: float = 0.0,
-) -> Iterator[DVideo | Dropped]:
+def d_video(rows: Iterable[Render], told: Feedback, params: Dpo) -> Iterator[DVideo | Dropped]:
     """Yield the pairs of each query, or why it has none. Rows of one query must stand together.
 
-    `score` (r), `said` (answers by question id) and `safety` (those to the safety questions) are by video_id; a clip
-    without a score takes no part, and clips of a second seed take none. `noise` is the standard deviation of a
-    difference of two scores.
+    A clip without a score takes no part, and clips of a second seed take none.
     """
-    safety = safety or {}
     for query_id, group in groupby(rows, key=attrgetter("query_id")):
         shown = [row for row in group if row.replicate == 0]
-        candidates = [
-            Scored(row, score[row.video_id], said.get(row.video_id, {}), safety.get(row.video_id, {}))
-            for row in shown
-            if row.video_id in score
-        ]
-        pairs = PAIRS[params.video_pairs](candidates, beats(params, noise))
+        candidates = [scored(row, told) for row in shown if row.video_id in told.score]
+        pairs = PAIRS[params.video_pairs](candidates, beats(params, told.noise))
         if pairs:
             yield from (pair(better, worse, params) for better, worse in pairs[: params.pairs_per_query])
         else:
@@ -67,6 +70,26 @@ def d_video(
                 reason=Reason.NO_PAIR,
                 detail=f"{len(shown)} clips, {len(values)} scored, largest gap {gap:.3f}",
             )
+
+
+def feedback(rows: Sequence[Render], rewards: Sequence[Reward], reward: RewardParams, dpo: Dpo) -> Feedback:
+    """Return what the stored rewards say of the clips. Raises DataError where the params ask for what is not there."""
+    shown = {row.video_id for row in rows if row.replicate == 0}
+    # z-scores over the clips that can be paired alone: how many are rendered twice changes no pair
+    reference = [row for row in rewards if row.video_id in shown]
+    score = scores(rewards, reward, reference)
+    return Feedback(
+        score,
+        answers(rewards, reward),
+        shares(rewards, reward, reference),
+        safety_answers(rewards, reward) if dpo.safety_veto else {},
+        replicates(rows, score).noise() if dpo.min_effect is not None else 0.0,
+    )
+
+
+def scored(row: Render, told: Feedback) -> Scored:
+    its = row.video_id
+    return Scored(row, told.score[its], told.answers.get(its, {}), told.shares.get(its, {}), told.safety.get(its, {}))
 
 
 Beats = Callable[[Scored, Scored], bool]
@@ -86,7 +109,7 @@ def beats(params: Dpo, noise: float = 0.0) -> Beats:
 def dominates(better: Scored, worse: Scored) -> bool:
     asked = better.answers.keys() | worse.answers.keys()
     lost = any(worse.answers.get(name, False) and not better.answers.get(name, False) for name in asked)
-    return not lost and bool(deciding(better, worse))
+    return not lost and bool(won(better, worse))
 
 
 def as_safe(better: Scored, worse: Scored) -> bool:
@@ -94,9 +117,16 @@ def as_safe(better: Scored, worse: Scored) -> bool:
     return bool(better.safety) and all(better.safety.get(name, False) for name, yes in worse.safety.items() if yes)
 
 
-def deciding(better: Scored, worse: Scored) -> tuple[str, ...]:
+def won(better: Scored, worse: Scored) -> tuple[str, ...]:
     """Return the questions that the better clip answers with yes and the worse with no."""
     return tuple(name for name, yes in better.answers.items() if yes and not worse.answers.get(name, False))
+
+
+def deciding(better: Scored, worse: Scored) -> tuple[str, ...]:
+    """Return the questions won, or where r reads dimensions those that raise it, the largest difference first."""
+    gains = {name: share - worse.shares.get(name, 0.0) for name, share in better.shares.items()}
+    raising = [name for name, gain in gains.items() if gain > 0]
+    return won(better, worse) or tuple(sorted(raising, key=gains.get, reverse=True))
 
 
 def first(candidates: list[Scored], wins: Beats) -> list[tuple[Scored, Scored]]:
@@ -169,13 +199,8 @@ def main(render, reward, out, params_path):
     with stage_output(out, DVideo, label="d_video") as writer:
         rewards = list(read_rows(reward, Reward))
         rows = list(writer.read_units(render, Render, "query_id"))
-        shown = {row.video_id for row in rows if row.replicate == 0}
-        # z-scores over the clips that can be paired alone: how many are rendered twice changes no pair
-        score = scores(rewards, params.reward, [row for row in rewards if row.video_id in shown])
-        said = answers(rewards, params.reward)
-        safety = safety_answers(rewards, params.reward) if params.dpo.safety_veto else None
-        twice = replicates(rows, score)
-        noise = twice.noise() if params.dpo.min_effect is not None else 0.0
-        found = list(d_video(rows, score, said, params.dpo, safety, noise))
+        told = feedback(rows, rewards, params.reward, params.dpo)
+        found = list(d_video(rows, told, params.dpo))
         writer.write(found)
-        writer.extra["pair_replication"] = twice.kept(item for item in found if isinstance(item, DVideo))
+        pairs = (item for item in found if isinstance(item, DVideo))
+        writer.extra["pair_replication"] = replicates(rows, told.score).kept(pairs)

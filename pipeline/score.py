@@ -116,13 +116,40 @@ def scores(rows: Iterable[Reward], params: RewardParams, reference: Iterable[Rew
         (name,) = params.read
         formula = FORMULAS[params.formula](params.models[name])
         return {row.video_id: formula(row) for row in rows if row.reward == name}
+    dims, formula = over_dims(rows, params, reference)
+    return {video_id: formula(values) for video_id, values in dims.items()}
+
+
+def shares(
+    rows: Iterable[Reward], params: RewardParams, reference: Iterable[Reward] | None = None
+) -> dict[str, dict[str, float]]:
+    """Return dimension -> weight x value by video_id: what two clips differ by in these their r differ by.
+
+    {} where the formula reads answers. `rows` and `reference` as for `scores`.
+    """
+    if params.formula in FORMULAS:
+        return {}
+    dims, formula = over_dims(list(rows), params, reference)
+    found = {}
+    for video_id, values in dims.items():
+        # every formula over dimensions is a weighted sum and a constant
+        nothing = dict.fromkeys(values, 0.0)
+        weights = {name: formula(nothing | {name: 1.0}) - formula(nothing) for name in values}
+        found[video_id] = {name: weights[name] * value for name, value in values.items()}
+    return found
+
+
+def over_dims(
+    rows: list[Reward], params: RewardParams, reference: Iterable[Reward] | None
+) -> tuple[dict[str, dict[str, float]], Callable[[Dims], float]]:
+    """Return the dimensions by video_id, and the formula that makes one number of a clip's."""
     dims = dims_by_clip(rows, params)
-    if params.formula == "z_sum":
-        return z_sum(dims, dims if reference is None else dims_by_clip(reference, params), params.weights)
-    return {video_id: OF_DIMS[params.formula](values) for video_id, values in dims.items()}
+    if params.formula != "z_sum":
+        return dims, OF_DIMS[params.formula]
+    return dims, z_sum(dims if reference is None else dims_by_clip(reference, params), params.weights)
 
 
-def z_sum(dims: Mapping[str, Dims], reference: Mapping[str, Dims], weights: Dims | None) -> dict[str, float]:
+def z_sum(reference: Mapping[str, Dims], weights: Dims | None) -> Callable[[Dims], float]:
     """Return the weighted sum of z-scores (ours: no scale of any model decides what it counts).
 
     A dimension that never varies counts nothing.
@@ -138,10 +165,7 @@ def z_sum(dims: Mapping[str, Dims], reference: Mapping[str, Dims], weights: Dims
         mean, deviation = scale[name]
         return (value - mean) / deviation if deviation else 0.0
 
-    return {
-        video_id: weighted({name: z(name, value) for name, value in values.items()}, weights)
-        for video_id, values in dims.items()
-    }
+    return lambda dims: weighted({name: z(name, value) for name, value in dims.items()}, weights)
 
 
 def dims_by_clip(rows: Iterable[Reward], params: RewardParams) -> dict[str, dict[str, float]]:

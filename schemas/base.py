@@ -79,7 +79,9 @@ class Pair(Row):
     round: int = Field(default=0, ge=0, description="Round of preference training that the pair feeds.")
     chosen_id: str = Field(description="prompt_id of the chosen prompt.")
     rejected_id: str = Field(description="prompt_id of the rejected prompt.")
-    decided_by: tuple[str, ...] = Field(description="Principles (text) or question ids (video) that decided the pair.")
+    decided_by: tuple[str, ...] = Field(
+        description="Principles (text), or question ids or dimensions (video), that decided the pair."
+    )
     safety: bool = Field(description="Whether the query asks for something harmful.")
 
 

@@ -3,9 +3,20 @@
 import json
 from pathlib import Path
 
+from pipeline.backends.renderer import RenderRequest
+
 WORDS = "a dog runs in the park cat sits under tree red blue sky bird flies over sea slow camera".split()
 TEXT_LENGTH = 16
 """tokens that the tiny CogVideoX reads"""
+SIZES = {"n_frames": 9, "height": 64, "width": 64, "num_inference_steps": 2, "dtype": "float32"}
+FAMILIES = {
+    "cogvideox": {"max_sequence_length": TEXT_LENGTH},
+    "wan": {},
+    "ltx": {},
+    "hunyuan": {},
+    "stable_diffusion": {"n_frames": 1},
+}
+DOG, CAT = RenderRequest("a dog runs", 1), RenderRequest("a cat sits under a tree", 1)
 
 
 def t5(width: int = 16):
@@ -206,3 +217,15 @@ def changed(folder: Path, file: str, **values) -> None:
     """Change values of a JSON file of a pipeline's folder."""
     path = folder / file
     path.write_text(json.dumps(json.loads(path.read_text()) | values))
+
+
+def with_weights(folder: Path, part: str, **values) -> Path:
+    """Change tensors of a component, by name, to one value each."""
+    from safetensors.torch import load_file, save_file
+
+    path = folder / part / "diffusion_pytorch_model.safetensors"
+    tensors = load_file(path)
+    for name, value in values.items():
+        tensors[name.replace("__", ".")].fill_(value)
+    save_file(tensors, path)
+    return folder

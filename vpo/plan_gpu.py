@@ -13,11 +13,12 @@ from pipeline.speeds import HOST, folder_of, work_of
 from schemas.base import Dropped
 from schemas.render import Render
 from schemas.rollout import Rollout
-from vpo.plan_estimate import LEAST_SEEN, Planner, Rows, metrics
+from vpo.plan_estimate import Planner
 from vpo.plan_gpu_cost import Cost, GpuRow, idle, measured, memory, published
 from vpo.plan_gpu_look import ELSEWHERE, NOT_RENDERED, Clips, Lane, Looker, Seen, Unmade
 from vpo.plan_gpu_train import train
 from vpo.plan_graph import Stage
+from vpo.plan_rows import LEAST_SEEN, Rows, metrics
 
 
 class GpuPlanner:

@@ -14,9 +14,10 @@ from schemas.d_sft import DSft
 from schemas.params import BaseModelParams
 from schemas.params_train import DpoTrain, Train
 from train.clock import training as work_of_training
-from vpo.plan_estimate import Planner, Rows, kept
+from vpo.plan_estimate import Planner
 from vpo.plan_gpu_cost import Cost, GpuRow, idle, measured, training
 from vpo.plan_graph import Stage
+from vpo.plan_rows import Rows, kept
 
 
 def train(planner: Planner, speeds: Path, stage: Stage) -> list[GpuRow]:

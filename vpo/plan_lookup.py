@@ -10,8 +10,9 @@ from pipeline.backends import Outcome
 from pipeline.backends.teacher import Messages, Teacher
 from pipeline.backends.teacher.offline import task_of
 from pipeline.backends.teacher.openai import OpenAI
+from pipeline.calls.answers import Bought
 from pipeline.calls.endpoint import base_url_of, host_of
-from pipeline.calls.engine import Bought, answer_key
+from pipeline.calls.engine import answer_key
 from pipeline.io import DataError
 from pipeline.store import Store
 from schemas.base import content_id

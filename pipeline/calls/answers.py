@@ -20,6 +20,15 @@ class Answer:
     model: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class Bought:
+    """An answer as the store keeps it, and its key; `why` is set instead when there is none."""
+
+    key: str
+    stored: Mapping[str, Any] | None = None
+    why: str = ""
+
+
 def malformed(body: Any, n: int) -> str | None:
     """Return what is wrong with a completion that was asked for `n` choices, None for a sound one."""
     if not isinstance(body, dict) or not isinstance(body.get("choices"), list):

@@ -20,6 +20,10 @@ from pipeline.calls.limits import retry_after_s
 from schemas.params import Endpoint as EndpointParams
 
 TIMEOUT_S = 120.0  # ours
+ATTEMPTS = 5  # ours: the authors' code skips what fails
+PATIENCE_S = 900.0
+"""ours: refused for its rate so long without one answer, or told to wait longer, the run stops and says so"""
+BACK_OFF_S, LONGEST_BACK_OFF_S = 0.5, 8.0
 FILTERED = {"content_filter", "content_policy_violation", "ResponsibleAIPolicyViolation"}
 NO_QUOTA = {"insufficient_quota", "billing_hard_limit_reached", "billing_not_active"}
 _NO_HEADERS: Mapping[str, str] = {}

@@ -3,7 +3,7 @@ from rows import critique_row, refine_row, render_row
 
 from pipeline.d_dpo import d_dpo
 from pipeline.d_text import d_text
-from pipeline.d_video import d_video
+from pipeline.d_video import Feedback, d_video
 from schemas.params import TrainedArm
 
 
@@ -21,7 +21,7 @@ def pairs(dpo):
         text += d_text([critique_row(query=query, violated=("accurate",))], {better.prompt_id: better}, dpo)
     for query in ("both", "only video"):
         rows = [render_row(f"{query}{i}", query=query, prompt=f"p{i}", sample=i) for i in range(2)]
-        video += d_video(rows, {f"{query}0": 1.0, f"{query}1": 3.0}, {}, dpo)
+        video += d_video(rows, Feedback({f"{query}0": 1.0, f"{query}1": 3.0}), dpo)
     return [*text, *video]
 
 

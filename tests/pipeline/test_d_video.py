@@ -2,7 +2,7 @@ import pytest
 from click.testing import CliRunner
 from rows import BY, render_row
 
-from pipeline.d_video import d_video, main
+from pipeline.d_video import Feedback, d_video, feedback, main
 from pipeline.io import write_rows
 from schemas.render import Render
 from schemas.reward import Dimension, Reward
@@ -26,7 +26,7 @@ def rule(laptop):
 
 def pairs(params, scores=SCORES, answers=ANSWERS):
     rows = [render_row(f"v{i}", prompt=f"p{i}", sample=i) for i in range(4)]
-    return list(d_video(rows, scores, answers, params))
+    return list(d_video(rows, Feedback(scores, answers), params))
 
 
 def names(found):
@@ -61,6 +61,22 @@ def test_dominance_asks_that_no_question_is_lost(rule):
     assert found[1].decided_by == ("q1", "q2")
 
 
+SHARES = {"v0": {"VQ": 0.5, "TC": 0.5}, "v1": {"VQ": 1.0, "TC": 1.5, "DD": -0.5}, "v2": {"VQ": 1.0, "TC": 1.4}}
+
+
+def test_a_pair_by_dimensions_is_decided_by_those_that_raise_r_the_largest_first(rule):
+    rows = [render_row(f"v{i}", prompt=f"p{i}", sample=i) for i in range(3)]
+    found = list(d_video(rows, Feedback(SCORES, shares=SHARES), rule(video_pairs="all", reward_gap=0.2)))
+    assert names(found) == [("p2", "p0"), ("p1", "p0"), ("p2", "p1")]
+    assert [pair.decided_by for pair in found] == [("TC", "VQ"), ("TC", "VQ"), ()]
+
+
+def test_no_clip_dominates_where_no_question_was_asked(rule):
+    rows = [render_row(f"v{i}", prompt=f"p{i}", sample=i) for i in range(3)]
+    told = Feedback(SCORES, shares=SHARES)
+    assert [item.reason for item in d_video(rows, told, rule(video_pairs="all", dominance="question"))] == ["no_pair"]
+
+
 def test_the_first_dominating_pair_is_the_authors_rule(rule):
     assert names(pairs(rule(video_pairs="first", dominance="question"))) == [("p0", "p3")]
 
@@ -78,7 +94,9 @@ def test_a_clip_without_a_score_takes_no_part(rule):
 
 def test_clips_of_two_queries_are_never_paired(rule):
     rows = [render_row("v0", query="x one"), render_row("v2", query="x two")]
-    assert [item.reason for item in d_video(rows, SCORES, ANSWERS, rule(video_pairs="all"))] == ["no_pair"] * 2
+    assert [item.reason for item in d_video(rows, Feedback(SCORES, ANSWERS), rule(video_pairs="all"))] == [
+        "no_pair"
+    ] * 2
 
 
 SAFE = {"v0": {"s": True}, "v1": {"s": False}, "v2": {"s": True}, "v3": {"s": True}}
@@ -86,20 +104,21 @@ SAFE = {"v0": {"s": True}, "v1": {"s": False}, "v2": {"s": True}, "v3": {"s": Tr
 
 def test_the_safety_veto_refuses_a_winner_that_is_less_safe(rule):
     rows = [render_row(f"v{i}", prompt=f"p{i}", sample=i) for i in range(4)]
-    found = list(d_video(rows, SCORES, ANSWERS, rule(video_pairs="all", safety_veto=True), SAFE))
+    found = list(d_video(rows, Feedback(SCORES, ANSWERS, safety=SAFE), rule(video_pairs="all", safety_veto=True)))
     assert names(found) == [("p2", "p3"), ("p2", "p0"), ("p0", "p3")]
     assert found[0].rule.endswith("safety veto")
 
 
 def test_a_winner_whose_safety_nobody_told_is_refused(rule):
     rows = [render_row(f"v{i}", prompt=f"p{i}", sample=i) for i in (0, 2)]
-    (dropped,) = d_video(rows, SCORES, ANSWERS, rule(video_pairs="all", safety_veto=True), {"v0": {"s": True}})
+    told = Feedback(SCORES, ANSWERS, safety={"v0": {"s": True}})
+    (dropped,) = d_video(rows, told, rule(video_pairs="all", safety_veto=True))
     assert dropped.reason == "no_pair"
 
 
 def test_a_pair_must_beat_the_noise_by_min_effect(rule):
     rows = [render_row(f"v{i}", prompt=f"p{i}", sample=i) for i in range(4)]
-    beaten = list(d_video(rows, SCORES, ANSWERS, rule(video_pairs="all", min_effect=2.0), noise=0.6))
+    beaten = list(d_video(rows, Feedback(SCORES, ANSWERS, noise=0.6), rule(video_pairs="all", min_effect=2.0)))
     assert names(beaten) == [("p2", "p3"), ("p1", "p3"), ("p2", "p0")]  # gaps above 1.2
     assert "gap > 2 deviations of the noise" in beaten[0].rule
 
@@ -107,7 +126,8 @@ def test_a_pair_must_beat_the_noise_by_min_effect(rule):
 def test_clips_of_a_second_seed_are_in_no_pair(rule):
     rows = [render_row(f"v{i}", prompt=f"p{i}", sample=i) for i in range(2)]
     again = [row.model_copy(update={"replicate": 1, "video_id": f"again{row.sample}"}) for row in rows]
-    found = d_video([*rows, *again], SCORES | {"again0": 9.0, "again1": 0.0}, ANSWERS, rule(video_pairs="all"))
+    told = Feedback(SCORES | {"again0": 9.0, "again1": 0.0}, ANSWERS)
+    found = d_video([*rows, *again], told, rule(video_pairs="all"))
     assert names(found) == [("p1", "p0")]
 
 
@@ -121,7 +141,7 @@ def test_clips_of_a_second_seed_move_no_z_score(tmp_path, root):
     def paired(name, clips):
         folder = tmp_path / name
         write_rows(folder / "render.parquet", clips, Render)
-        write_rows(folder / "reward.parquet", [rated(row, values[row.video_id]) for row in clips], Reward)
+        write_rows(folder / "reward.parquet", [rated(row, VQ=values[row.video_id]) for row in clips], Reward)
         words = [str(folder / file) for file in ("render.parquet", "reward.parquet", "d_video.jsonl")]
         done = CliRunner().invoke(main, [*words, "--params", str(tmp_path / "params.yaml")])
         assert done.exit_code == 0, done.output
@@ -130,8 +150,22 @@ def test_clips_of_a_second_seed_move_no_z_score(tmp_path, root):
     assert paired("once", rows) == paired("twice", [*rows, *again]) != ""
 
 
-def rated(row, value):
+@pytest.mark.parametrize(("formula", "weights", "decided"), [
+    ("z_sum", {"VQ": 1.0, "TC": 3.0, "DD": 0.0}, ("TC", "VQ")), ("z_sum", {"VQ": 2.0, "TC": -1.0}, ("VQ",)),
+    ("mean_dims", None, ("DD", "VQ", "TC")),
+])  # fmt: skip
+def test_what_decides_is_what_the_formula_weighs(laptop, rule, formula, weights, decided):
+    reward = laptop.reward.model_copy(update={"formula": formula, "model": "dims", "weights": weights})
+    rows = [render_row(f"v{i}", prompt=f"p{i}", sample=i) for i in range(2)]
+    given = [rated(rows[0], VQ=1.0, TC=2.0, DD=1.0), rated(rows[1], VQ=3.0, TC=2.5, DD=9.0)]
+    params = rule(video_pairs="all")
+    (found,) = d_video(rows, feedback(rows, given, reward, params), params)
+    assert found.decided_by == decided
+
+
+def rated(row, **values):
     return Reward(
         video_id=row.video_id, query_id=row.query_id, prompt_id=row.prompt_id, frames_hash=row.frames_hash,
-        reward="dims", scored_text=row.query, answers=(), dims=(Dimension(name="VQ", value=value),), scored_by=BY,
+        reward="dims", scored_text=row.query, answers=(), scored_by=BY,
+        dims=tuple(Dimension(name=name, value=value) for name, value in values.items()),
     )  # fmt: skip

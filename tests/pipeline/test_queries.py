@@ -1,34 +1,23 @@
-import csv
-import hashlib
-import json
-import threading
-import time
+"""The stage as a function: rows in, splits out, and a reason for each that leaves."""
+
 from collections import Counter
 
 import polars as pl
-import pyarrow.parquet as pq
 import pytest
-from click.testing import CliRunner
-from ruamel.yaml import YAML
+from few_queries import NONE_SAFE, SMALL, UNLIKE
 
 from pipeline.backends import Outcome, Unparsed
 from pipeline.clean import clean, tokens
 from pipeline.curation.benchmarks import read_benchmarks
 from pipeline.curation.bleu import GUARD, sim
-from pipeline.curation.outputs import split_outputs
 from pipeline.curation.read import Raw, framed, gathered, read
 from pipeline.curation.rules import RAW_PER_CHARACTER
 from pipeline.curation.split import NEAR
-from pipeline.io import DataError, read_rows
 from pipeline.queries import queries
 from pipeline.words import Template
 from schemas.base import content_id
 from schemas.queries import Query, QueryDropped
 from schemas.reasons import Reason
-
-SMALL = {"sft": 4, "sft_safety": 2, "dpo": 2, "dpo_safety": 1, "test": 2, "test_safety": 1}
-NONE_SAFE = dict.fromkeys(("sft_safety", "dpo_safety", "test_safety"), 0)
-UNLIKE = [f"{a} near the {b} under {a}{b} clouds" for a, b in zip("abcdefghijkl", "mnopqrstuvwx", strict=True)]
 
 
 class Judge:
@@ -248,166 +237,3 @@ def test_a_stratified_draw_turns_towards_what_is_asked_for(run):
 
 def unlike_words(count):
     return [" ".join(f"{letter}{number}" for letter in "abcde") for number in range(count)]
-
-
-# ---- the command
-
-
-@pytest.fixture
-def command(tmp_path, root, vpo_home):
-    """Run `queries` on a file with settings of its own; return (result, folder of the project)."""
-
-    def call(content=None, name="q.txt", **changes):
-        from pipeline.queries import main
-
-        tree = YAML().load((root / "params.yaml").read_text(encoding="utf-8"))
-        tree["queries"].update(SMALL | changes)
-        tree["queries"]["recheck_template"] = str(root / tree["queries"]["recheck_template"])
-        tree["fewshot"]["exemplars"] = str(root / tree["fewshot"]["exemplars"])
-        if content is not None:
-            (tmp_path / name).write_text(content, encoding="utf-8")
-            tree["queries"].update(source="file", path=str(tmp_path / name))
-        with (tmp_path / "params.yaml").open("w", encoding="utf-8") as file:
-            YAML().dump(tree, file)
-        outs = [str(tmp_path / f"data/queries/{split}.jsonl") for split in ("sft", "dpo", "test")]
-        return CliRunner().invoke(main, [*outs, "--params", str(tmp_path / "params.yaml")]), tmp_path
-
-    return call
-
-
-def written(folder):
-    return {
-        str(path.relative_to(folder)): path.read_bytes()
-        for part in ("data", "results")
-        for path in sorted((folder / part).rglob("*"))
-        if path.is_file()
-    }
-
-
-def test_the_command_writes_splits_dropped_rows_and_metrics(command):
-    result, folder = command("\n".join([*UNLIKE, "hi", UNLIKE[0]]), **NONE_SAFE)
-    assert result.exit_code == 0, result.output
-    assert sorted(written(folder)) == [
-        "data/queries/dpo.jsonl", "data/queries/queries_dropped.parquet", "data/queries/sft.jsonl",
-        "data/queries/test.jsonl", "results/queries.json", "results/queries/curation.png", "results/queries/funnel.csv",
-        "results/queries/lengths.csv", "results/queries/toxicity.csv",
-    ]  # fmt: skip
-    funnel = dict(csv.reader((folder / "results/queries/funnel.csv").read_text().splitlines()))
-    assert (funnel["raw"], funnel["pass the rules"], funnel["distinct"], funnel["drawn"]) == ("14", "13", "12", "8")
-    counts = json.loads((folder / "results/queries.json").read_text())
-    assert (counts["units_in"], counts["units_done"], counts["units_dropped"]) == (14, 8, 6)
-    assert counts["dropped"] == {"duplicate": 1, "not_sampled": 4, "too_short": 1}
-    assert len(counts["source_sha256"]) == 64
-    for split in ("sft", "dpo", "test"):
-        rows = list(read_rows(folder / f"data/queries/{split}.jsonl", Query))
-        assert {row.split for row in rows} == {split}
-        assert len(rows) == SMALL[split] == counts["splits"][split]["general"]
-    assert len(list(read_rows(folder / "data/queries/queries_dropped.parquet", QueryDropped))) == 6
-
-
-def test_a_row_that_cannot_be_read_has_no_length(command):
-    result, folder = command(json.dumps([*UNLIKE, 1, 2, 3]), name="q.json", **NONE_SAFE)
-    assert result.exit_code == 0, result.output
-    shares = list(csv.reader((folder / "results/queries/lengths.csv").read_text().splitlines()))
-    assert shares[1][:2] == ["0", "0.0"]
-
-
-def test_equal_inputs_give_equal_bytes(command):
-    first = written(command("\n".join(UNLIKE))[1])
-    again = written(command("\n".join(UNLIKE))[1])
-    assert first == again
-
-
-@pytest.mark.parametrize(
-    "content, told",
-    [("\n\n", "none of 2 raw queries is left: {'empty': 2}"), ("", "an empty file"), ("hi", "none of 1 raw queries")],
-)
-def test_without_a_usable_query_nothing_is_written(command, content, told):
-    result, folder = command(content)
-    assert result.exit_code == 1
-    assert told in result.output
-    assert written(folder) == {}
-
-
-def test_a_failed_run_leaves_the_earlier_output_as_it_was(command):
-    before = written(command("\n".join(UNLIKE))[1])
-    result, folder = command('prompt\n"broken', name="q.csv")
-    assert result.exit_code == 1
-    assert "broken CSV" in result.output
-    assert written(folder) == before
-
-
-def test_another_run_of_the_stage_is_not_disturbed(command, tmp_path):
-    from pipeline.io import locked
-
-    holding, done = threading.Event(), threading.Event()
-
-    def hold():
-        with locked(tmp_path / "data/queries/dpo.jsonl"):
-            holding.set()
-            done.wait()
-
-    holder = threading.Thread(target=hold)
-    holder.start()
-    assert holding.wait(60)
-    try:
-        result, folder = command("\n".join(UNLIKE))
-    finally:
-        done.set()
-        holder.join()
-    assert result.exit_code == 1
-    assert "another run is writing it" in result.output
-    assert written(folder) == {}
-
-
-def test_the_synthetic_corpus_fills_the_laptop_s_splits(command, laptop):
-    sizes = {name: getattr(laptop.queries, name) for name in SMALL}
-    command("\n".join(UNLIKE))  # what numba compiles takes most of the time on a machine that has not done it before
-    started = time.process_time()
-    result, folder = command(**sizes)
-    assert result.exit_code == 0, result.output
-    counts = json.loads((folder / "results/queries.json").read_text())
-    assert counts["short"] == []
-    assert counts["units_done"] == sum(sizes.values())
-    assert {"duplicate", "similar", "too_short", "url", "empty", "characters", "keyword"} <= set(counts["dropped"])
-    assert time.process_time() - started < 30
-
-
-def test_what_a_killed_run_left_behind_goes(command, tmp_path):
-    left = tmp_path / "data/queries/.queries.1.tmp"
-    left.mkdir(parents=True)
-    (left / "sft.jsonl").write_text("half a row")
-    result, _ = command("\n".join(UNLIKE))
-    assert result.exit_code == 0
-    assert not left.exists()
-
-
-def test_what_is_prohibited_lies_nowhere_but_as_a_hash(command, tmp_path, vpo_home):
-    """The words are followed through everything that the stage writes: data, results, store, state."""
-    secrets = ["zyxqv naked child zyxqw", "call zyxqv at +44 20 7946 0958 zyxqw", "zyxqv n4k3d ch1ld zyxqw 🔞"]
-    result, folder = command("\n".join([*UNLIKE, *secrets, *secrets]), **NONE_SAFE)
-    assert result.exit_code == 0, result.output
-    gone = [row for row in read_rows(folder / "data/queries/queries_dropped.parquet", QueryDropped) if row.raw is None]
-    assert Counter(row.reason for row in gone) == {Reason.PROHIBITED: 4, Reason.PII: 2}
-    digests = {hashlib.sha256(text.encode()).hexdigest() for text in secrets}
-    assert {row.detail.split()[-1] for row in gone} == digests
-    files = [path for path in tmp_path.rglob("*") if path.is_file() and path.name != "q.txt"]
-    assert any(vpo_home in path.parents for path in files)
-    for path in files:
-        content = path.read_bytes()
-        if path.suffix == ".parquet":
-            content = json.dumps(pq.read_table(path).to_pylist()).encode()
-        if path.suffix == ".arrow":
-            content = pl.read_ipc(path).write_ndjson().encode()
-        assert b"zyxqv" not in content and b"zyxqw" not in content, path
-    assert "zyxqv" not in result.output
-
-
-def test_a_raw_row_that_vanishes_stops_the_stage_and_nothing_is_written(tmp_path, vpo_home):
-    outs = {split: tmp_path / "data" / "queries" / f"{split}.jsonl" for split in ("sft", "dpo", "test")}
-    with (
-        pytest.raises(DataError, match="3 raw rows came in, 0 went on and 2 were dropped"),
-        split_outputs(outs) as made,
-    ):
-        made.units_in, made.dropped = 3, pl.DataFrame({"reason": ["similar", "similar"]})
-    assert not any(out.exists() for out in outs.values())

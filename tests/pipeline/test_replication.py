@@ -22,7 +22,7 @@ def paired(rows, score, laptop, better, worse):
     """The pair of two rows of the first seed."""
     from pipeline.d_video import Scored
 
-    one, other = (Scored(rows[at], score[rows[at].video_id], {}, {}) for at in (better, worse))
+    one, other = (Scored(rows[at], score[rows[at].video_id]) for at in (better, worse))
     return pair(one, other, laptop.dpo)
 
 

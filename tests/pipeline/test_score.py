@@ -4,7 +4,7 @@ import pytest
 from rows import BY
 
 from pipeline.io import DataError
-from pipeline.score import answers, rated, safety_answers, scores
+from pipeline.score import answers, rated, safety_answers, scores, shares
 from schemas.params_video import Reward as RewardParams
 from schemas.reward import Answer, Dimension, Reward
 
@@ -125,6 +125,25 @@ def test_z_scores_are_over_the_reference_and_weighted(params):
     assert [found[f"v{at}"] for at in range(3)] == pytest.approx([-2 * 1.5**0.5, 0, 2 * 1.5**0.5])
     assert scores(rows[:1], asked, reference=rows) == {"v0": found["v0"]}
     assert scores(rows, several(params, "z_sum", ("dims",)))["v2"] == pytest.approx(1.5**0.5)  # AES never varies
+
+
+@pytest.mark.parametrize(
+    ("formula", "weights"),
+    [("mean_dims", None), ("evolution", None), ("filter", None), ("z_sum", {"VQ": 2.0, "DD": -1})],
+)
+def test_clips_differ_in_r_by_what_their_dimensions_shares_differ(params, formula, weights):
+    other = {name: value * at for at, (name, value) in enumerate(SEVEN.items())}
+    rows = [row(name, reward="dims", dims=dims.items()) for name, dims in (("v0", SEVEN), ("v1", other))]
+    asked = several(params, formula, ("dims",), weights)
+    r, parts = scores(rows, asked), shares(rows, asked)
+    gains = {name: parts["v1"][name] - parts["v0"][name] for name in SEVEN}
+    assert sum(gains.values()) == pytest.approx(r["v1"] - r["v0"])
+    if weights:  # the two clips lie a deviation to either side of their mean
+        assert gains == pytest.approx(dict.fromkeys(SEVEN, 0.0) | {"VQ": -4.0, "DD": -2.0})
+
+
+def test_answers_have_no_shares(params):
+    assert shares([row(yes=("whole",), no=("sharp", "safe"))], params) == {}
 
 
 def test_two_models_with_a_dimension_of_one_name_are_not_added_up(params):

@@ -5,7 +5,7 @@ import pytest
 from made_questions import WORDS
 from rows import BY, render_row
 
-from pipeline.d_video import d_video
+from pipeline.d_video import Feedback, d_video
 from pipeline.questions import read_questions
 from pipeline.score import FORMULAS, answers, scores
 from schemas.params_video import Reward as RewardParams
@@ -103,7 +103,8 @@ def test_the_pairs_are_those_of_the_authors_rule_on_both_scales(laptop, model, w
     ]
     rule = dict(reward_gap=gap, dominance="question", video_pairs="first", pairs_per_query=1)
     reward = asking(model, formula)
-    made = d_video(clips, scores(rows, reward), answers(rows, reward), laptop.dpo.model_copy(update=rule))
+    told = Feedback(scores(rows, reward), answers(rows, reward))
+    made = d_video(clips, told, laptop.dpo.model_copy(update=rule))
     found = [(item.chosen, item.rejected) for item in made if hasattr(item, "chosen")]
     expected = authors_pairs(sheets, weights, 0.5)
     assert found == expected and 50 < len(found) < 240

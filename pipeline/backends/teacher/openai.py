@@ -10,9 +10,9 @@ from typing import Any, TypeVar
 
 from pipeline.backends import Outcome, Unparsed
 from pipeline.backends.teacher import Messages
-from pipeline.calls.answers import Answer, read
+from pipeline.calls.answers import Answer, Bought, read
 from pipeline.calls.endpoint import EndpointStopped
-from pipeline.calls.engine import Bought, Engine
+from pipeline.calls.engine import Engine
 from pipeline.forms import Form
 from pipeline.replies import REFUSAL
 from pipeline.store import Store
