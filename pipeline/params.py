@@ -32,7 +32,12 @@ def load_params(path: str | Path = "params.yaml") -> Params:
     from ruamel.yaml.error import YAMLError
 
     try:
-        tree = YAML().load(Path(path).read_text(encoding="utf-8"))
+        text = Path(path).read_text(encoding="utf-8")
+        try:
+            # in C, six times as fast, and without the places that an error names
+            params = Params.model_validate(YAML(typ="safe").load(text))
+        except (YAMLError, ValidationError):
+            params = checked(YAML().load(text), path)
     except FileNotFoundError:
         raise ParamsError(f"{path}: no such file; run from the project's root or name one with --params") from None
     except UnicodeDecodeError as fault:
@@ -41,7 +46,6 @@ def load_params(path: str | Path = "params.yaml") -> Params:
         mark = getattr(fault, "problem_mark", None)
         place = f":{mark.line + 1}:{mark.column + 1}" if mark else ""
         raise ParamsError(f"{path}{place}: not YAML: {getattr(fault, 'problem', None) or fault}") from None
-    params = checked(tree, path)
     if folder := os.environ.get("VPO_PARAMS_READ"):
         _tell_what_is_read(params, Path(folder))
     return params

@@ -61,7 +61,7 @@ def small_project(folder: Path) -> Path:
 
 def write_params(folder: Path, **changes) -> Path:
     """Copy params.yaml into `folder` with two arms, its own question file, and `changes` (section -> values)."""
-    yaml = YAML()
+    yaml = YAML(typ="safe")
     tree = yaml.load((ROOT / "params.yaml").read_text())
     tree["evaluate"].update(
         arms={name: {"prompts": "query", "source": "data/queries/test.jsonl"} for name in ARMS},

@@ -6,6 +6,7 @@ from click.testing import CliRunner
 
 from pipeline.params import ParamsError, load_params, refuse_unpinned
 from pipeline.params_stage import main as params_main
+from schemas.params import Params
 
 
 def changed(tmp_path, root, old, new):
@@ -108,3 +109,10 @@ def test_a_stage_exits_with_2_before_any_work(tmp_path, root):
     assert done.returncode == 2
     assert "dpo.reward_gap" in done.stderr and "Traceback" not in done.stderr
     assert not out.exists()
+
+
+def test_the_parser_in_c_reads_what_the_one_that_knows_lines_reads(root, laptop):
+    from ruamel.yaml import YAML
+
+    slow = Params.model_validate(YAML().load((root / "params.yaml").read_text(encoding="utf-8")))
+    assert slow.model_dump_json() == laptop.model_dump_json()
