@@ -13,6 +13,8 @@ from numba import njit
 from pipeline.curation.bleu import FLOOR, GUARD, ORDER
 
 IMPOSSIBLE = np.int32(2**31 - 1)
+ANY = np.bool_(True)
+"""`first` of `search`: typed as Python's own bool it is compiled once; a bare True is a type of its own."""
 
 # ---- sentence BLEU and what a similar pair must share
 
@@ -179,7 +181,7 @@ def search(
     Returns how many. With `first`, only the one with the lowest place. The arrays behind `placed` are work space.
     """
     mine, length = classes[row], starts[row + 1] - starts[row]
-    order, chosen, cheapest = -1, 0, np.int64(2**62)
+    order, chosen, cheapest = np.int64(-1), 0, np.int64(2**62)  # as for ANY
     for n in range(min(ORDER, length) - 1, -1, -1):
         if used[n] and 0 < least[n, mine] < IMPOSSIBLE:
             chosen, cost = _cover(row, n, least[n, mine], ids, starts, filled, keys)
@@ -242,8 +244,8 @@ def search_each(
     found, scores = np.empty(1, np.int32), np.empty(1, np.float64)
     for row in rows:
         n_found = search(
-            row, after, True, threshold, needs, least, used, ids, starts, classes, offsets, filled, lists, placed,
-            hits, touched, keys, gram_keys, gram_counts, found, scores,
+            np.int64(row), after, ANY, threshold, needs, least, used, ids, starts, classes, offsets, filled, lists,
+            placed, hits, touched, keys, gram_keys, gram_counts, found, scores,
         )  # fmt: skip
         witness[row] = placed[found[0]] if n_found else -1
         score[row] = scores[0] if n_found else 0.0
@@ -264,13 +266,13 @@ def keep_each(
         if witness[row] >= 0:
             continue
         n_found = search(
-            row, after, True, threshold, needs, least, used, ids, starts, classes, offsets, filled, lists, placed,
-            hits, touched, keys, gram_keys, gram_counts, found, scores,
+            np.int64(row), after, ANY, threshold, needs, least, used, ids, starts, classes, offsets, filled, lists,
+            placed, hits, touched, keys, gram_keys, gram_counts, found, scores,
         )  # fmt: skip
         if n_found:
             witness[row], score[row] = placed[found[0]], scores[0]
         else:
             placed[n_placed] = row
-            add(row, n_placed, used, ids, starts, offsets, filled, lists)
+            add(np.int64(row), n_placed, used, ids, starts, offsets, filled, lists)
             n_placed += 1
     return n_placed

@@ -88,7 +88,7 @@ class SimilarIndex:
             return
         spaces = [self.space, *(self._space() for _ in range(threads - 1))]
         with ThreadPoolExecutor(threads) as pool:
-            list(pool.map(search, (rows[at::threads] for at in range(threads)), spaces))
+            list(pool.map(search, (np.ascontiguousarray(rows[at::threads]) for at in range(threads)), spaces))
 
     def keep(self, rows: np.ndarray, witness: np.ndarray, score: np.ndarray) -> None:
         """Add those of `rows` that no row before them, among `rows`, is similar to; the others get their witness."""
