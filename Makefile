@@ -6,6 +6,8 @@ export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 export OMP_NUM_THREADS ?= 1
 export HF_HUB_OFFLINE ?= 1
 export DS_ACCELERATOR ?= cpu
+# tests and stages start many processes: each would compile all of our modules, and pytest rewrite its tests, anew
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: demo setup test lint world clean
 
