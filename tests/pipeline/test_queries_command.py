@@ -27,7 +27,7 @@ def command(tmp_path, root, vpo_home):
     def call(content=None, name="q.txt", **changes):
         from pipeline.queries import main
 
-        tree = YAML().load((root / "params.yaml").read_text(encoding="utf-8"))
+        tree = YAML(typ="safe").load((root / "params.yaml").read_text(encoding="utf-8"))
         tree["queries"].update(SMALL | changes)
         tree["queries"]["recheck_template"] = str(root / tree["queries"]["recheck_template"])
         tree["fewshot"]["exemplars"] = str(root / tree["fewshot"]["exemplars"])
@@ -35,7 +35,7 @@ def command(tmp_path, root, vpo_home):
             (tmp_path / name).write_text(content, encoding="utf-8")
             tree["queries"].update(source="file", path=str(tmp_path / name))
         with (tmp_path / "params.yaml").open("w", encoding="utf-8") as file:
-            YAML().dump(tree, file)
+            YAML(typ="safe").dump(tree, file)
         outs = [str(tmp_path / f"data/queries/{split}.jsonl") for split in ("sft", "dpo", "test")]
         return CliRunner().invoke(main, [*outs, "--params", str(tmp_path / "params.yaml")]), tmp_path
 
