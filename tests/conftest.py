@@ -1,6 +1,8 @@
 """Rows by hand and the settings that every test needs."""
 
+import gc
 import os
+import re
 import shutil
 from pathlib import Path
 
@@ -21,6 +23,42 @@ os.environ.setdefault("DS_ACCELERATOR", "cpu")
 os.environ.setdefault("RAY_memory_monitor_refresh_ms", "0")
 
 ROOT = Path(__file__).resolve().parents[1]
+PLAIN = "not graph and not slow and not gpu and not live"
+"""The plain tier, as the Makefile writes it."""
+WHOLE = re.compile(r"^pytestmark = pytest\.mark\.(slow|graph)\b", re.MULTILINE)
+# they load torch, most of them transformers too, for seconds
+TORCH = (
+    "tests/train/",
+    *(f"tests/pipeline/test_{name}.py" for name in ("checklist", "policy_transformers", "speeds")),
+)
+
+
+def pytest_ignore_collect(collection_path, config):
+    """In the plain tier leave unread what is slow as a whole: a quarter of what each process would read and rewrite."""
+    if config.option.markexpr == PLAIN and collection_path.suffix == ".py":
+        return bool(WHOLE.search(collection_path.read_text(encoding="utf-8"))) or None
+    return None
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config, log):
+    """As `--dist loadfile`, but one process takes the plain tests that load torch, so that the other one never does."""
+    if config.getvalue("dist") != "loadfile" or config.option.markexpr != PLAIN:
+        return None
+    from xdist.scheduler import LoadFileScheduling
+
+    class Scheduling(LoadFileScheduling):
+        def _split_scope(self, nodeid):
+            file = super()._split_scope(nodeid)
+            return "torch" if file.startswith(TORCH) else file
+
+    return Scheduling(config, log)
+
+
+def pytest_collection_finish():
+    """Take what was imported and collected out of the garbage collector's rounds, which else walk all of it."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session")
@@ -90,4 +128,8 @@ def tiny_model(tmp_path_factory, tiny_params) -> Path:
     """The folder of a tiny policy after a few steps of the copy task; for reading alone."""
     import tiny_policy
 
-    return tiny_policy.write(tiny_params, tmp_path_factory.mktemp("tiny") / "base")
+    folder = tiny_policy.write(tiny_params, tmp_path_factory.mktemp("tiny") / "base")
+    # each training ends with a collection that would walk all of torch and transformers
+    gc.collect()
+    gc.freeze()
+    return folder

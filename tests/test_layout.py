@@ -1,6 +1,7 @@
 """The house rules as tests."""
 
 import ast
+import functools
 import re
 import subprocess
 import sys
@@ -22,12 +23,19 @@ STAGES = stages(GRAPH)
 OTHER_LANE = re.compile(r"_(eval|arm)$")
 NO_ROW = {"params", "base_model", "sft", "dpo", "package"}
 CODE = sorted(path for folder in ("schemas", "pipeline", "train", "vpo") for path in (ROOT / folder).rglob("*.py"))
+# a process of its own, which a test starts
+TESTS = sorted(path for path in (ROOT / "tests").rglob("*.py") if path.name != "zero3_shim.py")
 # where a stage runs, how fast, and what it may spend never shape its rows
 NEVER_DEPS = {
     "max_concurrency", "api_key_env", "api_version", "timeout_s", "attempts", "requests_per_minute",
     "tokens_per_minute", "usd_per_million_input_tokens", "usd_per_million_output_tokens", "budget_usd", "mode",
     "launch", "batch_size", "offload", "poll_s", "usd_per_clip", "worker", "checkpoint_s", "report_to",
 }  # fmt: skip
+
+
+@functools.cache
+def tree_of(path):
+    return ast.parse(path.read_text())
 
 
 def own_names():
@@ -99,7 +107,7 @@ ALLOWED = {
 @pytest.mark.parametrize("path", CODE, ids=lambda path: str(path.relative_to(ROOT)))
 def test_layers_hold(path):
     mine = path.relative_to(ROOT).parts[0]
-    for node in ast.walk(ast.parse(path.read_text())):
+    for node in ast.walk(tree_of(path)):
         names = []
         if isinstance(node, ast.Import):
             names = [alias.name for alias in node.names]
@@ -135,7 +143,7 @@ def test_names_say_what_they_are(path):
 
 @pytest.mark.parametrize("path", [p for p in CODE if p.stat().st_size], ids=lambda path: str(path.relative_to(ROOT)))
 def test_every_module_says_what_it_is(path):
-    assert ast.get_docstring(ast.parse(path.read_text()))
+    assert ast.get_docstring(tree_of(path))
 
 
 def test_importing_every_light_module_loads_nothing_heavy():
@@ -148,6 +156,15 @@ def test_importing_every_light_module_loads_nothing_heavy():
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize("path", TESTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_no_test_file_loads_torch_when_it_is_read(path):
+    """Each process of a test run reads every file; only those that run its tests should pay for torch."""
+    for node in tree_of(path).body:
+        names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+        names += [node.module] if isinstance(node, ast.ImportFrom) else []
+        assert not {name.split(".")[0] for name in names} & {"torch", "transformers", "safetensors", "diffusers", "trl"}
 
 
 def test_the_repository_holds_no_path_of_a_machine():

@@ -2,25 +2,8 @@
 
 from pathlib import Path
 
-import torch
 from tokenizers import Tokenizer, models, pre_tokenizers, trainers
 from tokenizers.decoders import ByteLevel
-from transformers import (
-    CLIPImageProcessorPil,
-    CLIPVisionConfig,
-    LlamaConfig,
-    LlavaConfig,
-    LlavaForConditionalGeneration,
-    LlavaProcessor,
-    PreTrainedTokenizerFast,
-    Qwen2_5_VLConfig,
-    Qwen2_5_VLForConditionalGeneration,
-    Qwen2_5_VLProcessor,
-    Qwen2VLConfig,
-    Qwen2VLForConditionalGeneration,
-    Qwen2VLImageProcessorPil,
-    Qwen2VLProcessor,
-)
 
 from pipeline.backends.reward.processor import pictures_only
 
@@ -40,7 +23,9 @@ def chat(image: str) -> str:
     )
 
 
-def tokenizer(special: list[str]) -> PreTrainedTokenizerFast:
+def tokenizer(special: list[str]):
+    from transformers import PreTrainedTokenizerFast
+
     made = Tokenizer(models.BPE(unk_token="<unk>"))
     made.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     trainer = trainers.BpeTrainer(
@@ -59,6 +44,17 @@ def qwen2_vl(
     folder: Path, hidden_size=64, layers=2, heads=4, most_pixels=28 * 28 * 16, sliding_window=None, newer=False
 ) -> Path:
     """Save a Qwen2-VL, or a Qwen2.5-VL, with random weights and its processor; `most_pixels` bounds a picture."""
+    import torch
+    from transformers import (
+        Qwen2_5_VLConfig,
+        Qwen2_5_VLForConditionalGeneration,
+        Qwen2_5_VLProcessor,
+        Qwen2VLConfig,
+        Qwen2VLForConditionalGeneration,
+        Qwen2VLImageProcessorPil,
+        Qwen2VLProcessor,
+    )
+
     special = ["<|vision_start|>", "<|vision_end|>", "<|image_pad|>", "<|video_pad|>"]
     words = tokenizer(special)
     start, end, image, video = words.convert_tokens_to_ids(special)
@@ -96,6 +92,16 @@ def qwen2_vl(
 
 def llava(folder: Path) -> Path:
     """Save a LLaVA with random weights (CLIP and Llama) and its processor."""
+    import torch
+    from transformers import (
+        CLIPImageProcessorPil,
+        CLIPVisionConfig,
+        LlamaConfig,
+        LlavaConfig,
+        LlavaForConditionalGeneration,
+        LlavaProcessor,
+    )
+
     words = tokenizer(["<image>"])
     config = LlavaConfig(
         vision_config=CLIPVisionConfig(

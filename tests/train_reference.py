@@ -2,9 +2,6 @@
 
 import math
 
-import torch
-from transformers import AutoModelForCausalLM, AutoTokenizer
-
 from train.rows import instruction
 
 
@@ -14,8 +11,10 @@ def encoded(tokenizer, template, query: str, answer: str) -> tuple[list[int], li
     return asked, [*tokenizer(answer, add_special_tokens=False)["input_ids"], tokenizer.eos_token_id]
 
 
-def log_prob(model, asked: list[int], answer: list[int]) -> torch.Tensor:
+def log_prob(model, asked: list[int], answer: list[int]):
     """Return the summed log-probability of the answer."""
+    import torch
+
     ids = torch.tensor([asked + answer])
     chances = model(input_ids=ids).logits[0, len(asked) - 1 : -1].log_softmax(-1)
     return chances.gather(1, torch.tensor(answer)[:, None]).sum()
@@ -24,6 +23,9 @@ def log_prob(model, asked: list[int], answer: list[int]) -> torch.Tensor:
 def losses(folder, rows, steps: int, learning_rate: float, wrap=lambda model: model, beta: float | None = None):
     """Return the loss of each step of AdamW over all rows at once; rows: (asked, answer), or with beta (asked,
     chosen, rejected). Betas (0.9, 0.999), no weight decay, no warm-up, gradients clipped to norm 1."""
+    import torch
+    from transformers import AutoModelForCausalLM
+
     model = wrap(AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)).eval()  # DPO has no dropout
     frozen = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).eval()
     trained = [weight for weight in model.parameters() if weight.requires_grad]
@@ -49,4 +51,6 @@ def losses(folder, rows, steps: int, learning_rate: float, wrap=lambda model: mo
 
 
 def tokenizer_of(folder):
+    from transformers import AutoTokenizer
+
     return AutoTokenizer.from_pretrained(folder)

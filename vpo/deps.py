@@ -1,6 +1,7 @@
 """`vpo deps`: the code each stage depends on, from the import graph."""
 
 import ast
+import functools
 import re
 from pathlib import Path
 
@@ -48,6 +49,7 @@ def code_deps(root: Path, module: str) -> list[str]:
     return sorted(seen)
 
 
+@functools.cache  # a module is read once, not once a stage
 def imports(root: Path, path: str) -> list[str]:
     """Return our files that one file imports."""
     found = []

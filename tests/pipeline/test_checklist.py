@@ -4,7 +4,6 @@ import shutil
 import numpy as np
 import pytest
 import tiny_scorers
-import torch
 from made_questions import WORDS
 
 from pipeline.backends.reward import ScoreRequest, make_reward, sound
@@ -65,6 +64,8 @@ def loaded(folder, batch_size=4):
 
 
 def alone(model, clip, texts):
+    import torch
+
     with torch.inference_mode():
         return model.one_by_one(clip, texts)
 
@@ -122,6 +123,8 @@ def test_questions_at_once_change_no_answer(params, clip):
 
 
 def test_too_many_questions_at_once_are_halved(folders):
+    import torch
+
     model, clip = loaded(folders["qwen2_vl"], batch_size=8), made_clip()
     expected = model.p_yes(clip, TEXTS)
 
@@ -135,6 +138,8 @@ def test_too_many_questions_at_once_are_halved(folders):
 
 
 def test_pictures_that_do_not_fit_stop_the_stage(folders):
+    import torch
+
     model, clip = loaded(folders["qwen2_vl"]), made_clip()
 
     def small_memory(layer, inputs):

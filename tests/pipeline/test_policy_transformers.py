@@ -4,7 +4,6 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import tiny_policy
-import torch
 
 from pipeline.backends.policy import make_policy, model_revision
 from pipeline.backends.policy.batch import LIKELY, Batch, Text, draw
@@ -32,6 +31,7 @@ class Counted:
 
 def changed(folder, out, change):
     """Copy a model with its weights changed in place by `change`; return the new folder."""
+    import torch
     from transformers import AutoModelForCausalLM
 
     shutil.copytree(folder, out)
@@ -55,6 +55,7 @@ def chatty(tiny_model, tmp_path_factory):
 @pytest.fixture(scope="module")
 def restless(tiny_model, tmp_path_factory):
     """The tiny policy with noise in its weights, so that each query has its own likeliest text."""
+    import torch
 
     def shaken(model):
         draws = torch.Generator().manual_seed(0)
@@ -96,6 +97,7 @@ def test_the_batch_size_changes_no_text(policy, sampling, temperature, restless,
 
 
 def test_a_greedy_sample_is_what_generate_writes(policy, sampling, restless, tiny_params):
+    import torch
     from transformers import AutoModelForCausalLM
 
     maker, template = policy(folder=restless), tiny_policy.template(tiny_params)
@@ -120,6 +122,7 @@ def test_the_order_of_the_queries_changes_no_text(policy, sampling, temperature,
 @pytest.fixture(scope="module")
 def llama(tmp_path_factory):
     """A Llama as real ones are: fewer heads for keys than for queries, weights at random."""
+    import torch
     from transformers import LlamaConfig, LlamaForCausalLM
 
     config = LlamaConfig(
@@ -152,6 +155,8 @@ def written(model, size, temperature, asked, stop=frozenset(range(3, 20))):
 
 
 def test_no_neighbour_moves_a_bit(llama):
+    import torch
+
     def logits(beside, steps=5):
         model = Counted(llama)
         batch = Batch(model, set(), 64, 0.0, 0.9, 40)
@@ -174,6 +179,8 @@ def test_texts_of_all_lengths_are_the_same_in_any_batch(llama, temperature):
 
 
 def test_what_is_written_is_what_the_model_finds_likeliest_without_a_cache(llama):
+    import torch
+
     found = written(llama, 4, 0.0, texts(6), stop=frozenset())
     for text in texts(6):
         ids = torch.tensor([text.asked])
@@ -335,6 +342,8 @@ def by_hand(chances, u, top_p):
 @pytest.mark.parametrize("size", [7, LIKELY + 400])
 @pytest.mark.parametrize("temperature, top_p", [(0.9, 0.9), (1.0, 0.5), (2.0, 0.999), (0.3, 0.01)])
 def test_a_draw_is_the_inverse_of_the_nucleus_computed_by_hand(size, temperature, top_p):
+    import torch
+
     draws = np.random.default_rng(0)
     logits, u = torch.from_numpy(draws.normal(0, 2, (200, size)).astype("float32")), draws.random(200)
     chances = torch.softmax(logits / temperature, -1).double().numpy()
@@ -343,6 +352,8 @@ def test_a_draw_is_the_inverse_of_the_nucleus_computed_by_hand(size, temperature
 
 
 def test_a_wide_nucleus_beside_it_does_not_change_a_draw():
+    import torch
+
     flat, steep = torch.zeros(LIKELY + 100), torch.full((LIKELY + 100,), -8.0)
     steep[40:60] = 8.0  # equal chances, which the two ways of sorting order differently
     u = torch.linspace(0, 0.99, 50).double()
@@ -352,11 +363,15 @@ def test_a_wide_nucleus_beside_it_does_not_change_a_draw():
 
 
 def test_temperature_0_takes_the_likeliest():
+    import torch
+
     logits = torch.tensor([[0.0, 3.0, 1.0], [5.0, 3.0, 1.0]])
     assert draw(logits, torch.tensor([0.99, 0.99]), 0.0, 0.9).tolist() == [1, 0]
 
 
 def test_top_p_1_keeps_every_token():
+    import torch
+
     logits, u = torch.tensor([[0.3, 0.2, 0.1, 0.0]]), torch.tensor([0.999], dtype=torch.float64)
     assert draw(logits, u, 1.0, 1.0).item() == 3
 

@@ -5,11 +5,8 @@ import shutil
 
 import pytest
 import tiny_clip_scorers as tiny
-import torch
 from PIL import Image
 from rows import render_row
-from safetensors.torch import load_file, save_file
-from transformers import AutoTokenizer, Idefics2ImageProcessorPil
 
 from pipeline.backends.reward import ScoreRequest, make_reward
 from pipeline.backends.reward.videoscore import TEMPLATE, videoscore
@@ -49,6 +46,9 @@ def numbers(outcome):
 
 def by_hand(made, item, picked):
     """The head on the last token, the input put together token by token."""
+    import torch
+    from transformers import AutoTokenizer, Idefics2ImageProcessorPil
+
     folder, model, head = made
     tokens = AutoTokenizer.from_pretrained(folder)
     fake, image = (tokens.convert_tokens_to_ids(name) for name in ("<fake_token_around_image>", "<image>"))
@@ -112,6 +112,8 @@ def test_the_authors_precision_is_taken_where_none_is_named(made):
 
 def changed(made, tmp_path, change):
     """Return a copy of the model's folder whose first shard `change` was applied to."""
+    from safetensors.torch import load_file, save_file
+
     copy = tmp_path / "changed"
     shutil.copytree(made[0], copy)
     shard = "model-00001-of-00002.safetensors"
@@ -126,6 +128,8 @@ def changed(made, tmp_path, change):
 
 
 def test_a_lacking_weight_is_named_and_never_made_up(made, tmp_path):
+    from safetensors.torch import load_file
+
     first = sorted(load_file(made[0] / "model-00001-of-00002.safetensors"))[:5]
 
     def lose(tensors):
@@ -137,12 +141,16 @@ def test_a_lacking_weight_is_named_and_never_made_up(made, tmp_path):
 
 
 def test_a_weight_that_the_model_does_not_have_is_named(made, tmp_path):
+    import torch
+
     copy = changed(made, tmp_path, lambda tensors: tensors.update({"lm_head.weight": torch.zeros(2)}))
     with pytest.raises(DataError, match="has beyond them lm_head.weight"):
         score(copy)
 
 
 def test_weights_that_are_no_numbers_stop_the_stage(made, tmp_path):
+    import torch
+
     def spoil(tensors):
         tensors["score.bias"] = torch.full((5,), float("nan"))
 

@@ -4,7 +4,6 @@ import resource
 import signal
 
 import pytest
-from transformers import LlamaConfig
 
 from pipeline.io import DataError
 from schemas.params_train import Lora
@@ -26,6 +25,8 @@ def dpo_train(laptop):
 
 
 def test_the_weights_of_llama_3_8b_are_counted_from_its_config(tmp_path):
+    from transformers import LlamaConfig
+
     LlamaConfig(
         vocab_size=128256, hidden_size=4096, intermediate_size=14336, num_hidden_layers=32, num_attention_heads=32,
         num_key_value_heads=8, architectures=["LlamaForCausalLM"],
