@@ -26,11 +26,16 @@ ROOT = Path(__file__).resolve().parents[1]
 PLAIN = "not graph and not slow and not gpu and not live"
 """The plain tier, as the Makefile writes it."""
 WHOLE = re.compile(r"^pytestmark = pytest\.mark\.(slow|graph)\b", re.MULTILINE)
-# they load torch, most of them transformers too, for seconds
-TORCH = (
-    "tests/train/",
-    *(f"tests/pipeline/test_{name}.py" for name in ("checklist", "policy_transformers", "speeds")),
-)
+# files of the plain tier that one process takes: they load torch, most of them transformers too, or compile with numba
+TOGETHER = {
+    "torch": (
+        "train/",
+        "pipeline/test_checklist.py",
+        "pipeline/test_policy_transformers.py",
+        "pipeline/test_speeds.py",
+    ),
+    "numba": ("pipeline/test_curation_", "pipeline/test_queries.py"),
+}
 
 
 def pytest_ignore_collect(collection_path, config):
@@ -42,7 +47,7 @@ def pytest_ignore_collect(collection_path, config):
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config, log):
-    """As `--dist loadfile`, but one process takes the plain tests that load torch, so that the other one never does."""
+    """As `--dist loadfile`, but of the plain tests those of TOGETHER are one file: what they load is loaded once."""
     if config.getvalue("dist") != "loadfile" or config.option.markexpr != PLAIN:
         return None
     from xdist.scheduler import LoadFileScheduling
@@ -50,7 +55,8 @@ def pytest_xdist_make_scheduler(config, log):
     class Scheduling(LoadFileScheduling):
         def _split_scope(self, nodeid):
             file = super()._split_scope(nodeid)
-            return "torch" if file.startswith(TORCH) else file
+            found = (name for name, paths in TOGETHER.items() if file.removeprefix("tests/").startswith(paths))
+            return next(found, file)
 
     return Scheduling(config, log)
 

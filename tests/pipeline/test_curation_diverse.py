@@ -4,7 +4,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sacrebleu.metrics import BLEU
 
-from pipeline.curation import kernels_similar
 from pipeline.curation.bleu import GUARD, ORDER, shared, sim
 from pipeline.curation.diverse import Witnesses, diverse, roles
 from pipeline.curation.ngrams import Ngrams
@@ -138,6 +137,8 @@ def test_copies_behind_change_nothing(rows, threshold):
 @given(a=ROW, b=ROW, threshold=st.floats(0.05, 1))
 @settings(max_examples=300, deadline=None)
 def test_a_similar_pair_shares_at_least_what_the_bound_says(a, b, threshold):
+    from pipeline.curation import kernels_similar
+
     if oracle_sim(a, b) >= threshold - GUARD:
         for n in range(1, ORDER + 1):
             assert shared(n, a, b) >= kernels_similar.need(n, len(a), len(b), threshold)
