@@ -32,6 +32,7 @@ TOGETHER = {
         "train/",
         "pipeline/test_checklist.py",
         "pipeline/test_policy_transformers.py",
+        "pipeline/test_rollout.py",
         "pipeline/test_speeds.py",
     ),
     "numba": ("pipeline/test_curation_", "pipeline/test_queries.py"),
@@ -65,6 +66,11 @@ def pytest_collection_finish():
     """Take what was imported and collected out of the garbage collector's rounds, which else walk all of it."""
     gc.collect()
     gc.freeze()
+
+
+def pytest_sessionfinish():
+    """Let the end of the process free all of it, else a library in C++ reports leaks."""
+    gc.unfreeze()
 
 
 @pytest.fixture(scope="session")
