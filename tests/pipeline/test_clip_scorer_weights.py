@@ -8,10 +8,8 @@ from functools import partial
 
 import pytest
 import tiny_clip_scorers as tiny
-import torch
 from click.testing import CliRunner
 from clip_scores import CLIPS, params_of, score, values
-from safetensors.torch import load_file, save_file
 
 from pipeline.backends.reward import make_reward
 from pipeline.backends.reward.convert import main as convert
@@ -22,6 +20,8 @@ pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("vpo_home")]  # batch si
 
 @pytest.mark.parametrize("backend", ["clip", "aesthetic", "mps"])
 def test_weights_that_are_no_numbers_stop_the_stage(clip_scorers, tmp_path, backend):
+    from safetensors.torch import load_file, save_file
+
     broken = tmp_path / "broken"
     shutil.copytree(clip_scorers / ("mps" if backend == "mps" else "clip"), broken)
     tensors = load_file(broken / "model.safetensors")
@@ -37,6 +37,8 @@ def at(folder, backend, model):
 
 def changed(folder, tmp_path, kind, change):
     """Return a copy of a model folder whose tensors `change` was applied to."""
+    from safetensors.torch import load_file, save_file
+
     copy = tmp_path / "changed"
     shutil.copytree(folder / kind, copy)
     tensors = load_file(copy / "model.safetensors")
@@ -58,12 +60,16 @@ def test_a_lacking_weight_is_named_and_never_made_up(clip_scorers, tmp_path, bac
 
 @pytest.mark.parametrize("backend", ["clip", "mps"])
 def test_a_weight_that_the_model_does_not_have_is_named(clip_scorers, tmp_path, backend):
+    import torch
+
     copy = changed(clip_scorers, tmp_path, backend, lambda tensors: tensors.update({"another.weight": torch.zeros(2)}))
     with pytest.raises(DataError, match="has beyond them another.weight"):
         score(at(clip_scorers, backend, copy))
 
 
 def test_a_weight_of_another_shape_is_refused(clip_scorers, tmp_path):
+    import torch
+
     copy = changed(
         clip_scorers, tmp_path, "clip", lambda tensors: tensors.update({"visual_projection.weight": torch.zeros(3, 3)})
     )
@@ -82,6 +88,8 @@ def test_mps_weights_of_the_mirror_are_read_by_their_names(clip_scorers, tmp_pat
 
 @pytest.mark.parametrize("backend", ["clip", "mps"])
 def test_weights_that_are_pickles_are_refused(clip_scorers, tmp_path, backend):
+    import torch
+
     (tmp_path / "config.json").write_text("{}")
     torch.save({"weight": torch.zeros(1)}, tmp_path / "pytorch_model.bin")
     with pytest.raises(DataError, match="pytorch_model.bin is a pickle"):
@@ -102,6 +110,9 @@ def test_a_folder_without_its_processor_says_which_file_to_copy(clip_scorers, tm
 
 
 def test_the_heads_pickle_is_refused_and_converted_by_the_command_that_the_error_names(clip_scorers, tmp_path):
+    import torch
+    from safetensors.torch import load_file
+
     tensors = load_file(clip_scorers / "head.safetensors")
     torch.save(tensors, tmp_path / "head.pth")
     with pytest.raises(DataError, match="python -m pipeline.backends.reward.convert .*head.pth .*head.safetensors"):
@@ -113,6 +124,8 @@ def test_the_heads_pickle_is_refused_and_converted_by_the_command_that_the_error
 
 
 def test_a_pickle_that_could_run_code_is_not_converted(tmp_path):
+    import torch
+
     torch.save(partial(print, "gotcha"), tmp_path / "module.pth")
     done = CliRunner().invoke(convert, [str(tmp_path / "module.pth"), str(tmp_path / "out.safetensors")])
     assert done.exit_code == 1 and "not a file of tensors alone" in done.output and "gotcha" not in done.output
@@ -120,6 +133,9 @@ def test_a_pickle_that_could_run_code_is_not_converted(tmp_path):
 
 
 def test_a_head_of_another_model_is_refused(clip_scorers, tmp_path):
+    import torch
+    from safetensors.torch import save_file
+
     save_file({"weight": torch.zeros(1, 512), "bias": torch.zeros(1)}, tmp_path / "head.safetensors")
     with pytest.raises(DataError, match=r"\(1, 512\).*; a head of this CLIP model has .*\(1, 24\)"):
         score(params_of(clip_scorers, "aesthetic", head=str(tmp_path / "head.safetensors")))
@@ -132,6 +148,8 @@ def test_a_missing_head_is_told_before_any_work(clip_scorers, tmp_path):
 
 def open_clip(tensors):
     """Return transformers' CLIP tensors in open_clip's layout, and with what HPSv2's file has around them."""
+    import torch
+
     tensors, made = dict(tensors), {}
     for ours, theirs in (("vision_model", "visual.transformer"), ("text_model", "transformer")):
         for at in range(2):
@@ -164,6 +182,9 @@ def open_clip(tensors):
 
 
 def test_weights_in_open_clips_layout_are_converted_to_what_hpsv2_reads(clip_scorers, tmp_path):
+    import torch
+    from safetensors.torch import load_file
+
     shutil.copytree(clip_scorers / "clip", tmp_path / "hps")
     torch.save(open_clip(load_file(clip_scorers / "clip" / "model.safetensors")), tmp_path / "hps.pt")
     done = CliRunner().invoke(convert, [str(tmp_path / "hps.pt"), str(tmp_path / "hps" / "model.safetensors")])
@@ -173,6 +194,8 @@ def test_weights_in_open_clips_layout_are_converted_to_what_hpsv2_reads(clip_sco
 
 
 def test_a_scorer_is_made_without_loading_its_weights(clip_scorers, tmp_path):
+    import torch
+
     copy = changed(clip_scorers, tmp_path, "clip", lambda tensors: tensors.clear() or tensors.update(x=torch.zeros(1)))
     backend = make_reward(at(clip_scorers, "clip", copy), None)
     assert list(backend.map([])) == []

@@ -3,11 +3,8 @@
 import numpy as np
 import pytest
 import tiny_clip_scorers as tiny
-import torch
 from clip_scores import CLIPS, TEXT, params_of, score, values
 from rows import render_row
-from safetensors.torch import load_file, save_file
-from transformers import CLIPImageProcessorPil, CLIPModel, CLIPTokenizer
 
 from pipeline.backends.reward import ScoreRequest, make_reward
 from pipeline.backends.reward.mps import CONDITION
@@ -23,16 +20,24 @@ PICKED = [0, 2, 4, 6]
 
 
 def pixels(folder, item, picked=PICKED):
+    import torch
+    from transformers import CLIPImageProcessorPil
+
     processor = CLIPImageProcessorPil.from_pretrained(folder)
     return torch.stack([processor(decode(item.clip)[at], return_tensors="pt")["pixel_values"][0] for at in picked])
 
 
 def ids(folder, text, **padding):
+    from transformers import CLIPTokenizer
+
     tokenizer = CLIPTokenizer.from_pretrained(folder)
     return tokenizer(text, truncation=True, max_length=tiny.WINDOW, return_tensors="pt", **padding)["input_ids"]
 
 
 def cosine_by_hand(folder, item):
+    import torch
+    from transformers import CLIPModel
+
     model = CLIPModel.from_pretrained(folder).eval()
     with torch.no_grad():
         told = model(input_ids=ids(folder, item.text), pixel_values=pixels(folder, item))
@@ -40,6 +45,10 @@ def cosine_by_hand(folder, item):
 
 
 def aesthetic_by_hand(folder, item):
+    import torch
+    from safetensors.torch import load_file
+    from transformers import CLIPModel
+
     model, head = CLIPModel.from_pretrained(folder / "clip").eval(), load_file(folder / "head.safetensors")
     found = []
     with torch.no_grad():
@@ -51,6 +60,10 @@ def aesthetic_by_hand(folder, item):
 
 def mps_by_hand(folder, item):
     """MPS frame by frame, head by head, token by token."""
+    import torch
+    from safetensors.torch import load_file
+    from transformers import CLIPModel
+
     weights = load_file(folder / "model.safetensors")
     model = CLIPModel(tiny.clip_config()).eval()
     own = {name.removeprefix("model."): value for name, value in weights.items() if name.startswith("model.")}
@@ -219,6 +232,9 @@ def test_the_metrics_count_the_texts_that_each_model_cut_also_where_nothing_is_s
 
 
 def test_a_head_that_says_the_same_of_everything_stops_the_stage(clip_scorers, tmp_path):
+    import torch
+    from safetensors.torch import save_file
+
     save_file({"weight": torch.zeros(1, 24), "bias": torch.tensor([5.0])}, tmp_path / "head.safetensors")
     with pytest.raises(DataError, match="aesthetic clip says the same of a good and of a spoilt clip: AES 5; it"):
         score(params_of(clip_scorers, "aesthetic", head=str(tmp_path / "head.safetensors")))

@@ -6,7 +6,6 @@ import threading
 import numpy as np
 import pytest
 import tiny_pipelines
-import torch
 from rows import prompt_fields
 from tiny_pipelines import CAT, DOG, FAMILIES, SIZES, with_weights
 
@@ -106,6 +105,8 @@ def test_prompts_of_a_batch_keep_their_seeds_and_places(tiny_renderer):
 
 def test_siblings_begin_with_the_same_noise(tiny_renderer):
     """VPO's clips of one query differ by the prompt (design 8)."""
+    import torch
+
     first = tiny_renderer("wan")
     noise = [starting(first, request) for request in (DOG, CAT, RenderRequest(DOG.prompt, 2))]
     assert torch.equal(noise[0], noise[1]) and not torch.equal(noise[0], noise[2])
@@ -244,6 +245,8 @@ def rendering() -> list[str]:
 
 
 def test_a_batch_that_does_not_fit_is_halved_and_what_fits_is_remembered(vpo_home):
+    import torch
+
     asked = []
 
     def run(batch):

@@ -4,7 +4,6 @@ import shutil
 
 import pytest
 import tiny_pipelines
-import torch
 from tiny_pipelines import DOG, FAMILIES, SIZES, with_weights
 
 from pipeline.backends.renderer import video_id
@@ -92,6 +91,8 @@ def test_timesteps_are_spaced_as_the_table_says(tiny_pipeline, diffusers_params,
 
 
 def test_weights_are_of_the_dtype_that_was_told_and_exceptions_of_the_table_hold(tiny_renderer):
+    import torch
+
     pipeline = tiny_renderer("wan", dtype="bfloat16").pipeline
     assert (pipeline.transformer.dtype, pipeline.vae.dtype) == (torch.bfloat16, torch.float32)
 
