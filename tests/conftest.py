@@ -35,7 +35,7 @@ TOGETHER = {
         "pipeline/test_rollout.py",
         "pipeline/test_speeds.py",
     ),
-    "numba": ("pipeline/test_curation_", "pipeline/test_queries.py"),
+    "numba": ("pipeline/test_curation_", "pipeline/test_queries"),
 }
 
 
