@@ -96,6 +96,19 @@ def word_ids(text, offsets):
 
 
 @njit(cache=True, nogil=True)
+def taken(words, starts, rows):
+    """Return (words, starts) of the rows with these indices, in that order."""
+    begins = np.zeros(len(rows) + 1, np.int64)
+    for at, row in enumerate(rows):
+        begins[at + 1] = begins[at] + starts[row + 1] - starts[row]
+    found = np.empty(begins[-1], np.int32)
+    for at, row in enumerate(rows):
+        for i in range(starts[row + 1] - starts[row]):
+            found[begins[at] + i] = words[starts[row] + i]
+    return found, begins
+
+
+@njit(cache=True, nogil=True)
 def first_equal(words, starts, known):
     """Return for each row the first row with the same words, compared word by word.
 
