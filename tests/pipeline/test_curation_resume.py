@@ -71,6 +71,58 @@ def test_a_damaged_state_is_noticed_and_written_anew(params, tmp_path, capsys, n
     assert "6 of 6" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("name", ["told-0.arrow", "first-1.npy", "vocabulary-1.arrow", "starts-2.npy", "passed-2.npy"])
+@pytest.mark.parametrize("damage", ["flipped", "cut", "gone", "another's"])
+def test_a_damaged_file_of_any_run_is_noticed_and_written_anew(params, tmp_path, capsys, name, damage):
+    rows = rows_of(TEXTS, params)
+    for size in (2, 4, 6):
+        whole = facts(resumed(rows[:size], params, tmp_path))
+    path = tmp_path / name
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 255
+    if damage == "gone":
+        path.unlink()
+    elif damage == "another's":
+        kind, _, run = path.stem.partition("-")
+        other = {"0": "1", "1": "0"}.get(run)
+        path.write_bytes((tmp_path / f"{kind}-{other}{path.suffix}").read_bytes() if other else b"")
+    else:
+        path.write_bytes(content if damage == "flipped" else content[: len(content) // 2])
+    capsys.readouterr()
+    assert facts(resumed(rows, params, tmp_path)) == whole
+    assert "known" not in capsys.readouterr().err
+    assert facts(resumed(rows, params, tmp_path)) == whole
+    assert "6 of 6" in capsys.readouterr().err
+
+
+def test_more_rows_leave_the_files_of_those_before_as_they_are(params, tmp_path):
+    rows = rows_of(TEXTS, params)
+    resumed(rows[:4], params, tmp_path)
+    before = {path.name: path.stat().st_mtime_ns for path in tmp_path.iterdir() if path.name != "state.json"}
+    resumed(rows, params, tmp_path)
+    after = {path.name: path.stat().st_mtime_ns for path in tmp_path.iterdir()}
+    gone = set(before) - set(after)
+    assert gone == {"passed-0.npy", "kept-0.npy"}
+    assert {name: after[name] for name in set(before) - gone} == {name: before[name] for name in set(before) - gone}
+    named = [name for *_, files in json.loads((tmp_path / "state.json").read_text())["parts"] for name in files]
+    assert set(after) == {"state.json", *named}
+
+
+def test_a_run_that_ends_while_it_writes_leaves_the_state_before(params, tmp_path, capsys):
+    rows = rows_of(TEXTS, params)
+    resumed(rows[:4], params, tmp_path)
+    state = (tmp_path / "state.json").read_bytes()
+    kept = {path.name: path.read_bytes() for path in tmp_path.glob("*-0.npy")}
+    resumed(rows, params, tmp_path)
+    # as it is where all files but the last are in place
+    (tmp_path / "state.json").write_bytes(state)
+    for name, content in kept.items():
+        (tmp_path / name).write_bytes(content)
+    capsys.readouterr()
+    assert facts(resumed(rows, params, tmp_path)) == facts(curated(rows, params))
+    assert "4 of 6 rows are known" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("texts", [["another fox", *TEXTS[1:]], TEXTS[:3], [None, *TEXTS[1:]]])
 def test_a_state_of_other_rows_is_not_used(params, tmp_path, capsys, texts):
     resumed(rows_of(TEXTS, params), params, tmp_path)
