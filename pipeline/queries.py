@@ -19,19 +19,17 @@ from pipeline.backends.teacher import Teacher, make_teacher
 from pipeline.clean import clean_hash
 from pipeline.curation.benchmarks import leakage, read_benchmarks, told
 from pipeline.curation.curated import Curated, curated
-from pipeline.curation.diverse import Witnesses
 from pipeline.curation.files import unchanged
+from pipeline.curation.normalise import merged, normalised
 from pipeline.curation.outputs import Outputs, split_outputs
 from pipeline.curation.plots import lengths, toxicity
 from pipeline.curation.read import gathered, read, source_name
 from pipeline.curation.resume import resumed, rule_hash
 from pipeline.curation.rules import NOT_KEPT, OUTCOME, opened
 from pipeline.curation.safety import recheck
-from pipeline.curation.sample import coverage, draw_order, strata
-from pipeline.curation.split import NEAR, Left, Splits, query_ids, sizes
-from pipeline.curation.tokens import Tokens
+from pipeline.curation.sample import coverage, draw_order
+from pipeline.curation.split import NEAR, Left, Splits, sizes, spelled
 from pipeline.curation.unlike import resembling
-from pipeline.curation.unsafe_terms import may_be_candidate
 from pipeline.io import read_rows
 from pipeline.params import load_params, option
 from pipeline.progress import progress
@@ -70,26 +68,22 @@ def queries(
     raw = gathered(opened(raw, params) for raw in raws)
     found = curate(raw, params)
     report["self_bleu"] = found.self_bleu
-    frame = raw.drop(OUTCOME).hstack(found.ruled)
+    frame, passed = raw.drop(OUTCOME), found.passed
     del raw
-    passed = np.flatnonzero(frame["reason"].is_null().to_numpy())
-    left = [_by_rules(frame), _repeated(frame, passed, found.found)]
-    rows, listed = _unlike(found, passed, lists, report)
-    left.append(listed)
-    here = frame.select("query", "said", "unsafe_score")[passed[rows]]
-    said = found.tokens.take(rows)
-    placed, not_drawn = _drawn(here, said, passed[rows], teacher, template, params, seed, report)
-    drawn = np.searchsorted(passed[rows], [row for row, *_ in placed])
-    report["leakage"] |= leakage(said.take(drawn), [split for _, _, split, _ in placed], lists, NEAR)
-    del found, here, said  # a million rows' tokens are hundreds of MB
+    rows, listed = _unlike(found, lists, report)
+    placed, not_drawn = _drawn(frame, found, rows, teacher, template, params, seed, report)
+    drawn = np.array([row for row, *_ in placed], np.int64)
+    report["leakage"] |= leakage(found.tokens.take(drawn), [split for _, split, _ in placed], lists, NEAR)
     if plots is not None:
-        plots |= _plotted(frame, [row for row, *_ in placed])
-    frame = frame.drop("said")
-    return _kept(frame, placed, source_name(params)), _dropped(frame, pl.concat([*left, not_drawn]))
+        plots |= _plotted(frame, found, drawn)
+    left = pl.concat([_by_rules(found), _repeated(frame, found), listed, not_drawn])
+    ids = found.told["query_id"].to_numpy()
+    del found  # a million rows' tokens are hundreds of MB
+    return _kept(frame, passed, placed, ids, params), _dropped(frame, left, ids)
 
 
 def _leaving(rows: np.ndarray, reason, detail, score=None, witness=None):
-    """Return a frame that says why these rows leave; `witness` is the row that each leaves for, -1 for none."""
+    """Return a frame that says why these rows leave; `witness` is which of those that passed each leaves for."""
     import polars as pl
 
     columns = {"row": rows, "reason": reason, "detail": detail, "score": score, "witness": witness}
@@ -104,67 +98,64 @@ def _leaving(rows: np.ndarray, reason, detail, score=None, witness=None):
     )
 
 
-def _by_rules(frame):
+def _by_rules(found: Curated):
     import polars as pl
 
-    return (
-        frame.select("reason", "detail", "score", row=pl.int_range(pl.len(), dtype=pl.Int64))
-        .filter(pl.col("reason").is_not_null())
-        .select("row", "reason", "detail", "score", witness=pl.lit(None, pl.Int64))
-    )
+    return found.ruled.select("row", "reason", "detail", "score", witness=pl.lit(None, pl.Int64))
 
 
-def _repeated(frame, passed: np.ndarray, found: Witnesses):
-    gone = np.flatnonzero(~found.kept)
-    witness = passed[found.row[gone]]
-    reason = np.where(found.same[gone], Reason.DUPLICATE.value, Reason.SIMILAR.value).tolist()
-    detail = "to " + frame["source_id"].gather(witness)
-    return _leaving(passed[gone], reason, detail, found.score[gone], witness)
+def _repeated(frame, found: Curated):
+    passed, gone = found.passed, np.flatnonzero(~found.found.kept)
+    witness = found.found.row[gone]
+    reason = np.where(found.found.same[gone], Reason.DUPLICATE.value, Reason.SIMILAR.value).tolist()
+    detail = "to " + frame["source_id"].gather(passed[witness])
+    return _leaving(passed[gone], reason, detail, found.found.score[gone], witness)
 
 
-def _unlike(
-    found: Curated, passed: np.ndarray, lists: Mapping[str, Sequence[str]], report: dict
-) -> tuple[np.ndarray, object]:
+def _unlike(found: Curated, lists: Mapping[str, Sequence[str]], report: dict) -> tuple[np.ndarray, object]:
     """Drop what resembles a benchmark's prompt, or a query whose prompt the teacher is shown: it would be no test.
 
-    Returns which of the `passed` are kept, by index, and why the others leave.
+    Returns which of those that passed the rules are left, by index, and why the others leave.
     """
-    kept = np.flatnonzero(found.found.kept)
+    stays = found.found.kept
+    kept = np.flatnonzero(stays)
     listed = [(name, number, text) for name, texts in lists.items() for number, text in enumerate(texts)]
     gone, which, score = resembling(found.tokens, kept, [text for *_, text in listed], NEAR)
     detail = [told(*listed[number]) for number in which]
     counts = Counter(listed[number][0] for number in which)
     report["leakage"] = {"threshold": NEAR, "found_before": {name: counts[name] for name in lists}}
-    return np.setdiff1d(kept, gone), _leaving(passed[gone], Reason.BENCHMARK.value, detail, score)
+    stays[gone] = False
+    return np.flatnonzero(stays), _leaving(found.passed[gone], Reason.BENCHMARK.value, detail, score)
 
 
 def _drawn(
-    here, said: Tokens, rows: np.ndarray, teacher: Teacher, template: Template, params: Queries, seed: int, report: dict
-) -> tuple[list[tuple[int, str, Split, bool]], object]:
+    frame, found: Curated, rows: np.ndarray, teacher: Teacher, template: Template, params: Queries, seed: int,
+    report: dict,
+) -> tuple[list[tuple[int, Split, bool]], object]:  # fmt: skip
     """Draw the splits: safety queries first, asking about hardly more candidates than it takes, then general ones.
 
-    `here`, `said` and `rows` are the rows that are left, their tokens and where they stand in the source. Returns (row,
-    query_id, split, safety) of the placed in the source's order, and why the others leave.
+    `rows` are those that are left, by their index among those that passed the rules. Returns (row, split, safety) of
+    the placed in the source's order, and why the others leave.
     """
-    ids = query_ids(here["query"])
-    splits = Splits(said, sizes(params, safety=False), sizes(params, safety=True))
-    suspect = _suspects(here, params.unsafe_threshold)
-    by_kind = strata(said)
+    passed, by_kind = found.passed, found.strata.take(rows)
+    ids = spelled(found.told["query_id"].to_numpy()[rows])
+    splits = Splits(found.tokens, sizes(params, safety=False), sizes(params, safety=True))
+    suspect = _suspects(frame["unsafe_score"].gather(passed), found, params.unsafe_threshold)
     weighed = params.sample == "stratified"
-    order = draw_order(ids, seed, by_kind if weighed else None, params.sample_balance, params.sample_weights)
+    order = rows[draw_order(ids, seed, by_kind if weighed else None, params.sample_balance, params.sample_weights)]
     suspects = order[suspect[order]]
     answers: dict[int, Outcome[bool]] = {}
     fates: dict[int, Split | Left] = {}
     while (lacking := splits.missing(safety=True)) and len(answers) < len(suspects):
         asked = suspects[len(answers) :][: max(lacking, LEAST_ASKED)]
-        outcomes = recheck(here["query"].gather(asked).to_list(), teacher, template)
+        outcomes = recheck(_cleaned(frame, passed[asked], params), teacher, template)
         judged = {int(row): outcome for row, (_, outcome) in zip(asked, outcomes, strict=True)}
         answers |= judged
         unsafe = [row for row, outcome in judged.items() if outcome.value]
         fates |= splits.place(np.array(unsafe, np.int64), safety=True)
         full = Left("the splits are full")
         fates |= {row: full for row in unsafe if row not in fates}
-    harmless = np.zeros(len(rows), bool)
+    harmless = np.zeros(len(passed), bool)
     harmless[[row for row, outcome in answers.items() if outcome.value is False]] = True
     fates |= splits.place(order[~suspect[order] | harmless[order]], safety=False)
     report["recheck"] = {
@@ -176,83 +167,86 @@ def _drawn(
     }
     report["splits"], report["short"] = splits.filled(), splits.short()
     safety = {row for row, outcome in answers.items() if outcome.value}
-    placed = [(int(rows[row]), ids[row], fate, row in safety) for row, fate in sorted(fates.items()) if fate in SPLITS]
+    placed = [(row, fate, row in safety) for row, fate in sorted(fates.items()) if fate in SPLITS]
     between = [fate for fate in fates.values() if isinstance(fate, Left) and fate.row is not None]
     report["leakage"]["found_before"]["splits"] = len(between)
     drawn = np.searchsorted(rows, [row for row, *_ in placed])
     report["sample"] = {"by": params.sample, "rows": len(rows), "coverage": coverage(by_kind, drawn)}
-    return placed, _not_drawn(rows, fates, answers, suspect)
+    return placed, _not_drawn(passed, rows, fates, answers, suspect)
+
+
+def _cleaned(frame, rows: np.ndarray, params: Queries) -> list[str]:
+    return normalised(frame["text"].gather(rows), params.keep_flags)["query"].to_list()
 
 
 SPLITS = ("sft", "dpo", "test")
 
 
-def _plotted(frame, drawn: list[int]) -> dict:
+def _plotted(frame, found: Curated, drawn: np.ndarray) -> dict:
     """Return the tables of lengths and toxicity scores of all rows that could be read, and of those that are drawn."""
-    import polars as pl
-
-    said, scores = frame["said"], frame["unsafe_score"].fill_null(float("nan")).to_numpy()
-    words = (said.str.count_matches(" ", literal=True) + (said != "")).cast(pl.Int64)
-    readable = frame["text"].is_not_null()
+    scores, words = frame["unsafe_score"].fill_null(float("nan")).to_numpy(), found.tokens.lengths
+    readable = np.concatenate([words, found.ruled["words"].drop_nulls().to_numpy()])
     return {
-        "lengths": lengths(words.filter(readable).drop_nulls().to_numpy(), words.gather(drawn).to_numpy()),
-        "toxicity": toxicity(scores, scores[drawn]),
+        "lengths": lengths(readable, words[drawn]),
+        "toxicity": toxicity(scores, scores[found.passed[drawn]]),
     }
 
 
-def _suspects(frame, threshold: float) -> np.ndarray:
+def _suspects(scores, found: Curated, threshold: float) -> np.ndarray:
     """Return where the source's scores or our terms call for a second look; neither decides (S1 3.2)."""
-    scored = frame["unsafe_score"].fill_null(0.0) > threshold
-    return (scored | may_be_candidate(frame["said"])).to_numpy()
+    return ((scores.fill_null(0.0) > threshold) | found.told["candidate"]).to_numpy()
 
 
-def _not_drawn(rows: np.ndarray, fates: dict, answers: dict, suspect: np.ndarray):
-    """Return why rows are in no split: most were simply not drawn, some have a fate or an answer of their own."""
+def _not_drawn(passed: np.ndarray, rows: np.ndarray, fates: dict, answers: dict, suspect: np.ndarray):
+    """Return why `rows` are in no split: most were simply not drawn, some have a fate or an answer of their own."""
     import polars as pl
 
     told = {}
     for row, fate in fates.items():
         if isinstance(fate, Left):
-            witness = None if fate.row is None else int(rows[fate.row])
-            told[row] = (Reason.NOT_SAMPLED.value, fate.detail, fate.score, witness)
+            told[row] = (Reason.NOT_SAMPLED.value, fate.detail, fate.score, fate.row)
     for row, outcome in answers.items():
         if outcome.value is None:
             told[row] = (outcome.reason, f"safety re-check: {outcome.detail}", None, None)
-    plain = np.ones(len(rows), bool)
+    plain = np.zeros(len(passed), bool)
+    plain[rows] = True
     plain[[*fates, *told]] = False
     unjudged = suspect.copy()
     unjudged[list(answers)] = False
     detail = pl.Series(unjudged[plain]).replace_strict(
         [True, False], ["a safety candidate; enough others were judged", "the splits are full"], return_dtype=pl.String
     )
-    columns = zip(*((int(rows[row]), *why) for row, why in sorted(told.items())), strict=True) if told else [[]] * 5
+    columns = zip(*((int(passed[row]), *why) for row, why in sorted(told.items())), strict=True) if told else [[]] * 5
     row, *why = map(list, columns)
-    return pl.concat([_leaving(rows[plain], Reason.NOT_SAMPLED.value, detail), _leaving(row, *why)])
+    return pl.concat([_leaving(passed[plain], Reason.NOT_SAMPLED.value, detail), _leaving(row, *why)])
 
 
-def _kept(frame, placed: list[tuple[int, str, Split, bool]], source: str) -> list[Query]:
-    records = frame.select("query", "text", "source_id", "time", "unsafe_score")[[row for row, *_ in placed]]
+def _kept(frame, passed: np.ndarray, placed: list[tuple[int, Split, bool]], ids: np.ndarray, params: Queries):
+    at = np.array([row for row, *_ in placed], np.int64)
+    rows, source = passed[at], source_name(params)
+    records = frame.select("text", "source_id", "time", "unsafe_score")[rows]
     return [
         Query(
             query_id=query_id, query=query, split=split, safety=safety, raw=raw, source=source, source_id=source_id,
             time=time, unsafe_score=unsafe_score,
         )
-        for (_, query_id, split, safety), (query, raw, source_id, time, unsafe_score) in zip(
-            placed, records.iter_rows(), strict=True
+        for (_, split, safety), query_id, query, (raw, source_id, time, unsafe_score) in zip(
+            placed, spelled(ids[at]), _cleaned(frame, rows, params), records.iter_rows(), strict=True
         )
     ]  # fmt: skip
 
 
-def _dropped(frame, leaving):
+def _dropped(frame, leaving, ids: np.ndarray):
     """Return the columns of QueryDropped in the source's order; what may not be kept is there as a hash alone."""
     import polars as pl
 
     leaving = leaving.sort("row")
-    witnesses = leaving["witness"].drop_nulls().unique(maintain_order=True)
-    named = pl.DataFrame({"witness": witnesses, "witness_id": query_ids(frame["query"].gather(witnesses))})
+    witness, none = leaving["witness"], pl.repeat(None, len(leaving), dtype=pl.String, eager=True)
     gone = pl.col("reason").is_in([reason.value for reason in NOT_KEPT])
-    dropped = leaving.join(named, on="witness", how="left", maintain_order="left").with_columns(
-        input_id=frame["source_id"].gather(leaving["row"]), raw=frame["text"].gather(leaving["row"])
+    dropped = leaving.with_columns(
+        input_id=frame["source_id"].gather(leaving["row"]),
+        raw=frame["text"].gather(leaving["row"]),
+        witness_id=merged(witness.is_null(), none, spelled(ids[witness.drop_nulls()])),
     )
     detail = pl.when(pl.col("detail") == "").then(pl.lit("")).otherwise(pl.col("detail") + "; ")
     digest = pl.col("raw").map_elements(lambda text: hashlib.sha256(text.encode()).hexdigest(), return_dtype=pl.String)

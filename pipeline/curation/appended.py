@@ -77,9 +77,10 @@ def appended(
     score[fresh + done] = judged.score[len(near) :]
     repeated(first, witness, score, same, done)
     both = Witnesses(witness, score, same)
-    return both, tuple(
-        kernels_grams.matches_behind(seen.ids, seen.bases, new.starts, here, seen.tops, column, old)
-        for here, column, old in zip(
-            (distinct, both.kept[done:]), (kernels_grams.DISTINCT, kernels_grams.KEPT), matches, strict=True
-        )
-    )
+    matches = tuple(np.concatenate([old, np.zeros((ORDER, len(new)), np.int32)], axis=1) for old in matches)
+    for here, column, counts in zip(
+        (distinct, both.kept[done:]), (kernels_grams.DISTINCT, kernels_grams.KEPT), matches, strict=True
+    ):
+        tops = np.ascontiguousarray(seen.tops[:, column : column + 3])
+        kernels_grams.matches_behind(seen.ids, seen.bases, new.starts, here, tops, done, counts)
+    return both, matches

@@ -96,6 +96,19 @@ def word_ids(text, offsets):
 
 
 @njit(cache=True, nogil=True)
+def taken(words, starts, rows):
+    """Return (words, starts) of the rows with these indices, in that order."""
+    begins = np.zeros(len(rows) + 1, np.int64)
+    for at, row in enumerate(rows):
+        begins[at + 1] = begins[at] + starts[row + 1] - starts[row]
+    found = np.empty(begins[-1], np.int32)
+    for at, row in enumerate(rows):
+        for i in range(starts[row + 1] - starts[row]):
+            found[begins[at] + i] = words[starts[row] + i]
+    return found, begins
+
+
+@njit(cache=True, nogil=True)
 def first_equal(words, starts, known):
     """Return for each row the first row with the same words, compared word by word.
 
@@ -247,8 +260,8 @@ def best_matches(ids, starts, here, n_grams):
 
 # ---- rows behind many that are done
 
-TIMES, DISTINCT, KEPT = 0, 1, 4
-"""Columns of `tops`: work space, and (largest count, second largest, row of the largest) among two sets of rows."""
+DISTINCT, KEPT = 0, 3
+"""Columns of `tops`: (largest count, second largest, row of the largest) among two sets of rows."""
 
 
 @njit(cache=True, nogil=True)
@@ -295,6 +308,14 @@ def _count_in(tops, gram, column, count, row):
 
 
 @njit(cache=True, nogil=True)
+def _count_row(tops, settled, gram, count, row, kept):
+    _count_in(tops, gram, DISTINCT, count, row)
+    if kept:
+        _count_in(tops, gram, KEPT, count, row)
+        settled[gram] = tops[gram, KEPT + 1] > 0
+
+
+@njit(cache=True, nogil=True)
 def survey(words, starts, sets, least, number, keys, values, n_grams, counting):
     """Look at many rows through the n-grams of a few: (which of the rows can be similar to one of these, `tops`).
 
@@ -305,87 +326,87 @@ def survey(words, starts, sets, least, number, keys, values, n_grams, counting):
     for key in keys:
         if key != EMPTY:
             sieve[(key * np.uint64(0x9E3779B97F4A7C15)) >> np.uint64(43)] = True
-    tops = np.zeros((n_grams if counting else 0, 8), np.int32)
+    tops, times = np.zeros((n_grams if counting else 0, 6), np.int32), np.zeros(n_grams, np.int32)
+    settled = np.zeros(n_grams, np.bool_)  # two kept rows have the n-gram: another that has it once changes nothing
     near = np.zeros(len(sets), np.bool_)
     longest = 0
     for row in range(len(sets)):
         longest = max(longest, starts[row + 1] - starts[row])
-    here = np.empty((2, longest + 1), np.int32)
+    # where in the row the n-grams begin that the few have, too, and their ids
+    places, grams = np.empty(longest + 1, np.int64), np.empty(longest + 1, np.int32)
     for row in range(len(sets)):
         if not sets[row]:
             continue
-        begin, length = starts[row], starts[row + 1] - starts[row]
-        near[row] = sets[row] == 2
-        any_hit = True
+        length = starts[row + 1] - starts[row]
+        near[row], repeats, hits = sets[row] == 2, counting, 0
         for n in range(ORDER):
-            hits = 0
-            mine, shorter = here[n & 1], here[(n & 1) ^ 1]
-            if any_hit:
-                for i in range(length - n):
-                    mine[i] = -1
-                    if n == 0:
-                        mine[i] = number[words[begin + i]]
-                    elif shorter[i] >= 0 and shorter[i + 1] >= 0:
-                        key = (np.uint64(shorter[i]) << np.uint64(32)) | np.uint64(shorter[i + 1])
-                        if sieve[(key * np.uint64(0x9E3779B97F4A7C15)) >> np.uint64(43)]:
-                            place = _slot(key, keys)
-                            if keys[place] != EMPTY:
-                                mine[i] = values[place]
-                    hits += mine[i] >= 0
-            any_hit = hits > 0
-            if hits < least[n, length]:
-                near[row] = False
-            if counting:
-                if any_hit:
-                    for i in range(length - n):
-                        if mine[i] >= 0:
-                            tops[mine[i], TIMES] += 1
-                    for i in range(length - n):
-                        if mine[i] >= 0 and tops[mine[i], TIMES]:
-                            count = tops[mine[i], TIMES]
-                            tops[mine[i], TIMES] = 0
-                            _count_in(tops, mine[i], DISTINCT, count, row)
-                            if sets[row] == 2:
-                                _count_in(tops, mine[i], KEPT, count, row)
-            elif not near[row]:
+            shorter, hits = hits, 0
+            if n == 0:
+                for i in range(length):
+                    gram = number[words[starts[row] + i]]
+                    places[hits], grams[hits] = i, gram
+                    hits += gram >= 0
+            else:
+                for i in range(shorter - 1):
+                    if places[i + 1] != places[i] + 1:
+                        continue
+                    key = (np.uint64(grams[i]) << np.uint64(32)) | np.uint64(grams[i + 1])
+                    if sieve[(key * np.uint64(0x9E3779B97F4A7C15)) >> np.uint64(43)]:
+                        place = _slot(key, keys)
+                        if keys[place] != EMPTY:
+                            places[hits], grams[hits] = places[i], values[place]
+                            hits += 1
+            near[row] &= hits >= least[n, length]
+            if not (counting or near[row]):
                 break
+            if repeats:  # if no n-gram does, no longer one can
+                repeats = False
+                for gram in grams[:hits]:
+                    repeats |= times[gram] > 0
+                    times[gram] += 1
+                for gram in grams[:hits]:
+                    count, times[gram] = times[gram], 0
+                    if count > 1 or (count == 1 and not settled[gram]):
+                        _count_row(tops, settled, gram, count, row, sets[row] == 2)
+            elif counting:
+                for gram in grams[:hits]:
+                    if not settled[gram]:
+                        _count_row(tops, settled, gram, 1, row, sets[row] == 2)
     return near, tops
 
 
 @njit(cache=True, nogil=True)
-def matches_behind(ids, bases, starts, here, tops, column, before):
-    """Return `best_matches` of all orders for many rows and the few behind them: those `here` among these are added.
+def matches_behind(ids, bases, starts, here, was, done, matches):
+    """Make of `matches`, (4, rows), what `best_matches` gives for `done` rows and the few behind them.
 
-    `before` is what it was for the many. Only the row that alone had an n-gram's largest count can gain by others.
+    There it holds what it was for the many and 0 for the few, of which those `here` are added; `was` are their columns
+    of `tops`. Only the row that alone had an n-gram's largest count can gain by others.
     """
-    done, rows = before.shape[1], len(here)
-    matches = np.zeros((ORDER, done + rows), np.int32)
-    matches[:, :done] = before
-    was = tops[:, column : column + 3].copy()
-    now = np.zeros((len(tops), 8), np.int32)
-    now[:, column : column + 3] = was
+    now, times = was.copy(), np.zeros(len(was), np.int32)
     for counting in (True, False):
         for n in range(ORDER):
-            for row in range(rows):
+            for row in range(len(here)):
                 if not here[row]:
                     continue
                 for at in range(starts[row], starts[row + 1] - n):
-                    now[ids[n, at], TIMES] += 1
+                    times[ids[n, at]] += 1
                 for at in range(starts[row], starts[row + 1] - n):
                     gram = ids[n, at]
-                    count = now[gram, TIMES]
+                    count, times[gram] = times[gram], 0
                     if not count:
                         continue
-                    now[gram, TIMES] = 0
                     if counting:
-                        _count_in(now, gram, column, count, done + row)
+                        _count_in(now, gram, 0, count, done + row)
                     else:
-                        others = now[gram, column + 1] if count == now[gram, column] else now[gram, column]
-                        matches[n, done + row] += min(count, others)
+                        matches[n, done + row] += min(count, _others(now, gram, count))
     for n in range(ORDER):
         for gram in range(bases[n], bases[n + 1]):
             count = was[gram, 0]
             if count:
-                others = now[gram, column + 1] if count == now[gram, column] else now[gram, column]
-                matches[n, was[gram, 2]] += min(count, others) - min(count, was[gram, 1])
-    return matches
+                matches[n, was[gram, 2]] += min(count, _others(now, gram, count)) - min(count, was[gram, 1])
+
+
+@njit(cache=True, nogil=True)
+def _others(tops, gram, count):
+    """Return the largest count of an n-gram in another row than one that has it `count` times."""
+    return tops[gram, 1] if count == tops[gram, 0] else tops[gram, 0]

@@ -1,7 +1,8 @@
 """Keeps what curation found for a source under $VPO_HOME, so that only rows that are added later need work.
 
-Arrow and npy files with their SHA-256 in state.json, which is put in place last. A state that does not fit (another
-rule, other rows at its beginning, a damaged file) is not used, and written anew.
+Arrow and npy files, a set for the rows of each run that added some: what came out for a row stays as it is, so that
+only self-BLEU's counts are written whole each time. state.json, put in place last, names them with their SHA-256. A
+state that does not fit (another rule, other rows at its beginning, a damaged file) is not used, and written anew.
 """
 
 import hashlib
@@ -14,7 +15,7 @@ import click
 import numpy as np
 
 from pipeline.clean import clean_hash
-from pipeline.curation.curated import Curated, curated
+from pipeline.curation.curated import SLICE, Curated, curated
 from pipeline.curation.diverse import Witnesses
 from pipeline.curation.tokens import Tokens, utf8
 from pipeline.io import replacing, write_json
@@ -29,7 +30,10 @@ NO_RULE = {
 }  # fmt: skip
 
 NEWEST = 2
-"""How many states of a source stay: one is some 550 MB at VidProM's size."""
+"""How many states of a source stay: one is some 250 MB at VidProM's size."""
+
+WHOLE = ("passed", "kept")
+"""The files that more rows change all through."""
 
 
 def rule_hash(params: Queries) -> str:
@@ -41,25 +45,29 @@ def rule_hash(params: Queries) -> str:
 
 def digest(opened) -> str:
     """Return the SHA-256 of opened rows: of all that `curated` reads in them."""
+    import polars as pl
+
     whole = hashlib.sha256()
-    for name in ("text", "reason", "detail"):
+    for at in range(0, len(opened), SLICE):
         # a missing text is told from an empty one by its length
-        whole.update(opened[name].str.len_bytes().cast(int).fill_null(-1).to_numpy())
-        text, offsets = utf8(opened[name].fill_null(""))
+        text, offsets = utf8(opened["text"][at : at + SLICE].fill_null(""))
+        whole.update(opened["text"][at : at + SLICE].is_null().to_numpy())
+        whole.update(np.diff(offsets))
         whole.update(text[offsets[0] : offsets[-1]])
-    whole.update(opened["score"].fill_null(-1.0).to_numpy())
+    told = opened.select("reason", "detail", "score", row=pl.int_range(pl.len())).filter(pl.col("reason").is_not_null())
+    whole.update(json.dumps(told.rows()).encode())
     return whole.hexdigest()
 
 
 def resumed(opened, params: Queries, folder: Path) -> Curated:
     """Return what becomes of opened rows; `folder` may know the first of them, and knows all of them after this."""
     before, parts = load(folder, opened) or (None, [])
-    known = len(before.ruled) if before else 0
+    known = before.n_rows if before else 0
     found = before if before and known == len(opened) else curated(opened[known:], params, before)
     if known:
         click.echo(f"  queries: {known} of {len(opened)} rows are known from an earlier run", err=True)
     if known < len(opened):
-        save(folder, found, [*parts, [len(opened), digest(opened[known:])]])
+        save(folder, found, before, parts, digest(opened[known:]))
     elif known:
         os.utime(folder / "state.json")
     prune(folder)
@@ -74,31 +82,50 @@ def prune(folder: Path) -> None:
         shutil.rmtree(path.parent, ignore_errors=True)
 
 
-def save(folder: Path, found: Curated, parts: list) -> None:
-    """Write the state; `parts` are what it was made of: up to which row, and the digest of those behind the last."""
+def save(folder: Path, found: Curated, before: Curated | None, parts: list, added: str) -> None:
+    """Write what `found` holds behind `before`, which the files of `parts` hold; `added` is its rows' digest."""
     folder.mkdir(parents=True, exist_ok=True)
-    arrays = {
-        "words": found.tokens.words, "starts": found.tokens.starts, "first": found.first, "witness": found.found.row,
-        "score": found.found.score, "same": found.found.same, "passed": found.matches[0], "kept": found.matches[1],
+    name, sums = str(len(parts)), {}
+    for kind, piece in (_rows(found, before) | dict(zip(WHOLE, found.matches, strict=True))).items():
+        path = folder / f"{kind}-{name}{'.npy' if isinstance(piece, np.ndarray) else '.arrow'}"
+        with replacing(path) as temporary:
+            _write(temporary, piece)
+            sums[path.name] = _sum(temporary)
+    old = [{file: known for file, known in files.items() if _kind(file) not in WHOLE} for *_, files in parts]
+    parts = [[end, known, files] for (end, known, _), files in zip(parts, old, strict=True)]
+    parts.append([found.n_rows, added, sums])
+    write_json(folder / "state.json", {"parts": parts})
+    named = {"state.json"}.union(*(files for *_, files in parts))
+    for path in folder.iterdir():
+        if path.name not in named:
+            path.unlink(missing_ok=True)
+
+
+def _rows(found: Curated, before: Curated | None) -> dict:
+    """Return what `found` says of the rows behind those of `before`."""
+    ruled, passed, words, known = (
+        (len(before.ruled), len(before.tokens), len(before.tokens.words), len(before.tokens.vocabulary))
+        if before
+        else (0, 0, 0, 0)
+    )
+    return {
+        "ruled": found.ruled[ruled:], "told": found.told[passed:],
+        "vocabulary": found.tokens.vocabulary[known:].alias("words").to_frame(), "words": found.tokens.words[words:],
+        "starts": found.tokens.starts[passed + bool(before) :], "first": found.first[passed:],
+        "witness": found.found.row[passed:], "score": found.found.score[passed:], "same": found.found.same[passed:],
     }  # fmt: skip
-    frames = {"ruled": found.ruled, "vocabulary": found.tokens.vocabulary.to_frame("words")}
-    sums = {}
-    for name, frame in frames.items():
-        sums[f"{name}.arrow"] = _put(folder / f"{name}.arrow", frame.write_ipc)
-    for name, array in arrays.items():
-        sums[f"{name}.npy"] = _put(folder / f"{name}.npy", lambda path, array=array: _write_array(path, array))
-    write_json(folder / "state.json", {"n_rows": len(found.ruled), "parts": parts, "files": sums})
 
 
-def _put(path: Path, write) -> str:
-    with replacing(path) as temporary:
-        write(temporary)
-        return _sum(temporary)
+def _kind(file: str) -> str:
+    return file.partition("-")[0]
 
 
-def _write_array(path: Path, array: np.ndarray) -> None:
-    with path.open("wb") as file:
-        np.save(file, array, allow_pickle=False)
+def _write(path: Path, piece) -> None:
+    if isinstance(piece, np.ndarray):
+        with path.open("wb") as file:
+            np.save(file, piece, allow_pickle=False)
+    else:
+        piece.write_ipc(path)
 
 
 def _sum(path: Path) -> str:
@@ -107,31 +134,42 @@ def _sum(path: Path) -> str:
 
 
 def load(folder: Path, opened) -> tuple[Curated, list] | None:
-    """Return the state and its parts, or None where there is none.
+    """Return the state and its parts: up to which row, the digest of those behind the part before, its files' SHA-256.
 
-    None, too, where a file is damaged, or it knows other rows than the first here.
+    None where there is none, where a file is damaged, or it knows other rows than the first here.
     """
     import polars as pl
 
     try:
-        state = json.loads((folder / "state.json").read_text(encoding="utf-8"))
-        n_rows, parts, files = state["n_rows"], state["parts"], state["files"]
-        ends = [0, *(end for end, _ in parts)]
-        if not 0 < n_rows == ends[-1] <= len(opened) or any(
-            _sum(folder / name) != known for name, known in files.items()
+        parts = json.loads((folder / "state.json").read_text(encoding="utf-8"))["parts"]
+        ends = [0, *(end for end, *_ in parts)]
+        if not 0 < ends[-1] <= len(opened) or any(
+            _sum(folder / name) != known for *_, files in parts for name, known in files.items()
         ):
             return None
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None
-    if any(digest(opened[begin:end]) != known for begin, (end, known) in zip(ends, parts, strict=False)):
+    if any(digest(opened[begin:end]) != known for begin, (end, known, _) in zip(ends, parts, strict=False)):
         return None
-    array = {name: np.load(folder / name, allow_pickle=False) for name in files if name.endswith(".npy")}
-    frame = {name: pl.read_ipc(folder / name) for name in files if name.endswith(".arrow")}
-    found = Curated(
-        frame["ruled.arrow"],
-        Tokens(array["words.npy"], array["starts.npy"], frame["vocabulary.arrow"]["words"]),
-        array["first.npy"],
-        Witnesses(array["witness.npy"], array["score.npy"], array["same.npy"]),
-        (array["passed.npy"], array["kept.npy"]),
-    )
-    return found, parts
+    pieces: dict[str, list] = {}
+    for name in (name for *_, files in parts for name in files):
+        # mapped, and written to in memory alone
+        array = name.endswith(".npy")
+        piece = np.load(folder / name, "c", allow_pickle=False) if array else pl.read_ipc(folder / name)
+        pieces.setdefault(_kind(name), []).append(np.asarray(piece) if array else piece)
+    one = {kind: found[0] if len(found) == 1 else _joined(found) for kind, found in pieces.items()}
+    return Curated(
+        ends[-1],
+        one["ruled"],
+        one["told"],
+        Tokens(one["words"], one["starts"], one["vocabulary"]["words"]),
+        one["first"],
+        Witnesses(one["witness"], one["score"], one["same"]),
+        tuple(one[kind] for kind in WHOLE),
+    ), parts
+
+
+def _joined(pieces: list):
+    import polars as pl
+
+    return np.concatenate(pieces) if isinstance(pieces[0], np.ndarray) else pl.concat(pieces)

@@ -136,7 +136,7 @@ def rules(params: Queries) -> list[Rule]:
     import polars as pl
 
     query, said = pl.col("query"), pl.col("said")
-    characters, n_words = query.str.len_chars(), said.str.count_matches(" ", literal=True) + (said != "")
+    characters, n_words = query.str.len_chars(), words_in(said)
     symbols = pl.col("symbols") / characters
     return [
         # the rules whose rows keep no text come first: a row that leaves for another reason keeps its own
@@ -150,6 +150,11 @@ def rules(params: Queries) -> list[Rule]:
         Rule(Reason.TOO_LONG, characters > params.max_characters, "characters", characters),
         *(Rule(Reason.KEYWORD, _says(keyword), keyword) for keyword in params.blocked_keywords),
     ]
+
+
+def words_in(said):
+    """Return how many words there are in an expression's texts, which have one space between two."""
+    return said.str.count_matches(" ", literal=True) + (said != "")
 
 
 def _says(keyword: str):

@@ -7,6 +7,7 @@ share. Both follow a hash of seed and query, so that rows added to the source mo
 
 import functools
 from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -33,6 +34,10 @@ class Strata:
     def __len__(self) -> int:
         return len(self.codes["length"])
 
+    def take(self, rows: np.ndarray) -> "Strata":
+        """Return those of the rows with these indices."""
+        return Strata(self.names, {facet: codes[rows] for facet, codes in self.codes.items()})
+
 
 @functools.cache
 def _lists() -> dict[str, dict[str, list[str]]]:
@@ -58,7 +63,8 @@ def strata(tokens: Tokens) -> Strata:
     lengths = np.searchsorted(list(LENGTHS.values())[1:], tokens.lengths, side="right")
     counts = _distinct(tokens, _listed(tokens, [counted()]))
     difficulty = np.searchsorted(list(DIFFICULTIES.values())[1:], counts, side="right")
-    return Strata(facets(), {"length": lengths, **codes, "difficulty": difficulty})
+    codes = {"length": lengths, **codes, "difficulty": difficulty}
+    return Strata(facets(), {facet: code.astype(np.uint8) for facet, code in codes.items()})
 
 
 def counted() -> list[str]:
@@ -95,7 +101,7 @@ def _distinct(tokens: Tokens, listed: np.ndarray) -> np.ndarray:
 
 
 def draw_order(
-    query_ids: list[str],
+    query_ids: Sequence[str],
     seed: int,
     strata: Strata | None = None,
     balance: float | None = None,

@@ -5,6 +5,8 @@ import numpy as np
 from pipeline.curation.bleu import FLOOR, ORDER
 from pipeline.curation.ngrams import Ngrams
 
+SLICE = 1 << 16
+
 
 def best_matches(grams: Ngrams, here: np.ndarray) -> np.ndarray:
     """Return M_n, (4, rows), of each row against all others that are `here`, clipped by the largest of their counts.
@@ -23,18 +25,26 @@ def self_bleu(matches: np.ndarray, lengths: np.ndarray, copies: np.ndarray) -> f
 
     Row r stands copies[r] times, 0 leaves it out; `matches` are the best ones among the others.
     """
-    here = (copies > 0) & (lengths > 0)
-    matches, lengths, copies = matches[:, here], lengths[here], copies[here]
+    here = np.flatnonzero((copies > 0) & (lengths > 0))
+    lengths, copies = lengths[here], copies[here]
     if copies.sum() < 2:
         return None
+    closest, scores = _closest(lengths), np.empty(len(here))
+    for at in range(0, len(here), SLICE):  # arrays as long as a large corpus cost more than what is done with them
+        some = slice(at, at + SLICE)
+        scores[some] = _scores(matches[:, here[some]], lengths[some], closest[some])
+    # against a copy of itself a row scores 1
+    return float(np.where(copies > 1, copies, scores).sum() / copies.sum())
+
+
+def _scores(matches: np.ndarray, lengths: np.ndarray, closest: np.ndarray) -> np.ndarray:
+    """Return BLEU of rows with these best matches, lengths and closest lengths of others."""
     logs, order = np.zeros(len(lengths)), np.minimum(lengths, ORDER)
     for n in range(ORDER):
         shares = np.where(matches[n] > 0, matches[n], FLOOR) / np.maximum(lengths - n, 1)
         logs += np.where(n < order, np.log(shares), 0.0)
-    scores = np.exp(logs / order + np.minimum(0.0, 1 - _closest(lengths) / lengths))
-    scores = np.where(matches[0] == 0, 0.0, scores)
-    # against a copy of itself a row scores 1
-    return float(np.where(copies > 1, copies, scores).sum() / copies.sum())
+    scores = np.exp(logs / order + np.minimum(0.0, 1 - closest / lengths))
+    return np.where(matches[0] == 0, 0.0, scores)
 
 
 def _closest(lengths: np.ndarray) -> np.ndarray:

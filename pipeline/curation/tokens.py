@@ -29,10 +29,9 @@ class Tokens:
 
     def take(self, rows: np.ndarray) -> "Tokens":
         """Return the rows with these indices, in that order."""
-        lengths = self.lengths[rows]
-        starts = np.concatenate([[0], np.cumsum(lengths)])
-        at = np.arange(starts[-1]) + np.repeat(self.starts[:-1][rows] - starts[:-1], lengths)
-        return Tokens(self.words[at], starts, self.vocabulary)
+        from pipeline.curation import kernels_grams
+
+        return Tokens(*kernels_grams.taken(self.words, self.starts, rows), self.vocabulary)
 
     def followed_by(self, said) -> "Tokens":
         """Return these rows and behind them those of a polars column of texts: words with one space between two."""
@@ -52,13 +51,17 @@ class Tokens:
 
         from pipeline.curation import kernels_grams
 
-        # the words that are known come first, one a row, and so keep their ids
-        known = len(self.vocabulary)
-        text, offsets = utf8(pl.concat([self.vocabulary, said]))
+        text, offsets = utf8(said)
         words, starts, begins, sizes = kernels_grams.word_ids(text, offsets)
-        new = [bytes(text[begin : begin + size]) for begin, size in zip(begins[known:], sizes[known:], strict=True)]
-        vocabulary = pl.concat([self.vocabulary, pl.Series(new, dtype=pl.Binary).cast(pl.String)])
-        return Tokens(words[known:], starts[known:] - known, vocabulary)
+        own = [bytes(text[begin : begin + size]) for begin, size in zip(begins, sizes, strict=True)]
+        own = pl.Series("words", own, pl.Binary).cast(pl.String).to_frame()
+        known = self.vocabulary.alias("words").to_frame().with_row_index("id")
+        known_id = own.join(known, on="words", how="left", maintain_order="left")["id"]
+        new = known_id.is_null()
+        ids = known_id.cast(pl.Int32).fill_null(-1).to_numpy()
+        ids = np.where(ids < 0, np.cumsum(new.to_numpy()) - 1 + len(self.vocabulary), ids).astype(np.int32)
+        vocabulary = pl.concat([self.vocabulary.alias("words"), own["words"].filter(new)])
+        return Tokens(ids[words], starts, vocabulary)
 
 
 def utf8(texts) -> tuple[np.ndarray, np.ndarray]:

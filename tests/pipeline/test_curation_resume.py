@@ -26,8 +26,10 @@ def rows_of(texts, params):
 
 def facts(found):
     return (
-        found.ruled.rows(), found.found.row.tolist(), found.found.score.tolist(), found.found.same.tolist(),
-        [matches.tolist() for matches in found.matches], found.self_bleu,
+        found.n_rows, found.ruled.rows(), found.told.rows(), found.first.tolist(), found.tokens.words.tolist(),
+        found.tokens.starts.tolist(), found.tokens.vocabulary.to_list(), found.found.row.tolist(),
+        found.found.score.tolist(), found.found.same.tolist(), [matches.tolist() for matches in found.matches],
+        found.self_bleu,
     )  # fmt: skip
 
 
@@ -38,7 +40,7 @@ def test_rows_added_behind_give_what_all_rows_give_at_once(params, texts, share,
     params = params.model_copy(update={"max_similarity": threshold})
     rows = rows_of(texts, params)
     first = curated(rows[: int(len(rows) * share)], params)
-    assert facts(curated(rows[len(first.ruled) :], params, first)) == facts(curated(rows, params))
+    assert facts(curated(rows[first.n_rows :], params, first)) == facts(curated(rows, params))
 
 
 def test_what_is_known_is_read_and_the_rest_is_added(params, tmp_path, capsys):
@@ -51,7 +53,7 @@ def test_what_is_known_is_read_and_the_rest_is_added(params, tmp_path, capsys):
     assert "6 of 6 rows are known" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("name", ["ruled.arrow", "words.npy", "witness.npy", "state.json"])
+@pytest.mark.parametrize("name", ["ruled-0.arrow", "told-0.arrow", "words-0.npy", "kept-0.npy", "state.json"])
 @pytest.mark.parametrize("damage", ["flipped", "cut", "gone"])
 def test_a_damaged_state_is_noticed_and_written_anew(params, tmp_path, capsys, name, damage):
     rows = rows_of(TEXTS, params)
@@ -67,6 +69,58 @@ def test_a_damaged_state_is_noticed_and_written_anew(params, tmp_path, capsys, n
     assert "known" not in capsys.readouterr().err
     assert facts(resumed(rows, params, tmp_path)) == whole
     assert "6 of 6" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["told-0.arrow", "first-1.npy", "vocabulary-1.arrow", "starts-2.npy", "passed-2.npy"])
+@pytest.mark.parametrize("damage", ["flipped", "cut", "gone", "another's"])
+def test_a_damaged_file_of_any_run_is_noticed_and_written_anew(params, tmp_path, capsys, name, damage):
+    rows = rows_of(TEXTS, params)
+    for size in (2, 4, 6):
+        whole = facts(resumed(rows[:size], params, tmp_path))
+    path = tmp_path / name
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 255
+    if damage == "gone":
+        path.unlink()
+    elif damage == "another's":
+        kind, _, run = path.stem.partition("-")
+        other = {"0": "1", "1": "0"}.get(run)
+        path.write_bytes((tmp_path / f"{kind}-{other}{path.suffix}").read_bytes() if other else b"")
+    else:
+        path.write_bytes(content if damage == "flipped" else content[: len(content) // 2])
+    capsys.readouterr()
+    assert facts(resumed(rows, params, tmp_path)) == whole
+    assert "known" not in capsys.readouterr().err
+    assert facts(resumed(rows, params, tmp_path)) == whole
+    assert "6 of 6" in capsys.readouterr().err
+
+
+def test_more_rows_leave_the_files_of_those_before_as_they_are(params, tmp_path):
+    rows = rows_of(TEXTS, params)
+    resumed(rows[:4], params, tmp_path)
+    before = {path.name: path.stat().st_mtime_ns for path in tmp_path.iterdir() if path.name != "state.json"}
+    resumed(rows, params, tmp_path)
+    after = {path.name: path.stat().st_mtime_ns for path in tmp_path.iterdir()}
+    gone = set(before) - set(after)
+    assert gone == {"passed-0.npy", "kept-0.npy"}
+    assert {name: after[name] for name in set(before) - gone} == {name: before[name] for name in set(before) - gone}
+    named = [name for *_, files in json.loads((tmp_path / "state.json").read_text())["parts"] for name in files]
+    assert set(after) == {"state.json", *named}
+
+
+def test_a_run_that_ends_while_it_writes_leaves_the_state_before(params, tmp_path, capsys):
+    rows = rows_of(TEXTS, params)
+    resumed(rows[:4], params, tmp_path)
+    state = (tmp_path / "state.json").read_bytes()
+    kept = {path.name: path.read_bytes() for path in tmp_path.glob("*-0.npy")}
+    resumed(rows, params, tmp_path)
+    # as it is where all files but the last are in place
+    (tmp_path / "state.json").write_bytes(state)
+    for name, content in kept.items():
+        (tmp_path / name).write_bytes(content)
+    capsys.readouterr()
+    assert facts(resumed(rows, params, tmp_path)) == facts(curated(rows, params))
+    assert "4 of 6 rows are known" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("texts", [["another fox", *TEXTS[1:]], TEXTS[:3], [None, *TEXTS[1:]]])
@@ -88,7 +142,7 @@ def test_no_state_is_a_pickle(params, tmp_path):
     assert {path.suffix for path in tmp_path.iterdir()} == {".arrow", ".npy", ".json"}
     for path in tmp_path.glob("*.npy"):
         assert np.load(path, allow_pickle=False).dtype != object
-    assert json.loads((tmp_path / "state.json").read_text())["n_rows"] == 6
+    assert json.loads((tmp_path / "state.json").read_text())["parts"][-1][0] == 6
 
 
 def test_the_two_states_of_a_source_that_were_used_last_stay(params, tmp_path):

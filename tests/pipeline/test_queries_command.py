@@ -3,6 +3,7 @@
 import csv
 import hashlib
 import json
+import shutil
 import threading
 import time
 from collections import Counter
@@ -178,3 +179,26 @@ def test_a_raw_row_that_vanishes_stops_the_stage_and_nothing_is_written(tmp_path
     ):
         made.units_in, made.dropped = 3, pl.DataFrame({"reason": ["similar", "similar"]})
     assert not any(out.exists() for out in outs.values())
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"sample": "stratified", "sample_balance": 0.5, "sample_weights": {"content": {"none": 0.5}}},
+        {"keep_flags": True, "max_similarity": 0.9},
+    ],
+)
+def test_rows_added_several_times_give_the_bytes_of_a_run_from_nothing(command, vpo_home, changes):
+    words = [" ".join(f"{letter}{number}" for letter in "abcde") for number in range(30)]
+    words = [f"{text} {flag}" for text in words for flag in ("", "-ar 16:9", "with a gun", "at +44 20 7946 0958")]
+    texts = [*words, "hi", "", *UNLIKE, *(f"{text} today" for text in UNLIKE), UNLIKE[0], "https://x.org/a.png a b c d"]
+    for size in (len(texts) // 3, len(texts) // 2, len(texts) - 1, len(texts)):
+        result, folder = command("\n".join(texts[:size]), **changes)
+        assert result.exit_code == 0, result.output
+    assert f"{len(texts) - 1} of {len(texts)} rows are known" in result.output
+    added = written(folder)
+    shutil.rmtree(vpo_home / "curation")
+    result, folder = command("\n".join(texts), **changes)
+    assert "known from" not in result.output
+    assert written(folder) == added
