@@ -9,6 +9,8 @@ import hashlib
 import json
 import os
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import click
@@ -61,17 +63,31 @@ def digest(opened) -> str:
 
 def resumed(opened, params: Queries, folder: Path) -> Curated:
     """Return what becomes of opened rows; `folder` may know the first of them, and knows all of them after this."""
-    before, parts = load(folder, opened) or (None, [])
+    with _alone(folder):
+        before, parts = load(folder, opened) or (None, [])
     known = before.n_rows if before else 0
     found = before if before and known == len(opened) else curated(opened[known:], params, before)
     if known:
         click.echo(f"  queries: {known} of {len(opened)} rows are known from an earlier run", err=True)
-    if known < len(opened):
-        save(folder, found, before, parts, digest(opened[known:]))
-    elif known:
-        os.utime(folder / "state.json")
-    prune(folder)
+    added = digest(opened[known:])
+    with _alone(folder):
+        if known < len(opened):
+            save(folder, found, before, parts, added)
+        elif (state := folder / "state.json").exists():  # else another run has removed it meanwhile
+            os.utime(state)
+        prune(folder)
     return found
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Wait for whoever reads or writes states: a run removes files that its own state does not name."""
+    import fcntl
+
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with (folder.parent / "states.lock").open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
 
 
 def prune(folder: Path) -> None:

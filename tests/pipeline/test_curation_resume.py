@@ -1,4 +1,7 @@
 import json
+import os
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -123,6 +126,33 @@ def test_a_run_that_ends_while_it_writes_leaves_the_state_before(params, tmp_pat
     assert "4 of 6 rows are known" in capsys.readouterr().err
 
 
+SAVING = """
+import sys
+from pathlib import Path
+from pipeline.curation import resume
+from pipeline.params import load_params
+from test_curation_resume import TEXTS, facts, rows_of
+params = load_params(sys.argv[1]).queries
+for at in range(20):
+    rows = rows_of(TEXTS[: 2 + (int(sys.argv[3]) + at) % 5], params)
+    found = facts(resume.resumed(rows, params, Path(sys.argv[2])))
+    assert found == facts(resume.curated(rows, params))
+"""
+
+
+def test_processes_that_keep_one_state_take_turns(root, tmp_path):
+    env = os.environ | {"PYTHONPATH": os.pathsep.join([str(root), str(root / "tests" / "pipeline")])}
+    runs = [
+        subprocess.Popen(
+            [sys.executable, "-c", SAVING, root / "params.yaml", tmp_path / "state", str(shift)],
+            env=env, cwd=root, stderr=subprocess.PIPE, text=True,
+        )
+        for shift in (0, 1, 3)
+    ]  # fmt: skip
+    said = [run.communicate()[1] for run in runs]
+    assert [run.returncode for run in runs] == [0, 0, 0], said
+
+
 @pytest.mark.parametrize("texts", [["another fox", *TEXTS[1:]], TEXTS[:3], [None, *TEXTS[1:]]])
 def test_a_state_of_other_rows_is_not_used(params, tmp_path, capsys, texts):
     resumed(rows_of(TEXTS, params), params, tmp_path)
@@ -149,7 +179,7 @@ def test_the_two_states_of_a_source_that_were_used_last_stay(params, tmp_path):
     rows = rows_of(TEXTS, params)
     for name in ("one-video", "two-video", "one-other", "one-video", "three-video"):
         resumed(rows, params, tmp_path / name)
-    assert {path.name for path in tmp_path.iterdir()} == {"one-video", "three-video", "one-other"}
+    assert {path.name for path in tmp_path.iterdir() if path.is_dir()} == {"one-video", "three-video", "one-other"}
 
 
 def test_rows_that_come_in_many_parts_are_known_all_the_same(params, tmp_path, capsys):
