@@ -1,3 +1,5 @@
+import json
+
 import numpy as np
 import pytest
 from click.testing import CliRunner
@@ -235,3 +237,13 @@ def test_the_command_writes_manifest_shards_and_dropped_and_repeats_byte_for_byt
         command(root, folder, tmp_path / home, *check)
         assert [(folder / name).read_bytes() for name in outs] == before
     assert len(command(root, folder, tmp_path / "home")) == 4
+
+
+def test_the_command_counts_the_second_clip_of_a_query_as_one_more_that_comes_in(root, tmp_path):
+    folder = tmp_path / "data" / "dpo"
+    folder.mkdir(parents=True)
+    rows = [row(query=f"dog {at}", prompt=f"Dog {at}.") for at in range(12)]
+    (folder / "rollout.jsonl").write_text("".join(item.model_dump_json() + "\n" for item in rows))
+    again = sum(item.replicate for item in command(root, folder, tmp_path / "home", "--replicate"))
+    metrics = json.loads((tmp_path / "results" / "dpo" / "render.json").read_text())
+    assert again and metrics["units_in"] == metrics["units_done"] == 12 + again
