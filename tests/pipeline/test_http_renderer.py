@@ -11,7 +11,7 @@ from clip_server import KEY, clip_of, serving_clips
 
 from pipeline.backends.renderer import RenderRequest, make_renderer
 from pipeline.backends.renderer.http import BACK_OFF_S, PATIENCE_S, Http, wait_s
-from pipeline.backends.renderer.http_adapters import ADAPTERS
+from pipeline.backends.renderer.http_adapters import ADAPTERS, Call
 from pipeline.backends.renderer.http_host import Host, Reply
 from pipeline.clips import decode, frames_hash
 from pipeline.io import DataError
@@ -244,6 +244,19 @@ def test_a_host_on_the_internet_cannot_send_us_into_our_own_network(laptop, name
         reply = asyncio.run(fetched(server.origin.replace("127.0.0.1", name) + "/files/x"))
     assert (reply.kind, server.log) == ("rejected", [])
     assert reply.why.endswith("an address inside our own network, where base_url does not lie")
+
+
+def test_an_address_that_no_host_can_have_is_one_that_nobody_reaches(laptop):
+    async def called():
+        settings = params(laptop, f"http://{'a' * 70}.example/v1")
+        host = Host(settings, ADAPTERS[settings.adapter])
+        await host.open()
+        try:
+            return await host.call(Call("/videos"))
+        finally:
+            await host.close()
+
+    assert asyncio.run(called()).kind == "transient"
 
 
 def test_a_call_that_is_sent_on_to_another_host_stops_the_stage(laptop):

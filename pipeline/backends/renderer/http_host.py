@@ -199,7 +199,7 @@ async def is_inside(host: str) -> bool:
     """Tell whether a host lies in our own network; one that nobody knows does not."""
     try:
         found = await asyncio.get_running_loop().getaddrinfo(host, None)
-    except OSError:
+    except (OSError, UnicodeError):  # the latter for what can be no host's name
         return False
     return any(not ip_address(address[0]).is_global for *_, address in found)
 
