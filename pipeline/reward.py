@@ -116,7 +116,8 @@ def scored(
 def texts_cut(clips: Sequence[Render], scorers: Sequence[Scorer], store: Store) -> dict[str, dict[str, int]]:
     """Return for the metrics how many clips each model scored against a text that it cut.
 
-    A model without such a limit is not named; where none has one, neither is the metric.
+    A model without such a limit is not named; where none has one, neither is the metric. Scores that were stored before
+    they told of it count as not cut.
     """
     cut = {}
     for scorer in scorers:
