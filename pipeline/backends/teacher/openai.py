@@ -11,7 +11,6 @@ from typing import Any, TypeVar
 from pipeline.backends import Outcome, Unparsed
 from pipeline.backends.teacher import Messages
 from pipeline.calls.answers import Answer, Bought, read
-from pipeline.calls.endpoint import EndpointStopped
 from pipeline.calls.engine import Engine
 from pipeline.forms import Form
 from pipeline.replies import REFUSAL
@@ -23,7 +22,6 @@ from schemas.reasons import Reason
 
 T = TypeVar("T")
 
-TeacherStopped = EndpointStopped
 TEMPLATES = Path(__file__).parents[2] / "templates"
 SAMPLING = ("temperature", "top_p", "max_completion_tokens")
 
