@@ -1,5 +1,6 @@
 """A project with every artifact of the graph, a few rows each, written by hand."""
 
+import json
 from itertools import starmap
 from pathlib import Path
 
@@ -61,8 +62,7 @@ def small_project(folder: Path) -> Path:
 
 def write_params(folder: Path, **changes) -> Path:
     """Copy params.yaml into `folder` with two arms, its own question file, and `changes` (section -> values)."""
-    yaml = YAML(typ="safe")
-    tree = yaml.load((ROOT / "params.yaml").read_text())
+    tree = YAML(typ="safe").load((ROOT / "params.yaml").read_text())
     tree["evaluate"].update(
         arms={name: {"prompts": "query", "source": "data/queries/test.jsonl"} for name in ARMS},
         versus=[["dpo", "original"]],
@@ -73,9 +73,9 @@ def write_params(folder: Path, **changes) -> Path:
     tree["reward"]["models"]["checklist"]["questions"] = str(folder / "questions.jsonl")
     for section, values in changes.items():
         tree[section].update(values)
-    with (folder / "params.yaml").open("w") as file:
-        yaml.dump(tree, file)
-    return folder / "params.yaml"
+    written = folder / "params.yaml"
+    written.write_text(json.dumps(tree, indent=2))  # is YAML, and keeps the arms' order
+    return written
 
 
 def queries(split: str) -> list[Query]:
