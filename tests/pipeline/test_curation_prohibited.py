@@ -108,6 +108,7 @@ def test_a_long_hostile_text_is_read_to_its_end(piece):
     assert prohibited(piece * (10_000 // len(piece))) in (True, False)
 
 
+@pytest.mark.slow
 def test_few_real_queries_are_taken_for_it(shared_data):
     texts = json.loads((shared_data / "vidprom_queries.json").read_text())
     asked = asked_about(texts)

@@ -140,6 +140,7 @@ for at in range(20):
 """
 
 
+@pytest.mark.slow
 def test_processes_that_keep_one_state_take_turns(root, tmp_path):
     env = os.environ | {"PYTHONPATH": os.pathsep.join([str(root), str(root / "tests" / "pipeline")])}
     runs = [

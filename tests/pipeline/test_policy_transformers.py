@@ -169,6 +169,7 @@ def test_no_neighbour_moves_a_bit(llama):
     assert torch.equal(logits(texts(40)), alone)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("temperature", [0.0, 0.9])
 def test_texts_of_all_lengths_are_the_same_in_any_batch(llama, temperature):
     """Prompts of 1 to 143 tokens, texts of 1 to 40."""

@@ -173,6 +173,7 @@ def test_a_source_that_is_too_small_is_told(run):
     assert report["short"] == ["sft has 4 of 40 general queries", "dpo has 2 of 20 general queries"]
 
 
+@pytest.mark.slow
 def test_real_queries_give_splits_without_near_duplicates(run, laptop, shared_data):
     params = laptop.queries.model_copy(
         update={"source": "file", "path": str(shared_data / "vidprom_queries.json"), "limit": 1500}
@@ -200,6 +201,7 @@ def test_what_resembles_a_listed_prompt_leaves_and_names_the_list(run):
     assert (report["leakage"]["benchmark"], report["leakage"]["splits"]) == (0, 0)
 
 
+@pytest.mark.slow
 def test_no_real_query_leaks_into_a_benchmark_or_another_split(run, laptop, shared_data):
     paths = [shared_data / "vbench" / "VBench_full_info.json", shared_data / "prompt_a_video_vbench_100.txt"]
     lists, _ = read_benchmarks(map(str, paths))

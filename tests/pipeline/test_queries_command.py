@@ -181,6 +181,7 @@ def test_a_raw_row_that_vanishes_stops_the_stage_and_nothing_is_written(tmp_path
     assert not any(out.exists() for out in outs.values())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "changes",
     [

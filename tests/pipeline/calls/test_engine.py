@@ -90,6 +90,7 @@ def test_a_429_uses_up_no_attempt(engine):
         assert asked.counts.limited == server.totals()["429s"] >= 1
 
 
+@pytest.mark.slow
 def test_a_request_that_hangs_is_left_and_asked_again(engine):
     with serving(echo, fault_share=1.0, faults=("hang",)) as server:
         asked = engine(server, timeout_s=1.0, attempts=8)  # it hangs twice at most
