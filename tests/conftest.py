@@ -31,6 +31,7 @@ TOGETHER = {
     "torch": (
         "train/",
         "pipeline/test_checklist.py",
+        "pipeline/test_policy_batch.py",
         "pipeline/test_policy_transformers.py",
         "pipeline/test_rollout.py",
         "pipeline/test_speeds.py",

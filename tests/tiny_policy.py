@@ -103,3 +103,16 @@ def answer_log_prob(model, tokenizer, turns, answer: str) -> tuple[float, int]:
         logits = model(input_ids=ids).logits[0].double().log_softmax(-1)
     places = range(len(asked) - 1, ids.shape[1] - 1)
     return sum(logits[at, ids[0, at + 1]].item() for at in places), len(target)
+
+
+class Counted:
+    """A model that counts how often it is called and keeps what it gave last."""
+
+    def __init__(self, model):
+        self.model, self.calls = model, 0
+        self.device, self.dtype = model.device, model.dtype
+
+    def __call__(self, **inputs):
+        self.calls += 1
+        self.last = self.model(**inputs)
+        return self.last

@@ -1,7 +1,7 @@
 """The compiled loops that find similar rows: sentence BLEU and its bound, the inverted index, the greedy filter.
 
 Loaded inside functions alone, since numba takes half a second to load; compiled once a machine, on disk after that.
-The three kernel modules call none of each other's functions: numba's cache on disk notices a change in a function's own
+The four kernel modules call none of each other's functions: numba's cache on disk notices a change in a function's own
 file alone.
 """
 

@@ -23,15 +23,15 @@ class Tokens:
 
     def first_equal(self, known: np.ndarray | None = None) -> np.ndarray:
         """Return for each row the first row with the same words; `known` is this of the first rows."""
-        from pipeline.curation import kernels_grams
+        from pipeline.curation import kernels_words
 
-        return kernels_grams.first_equal(self.words, self.starts, np.empty(0, np.int32) if known is None else known)
+        return kernels_words.first_equal(self.words, self.starts, np.empty(0, np.int32) if known is None else known)
 
     def take(self, rows: np.ndarray) -> "Tokens":
         """Return the rows with these indices, in that order."""
-        from pipeline.curation import kernels_grams
+        from pipeline.curation import kernels_words
 
-        return Tokens(*kernels_grams.taken(self.words, self.starts, rows), self.vocabulary)
+        return Tokens(*kernels_words.taken(self.words, self.starts, rows), self.vocabulary)
 
     def followed_by(self, said) -> "Tokens":
         """Return these rows and behind them those of a polars column of texts: words with one space between two."""
@@ -49,10 +49,10 @@ class Tokens:
         """Return the rows of a polars column of texts alone, in a vocabulary that begins with this one."""
         import polars as pl
 
-        from pipeline.curation import kernels_grams
+        from pipeline.curation import kernels_words
 
         text, offsets = utf8(said)
-        words, starts, begins, sizes = kernels_grams.word_ids(text, offsets)
+        words, starts, begins, sizes = kernels_words.word_ids(text, offsets)
         own = [bytes(text[begin : begin + size]) for begin, size in zip(begins, sizes, strict=True)]
         own = pl.Series("words", own, pl.Binary).cast(pl.String).to_frame()
         known = self.vocabulary.alias("words").to_frame().with_row_index("id")
