@@ -134,7 +134,8 @@ def shares(
     for video_id, values in dims.items():
         # every formula over dimensions is a weighted sum and a constant
         nothing = dict.fromkeys(values, 0.0)
-        weights = {name: formula(nothing | {name: 1.0}) - formula(nothing) for name in values}
+        constant = formula(nothing)
+        weights = {name: formula(nothing | {name: 1.0}) - constant for name in values}
         found[video_id] = {name: weights[name] * value for name, value in values.items()}
     return found
 

@@ -5,14 +5,9 @@ from typing import ClassVar
 from pydantic import BaseModel, ConfigDict, model_validator
 
 COMMIT = r"^[0-9a-f]{40}$"
-
-
 ON_THE_HUB = r"^[\w.-]+/[\w.-]+$"
 
-
 _recording: dict[int, str] | None = None
-
-
 _read: set[str] = set()
 
 

@@ -167,6 +167,12 @@ def test_no_test_file_loads_torch_when_it_is_read(path):
         assert not {name.split(".")[0] for name in names} & {"torch", "transformers", "safetensors", "diffusers", "trl"}
 
 
+def test_conftest_and_the_makefile_name_the_same_plain_tier(pytestconfig):
+    """conftest shares out the tests of the tier that the Makefile runs first; another word there would undo it."""
+    conftest = pytestconfig.pluginmanager.get_plugin(str(ROOT / "tests/conftest.py"))
+    assert f'-m "{conftest.PLAIN}"' in (ROOT / "Makefile").read_text()
+
+
 def test_the_repository_holds_no_path_of_a_machine():
     tracked = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True).stdout.split()
     for name in tracked:
