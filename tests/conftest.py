@@ -35,6 +35,7 @@ TOGETHER = {
         "pipeline/test_policy_transformers.py",
         "pipeline/test_rollout.py",
         "pipeline/test_speeds.py",
+        "test_library_keywords.py",
     ),
     "numba": ("pipeline/test_curation_", "pipeline/test_queries"),
 }
