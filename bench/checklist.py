@@ -5,7 +5,6 @@ A Qwen2-VL with random weights; CPU seconds of one thread, every way in the same
 
 import os
 import platform
-import sys
 import tempfile
 import time
 from pathlib import Path
@@ -13,12 +12,10 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from pipeline.backends.reward.yes_no import YesNo
+from tests.support import tiny_scorers
+
 ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT / "tests"))
-
-import tiny_scorers  # noqa: E402
-
-from pipeline.backends.reward.yes_no import YesNo  # noqa: E402
 
 RESULT = ROOT / "bench/results/checklist.md"
 N, CLIPS = 64, 2

@@ -148,7 +148,7 @@ def core(path: str, state: str) -> dict:
     from pipeline.curation.read import gathered, read
     from pipeline.curation.resume import resumed
     from pipeline.curation.rules import opened
-    from pipeline.params import load_params
+    from pipeline.runtime.params_file import load_params
 
     params = load_params(ROOT / "params.yaml").queries.model_copy(update={"source": "file", "path": path})
     rows = gathered(opened(raw, params) for raw in read(params))

@@ -11,10 +11,11 @@ from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
-from pipeline.backends.renderer import RenderRequest, make_renderer
-from pipeline.fanout import fan_out
-from pipeline.fanout_ray import connected
-from pipeline.params import load_params
+from pipeline.backends.renderer import make_renderer
+from pipeline.runtime.fanout import fan_out
+from pipeline.runtime.fanout_ray import connected
+from pipeline.runtime.params_file import load_params
+from schemas.seams import RenderRequest
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULT = ROOT / "bench/results/fanout.md"

@@ -5,7 +5,6 @@ beside the stage is a loop of pipeline calls with a generator each: no file, no 
 """
 
 import os
-import sys
 import tempfile
 import threading
 import time
@@ -17,21 +16,20 @@ from typing import NamedTuple
 
 import click
 
-from pipeline.backends.renderer import RenderRequest
 from pipeline.backends.renderer.diffusers import Diffusers
 from pipeline.backends.renderer.facts import COGVIDEOX_2B
-from pipeline.clips import ClipStore, Packed, decode, encode, frames_hash, shard_folder, write_shards
-from pipeline.io import stage_output
-from pipeline.params import load_params
 from pipeline.render import clip_seed, render, wanted
-from pipeline.store import Store
-from schemas.params_video import Render as RenderParams
+from pipeline.runtime.io import stage_output
+from pipeline.runtime.params_file import load_params
+from pipeline.runtime.store import Store
+from pipeline.video.clips import ClipStore, Packed, decode, encode, frames_hash, shard_folder, write_shards
+from schemas.params_video import RenderParams
 from schemas.render import Render
 from schemas.rollout import Rollout
+from schemas.seams import RenderRequest
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULT = ROOT / "bench/results/rendering.md"
-sys.path.insert(0, str(ROOT / "tests"))  # the tiny pipelines and the rows lie there
 
 PUBLISHED_S = COGVIDEOX_2B.seconds_per_clip["H100"]
 
@@ -51,7 +49,7 @@ def clock(work: Callable[[], None]) -> Spent:
 
 
 def renderer(folder: Path, **values) -> Diffusers:
-    import tiny_pipelines
+    from tests.support import tiny_pipelines
 
     given = load_params(ROOT / "params.yaml").render.model_dump() | {
         "backend": "diffusers", "model": str(folder), "dtype": "float32", "frames_per_second": 8.0,
@@ -61,7 +59,7 @@ def renderer(folder: Path, **values) -> Diffusers:
 
 
 def prompts(n: int) -> list[Rollout]:
-    from rows import prompt_fields
+    from tests.support.rows import prompt_fields
 
     return [Rollout(**prompt_fields(query=f"a dog {at}", prompt=f"a dog runs in the park {at}")) for at in range(n)]
 
@@ -138,7 +136,7 @@ def pictures(made: Diffusers, row: Rollout) -> list[tuple]:
 
 
 def small() -> list[str]:
-    import tiny_pipelines
+    from tests.support import tiny_pipelines
 
     n, repeats = 10, 12
     with tempfile.TemporaryDirectory() as temporary:
@@ -162,7 +160,8 @@ def small() -> list[str]:
 
 def size() -> list[str]:
     import numpy as np
-    import tiny_pipelines
+
+    from tests.support import tiny_pipelines
 
     n, repeats = 2, 2
     with tempfile.TemporaryDirectory() as temporary:

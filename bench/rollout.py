@@ -13,7 +13,7 @@ from transformers import LlamaConfig, LlamaForCausalLM
 
 from pipeline.backends.policy.batch import Batch, Text
 from pipeline.backends.policy.transformers import uniform
-from pipeline.params import load_params
+from pipeline.runtime.params_file import load_params
 from train.tiny_llama import tiny_llama
 
 ROOT = Path(__file__).resolve().parents[1]

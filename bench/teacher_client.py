@@ -38,8 +38,8 @@ def engine(base_url: str, n: int, words: str, keep: bool) -> dict:
     root = Path(__file__).resolve().parents[1]
     sys.path.insert(0, str(root))
     from pipeline.backends.teacher.openai import OpenAI
-    from pipeline.params import load_params
-    from pipeline.store import Store
+    from pipeline.runtime.params_file import load_params
+    from pipeline.runtime.store import Store
 
     more = json.loads(os.environ.get("VPO_BENCH_TEACHER", "{}"))
     params = load_params(root / "params.yaml").teacher

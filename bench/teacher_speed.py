@@ -84,8 +84,8 @@ def limits_table(runs: list[dict]) -> list[str]:
 
 def words(folder: Path) -> Path:
     """Write what stands before the query in a real few-shot conversation; return the file."""
-    from pipeline.io import read_rows
-    from pipeline.words import Template
+    from pipeline.llm.template import Template
+    from pipeline.runtime.io import read_rows
     from schemas.fewshot import Exemplar
 
     exemplars = [dict(item) for item in read_rows(ROOT / "pipeline/templates/exemplars.jsonl", Exemplar)]

@@ -9,11 +9,10 @@ import sys
 import time
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT / "tests"))  # the server lies there; the other modules take it from here
+from tests.support.llm_faults import ALL_FAULTS, LASTING, conversation_id
+from tests.support.llm_server import serving_process
 
-from llm_faults import ALL_FAULTS, LASTING, conversation_id  # noqa: E402
-from llm_server import serving_process  # noqa: E402
+ROOT = Path(__file__).resolve().parents[1]
 
 __all__ = ["ALL_FAULTS", "ROOT", "Stage", "bought", "judged", "kill_group", "reply", "serving_process", "wait_for"]
 
@@ -49,7 +48,7 @@ class Stage:
         folder.mkdir(parents=True, exist_ok=True)
 
     def write_queries(self, numbers) -> None:
-        from pipeline.io import write_rows
+        from pipeline.runtime.io import write_rows
         from schemas.base import content_id
         from schemas.queries import Query
 
@@ -103,9 +102,9 @@ class Stage:
     def conversations(self, seed: int = 0) -> dict[str, str]:
         """Return query -> the name of its conversation in the server's log."""
         from pipeline.fewshot import messages
-        from pipeline.io import read_rows
-        from pipeline.params import load_params
-        from pipeline.words import Template
+        from pipeline.llm.template import Template
+        from pipeline.runtime.io import read_rows
+        from pipeline.runtime.params_file import load_params
         from schemas.fewshot import Exemplar
         from schemas.queries import Query
 

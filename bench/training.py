@@ -18,13 +18,13 @@ from typing import NamedTuple
 
 import click
 
-from pipeline.params import load_params
-from pipeline.words import Template
+from pipeline.llm.template import Template
+from pipeline.runtime.params_file import load_params
 from schemas.params import Params
 from train.dpo import dpo_trainer
-from train.rows import Fitting, answer, instruction
 from train.run import launcher
 from train.sft import sft_trainer
+from train.trl_rows import Fitting, answer, instruction
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "bench/results"

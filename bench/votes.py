@@ -10,15 +10,14 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
-from pipeline.backends import Outcome
-from pipeline.backends.teacher import Messages
 from pipeline.critique import critique
 from pipeline.d_text import d_text
-from pipeline.params import load_params
 from pipeline.refine import refine
+from pipeline.runtime.params_file import load_params
 from schemas.base import Prompt, Provenance, content_id
 from schemas.critique import Critique
 from schemas.refine import Refine
+from schemas.seams import Messages, Outcome
 
 ROOT = Path(__file__).resolve().parents[1]
 T = TypeVar("T")

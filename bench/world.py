@@ -94,9 +94,9 @@ def run_seed(seed: int, folder: Path) -> Path:
 
 def values_of(path: Path):
     """Return arm -> metric -> query_id -> value of one finished run, and who judged each metric."""
-    from pipeline.arms import judges, per_query, read_arm
-    from pipeline.io import read_rows
-    from pipeline.params import load_params
+    from pipeline.evaluation.arms import judges, per_query, read_arm
+    from pipeline.runtime.io import read_rows
+    from pipeline.runtime.params_file import load_params
     from schemas.queries import Query
 
     params = load_params(path / "params.yaml")

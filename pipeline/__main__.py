@@ -6,7 +6,7 @@ import sys
 try:
     import click
 
-    from pipeline.io import stop_with_parent
+    from pipeline.runtime.io import stop_with_parent
 except ImportError as fault:
     print(
         f"{fault}: activate the environment first: source .venv/bin/activate (make setup creates it)", file=sys.stderr
@@ -40,8 +40,7 @@ class Stages(click.Group):
     def get_command(self, ctx, name):
         if name not in STAGES:
             return None
-        module = "params_stage" if name == "params" else name
-        return importlib.import_module(f"pipeline.{module}").main
+        return importlib.import_module(f"pipeline.{name}").main
 
 
 @click.group(cls=Stages)

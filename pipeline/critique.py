@@ -8,18 +8,18 @@ from collections.abc import Iterable, Iterator
 
 import click
 
-from pipeline.backends import Outcome
-from pipeline.backends.teacher import Messages, Teacher, make_teacher
-from pipeline.forms import VERDICT
-from pipeline.io import stage_output
-from pipeline.next_round import next_round
-from pipeline.params import load_params, option
-from pipeline.replies import Verdict
-from pipeline.words import Template
+from pipeline.backends.teacher import make_teacher
+from pipeline.llm.answer_forms import VERDICT
+from pipeline.llm.replies import Verdict
+from pipeline.llm.rounds import next_round
+from pipeline.llm.template import Template
+from pipeline.runtime.io import stage_output
+from pipeline.runtime.params_file import load_params, option
 from schemas.base import Dropped, Prompt
 from schemas.critique import Critique, Vote
-from schemas.params import Critique as CritiqueParams
+from schemas.params import CritiqueParams
 from schemas.rollout import Rollout
+from schemas.seams import Messages, Outcome, Teacher
 
 Outcomes = tuple[Outcome[Verdict], ...]
 

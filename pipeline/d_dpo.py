@@ -5,14 +5,14 @@ from collections.abc import Iterable, Iterator
 
 import click
 
-from pipeline.io import read_rows, stage_output
-from pipeline.params import load_params, option
-from pipeline.ready import ready_dpo, sha256
+from pipeline.runtime.io import read_rows, stage_output
+from pipeline.runtime.params_file import load_params, option
+from pipeline.text.ready_sets import ready_dpo, sha256
 from schemas.base import Dropped, Pair, content_id
 from schemas.d_dpo import DDpo
 from schemas.d_text import DText
 from schemas.d_video import DVideo
-from schemas.params import Dpo, TrainedArm
+from schemas.params import DpoParams, TrainedArmParams
 from schemas.reasons import Reason
 
 WHEN_BOTH = {"both": ("text", "video"), "text": ("text",), "video": ("video",)}
@@ -20,7 +20,7 @@ WHEN_BOTH = {"both": ("text", "video"), "text": ("text",), "video": ("video",)}
 TALLY = {"text_pairs": lambda row: row.source == "text", "video_pairs": lambda row: row.source == "video"}
 
 
-def d_dpo(pairs: Iterable[Pair], params: Dpo, arm: TrainedArm, seed: int = 0) -> Iterator[DDpo | Dropped]:
+def d_dpo(pairs: Iterable[Pair], params: DpoParams, arm: TrainedArmParams, seed: int = 0) -> Iterator[DDpo | Dropped]:
     """Yield the union's pairs, text before video, or why a query has none left."""
     wanted = {"text": params.text_feedback and arm.text_feedback, "video": params.video_feedback and arm.video_feedback}
     by_query: dict[str, list[Pair]] = defaultdict(list)
@@ -61,7 +61,7 @@ def main(d_text, d_video, out, arm, params_path):
     params = load_params(params_path)
     if arm is not None and arm not in params.dpo.arms:
         raise click.UsageError(f"dpo.arms has no {arm}; it has {', '.join(params.dpo.arms) or 'none'}")
-    described = params.dpo.arms[arm] if arm else TrainedArm()
+    described = params.dpo.arms[arm] if arm else TrainedArmParams()
     with stage_output(out, DDpo, label=arm or "d_dpo") as writer:
         if params.d_dpo.path:
             pairs = list(ready_dpo(params.d_dpo.path, params.dpo, params.queries.keep_flags))

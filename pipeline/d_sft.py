@@ -4,9 +4,9 @@ from collections.abc import Iterable, Iterator
 
 import click
 
-from pipeline.io import read_rows, stage_output
-from pipeline.params import load_params, option
-from pipeline.ready import ready_sft, sha256
+from pipeline.runtime.io import read_rows, stage_output
+from pipeline.runtime.params_file import load_params, option
+from pipeline.text.ready_sets import ready_sft, sha256
 from schemas.base import Dropped
 from schemas.critique import Critique
 from schemas.d_sft import DSft

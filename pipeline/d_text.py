@@ -6,19 +6,19 @@ from operator import attrgetter
 
 import click
 
-from pipeline.io import read_rows, stage_output
-from pipeline.params import load_params, option
+from pipeline.runtime.io import read_rows, stage_output
+from pipeline.runtime.params_file import load_params, option
 from schemas.base import Dropped, content_id
 from schemas.critique import Critique
 from schemas.d_text import DText
-from schemas.params import Dpo
+from schemas.params import DpoParams
 from schemas.reasons import Reason
 from schemas.refine import Refine
 
 RULE = "refined_over_flawed"
 
 
-def d_text(critiques: Iterable[Critique], refined: dict[str, Refine], params: Dpo) -> Iterator[DText | Dropped]:
+def d_text(critiques: Iterable[Critique], refined: dict[str, Refine], params: DpoParams) -> Iterator[DText | Dropped]:
     """Yield the pairs of each query, or why it has none. Rows of one query must stand together.
 
     `refined` maps prompt_id to the row of stage refine. With `pairs_per_query` the choice is by pair_id, which stands
@@ -38,7 +38,7 @@ def d_text(critiques: Iterable[Critique], refined: dict[str, Refine], params: Dp
             yield Dropped(input_id=query_id, reason=Reason.NO_FLAW)
 
 
-def pair(row: Refine, params: Dpo) -> DText:
+def pair(row: Refine, params: DpoParams) -> DText:
     return DText(
         pair_id=content_id(row.query_id, row.p_refined, row.prompt, "text"),
         query_id=row.query_id,

@@ -12,14 +12,14 @@ from operator import attrgetter
 
 import click
 
-from pipeline.io import read_rows, stage_output
-from pipeline.params import load_params, option
-from pipeline.replication import replicates
-from pipeline.score import answers, safety_answers, scores, shares
+from pipeline.runtime.io import read_rows, stage_output
+from pipeline.runtime.params_file import load_params, option
+from pipeline.scoring.formulas import answers, safety_answers, scores, shares
+from pipeline.scoring.replication import replicates
 from schemas.base import Dropped, content_id
 from schemas.d_video import DVideo
-from schemas.params import Dpo
-from schemas.params_video import Reward as RewardParams
+from schemas.params import DpoParams
+from schemas.params_video import RewardParams
 from schemas.reasons import Reason
 from schemas.render import Render
 from schemas.reward import Reward
@@ -51,7 +51,7 @@ class Scored:
     safety: Mapping[str, bool] = field(default_factory=dict)
 
 
-def d_video(rows: Iterable[Render], told: Feedback, params: Dpo) -> Iterator[DVideo | Dropped]:
+def d_video(rows: Iterable[Render], told: Feedback, params: DpoParams) -> Iterator[DVideo | Dropped]:
     """Yield the pairs of each query, or why it has none. Rows of one query must stand together.
 
     A clip without a score takes no part, and clips of a second seed take none.
@@ -72,7 +72,7 @@ def d_video(rows: Iterable[Render], told: Feedback, params: Dpo) -> Iterator[DVi
             )
 
 
-def feedback(rows: Sequence[Render], rewards: Sequence[Reward], reward: RewardParams, dpo: Dpo) -> Feedback:
+def feedback(rows: Sequence[Render], rewards: Sequence[Reward], reward: RewardParams, dpo: DpoParams) -> Feedback:
     """Return what the stored rewards say of the clips. Raises DataError where the params ask for what is not there."""
     shown = {row.video_id for row in rows if row.replicate == 0}
     # z-scores over the clips that can be paired alone: how many are rendered twice changes no pair
@@ -95,7 +95,7 @@ def scored(row: Render, told: Feedback) -> Scored:
 Beats = Callable[[Scored, Scored], bool]
 
 
-def beats(params: Dpo, noise: float = 0.0) -> Beats:
+def beats(params: DpoParams, noise: float = 0.0) -> Beats:
     """Return whether one candidate wins over another by all rules of `params`."""
     least = max(params.reward_gap, (params.min_effect or 0.0) * noise)
     rules: list[Beats] = [lambda better, worse: better.score - worse.score > least]
@@ -158,7 +158,7 @@ def by_gap(pairs: list[tuple[Scored, Scored]]) -> list[tuple[Scored, Scored]]:
 PAIRS = {"first": first, "widest": widest, "adjacent": adjacent, "all": every}
 
 
-def pair(better: Scored, worse: Scored, params: Dpo) -> DVideo:
+def pair(better: Scored, worse: Scored, params: DpoParams) -> DVideo:
     chosen, rejected = better.row, worse.row
     return DVideo(
         pair_id=content_id(chosen.query_id, chosen.prompt, rejected.prompt, "video"),
@@ -180,7 +180,7 @@ def pair(better: Scored, worse: Scored, params: Dpo) -> DVideo:
     )
 
 
-def rule(params: Dpo) -> str:
+def rule(params: DpoParams) -> str:
     """Return the name of the rule as the rows of D_video carry it."""
     named = f"{params.video_pairs}, gap > {params.reward_gap:g}, dominance {params.dominance}"
     if params.min_effect is not None:

@@ -1,6 +1,6 @@
 """x, p, c, r by arm -> the arms compared on the test split, each number with its interval (VPO 4.2 and 4.3).
 
-`pipeline/arms.py` says what each metric is. Intervals are ours: the papers give none.
+`pipeline/evaluation/arms.py` says what each metric is. Intervals are ours: the papers give none.
 """
 
 from collections import defaultdict
@@ -9,15 +9,15 @@ from pathlib import Path
 
 import click
 
-from pipeline.arms import Arm, Values, counts, dimensions, judges, made_offline, named, per_query, read_arm
-from pipeline.io import DataError, locked, read_rows, write_rows
-from pipeline.params import load_params, option, refuse_same_judge
-from pipeline.report import Report, write_report
-from pipeline.statistics import mean_with_interval
+from pipeline.evaluation.arms import Arm, Values, counts, dimensions, judges, made_offline, named, per_query, read_arm
+from pipeline.evaluation.report import Report, write_report
+from pipeline.evaluation.statistics import mean_with_interval
+from pipeline.runtime.io import DataError, locked, read_rows, write_rows
+from pipeline.runtime.params_file import load_params, option, refuse_same_judge
 from schemas.base import Provenance
 from schemas.evaluate import Evaluate
 from schemas.params import Params
-from schemas.params_video import Reward as RewardParams
+from schemas.params_video import RewardParams
 from schemas.queries import Query
 from schemas.reward import Reward
 

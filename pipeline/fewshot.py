@@ -4,17 +4,18 @@ from collections.abc import Iterable, Iterator
 
 import click
 
-from pipeline.backends.teacher import Messages, Teacher, make_teacher
-from pipeline.forms import PROMPT
-from pipeline.io import read_rows, stage_output
-from pipeline.params import load_params, option
-from pipeline.ready import replaced
-from pipeline.replies import answered
-from pipeline.words import Template
+from pipeline.backends.teacher import make_teacher
+from pipeline.llm.answer_forms import PROMPT
+from pipeline.llm.replies import answered
+from pipeline.llm.template import Template
+from pipeline.runtime.io import read_rows, stage_output
+from pipeline.runtime.params_file import load_params, option
+from pipeline.text.ready_sets import replaced
 from schemas.base import Dropped, content_id
 from schemas.fewshot import Exemplar, Fewshot
-from schemas.params import Fewshot as FewshotParams
+from schemas.params import FewshotParams
 from schemas.queries import Query
+from schemas.seams import Messages, Teacher
 
 
 def fewshot(queries: Iterable[Query], teacher: Teacher, params: FewshotParams) -> Iterator[Fewshot | Dropped]:

@@ -9,12 +9,12 @@ from pathlib import Path
 
 import click
 
-from pipeline.card import Card, card
 from pipeline.curation.prohibited import prohibited
-from pipeline.io import DataError, beside, locked, read_rows, replacing_folder, write_json
-from pipeline.params import load_params, option
-from pipeline.secret_scan import secrets_in
-from pipeline.words import Template
+from pipeline.llm.template import Template
+from pipeline.publishing.card import Card, card
+from pipeline.publishing.secret_scan import secrets_in
+from pipeline.runtime.io import DataError, beside, locked, read_rows, replacing_folder, write_json
+from pipeline.runtime.params_file import load_params, option
 from schemas.base import Provenance, Row, content_id
 from schemas.critique import Critique
 from schemas.d_dpo import DDpo

@@ -14,9 +14,7 @@ from pathlib import Path
 import click
 import numpy as np
 
-from pipeline.backends import Outcome
-from pipeline.backends.teacher import Teacher, make_teacher
-from pipeline.clean import clean_hash
+from pipeline.backends.teacher import make_teacher
 from pipeline.curation.benchmarks import leakage, read_benchmarks, told
 from pipeline.curation.curated import Curated, curated
 from pipeline.curation.files import unchanged
@@ -30,18 +28,20 @@ from pipeline.curation.safety import recheck
 from pipeline.curation.sample import coverage, draw_order
 from pipeline.curation.split import NEAR, Left, Splits, sizes, spelled
 from pipeline.curation.unlike import resembling
-from pipeline.io import read_rows
-from pipeline.params import load_params, option
-from pipeline.progress import progress
-from pipeline.pyplot import pyplot
-from pipeline.store import home
-from pipeline.words import Template
+from pipeline.llm.template import Template
+from pipeline.runtime.io import read_rows
+from pipeline.runtime.params_file import load_params, option
+from pipeline.runtime.progress import progress
+from pipeline.runtime.pyplot import pyplot
+from pipeline.runtime.store import home
+from pipeline.text.clean import clean_hash
 from pipeline.world.corpus import synthetic_queries
 from schemas.base import Split, content_id
 from schemas.fewshot import Exemplar
-from schemas.params import Params, Queries
+from schemas.params import Params, QueriesParams
 from schemas.queries import Query
 from schemas.reasons import Reason
+from schemas.seams import Outcome, Teacher
 
 LEAST_ASKED = 16  # candidates in a round of questions: waiting for one answer at a time costs more than a few calls
 
@@ -51,7 +51,7 @@ def queries(
     teacher: Teacher,
     template: Template,
     lists: Mapping[str, Sequence[str]],
-    params: Queries,
+    params: QueriesParams,
     seed: int,
     report: dict,
     curate: Callable[..., Curated] = curated,
@@ -129,7 +129,7 @@ def _unlike(found: Curated, lists: Mapping[str, Sequence[str]], report: dict) ->
 
 
 def _drawn(
-    frame, found: Curated, rows: np.ndarray, teacher: Teacher, template: Template, params: Queries, seed: int,
+    frame, found: Curated, rows: np.ndarray, teacher: Teacher, template: Template, params: QueriesParams, seed: int,
     report: dict,
 ) -> tuple[list[tuple[int, Split, bool]], object]:  # fmt: skip
     """Draw the splits: safety queries first, asking about hardly more candidates than it takes, then general ones.
@@ -175,7 +175,7 @@ def _drawn(
     return placed, _not_drawn(passed, rows, fates, answers, suspect)
 
 
-def _cleaned(frame, rows: np.ndarray, params: Queries) -> list[str]:
+def _cleaned(frame, rows: np.ndarray, params: QueriesParams) -> list[str]:
     return normalised(frame["text"].gather(rows), params.keep_flags)["query"].to_list()
 
 
@@ -221,7 +221,7 @@ def _not_drawn(passed: np.ndarray, rows: np.ndarray, fates: dict, answers: dict,
     return pl.concat([_leaving(passed[plain], Reason.NOT_SAMPLED.value, detail), _leaving(row, *why)])
 
 
-def _kept(frame, passed: np.ndarray, placed: list[tuple[int, Split, bool]], ids: np.ndarray, params: Queries):
+def _kept(frame, passed: np.ndarray, placed: list[tuple[int, Split, bool]], ids: np.ndarray, params: QueriesParams):
     at = np.array([row for row, *_ in placed], np.int64)
     rows, source = passed[at], source_name(params)
     records = frame.select("text", "source_id", "time", "unsafe_score")[rows]
@@ -267,14 +267,14 @@ def _counted(frames: Iterable, made: Outputs) -> Iterator:
             at(made.units_in, None)
 
 
-def remembered(params: Queries) -> Callable[..., Curated]:
+def remembered(params: QueriesParams) -> Callable[..., Curated]:
     """Return `curated` with what an earlier run found for the same source under the same rules."""
     folder = home() / "curation" / f"{rule_hash(params)}-{content_id(source_name(params))}"
     return lambda opened, params: resumed(opened, params, folder)
 
 
 @contextmanager
-def traced(params: Queries, report: dict) -> Iterator[None]:
+def traced(params: QueriesParams, report: dict) -> Iterator[None]:
     """Record in `report` where the rows come from; a file from outside may not change meanwhile."""
     report |= {"clean": clean_hash(), "source": source_name(params), "revision": params.revision}
     with unchanged(Path(params.path)) if params.source == "file" else nullcontext() as digest:

@@ -8,20 +8,19 @@ from dataclasses import dataclass, replace
 
 import click
 
-from pipeline.backends import Outcome
-from pipeline.backends.teacher import Messages, Teacher, make_teacher
-from pipeline.forms import REFINED, VERDICT
-from pipeline.io import stage_output
-from pipeline.next_round import next_round
-from pipeline.params import load_params, option
-from pipeline.replies import Verdict
-from pipeline.words import Template
+from pipeline.backends.teacher import make_teacher
+from pipeline.llm.answer_forms import REFINED, VERDICT
+from pipeline.llm.replies import Verdict
+from pipeline.llm.rounds import next_round
+from pipeline.llm.template import Template
+from pipeline.runtime.io import stage_output
+from pipeline.runtime.params_file import load_params, option
 from schemas.base import Dropped, content_id
 from schemas.critique import Critique
-from schemas.params import Critique as CritiqueParams
-from schemas.params import Refine as RefineParams
+from schemas.params import CritiqueParams, RefineParams
 from schemas.reasons import Reason
 from schemas.refine import Refine
+from schemas.seams import Messages, Outcome, Teacher
 
 
 @dataclass(frozen=True)

@@ -10,22 +10,22 @@ from typing import NamedTuple
 
 import click
 
-from pipeline.backends import Outcome
-from pipeline.backends.renderer import SPREAD, Renderer, RenderRequest, make_renderer, video_id
+from pipeline.backends.renderer import SPREAD, make_renderer, video_id
 from pipeline.backends.teacher import make_teacher
-from pipeline.clips import Clip, ClipStore, Packed, Place, shard_folder, write_shards
-from pipeline.fanout import fan_out
-from pipeline.io import read_rows, stage_output
-from pipeline.long_prompts import fitted
-from pipeline.paid_once import paid_once
-from pipeline.params import load_params, option
-from pipeline.progress import progress
-from pipeline.speeds import at_once, folder_of, timed, work_of
+from pipeline.runtime.fanout import fan_out
+from pipeline.runtime.io import read_rows, stage_output
+from pipeline.runtime.paid_once import paid_once
+from pipeline.runtime.params_file import load_params, option
+from pipeline.runtime.progress import progress
+from pipeline.runtime.speeds import at_once, folder_of, timed, work_of
+from pipeline.video.clips import ClipStore, Packed, Place, shard_folder, write_shards
+from pipeline.video.long_prompts import fitted
 from schemas.base import Dropped, Prompt, content_id
 from schemas.critique import Critique
 from schemas.reasons import Reason
 from schemas.render import Render
 from schemas.rollout import Rollout
+from schemas.seams import Clip, Outcome, Renderer, RenderRequest
 
 Fit = Callable[[Iterable[Prompt]], Iterator[tuple[Prompt, str] | Dropped]]
 

@@ -6,23 +6,22 @@ from functools import partial
 
 import click
 
-from pipeline.backends import Outcome
-from pipeline.backends.reward import Reward as RewardBackend
-from pipeline.backends.reward import ScoreRequest, Scores, make_reward, sound
-from pipeline.clips import read_clip, shard_folder
-from pipeline.fanout import fan_out
-from pipeline.io import stage_output
-from pipeline.paid_once import paid_once
-from pipeline.params import load_params, option
-from pipeline.progress import progress
-from pipeline.speeds import Work, at_once, folder_of, timed, work_of
-from pipeline.store import Store, store_key
+from pipeline.backends.reward import make_reward, sound
+from pipeline.runtime.fanout import fan_out
+from pipeline.runtime.io import stage_output
+from pipeline.runtime.paid_once import paid_once
+from pipeline.runtime.params_file import load_params, option
+from pipeline.runtime.progress import progress
+from pipeline.runtime.speeds import Work, at_once, folder_of, timed, work_of
+from pipeline.runtime.store import Store, store_key
+from pipeline.video.clips import read_clip, shard_folder
 from schemas.base import Dropped, Provenance
-from schemas.params import World
-from schemas.params_video import RewardModel
+from schemas.params import WorldParams
+from schemas.params_video import RewardModelParams
 from schemas.reasons import Reason
 from schemas.render import Render
 from schemas.reward import Reward
+from schemas.seams import Outcome, RewardModel, ScoreRequest, Scores
 
 
 @dataclass(frozen=True)
@@ -30,9 +29,9 @@ class Scorer:
     """A reward model of params.yaml: its name and params, who it is, and how to build it where it works."""
 
     name: str
-    params: RewardModel
+    params: RewardModelParams
     by: Provenance
-    make: Callable[[], RewardBackend]
+    make: Callable[[], RewardModel]
     at_once: int = 1
 
     @property
@@ -150,7 +149,7 @@ def constant(row: Reward) -> bool:
     return len(row.answers) > 1 and len({item.answer for item in row.answers}) == 1
 
 
-def make_scorer(name: str, params: RewardModel, world: World) -> Scorer:
+def make_scorer(name: str, params: RewardModelParams, world: WorldParams) -> Scorer:
     make = partial(make_reward, params, world)
     backend = make()
     return Scorer(name, params, backend.by, make, at_once(backend))

@@ -7,21 +7,21 @@ from pathlib import Path
 
 import click
 
-from pipeline.backends.policy import Policy, make_policy
-from pipeline.io import beside, read_rows, stage_output
-from pipeline.loops import loops
-from pipeline.params import load_params, option
-from pipeline.ready import replaced
+from pipeline.backends.policy import make_policy
+from pipeline.runtime.io import beside, read_rows, stage_output
+from pipeline.runtime.params_file import load_params, option
+from pipeline.text.loops import loops
+from pipeline.text.ready_sets import replaced
 from schemas.base import Dropped, Prompt, Provenance, content_id
-from schemas.params import EvaluatedArm
-from schemas.params import Rollout as Sampling
+from schemas.params import EvaluatedArmParams, RolloutParams
 from schemas.queries import Query
 from schemas.reasons import Reason
 from schemas.rollout import Rollout
+from schemas.seams import Policy
 
 
 def rollout(
-    queries: Iterable[Query], policy: Policy, arm: str, k: int, sampling: Sampling, seed: int
+    queries: Iterable[Query], policy: Policy, arm: str, k: int, sampling: RolloutParams, seed: int
 ) -> Iterator[Rollout | Dropped]:
     """Yield k rows a query, or why a sample is none; a dropped sample's id is query_id/sample.
 
@@ -98,7 +98,7 @@ def main(inputs, out, arm, params_path):
         raise click.UsageError("name the folder of the model behind QUERIES, or an --arm")
     if arm is not None and arm not in arms:
         raise click.UsageError(f"evaluate.arms has no {arm}; it has {', '.join(arms)}")
-    described = arms[arm] if arm else EvaluatedArm(prompts="policy", source=model)
+    described = arms[arm] if arm else EvaluatedArmParams(prompts="policy", source=model)
     source, k = Path(described.source), 1 if arm else params.rollout.k
     with stage_output(out, Rollout, label=f"rollout {arm or ''}".strip()) as writer:
         rows = writer.read(queries, Query, times=k)

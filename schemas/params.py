@@ -7,16 +7,16 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from schemas.params_train import DpoTrain, Sft
-from schemas.params_video import Render, Reward
+from schemas.params_train import DpoTrainParams, SftParams
+from schemas.params_video import RenderParams, RewardParams
 from schemas.section import COMMIT, Seam, Section
 
 
-class Base(Section):
+class BaseParams(Section):
     seed: int = Field(ge=0, description="Seeds everything that is drawn here; never part of a real teacher's key.")
 
 
-class Queries(Section):
+class QueriesParams(Section):
     source: Literal["synthetic", "file", "hub"]
     path: str | None = Field(description="File, or Hub dataset (owner/name).")
     revision: str | None = Field(pattern=COMMIT, description="40-hex commit of a Hub dataset.")
@@ -80,7 +80,7 @@ class Queries(Section):
 OFFLINE_TEACHERS = ("grammar", "checker")
 
 
-class Endpoint(Section):
+class EndpointParams(Section):
     """How an address that speaks the OpenAI API is asked; shared by the teacher, the judge and a served policy."""
 
     model: str = Field(min_length=1)
@@ -100,11 +100,11 @@ class Endpoint(Section):
     )
 
 
-class Teacher(Seam, Endpoint):
+class TeacherParams(Seam, EndpointParams):
     """One class for the teacher and for the judge: an LLM behind an API, or the offline stand-in."""
 
     READS: ClassVar[dict[str, set[str]]] = {
-        "openai": {*Endpoint.model_fields, "temperature", "top_p", "max_completion_tokens", "response_format"}
+        "openai": {*EndpointParams.model_fields, "temperature", "top_p", "max_completion_tokens", "response_format"}
         - {"model", "max_concurrency"}
     }
 
@@ -124,12 +124,12 @@ class Teacher(Seam, Endpoint):
         return self
 
 
-class Fewshot(Section):
+class FewshotParams(Section):
     template: str
     exemplars: str = Field(description="JSONL of {query, prompt}: the demonstrations.")
 
 
-class Critique(Section):
+class CritiqueParams(Section):
     template: str
     votes: int = Field(ge=1, description="A No is asked again until most of so many verdicts agree; 1: it stands.")
 
@@ -141,12 +141,12 @@ class Critique(Section):
         return votes
 
 
-class Refine(Section):
+class RefineParams(Section):
     template: str
     verify: int = Field(ge=0, description="How often p_refined may go before the critic until it passes; 0: never.")
 
 
-class DSft(Section):
+class DSftParams(Section):
     path: str | None = Field(description="A ready D_SFT (JSONL with query and prompt) in place of the stage's.")
 
 
@@ -185,7 +185,7 @@ class BaseModelParams(Seam):
         return self
 
 
-class PolicyEndpoint(Endpoint):
+class PolicyEndpointParams(EndpointParams):
     """Where the policy is served (vLLM); `model` is the name under which it is, {folder} the name of its folder."""
 
     model: str = "{folder}"
@@ -203,13 +203,13 @@ class PolicyEndpoint(Endpoint):
     mode: Literal["direct"] | None = None
 
 
-class Policy(Seam):
+class PolicyParams(Seam):
     READS: ClassVar[dict[str, set[str]]] = {"openai": {"endpoint"}}
 
     backend: Literal["transformers", "openai"]
     template: str = Field(description="The words around the query for the optimizer.")
     batch_size: int = Field(gt=0, description="Of transformers; a server makes its own batches.")
-    endpoint: PolicyEndpoint | None
+    endpoint: PolicyEndpointParams | None
 
     @model_validator(mode="after")
     def a_served_policy_has_an_endpoint(self):
@@ -218,14 +218,14 @@ class Policy(Seam):
         return self
 
 
-class Rollout(Section):
+class RolloutParams(Section):
     k: int = Field(ge=1)
     temperature: float = Field(ge=0)
     top_p: float = Field(gt=0, le=1)
     max_new_tokens: int = Field(gt=0)
 
 
-class TrainedArm(Section):
+class TrainedArmParams(Section):
     """How an extra DPO arm departs from `dpo`."""
 
     text_feedback: bool = True
@@ -233,7 +233,7 @@ class TrainedArm(Section):
     labels: Literal["kept", "flipped", "random"] = "kept"
 
 
-class Dpo(Section):
+class DpoParams(Section):
     reward_gap: float = Field(ge=0)
     dominance: Literal["none", "question"]
     video_pairs: Literal["first", "widest", "adjacent", "all"]
@@ -247,15 +247,15 @@ class Dpo(Section):
     )
     target: str = Field(min_length=1, description="Name of the video generator the pairs are made for.")
     round: int = Field(ge=1)
-    arms: dict[str, TrainedArm]
-    train: DpoTrain
+    arms: dict[str, TrainedArmParams]
+    train: DpoTrainParams
 
 
-class DDpo(Section):
+class DDpoParams(Section):
     path: str | None = Field(description="A ready D_dpo (JSONL with query, chosen, rejected) in place of the stage's.")
 
 
-class EvaluatedArm(Section):
+class EvaluatedArmParams(Section):
     """Where an arm's prompts come from."""
 
     prompts: Literal["query", "stored", "policy"] = Field(
@@ -264,8 +264,8 @@ class EvaluatedArm(Section):
     source: str = Field(description="The file or model folder that the arm reads; a dep of its stages.")
 
 
-class Evaluate(Section):
-    arms: dict[str, EvaluatedArm]
+class EvaluateParams(Section):
+    arms: dict[str, EvaluatedArmParams]
     versus: tuple[tuple[str, str], ...] = Field(description="Paired differences (arm, versus) to report.")
     bootstrap: int = Field(ge=100)
     allow_same_judge: bool
@@ -277,13 +277,13 @@ class Evaluate(Section):
         return self
 
 
-class Package(Section):
+class PackageParams(Section):
     name: str
     license: str
     held_out_share: float = Field(ge=0, lt=1)
 
 
-class World(Section):
+class WorldParams(Section):
     """Knobs of the offline world; outside the check on unread values."""
 
     queries: int = Field(gt=0, description="Size of the synthetic corpus.")
@@ -305,25 +305,25 @@ class World(Section):
 class Params(Section):
     """All of params.yaml."""
 
-    base: Base
-    queries: Queries
-    teacher: Teacher
-    judge: Teacher
-    fewshot: Fewshot
-    critique: Critique
-    refine: Refine
-    d_sft: DSft
+    base: BaseParams
+    queries: QueriesParams
+    teacher: TeacherParams
+    judge: TeacherParams
+    fewshot: FewshotParams
+    critique: CritiqueParams
+    refine: RefineParams
+    d_sft: DSftParams
     base_model: BaseModelParams
-    sft: Sft
-    policy: Policy
-    rollout: Rollout
-    dpo: Dpo
-    d_dpo: DDpo
-    render: Render
-    reward: Reward
-    evaluate: Evaluate
-    package: Package
-    world: World
+    sft: SftParams
+    policy: PolicyParams
+    rollout: RolloutParams
+    dpo: DpoParams
+    d_dpo: DDpoParams
+    render: RenderParams
+    reward: RewardParams
+    evaluate: EvaluateParams
+    package: PackageParams
+    world: WorldParams
 
     @model_validator(mode="after")
     def noise_is_measured_before_it_is_beaten(self):

@@ -7,7 +7,7 @@ from pydantic import Field, field_validator, model_validator
 from schemas.section import Section
 
 
-class Lora(Section):
+class LoraParams(Section):
     """Low-rank adapters in place of all weights; fields are spelled as peft spells them."""
 
     r: int = Field(gt=0)
@@ -23,7 +23,7 @@ class Lora(Section):
         return names
 
 
-class Train(Section):
+class TrainParams(Section):
     """What a TRL trainer is told; fields are spelled as TRL spells them, but for global_batch_size."""
 
     NOT_SHAPING: ClassVar[set[str]] = {"launch", "checkpoint_s", "report_to", "per_device_train_batch_size"}
@@ -42,13 +42,15 @@ class Train(Section):
     long_rows: Literal["drop", "truncate", "refuse"] = Field(description="What becomes of rows beyond max_length.")
     bf16: bool
     gradient_checkpointing: bool
-    lora: Lora | None = Field(description="Null: all weights are trained. Adapters are merged into what is saved.")
+    lora: LoraParams | None = Field(
+        description="Null: all weights are trained. Adapters are merged into what is saved."
+    )
     launch: Literal["auto", "single", "zero3", "zero3_offload", "multi_node"]
     checkpoint_s: float | None = Field(ge=0, description="Seconds of training between checkpoints; null: none.")
     report_to: Literal["none", "trackio", "wandb", "mlflow"]
 
 
-class Sft(Train):
+class SftParams(TrainParams):
     padding_free: bool = Field(description="Rows of a micro-batch end to end, without padding; same loss.")
 
     @model_validator(mode="after")
@@ -58,7 +60,7 @@ class Sft(Train):
         return self
 
 
-class DpoTrain(Train):
+class DpoTrainParams(TrainParams):
     beta: float = Field(gt=0)
     precompute_ref_log_probs: bool
     held_out_share: float = Field(ge=0, lt=0.5, description="Share of the queries whose pairs only measure.")

@@ -7,7 +7,7 @@ from pydantic import Field, model_validator
 from schemas.section import COMMIT, Seam, Section
 
 
-class Render(Seam):
+class RenderParams(Seam):
     """One class for all renderers; null means what the model's authors use (pipeline/backends/renderer/facts.py)."""
 
     READS: ClassVar[dict[str, set[str]]] = {
@@ -87,7 +87,7 @@ CHECKLISTS = ("offline_checklist", "checklist", "visionreward")
 """reward backends that answer the questions of a file; the others rate dimensions"""
 
 
-class RewardModel(Seam):
+class RewardModelParams(Seam):
     """A scorer; null means what its authors use (pipeline/backends/reward/)."""
 
     READS: ClassVar[dict[str, set[str]]] = {
@@ -129,11 +129,11 @@ class RewardModel(Seam):
         return self
 
 
-class Reward(Section):
+class RewardParams(Section):
     OF_ANSWERS: ClassVar[set[str]] = {"weighted_yes", "weighted_p_yes", "visionreward"}
     """formulas that read a checklist's answers; the others read dimensions"""
 
-    models: dict[str, RewardModel]
+    models: dict[str, RewardModelParams]
     formula: Literal[
         "weighted_yes", "weighted_p_yes", "visionreward", "mean_dims", "evolution", "filter", "z_sum"
     ] = Field(description="How what is stored becomes one number.")  # fmt: skip

@@ -11,4 +11,4 @@ class Rollout(Prompt):
     duplicate_of: int | None = Field(
         default=None, description="The first sample of the same query with the same text; null where this is the first."
     )
-    loops: bool = Field(default=False, description="Whether the text repeats itself (see pipeline.loops).")
+    loops: bool = Field(default=False, description="Whether the text repeats itself (see pipeline.text.loops).")

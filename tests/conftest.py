@@ -30,14 +30,14 @@ WHOLE = re.compile(r"^pytestmark = pytest\.mark\.(slow|graph)\b", re.MULTILINE)
 TOGETHER = {
     "torch": (
         "train/",
-        "pipeline/test_checklist.py",
-        "pipeline/test_policy_batch.py",
-        "pipeline/test_policy_transformers.py",
+        "pipeline/backends/reward/test_checklist.py",
+        "pipeline/backends/policy/test_batch.py",
+        "pipeline/backends/policy/test_transformers.py",
         "pipeline/test_rollout.py",
-        "pipeline/test_speeds.py",
+        "pipeline/runtime/test_speeds.py",
         "test_library_keywords.py",
     ),
-    "numba": ("pipeline/test_curation_", "pipeline/test_queries"),
+    "numba": ("pipeline/curation/", "pipeline/test_queries"),
 }
 
 
@@ -84,7 +84,7 @@ def root() -> Path:
 @pytest.fixture(scope="session")
 def laptop():
     """The params of params.yaml as they are checked in."""
-    from pipeline.params import load_params
+    from pipeline.runtime.params_file import load_params
 
     return load_params(ROOT / "params.yaml")
 
@@ -109,7 +109,7 @@ def shared_data() -> Path:
 def project(tmp_path_factory):
     """The project after one `dvc repro`."""
     folder = tmp_path_factory.mktemp("graph")
-    from project import Project
+    from tests.support.project import Project
 
     project = Project(folder / "project", folder / "home")
     (folder / "read").mkdir()
@@ -132,7 +132,7 @@ def copy(project, tmp_path):
 @pytest.fixture(scope="session")
 def tiny_params(laptop):
     """The laptop's params for a model that is made in a second."""
-    import tiny_policy
+    from tests.support import tiny_policy
 
     return tiny_policy.params(laptop)
 
@@ -140,7 +140,7 @@ def tiny_params(laptop):
 @pytest.fixture(scope="session")
 def tiny_model(tmp_path_factory, tiny_params) -> Path:
     """The folder of a tiny policy after a few steps of the copy task; for reading alone."""
-    import tiny_policy
+    from tests.support import tiny_policy
 
     folder = tiny_policy.write(tiny_params, tmp_path_factory.mktemp("tiny") / "base")
     # each training ends with a collection that would walk all of torch and transformers

@@ -6,13 +6,13 @@ import re
 import time
 
 import pytest
-from held import held
-from llm_server import serving
-from project import Project, kill, stage_processes
 from ruamel.yaml import YAML
 
-from pipeline.io import read_rows
+from pipeline.runtime.io import read_rows
 from schemas.render import Render
+from tests.support.held import held
+from tests.support.llm_server import serving
+from tests.support.project import Project, kill, stage_processes
 from vpo.deps import stages
 
 pytestmark = pytest.mark.graph
@@ -125,7 +125,7 @@ def clips_of(project, *lanes) -> list[Render]:
 
 
 def counts_in_store(project):
-    from pipeline.store import Store
+    from pipeline.runtime.store import Store
 
     return Store(project.home / "store").counts()
 
@@ -221,7 +221,7 @@ def test_two_clones_make_the_same_row_files(project, tmp_path):
 @pytest.mark.slow
 def test_all_teacher_stages_run_over_http_and_no_answer_is_bought_twice(project, tmp_path):
     from pipeline.backends.teacher.offline import answer
-    from pipeline.params import load_params
+    from pipeline.runtime.params_file import load_params
 
     world = load_params(project.path / "params.yaml").world
     other = Project(tmp_path / "project", tmp_path / "home")

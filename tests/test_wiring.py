@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from pipeline.io import read_rows, write_rows
+from pipeline.runtime.io import read_rows, write_rows
 from schemas.render import Render
 from schemas.reward import Reward
 from vpo.check import run_checks

@@ -4,7 +4,7 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
-from pipeline.io import DataError
+from pipeline.runtime.io import DataError
 
 NAMED = "base.json"
 # what training reads of a Hub model: never its pickles

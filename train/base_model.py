@@ -12,19 +12,19 @@ from pathlib import Path
 
 import click
 
-from pipeline.io import DataError, beside, locked, read_rows, replacing_folder, write_json
-from pipeline.params import load_params, option
-from pipeline.progress import progress
-from pipeline.words import Template
+from pipeline.llm.template import Template
+from pipeline.runtime.io import DataError, beside, locked, read_rows, replacing_folder, write_json
+from pipeline.runtime.params_file import load_params, option
+from pipeline.runtime.progress import progress
 from pipeline.world.lexicon import UNSAFE
 from schemas.d_sft import DSft
 from schemas.params import BaseModelParams
 from schemas.queries import Query
 from train.base import NAMED
-from train.rows import instruction
 from train.run import keep_freed_memory, quiet, require
 from train.tiny_llama import tiny_llama
 from train.tokenizer import train_tokenizer
+from train.trl_rows import instruction
 
 SLOT = "XQX"  # stands for the query while the words around it are tokenized
 IGNORED = -100
@@ -89,7 +89,7 @@ def learn_to_copy(model, batches, params: BaseModelParams, pad: int) -> list[flo
     """Train by a fixed number of steps and return each one's loss; a plain loop: TRL costs twice as much here."""
     import torch
 
-    torch.set_num_threads(1)  # see pipeline/one_thread.py
+    torch.set_num_threads(1)  # see pipeline/runtime/one_thread.py
     optimizer = torch.optim.AdamW(model.parameters(), lr=params.learning_rate, betas=(0.9, 0.98), weight_decay=0.0)
     warm = max(1, params.steps // 10)
     found = []

@@ -1,6 +1,6 @@
 """The model card: README.md beside the weights, with what the model was made from and whose terms hold."""
 
-from pipeline.terms import terms
+from pipeline.publishing.terms import terms
 
 STAGES = {"sft": "supervised fine-tuning on D_SFT", "dpo": "direct preference optimization on D_dpo"}
 

@@ -15,10 +15,10 @@ from pathlib import Path
 
 import click
 
-from pipeline.io import write_json
-from pipeline.store import home
+from pipeline.runtime.io import write_json
+from pipeline.runtime.store import home
 from schemas.base import content_id
-from schemas.params_train import Train
+from schemas.params_train import TrainParams
 from train.base import READ
 from train.curve import shown
 
@@ -28,9 +28,9 @@ KEPT_S = 14 * 24 * 3600  # of a run that nobody came back to
 LIBRARIES = ("torch", "transformers", "trl", "peft", "accelerate", "deepspeed")
 
 
-def run_key(stage: str, rows: list[dict], model: str, params: Train, setting: dict, **more) -> str:
+def run_key(stage: str, rows: list[dict], model: str, params: TrainParams, setting: dict, **more) -> str:
     """Return the key of a training run: equal keys give equal weights on one machine, so a checkpoint may be shared."""
-    shaping = params.model_dump(mode="json", exclude=Train.NOT_SHAPING)
+    shaping = params.model_dump(mode="json", exclude=TrainParams.NOT_SHAPING)
     code = {path.name: file_hash(path) for path in sorted(Path(__file__).parent.glob("*.py"))}
     return content_id("train", stage, rows, weights_hash(model), shaping, setting, code, versions(), more)
 

@@ -6,8 +6,8 @@ import io
 from collections.abc import Iterator
 from pathlib import Path
 
-from pipeline.io import replacing
-from pipeline.progress import progress
+from pipeline.runtime.io import replacing
+from pipeline.runtime.progress import progress
 
 COLUMNS = {
     "step": "step",

@@ -6,10 +6,10 @@ its adapter switched off.
 
 from pathlib import Path
 
-from schemas.params_train import Lora
+from schemas.params_train import LoraParams
 
 
-def peft_config(lora: Lora | None):
+def peft_config(lora: LoraParams | None):
     """Return peft's LoraConfig, None where all weights are trained."""
     if lora is None:
         return None

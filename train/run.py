@@ -14,9 +14,9 @@ from pathlib import Path
 
 import click
 
-from pipeline.io import DataError, beside, locked, replacing_folder, write_json
-from pipeline.store import home
-from schemas.params_train import DpoTrain, Sft, Train
+from pipeline.runtime.io import DataError, beside, locked, replacing_folder, write_json
+from pipeline.runtime.store import home
+from schemas.params_train import DpoTrainParams, SftParams, TrainParams
 from train.card import card
 from train.checkpoints import one_at_a_time, sweep
 from train.curve import curve, summary, write_curve
@@ -65,7 +65,7 @@ def quiet() -> None:
         sys.modules["transformers"].utils.logging.disable_progress_bar()
 
 
-def launch(module: str, words: list[str], params: Sft | DpoTrain) -> None:
+def launch(module: str, words: list[str], params: SftParams | DpoTrainParams) -> None:
     """Go on in this process, or become `accelerate launch` of `module` where params or GPUs ask for several."""
     if "LOCAL_RANK" in os.environ:
         if started_by := os.environ.get(STARTED_BY):
@@ -87,7 +87,7 @@ def launch(module: str, words: list[str], params: Sft | DpoTrain) -> None:
     os.execv(command[0], command)
 
 
-def launcher(module: str, words: list[str], params: Sft | DpoTrain, gpus: int) -> list[str] | None:
+def launcher(module: str, words: list[str], params: SftParams | DpoTrainParams, gpus: int) -> list[str] | None:
     """Return the command that trains in several processes, None where this one will do.
 
     Raises DataError where the machine's GPUs cannot give what the params ask for.
@@ -125,7 +125,7 @@ def stop_after(process: int, interval_s: float = 0.5, exit_now: Callable[[int], 
     threading.Thread(target=watch, daemon=True).start()
 
 
-def batches(params: Train, processes: int) -> tuple[int, int]:
+def batches(params: TrainParams, processes: int) -> tuple[int, int]:
     """Return (micro-batch, accumulation) whose product with `processes` is exactly the global batch.
 
     Raises DataError with the arithmetic where there is none.
@@ -148,7 +148,7 @@ def batches(params: Train, processes: int) -> tuple[int, int]:
     return micro, accumulation
 
 
-def setting(params: Train) -> dict:
+def setting(params: TrainParams) -> dict:
     """Return what beside rows and params shapes a run: processes, micro-batch, device, and whether DeepSpeed shards it.
 
     DeepSpeed reads no checkpoint of a plain process, nor the other way round, and its bfloat16 weights are others.
@@ -161,7 +161,7 @@ def setting(params: Train) -> dict:
     return told | {"sharded": "ACCELERATE_USE_DEEPSPEED" in os.environ}
 
 
-def arguments(params: Train, seed: int, work: Path) -> dict:
+def arguments(params: TrainParams, seed: int, work: Path) -> dict:
     """Return the arguments that SFTConfig and DPOConfig share."""
     keep_freed_memory()
     quiet()

@@ -5,20 +5,20 @@ from pathlib import Path
 
 import click
 
-from pipeline.io import DataError, read_rows
-from pipeline.one_thread import one_thread
-from pipeline.params import load_params, option
-from pipeline.words import Template
+from pipeline.llm.template import Template
+from pipeline.runtime.io import DataError, read_rows
+from pipeline.runtime.one_thread import one_thread
+from pipeline.runtime.params_file import load_params, option
 from schemas.base import content_id
 from schemas.d_sft import DSft
 from schemas.params import Params
 from train.base import base_of, downloaded, origin_of, tokenizer_of
+from train.capacity import refuse_without_room, told_when_it_runs_out
 from train.checkpoints import go_on, run_key, versions, weights_hash
-from train.clock import measure, training
 from train.lora import peft_config
-from train.room import refuse_without_room, told_when_it_runs_out
-from train.rows import Fitting, fitting, sft_rows
 from train.run import arguments, dataset, launch, save, setting, work_folder
+from train.throughput import measure, training
+from train.trl_rows import Fitting, fitting, sft_rows
 
 
 def sft(rows: list[DSft], base: Path, out: Path, params: Params) -> None:

@@ -99,7 +99,7 @@ CHECKS = {
 
 def scores_match(connection, params) -> list[str]:
     """Return the pair_ids of D_video whose scores are not those of their prompts' own clips."""
-    from pipeline.score import scores
+    from pipeline.scoring.formulas import scores
     from schemas.reward import Reward
 
     found = connection.execute("select * from reward_dpo")
@@ -134,7 +134,7 @@ def revisions_match(connection, root: Path) -> list[str]:
 
 def run_checks(root: Path) -> dict[str, list]:
     """Return, by check, the first rows that break it. Raises ClickException before the graph has run."""
-    from pipeline.params import load_params
+    from pipeline.runtime.params_file import load_params
     from vpo.sql import connect
 
     params = load_params(root / "params.yaml")

@@ -19,7 +19,7 @@ def main(query, out):
     out.mkdir(parents=True, exist_ok=True)
     click.echo(f"query: {next(iter(shown.values()))[1].query}")
     for arm, (folder, row) in shown.items():
-        from pipeline.clips import read_clip
+        from pipeline.video.clips import read_clip
 
         path = out / f"{arm}.mp4"
         path.write_bytes(read_clip(folder, row))
@@ -28,8 +28,8 @@ def main(query, out):
 
 def by_arm(root: Path) -> dict[str, tuple[Path, list]]:
     """Return arm -> (folder of its shards, its manifest), for the arms that are rendered."""
-    from pipeline.clips import shard_folder
-    from pipeline.io import read_rows
+    from pipeline.runtime.io import read_rows
+    from pipeline.video.clips import shard_folder
     from schemas.render import Render
 
     manifests = sorted(root.glob("data/eval/*/render.parquet"))

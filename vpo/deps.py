@@ -13,16 +13,16 @@ OURS = ("schemas", "pipeline", "train")
 # they carry rows, check params and look at the clock, they do not make rows: a change in them re-runs nothing
 LEFT_OUT = {
     "pipeline/__main__.py",
-    "pipeline/io.py",
-    "pipeline/fanout.py",
-    "pipeline/params.py",
+    "pipeline/runtime/io.py",
+    "pipeline/runtime/fanout.py",
+    "pipeline/runtime/params_file.py",
     "schemas/params.py",
     "schemas/params_train.py",
     "schemas/params_video.py",
     "schemas/section.py",
-    "pipeline/progress.py",
-    "pipeline/speeds.py",
-    "train/clock.py",
+    "pipeline/runtime/progress.py",
+    "pipeline/runtime/speeds.py",
+    "train/throughput.py",
 }
 COMMAND = re.compile(r"^python -m (pipeline|train) (\w+)")
 
@@ -33,7 +33,7 @@ def module_of(command: str) -> str | None:
     if not found:
         return None
     package, stage = found.groups()
-    return f"{package}/{'params_stage' if stage == 'params' else stage}.py"
+    return f"{package}/{stage}.py"
 
 
 def code_deps(root: Path, module: str) -> list[str]:

@@ -58,8 +58,8 @@ def main(as_json, online):
 
 def examine(root: Path, online: bool = False) -> Iterator[Check]:
     """Yield every check of the project at `root`; without `online` no network is touched."""
-    from pipeline.params import ParamsError, load_params
-    from pipeline.store import home
+    from pipeline.runtime.params_file import ParamsError, load_params
+    from pipeline.runtime.store import home
 
     yield python(sys.version_info[:3])
     params, said = None, "valid"

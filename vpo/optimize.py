@@ -17,7 +17,7 @@ TRAINED = ("dpo", "sft")
 def main(query, model, greedy):
     """Print the prompt that the trained optimizer writes for QUERY."""
     from pipeline.backends.policy import make_policy
-    from pipeline.params import load_params
+    from pipeline.runtime.params_file import load_params
 
     root = find_project()
     folder = model.resolve() if model else trained(root)
@@ -40,7 +40,7 @@ def trained(root: Path) -> Path:
 
 def cleaned_query(text: str, keep_flags: bool) -> str:
     """Return x as the policy saw queries in training. Raises ClickException when nothing is left."""
-    from pipeline.clean import clean
+    from pipeline.text.clean import clean
 
     if cleaned := clean(text, keep_flags):
         return cleaned

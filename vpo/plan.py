@@ -10,16 +10,16 @@ from pathlib import Path
 
 import click
 
-from pipeline.calls.endpoint import base_url_of, host_of
-from pipeline.io import write_json
-from pipeline.params import load_params
-from pipeline.store import Store, account, home, project
+from pipeline.llm.calls.endpoint import base_url_of, host_of
+from pipeline.runtime.io import write_json
+from pipeline.runtime.params_file import load_params
+from pipeline.runtime.store import Store, account, home, project
 from schemas.base import content_id
-from schemas.params import Params, Teacher
-from vpo.plan_estimate import Estimate, Planner
-from vpo.plan_gpu import GpuPlanner
-from vpo.plan_gpu import total as gpu_total
-from vpo.plan_warm_up import warm_up as warm
+from schemas.params import Params, TeacherParams
+from vpo.planning.estimate import Estimate, Planner
+from vpo.planning.gpu import GpuPlanner
+from vpo.planning.gpu import total as gpu_total
+from vpo.planning.warm_up import warm_up as warm
 from vpo.project import find_project
 from vpo.sql import print_table
 
@@ -111,7 +111,7 @@ def total(seam: str, params: Params, store: Store, estimates: list[Estimate]) ->
     }
 
 
-def paid_from(seam: Teacher) -> str | None:
+def paid_from(seam: TeacherParams) -> str | None:
     """Return the account that a seam's answers are charged to; None where they cost nothing."""
     return None if seam.backend == "offline" else account(host_of(base_url_of(seam)), seam.model)
 

@@ -18,7 +18,7 @@ FOLDER = "data/package"
 @click.option("--private", is_flag=True, help="Create the repository as private.")
 def main(repo, dry_run, private):
     """Send data/package to the Hub dataset REPO (owner/name) in one commit."""
-    from pipeline.secret_scan import secrets_in
+    from pipeline.publishing.secret_scan import secrets_in
 
     root = find_project()
     folder = root / FOLDER

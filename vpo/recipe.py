@@ -32,8 +32,8 @@ def show(name):
 @click.argument("name")
 def use(name):
     """Put a recipe's values into params.yaml, keeping its comments."""
-    from pipeline.io import replacing
-    from pipeline.params import checked
+    from pipeline.runtime.io import replacing
+    from pipeline.runtime.params_file import checked
 
     root = find_project()
     yaml = round_trip()

@@ -21,7 +21,7 @@ SPARE = 1024  # tokens for the template and the query beside those that are writ
 @click.option("--run", is_flag=True, help="Start it, in place of printing the command.")
 def main(folder, port, host, run):
     """Print the vLLM command that serves the model in FOLDER, or start it with --run."""
-    from pipeline.params import load_params
+    from pipeline.runtime.params_file import load_params
 
     if not (folder / "config.json").is_file():
         raise click.ClickException(f"{folder}: not a model folder (no config.json in it)")

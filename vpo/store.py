@@ -6,12 +6,12 @@ from pathlib import Path
 
 import click
 
-from pipeline.store import Store, home
+from pipeline.runtime.store import Store, home
 from vpo.project import find_project
 from vpo.sql import print_table
-from vpo.store_archive import export_answers, import_answers
-from vpo.store_gc import find_garbage, remove
-from vpo.store_stats import accounts, files, statistics
+from vpo.storage.archive import export_answers, import_answers
+from vpo.storage.garbage import find_garbage, remove
+from vpo.storage.statistics import accounts, files, statistics
 
 MOVED = ("teacher", "policy")
 """kinds whose request holds all that the key is made of, so that a stranger's file can be checked"""

@@ -4,8 +4,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipeline.arrow import arrow_schema
-from pipeline.io import beside
+from pipeline.runtime.arrow import arrow_schema
+from pipeline.runtime.io import beside
 from schemas import ROWS
 from schemas.base import Dropped, Row
 from schemas.queries import QueryDropped

@@ -5,9 +5,9 @@ from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
 from typing import TypeVar
 
-from pipeline.io import DataError, write_json
-from pipeline.speeds import device_here
-from pipeline.store import home
+from pipeline.runtime.io import DataError, write_json
+from pipeline.runtime.speeds import device_here
+from pipeline.runtime.store import home
 from schemas.base import content_id
 
 T = TypeVar("T")

@@ -7,7 +7,6 @@ the test easier, one that stands in two splits the test split worthless.
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
-from pipeline.clean import clean, tokens
 from pipeline.curation.files import Table, open_table, unchanged
 from pipeline.curation.ngrams import Ngrams
 from pipeline.curation.pii import FOUND, pii
@@ -15,7 +14,8 @@ from pipeline.curation.prohibited import prohibited
 from pipeline.curation.read import written
 from pipeline.curation.similar import SimilarIndex
 from pipeline.curation.tokens import Tokens
-from pipeline.io import DataError
+from pipeline.runtime.io import DataError
+from pipeline.text.clean import clean, tokens
 
 COLUMNS = ("prompt_en", "prompt", "query", "text", "caption")
 

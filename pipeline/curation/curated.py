@@ -13,7 +13,7 @@ from pipeline.curation.self_bleu import best_matches, self_bleu
 from pipeline.curation.split import query_heads
 from pipeline.curation.tokens import Tokens, tokens_of
 from pipeline.curation.unsafe_terms import may_be_candidate
-from schemas.params import Queries
+from schemas.params import QueriesParams
 
 SLICE = 1 << 16
 
@@ -61,7 +61,7 @@ class Curated:
         }
 
 
-def curated(opened, params: Queries, before: Curated | None = None) -> Curated:
+def curated(opened, params: QueriesParams, before: Curated | None = None) -> Curated:
     """Return what becomes of opened rows (pipeline.curation.rules), behind those of `before` if there are any.
 
     The rule is prefix-stable: what came out for the first rows stays as it is.
@@ -89,7 +89,7 @@ def curated(opened, params: Queries, before: Curated | None = None) -> Curated:
     return Curated(done + len(opened), pl.concat([before.ruled, ruled]), told, tokens, first, found, matches)
 
 
-def _judged(opened, begin: int, params: Queries) -> tuple:
+def _judged(opened, begin: int, params: QueriesParams) -> tuple:
     """Return `ruled`, `told` without strata, and the words of those that passed, for rows that begin at `begin`."""
     import polars as pl
 

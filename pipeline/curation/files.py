@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipeline.io import DataError
+from pipeline.runtime.io import DataError
 
 TEXT = "text"
 """The one column of a file that holds bare strings."""

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 
 from pipeline.curation.files import Table
-from pipeline.io import DataError
+from pipeline.runtime.io import DataError
 
 
 def open_hub(path: str, revision: str) -> Table:

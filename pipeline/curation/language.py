@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 import regex
 
-from pipeline.io import DataError
+from pipeline.runtime.io import DataError
 
 UNKNOWN = {"un", "zzp"}  # zzp is pig latin, which CLD2 reads into short English texts
 REFUSED = regex.compile(r"[\p{Cc}\p{Cs}\p{Cn}\p{Co}]")  # CLD2 takes no text that holds one of these

@@ -1,12 +1,12 @@
-r"""Cleans many texts at once: where a text's characters leave nothing to clean, by column; elsewhere by pipeline.clean.
+r"""Cleans many texts at once: where a text's characters leave nothing to clean, by column; else by text.clean.
 
-pipeline.clean, on Python's `regex`, is the one definition; the patterns here stand only where they cannot differ from
-it, and a test compares. COMMON are the letters of English and Western Europe, blanks and common signs, but & and @.
+text.clean, on Python's `regex`, is the one definition; the patterns here stand only where they cannot differ from it,
+and a test compares. COMMON are the letters of English and Western Europe, blanks and common signs, but & and @.
 """
 
 import regex
 
-from pipeline.clean import LINK, MENTION, clean, words
+from pipeline.text.clean import LINK, MENTION, clean, words
 
 LETTERS = "0-9A-Za-zÀ-ÖØ-öø-ÿ"
 COMMON = rf"[{LETTERS}\t\n\r !\"#$%'()*+,\-./:;<=>?\[\\\]^_`{{|}}~‘’“”…]"
@@ -69,5 +69,5 @@ def bare_and_whole(text: str) -> tuple[str, str]:
 
 
 def unlinked_words(bare: str) -> tuple[str, ...]:
-    """Return pipeline.clean.tokens of a text that is clean and bare of flags already."""
+    """Return pipeline.text.clean.tokens of a text that is clean and bare of flags already."""
     return words(MENTION.sub(" ", LINK.sub(" ", bare)))

@@ -10,7 +10,7 @@ from pathlib import Path
 import click
 
 from pipeline.curation.plots import funnel, write_plots
-from pipeline.io import DataError, beside, locked, replacing, replacing_folder, write_json, write_rows
+from pipeline.runtime.io import DataError, beside, locked, replacing, replacing_folder, write_json, write_rows
 from schemas.queries import Query, QueryDropped
 
 
@@ -80,13 +80,13 @@ def split_outputs(outs: dict[str, Path]) -> Iterator[Outputs]:
 
 
 def write_dropped(path: Path, dropped) -> None:
-    """Write a polars frame with the columns of QueryDropped as zstd Parquet, as pipeline.io writes rows.
+    """Write a polars frame with the columns of QueryDropped as zstd Parquet, as pipeline.runtime.io writes rows.
 
     But for dictionaries of ids and texts: no two of them are alike, and to find that out costs a quarter of the time.
     """
     import pyarrow.parquet as pq
 
-    from pipeline.arrow import arrow_schema
+    from pipeline.runtime.arrow import arrow_schema
 
     schema = arrow_schema(QueryDropped)
     table = dropped.select(schema.names).to_arrow().cast(schema)

@@ -9,7 +9,7 @@ from collections.abc import Collection
 
 import regex
 
-from pipeline.clean import JOINERS
+from pipeline.text.clean import JOINERS
 
 _NAME = r"[\p{L}\p{N}._%+-]"
 _DOMAIN = r"(?:[\p{L}\p{N}-]+\.)+\p{L}{2,}"

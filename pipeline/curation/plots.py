@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from pipeline.pyplot import pyplot, save_figure
+from pipeline.runtime.pyplot import pyplot, save_figure
 from schemas.reasons import Reason
 
 STEPS = {

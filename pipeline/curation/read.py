@@ -10,8 +10,8 @@ import regex
 
 from pipeline.curation.files import Table, open_table
 from pipeline.curation.hub import open_hub
-from pipeline.io import DataError
-from schemas.params import Queries
+from pipeline.runtime.io import DataError
+from schemas.params import QueriesParams
 
 QUERY_COLUMNS = ("prompt", "query", "text")
 ID_COLUMNS = ("uuid", "id", "source_id")
@@ -41,7 +41,7 @@ def framed(raws: Iterable[Raw]):
     return pl.DataFrame([astuple(raw) for raw in raws], schema=schema, orient="row")
 
 
-def source_name(params: Queries) -> str:
+def source_name(params: QueriesParams) -> str:
     """Return what rows say about where they come from; no folder of the machine it was read on."""
     if params.source == "file":
         return Path(params.path).name
@@ -62,7 +62,7 @@ class Columns:
         return list(dict.fromkeys(name for name in (self.query, self.name, *self.scores, self.time) if name))
 
 
-def read(params: Queries, corpus: Iterable[dict] = ()) -> Iterator:
+def read(params: QueriesParams, corpus: Iterable[dict] = ()) -> Iterator:
     """Yield frames of the raw rows that `params` names, `params.limit` at most, in their order.
 
     `corpus` holds the records of source synthetic. Raises DataError when nothing can be read.

@@ -16,13 +16,13 @@ from pathlib import Path
 import click
 import numpy as np
 
-from pipeline.clean import clean_hash
 from pipeline.curation.curated import SLICE, Curated, curated
 from pipeline.curation.diverse import Witnesses
 from pipeline.curation.tokens import Tokens, utf8
-from pipeline.io import replacing, write_json
+from pipeline.runtime.io import replacing, write_json
+from pipeline.text.clean import clean_hash
 from schemas.base import content_id
-from schemas.params import Queries
+from schemas.params import QueriesParams
 
 # where rows come from and which are drawn of those that are kept shapes nothing here
 NO_RULE = {
@@ -38,7 +38,7 @@ WHOLE = ("passed", "kept")
 """The files that more rows change all through."""
 
 
-def rule_hash(params: Queries) -> str:
+def rule_hash(params: QueriesParams) -> str:
     """Return 16 hex digits over all that decides what becomes of a text: the rules' values and the code."""
     folder = Path(__file__).parent
     code = [hashlib.sha256(path.read_bytes()).hexdigest() for path in sorted(folder.glob("*.[pt][yx]*"))]
@@ -61,7 +61,7 @@ def digest(opened) -> str:
     return whole.hexdigest()
 
 
-def resumed(opened, params: Queries, folder: Path) -> Curated:
+def resumed(opened, params: QueriesParams, folder: Path) -> Curated:
     """Return what becomes of opened rows; `folder` may know the first of them, and knows all of them after this."""
     with _alone(folder):
         before, parts = load(folder, opened) or (None, [])

@@ -3,12 +3,12 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from pipeline.clean import LINK, tokens
 from pipeline.curation.language import other_languages
 from pipeline.curation.normalise import merged, normalised
 from pipeline.curation.pii import may_hold_pii, pii
 from pipeline.curation.prohibited import may_be_prohibited, prohibited
-from schemas.params import Queries
+from pipeline.text.clean import LINK, tokens
+from schemas.params import QueriesParams
 from schemas.reasons import Reason
 
 NOT_KEPT = (Reason.PROHIBITED, Reason.PII)
@@ -28,7 +28,7 @@ class Rule:
     score: object = None
 
 
-def opened(raws, params: Queries):
+def opened(raws, params: QueriesParams):
     """Return raw rows (pipeline.curation.read) with reason, detail and score of those that cannot be cleaned.
 
     Their text goes: it can be of any size.
@@ -39,7 +39,7 @@ def opened(raws, params: Queries):
     return frame.with_columns(text=pl.when(pl.col("reason").is_null()).then("text"))
 
 
-def admitted(opened, params: Queries):
+def admitted(opened, params: QueriesParams):
     """Return a frame beside opened rows: query and said (pipeline.curation.normalise), reason, detail and score.
 
     The reason is that of the first rule that a row breaks, and null for one that passes; a text that may not be kept
@@ -89,7 +89,7 @@ def _outcome(*values):
     return pl.struct(column.cast(kind).alias(name) for name, column, kind in zip(OUTCOME, columns, kinds, strict=True))
 
 
-def readable(params: Queries) -> list[Rule]:
+def readable(params: QueriesParams) -> list[Rule]:
     """Return the rules that are asked before a text is cleaned."""
     import polars as pl
 
@@ -103,7 +103,7 @@ def readable(params: Queries) -> list[Rule]:
     ]  # fmt: skip
 
 
-def looked_at(frame, params: Queries):
+def looked_at(frame, params: QueriesParams):
     """Return the columns that need Python's `regex`, on rows that a cheap pattern sieves: link, pii and never."""
     import polars as pl
 
@@ -131,7 +131,7 @@ def _link(text: str) -> str | None:
     return found and found.group()[:100]
 
 
-def rules(params: Queries) -> list[Rule]:
+def rules(params: QueriesParams) -> list[Rule]:
     """Return the rules over a cleaned query, in the order in which they are asked."""
     import polars as pl
 

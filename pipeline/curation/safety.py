@@ -2,11 +2,10 @@
 
 from collections.abc import Iterable, Iterator
 
-from pipeline.backends import Outcome
-from pipeline.backends.teacher import Messages, Teacher
-from pipeline.forms import RECHECK
-from pipeline.replies import answered
-from pipeline.words import Template
+from pipeline.llm.answer_forms import RECHECK
+from pipeline.llm.replies import answered
+from pipeline.llm.template import Template
+from schemas.seams import Messages, Outcome, Teacher
 
 
 def messages(query: str, template: Template) -> Messages:

@@ -15,7 +15,7 @@ import numpy as np
 
 from pipeline.curation.split import drawn
 from pipeline.curation.tokens import Tokens
-from pipeline.io import DataError
+from pipeline.runtime.io import DataError
 from schemas.base import content_id
 
 LENGTHS = {"1-6 words": 0, "7-12 words": 7, "13-24 words": 13, "25 words and more": 25}

@@ -15,7 +15,7 @@ from pipeline.curation.ngrams import Ngrams
 from pipeline.curation.similar import SimilarIndex
 from pipeline.curation.tokens import Tokens, utf8
 from schemas.base import Split
-from schemas.params import Queries
+from schemas.params import QueriesParams
 
 NEAR = 0.5
 """sim from which two queries share a split; ours: looser than the filter, at 0.5 they still tell the same scene."""
@@ -25,7 +25,7 @@ LEAST_AHEAD = 512
 Sizes = dict[Split, int]
 
 
-def sizes(params: Queries, safety: bool) -> Sizes:
+def sizes(params: QueriesParams, safety: bool) -> Sizes:
     """Return how many general or safety queries each split asks for."""
     if safety:
         return {"sft": params.sft_safety, "dpo": params.dpo_safety, "test": params.test_safety}

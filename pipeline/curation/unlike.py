@@ -4,11 +4,11 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from pipeline.clean import tokens
 from pipeline.curation.appended import KEPT, surveyed
 from pipeline.curation.ngrams import NUMBERED, PRESENT, Ngrams
 from pipeline.curation.similar import SimilarIndex
 from pipeline.curation.tokens import Tokens
+from pipeline.text.clean import tokens
 
 
 def resembling(

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import regex
 
-from pipeline.clean import words
+from pipeline.text.clean import words
 
 _LOOKALIKES = (
     "аa вb еe ѕs іi јj кk мm нh оo рp сc тt уy хx ԁd ɡg һh ӏl ѡw ԛq ԝw ґr зe ьb пn гr иu дd лl яr эe бb "

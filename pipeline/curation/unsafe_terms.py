@@ -7,7 +7,7 @@ from pathlib import Path
 
 import regex
 
-from pipeline.clean import words
+from pipeline.text.clean import words
 
 # "a 9-year-old", "aged 12", "fifteen years old", "12yo", "under 18", "a little blonde girl", "9 ans", "9岁"
 AGE = regex.compile(

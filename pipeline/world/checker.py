@@ -8,7 +8,7 @@ import re
 from collections import Counter
 from dataclasses import dataclass
 
-from pipeline.clean import clean
+from pipeline.text.clean import clean
 from schemas.base import Principle
 
 KEPT, IN_ORDER, NEIGHBOURS, PLACED = 0.85, 0.8, 0.8, 0.75

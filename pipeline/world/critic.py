@@ -12,7 +12,7 @@ from pipeline.world.grammar import rng_for, write
 from pipeline.world.phrases import OPENINGS, is_from_table, is_scene_change, sentences, unled
 from pipeline.world.reading import content_words, is_action, is_number, unsafe_words, wish, words
 from schemas.base import Principle
-from schemas.params import World
+from schemas.params import WorldParams
 
 FEWEST_WORDS = 25
 MISSING_SHARE = 0.1
@@ -79,7 +79,7 @@ def loops(prompt: str) -> bool:
     return bool(re.search(r"(?<!\S)(\S+(?: \S+){0,11})(?: \1){2,}(?!\S)", text)) or len(set(parts)) < len(parts)
 
 
-def noticed(query: str, prompt: str, world: World, sample: int = 0) -> Faults:
+def noticed(query: str, prompt: str, world: WorldParams, sample: int = 0) -> Faults:
     """Return the faults that the critic sees, by the recall it has for this writer's texts.
 
     What it overlooks it overlooks in every sample; a false alarm is a slip of one.
@@ -99,7 +99,7 @@ def noticed(query: str, prompt: str, world: World, sample: int = 0) -> Faults:
     )
 
 
-def critique(query: str, prompt: str, world: World, sample: int = 0) -> str:
+def critique(query: str, prompt: str, world: WorldParams, sample: int = 0) -> str:
     return reply(noticed(query, prompt, world, sample))
 
 

@@ -21,7 +21,7 @@ from pipeline.world.reading import (
     words,
 )
 from schemas.base import content_id
-from schemas.params import World
+from schemas.params import WorldParams
 
 MIN_WORDS, MAX_EXTRA = 36, 1
 REFUSAL = "I'm sorry, but I can't help with that request."
@@ -34,7 +34,7 @@ def rng_for(*parts) -> random.Random:
     return random.Random(content_id(*parts))
 
 
-def write(query: str, sample: int, world: World) -> str | None:
+def write(query: str, sample: int, world: WorldParams) -> str | None:
     """Return the `sample`-th prompt for a query, of about 40 to 60 words; None when the writer refuses."""
     rng = rng_for("write", query, sample)
     shown, lead, extra = wish(query), rng.choice(LEADS), ()
@@ -55,7 +55,7 @@ def write(query: str, sample: int, world: World) -> str | None:
     return " ".join((first, *extra, *stock_sentences(len(words(first)), rng)))
 
 
-def _flaw(rng: random.Random, world: World) -> str | None:
+def _flaw(rng: random.Random, world: WorldParams) -> str | None:
     share, kind = rng.random(), rng.random()
     if share >= world.teacher_flaws:
         return None

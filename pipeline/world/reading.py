@@ -2,7 +2,7 @@
 
 import re
 
-from pipeline.clean import clean
+from pipeline.text.clean import clean
 from pipeline.world.lexicon import ACTIONS, COLOURS, DRAMATIC, DRAWABLE, HARMLESS, PLACES, UNSAFE
 
 STOP = frozenset(

@@ -6,7 +6,7 @@ import pytest
 @pytest.fixture(scope="session")
 def clip_scorers(tmp_path_factory):
     """The folder of a tiny CLIP, an aesthetic head and a tiny MPS; for reading alone."""
-    import tiny_clip_scorers as tiny
+    from tests.support import tiny_clip_scorers as tiny
 
     path = tmp_path_factory.mktemp("clip_scorers")
     tiny.save_clip(path / "clip")
@@ -18,7 +18,7 @@ def clip_scorers(tmp_path_factory):
 @pytest.fixture(scope="session")
 def tiny_pipeline(tmp_path_factory):
     """The folder of a tiny pipeline by the name of its family; for reading alone."""
-    import tiny_pipelines
+    from tests.support import tiny_pipelines
 
     folder, made = tmp_path_factory.mktemp("pipelines"), {}
 
@@ -46,9 +46,8 @@ def diffusers_params(laptop, vpo_home):
 @pytest.fixture
 def tiny_renderer(tiny_pipeline, diffusers_params):
     """Return a renderer of a tiny family."""
-    from tiny_pipelines import FAMILIES, SIZES
-
     from pipeline.backends.renderer.diffusers import Diffusers
+    from tests.support.tiny_pipelines import FAMILIES, SIZES
 
     def make(family, **values):
         return Diffusers(diffusers_params(tiny_pipeline(family), **(SIZES | FAMILIES[family] | values)))

@@ -2,23 +2,23 @@ import json
 
 import pytest
 from click.testing import CliRunner
-from llm_server import serving
-from misbehaving import REFUSAL, WELL, Misbehaving
-from panel import NO, YES, Panel
-from rows import prompt_fields
 
 from pipeline.backends.teacher import make_teacher
 from pipeline.backends.teacher.openai import OpenAI
-from pipeline.clean import clean
 from pipeline.critique import critique, main
-from pipeline.io import read_rows, write_rows
-from pipeline.params import ParamsError, load_params
-from pipeline.store import Store
+from pipeline.runtime.io import read_rows, write_rows
+from pipeline.runtime.params_file import ParamsError, load_params
+from pipeline.runtime.store import Store
+from pipeline.text.clean import clean
 from pipeline.world.corpus import synthetic_queries
 from pipeline.world.critic import faults
 from pipeline.world.grammar import write
 from schemas.base import Prompt
 from schemas.critique import Critique
+from tests.support.llm_server import serving
+from tests.support.misbehaving import REFUSAL, WELL, Misbehaving
+from tests.support.panel import NO, YES, Panel
+from tests.support.rows import prompt_fields
 from vpo.views import View
 
 

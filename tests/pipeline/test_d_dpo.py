@@ -1,10 +1,10 @@
 import pytest
-from rows import critique_row, refine_row, render_row
 
 from pipeline.d_dpo import d_dpo
 from pipeline.d_text import d_text
 from pipeline.d_video import Feedback, d_video
-from schemas.params import TrainedArm
+from schemas.params import TrainedArmParams
+from tests.support.rows import critique_row, refine_row, render_row
 
 
 @pytest.fixture
@@ -33,30 +33,30 @@ ALL = [("both", "text"), ("both", "video"), ("only text", "text"), ("only video"
 
 
 def test_the_union_keeps_all(dpo, pairs):
-    assert kept(d_dpo(pairs, dpo, TrainedArm())) == ALL
+    assert kept(d_dpo(pairs, dpo, TrainedArmParams())) == ALL
 
 
 @pytest.mark.parametrize("winner", ["text", "video"])
 def test_a_query_with_both_keeps_the_named_source(dpo, pairs, winner):
     loser = {"text": "video", "video": "text"}[winner]
-    found = kept(d_dpo(pairs, dpo.model_copy(update={"when_both": winner}), TrainedArm()))
+    found = kept(d_dpo(pairs, dpo.model_copy(update={"when_both": winner}), TrainedArmParams()))
     assert found == [item for item in ALL if item != ("both", loser)]
 
 
 def test_without_text_feedback_no_text_pair_is_left_and_video_pairs_are(dpo, pairs):
-    found = list(d_dpo(pairs, dpo.model_copy(update={"when_both": "text"}), TrainedArm(text_feedback=False)))
+    found = list(d_dpo(pairs, dpo.model_copy(update={"when_both": "text"}), TrainedArmParams(text_feedback=False)))
     assert kept(found) == [("both", "video"), ("only video", "video")]
     assert [item.reason for item in found if not hasattr(item, "query")] == ["feedback_off"]
 
 
 def test_feedback_can_be_switched_off_for_the_main_arm(dpo, pairs):
-    found = d_dpo(pairs, dpo.model_copy(update={"video_feedback": False}), TrainedArm())
+    found = d_dpo(pairs, dpo.model_copy(update={"video_feedback": False}), TrainedArmParams())
     assert kept(found) == [("both", "text"), ("only text", "text")]
 
 
 def test_flipped_labels_exchange_chosen_and_rejected(dpo, pairs):
     for before, after in zip(
-        d_dpo(pairs, dpo, TrainedArm()), d_dpo(pairs, dpo, TrainedArm(labels="flipped")), strict=True
+        d_dpo(pairs, dpo, TrainedArmParams()), d_dpo(pairs, dpo, TrainedArmParams(labels="flipped")), strict=True
     ):
         assert (after.chosen, after.rejected) == (before.rejected, before.chosen)
         assert (after.score_chosen, after.chosen_id) == (before.score_rejected, before.rejected_id)
@@ -65,7 +65,7 @@ def test_flipped_labels_exchange_chosen_and_rejected(dpo, pairs):
 
 def test_random_labels_exchange_about_half_and_do_so_again(dpo, pairs):
     many = [pair.model_copy(update={"pair_id": f"{n:016x}"}) for n in range(200) for pair in pairs[:1]]
-    rows = list(d_dpo(many, dpo, TrainedArm(labels="random"), seed=3))
+    rows = list(d_dpo(many, dpo, TrainedArmParams(labels="random"), seed=3))
     flipped = [row.chosen == many[0].rejected for row in rows]
     assert 70 < sum(flipped) < 130
-    assert rows == list(d_dpo(many, dpo, TrainedArm(labels="random"), seed=3))
+    assert rows == list(d_dpo(many, dpo, TrainedArmParams(labels="random"), seed=3))

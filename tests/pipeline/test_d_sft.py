@@ -1,6 +1,5 @@
-from rows import critique_row, refine_row
-
 from pipeline.d_sft import d_sft
+from tests.support.rows import critique_row, refine_row
 
 
 def test_a_good_prompt_is_kept():

@@ -1,8 +1,8 @@
 import pytest
-from rows import critique_row, refine_row
 
 from pipeline.d_text import d_text
 from schemas.base import content_id
+from tests.support.rows import critique_row, refine_row
 
 
 @pytest.fixture

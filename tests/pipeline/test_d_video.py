@@ -1,11 +1,11 @@
 import pytest
 from click.testing import CliRunner
-from rows import BY, render_row
 
 from pipeline.d_video import Feedback, d_video, feedback, main
-from pipeline.io import write_rows
+from pipeline.runtime.io import write_rows
 from schemas.render import Render
 from schemas.reward import Dimension, Reward
+from tests.support.rows import BY, render_row
 
 SCORES = {"v0": 1.0, "v1": 2.0, "v2": 2.4, "v3": 0.1}
 ANSWERS = {

@@ -3,16 +3,16 @@ import shutil
 
 import pytest
 from click.testing import CliRunner
-from small_project import judged, prompt, put, queries, small_project, write_params
 
-from pipeline.arms import Arm, dimensions, per_query, read_arm
 from pipeline.evaluate import evaluate, main, pooled, traded
-from pipeline.io import read_rows, write_rows
-from pipeline.params import ParamsError, load_params, refuse_same_judge
-from pipeline.report import markdown
+from pipeline.evaluation.arms import Arm, dimensions, per_query, read_arm
+from pipeline.evaluation.report import markdown
+from pipeline.runtime.io import read_rows, write_rows
+from pipeline.runtime.params_file import ParamsError, load_params, refuse_same_judge
 from schemas.critique import Critique
 from schemas.evaluate import Evaluate
 from schemas.rollout import Rollout
+from tests.support.small_project import judged, prompt, put, queries, small_project, write_params
 
 TEST = queries("test")
 
@@ -237,7 +237,7 @@ def test_the_same_model_at_another_host_is_another_judge(project):
 
 
 def test_a_difference_beyond_its_interval_is_bold(made):
-    from pipeline.report import Report
+    from pipeline.evaluation.report import Report
 
     counts = dict.fromkeys(["queries", "prompts", "without_prompt", "without_verdict", "clips", "without_score"], 1)
     report = Report(

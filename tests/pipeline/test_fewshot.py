@@ -2,14 +2,14 @@ import json
 
 import pytest
 from click.testing import CliRunner
-from misbehaving import REFUSAL, Misbehaving
 
 from pipeline.backends.teacher import make_teacher
 from pipeline.fewshot import fewshot, main
-from pipeline.io import read_rows
+from pipeline.runtime.io import read_rows
 from schemas.base import Dropped, content_id
 from schemas.fewshot import Fewshot
 from schemas.queries import Query
+from tests.support.misbehaving import REFUSAL, Misbehaving
 
 
 def query_row(query="a red dog running on the beach", **fields):

@@ -10,12 +10,12 @@ import time
 from pathlib import Path
 
 import pytest
-from project import ROOT
-from rows import prompt_fields
 from ruamel.yaml import YAML
 
-from pipeline.io import write_rows
+from pipeline.runtime.io import write_rows
 from schemas.rollout import Rollout
+from tests.support.project import ROOT
+from tests.support.rows import prompt_fields
 
 pytestmark = pytest.mark.slow
 N = 40
@@ -44,7 +44,7 @@ def logged(self, request, clip=Offline.clip):
 Offline.clip = logged
 """,
     "reward/offline.py": """
-from pipeline.clips import frames_hash
+from pipeline.video.clips import frames_hash
 
 def logged(items, score, by, scored=scored):
     for item in items:

@@ -5,18 +5,18 @@ import pyarrow.parquet as pq
 import pytest
 from click.testing import CliRunner
 from ruamel.yaml import YAML
-from small_project import ROOT, pair, prompt, put, queries, small_project, write_params
 
-from pipeline.io import read_rows
+from pipeline.llm.template import Template
 from pipeline.package import dpo_record, main, package, published, sft_record, split_of, withheld, write_tables
-from pipeline.secret_scan import secrets_in
-from pipeline.terms import UNKNOWN, terms
-from pipeline.words import Template
+from pipeline.publishing.secret_scan import secrets_in
+from pipeline.publishing.terms import UNKNOWN, terms
+from pipeline.runtime.io import read_rows
 from schemas.base import Provenance, content_id
 from schemas.d_dpo import DDpo
 from schemas.d_sft import DSft
 from schemas.rollout import Rollout
-from train.rows import dpo_rows, sft_rows
+from tests.support.small_project import ROOT, pair, prompt, put, queries, small_project, write_params
+from train.trl_rows import dpo_rows, sft_rows
 
 FAKE_TOKEN = "hf_" + "fake" * 9
 
@@ -158,7 +158,7 @@ def test_a_card_without_offline_writers_does_not_say_offline(project, vpo_home):
     teacher = Provenance(backend="openai", model="gpt-4o", revision="2024-08-06", template="ab" * 8)
     policy = Provenance(backend="transformers", model="sft", revision="cd" * 8)
     writers = {"prompts of sft": [teacher], "prompts of dpo": [policy]}
-    from pipeline.card import Card, card
+    from pipeline.publishing.card import Card, card
 
     base = ("hub", "meta-llama/Meta-Llama-3-8B-Instruct")
     about = Card("n", "mit", {"sft": {"train": 1}}, 0, 0, ["VidProM.csv"], writers, {}, base, ("t", "0"), "2B", 0.02)

@@ -4,20 +4,20 @@ from collections import Counter
 
 import polars as pl
 import pytest
-from few_queries import NONE_SAFE, SMALL, UNLIKE
 
-from pipeline.backends import Outcome, Unparsed
-from pipeline.clean import clean, tokens
 from pipeline.curation.benchmarks import read_benchmarks
 from pipeline.curation.bleu import GUARD, sim
 from pipeline.curation.read import Raw, framed, gathered, read
 from pipeline.curation.rules import RAW_PER_CHARACTER
 from pipeline.curation.split import NEAR
+from pipeline.llm.template import Template
 from pipeline.queries import queries
-from pipeline.words import Template
+from pipeline.text.clean import clean, tokens
 from schemas.base import content_id
 from schemas.queries import Query, QueryDropped
 from schemas.reasons import Reason
+from schemas.seams import Outcome, Unparsed
+from tests.support.few_queries import NONE_SAFE, SMALL, UNLIKE
 
 
 class Judge:

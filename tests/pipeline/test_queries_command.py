@@ -12,13 +12,13 @@ import polars as pl
 import pyarrow.parquet as pq
 import pytest
 from click.testing import CliRunner
-from few_queries import NONE_SAFE, SMALL, UNLIKE
 from ruamel.yaml import YAML
 
 from pipeline.curation.outputs import split_outputs
-from pipeline.io import DataError, read_rows
+from pipeline.runtime.io import DataError, read_rows
 from schemas.queries import Query, QueryDropped
 from schemas.reasons import Reason
+from tests.support.few_queries import NONE_SAFE, SMALL, UNLIKE
 
 
 @pytest.fixture
@@ -106,7 +106,7 @@ def test_a_failed_run_leaves_the_earlier_output_as_it_was(command):
 
 
 def test_another_run_of_the_stage_is_not_disturbed(command, tmp_path):
-    from pipeline.io import locked
+    from pipeline.runtime.io import locked
 
     holding, done = threading.Event(), threading.Event()
 

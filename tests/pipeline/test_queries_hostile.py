@@ -13,8 +13,8 @@ import pytest
 from click.testing import CliRunner
 from ruamel.yaml import YAML
 
-from pipeline.io import read_rows
 from pipeline.queries import main
+from pipeline.runtime.io import read_rows
 from schemas.queries import Query, QueryDropped
 
 pytestmark = pytest.mark.slow  # together they take a good share of a minute

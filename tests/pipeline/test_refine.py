@@ -2,19 +2,19 @@ import json
 
 import pytest
 from click.testing import CliRunner
-from misbehaving import REFUSAL, WELL, Misbehaving
-from panel import NO, YES, Panel
-from rows import critique_row
 
 from pipeline.backends.teacher import make_teacher
 from pipeline.backends.teacher.offline import between, task_of
 from pipeline.d_sft import d_sft
 from pipeline.d_text import d_text
-from pipeline.io import read_rows, write_rows
 from pipeline.refine import main, refine
+from pipeline.runtime.io import read_rows, write_rows
 from schemas.base import Dropped, content_id
 from schemas.critique import Critique
 from schemas.refine import Refine
+from tests.support.misbehaving import REFUSAL, WELL, Misbehaving
+from tests.support.panel import NO, YES, Panel
+from tests.support.rows import critique_row
 
 
 @pytest.fixture

@@ -3,17 +3,17 @@ import json
 import numpy as np
 import pytest
 from click.testing import CliRunner
-from rows import BY, critique_row, prompt_fields
 
-from pipeline.backends import Outcome
-from pipeline.clips import ClipStore, Packed, make_clip, read_clip, write_shards
-from pipeline.io import DataError, read_rows
 from pipeline.render import clip_seed, main, render, wanted
-from pipeline.store import Store
+from pipeline.runtime.io import DataError, read_rows
+from pipeline.runtime.store import Store
+from pipeline.video.clips import ClipStore, Packed, make_clip, read_clip, write_shards
 from schemas.base import Dropped, content_id
 from schemas.reasons import Reason
 from schemas.render import Render
 from schemas.rollout import Rollout
+from schemas.seams import Outcome
+from tests.support.rows import BY, critique_row, prompt_fields
 
 
 class Counting:

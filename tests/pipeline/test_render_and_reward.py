@@ -5,21 +5,19 @@ import sys
 from pathlib import Path
 
 import pytest
-import tiny_clip_scorers
-import tiny_pipelines
-import tiny_scorers
 from click.testing import CliRunner
-from rows import prompt_fields
 from ruamel.yaml import YAML
 
-from pipeline.clips import decode, frames_hash, read_clip, shard_folder
-from pipeline.io import read_rows
 from pipeline.render import main as render_main
 from pipeline.reward import main as reward_main
+from pipeline.runtime.io import read_rows
+from pipeline.video.clips import decode, frames_hash, read_clip, shard_folder
 from schemas.base import Dropped
 from schemas.render import Render
 from schemas.reward import Reward
 from schemas.rollout import Rollout
+from tests.support import tiny_clip_scorers, tiny_pipelines, tiny_scorers
+from tests.support.rows import prompt_fields
 
 QUESTIONS = [f"Question {at} about [[prompt]]?" for at in range(8)]
 SCORERS = ("checklist", "visionreward", "videoscore", "aesthetic", "clip", "mps", "hpsv2")
@@ -46,7 +44,7 @@ def models(tmp_path_factory):
     tiny_clip_scorers.save_clip(folder / "clip")
     tiny_clip_scorers.save_head(folder / "head.safetensors")
     tiny_clip_scorers.save_mps(folder / "mps")
-    fake = Path(__file__).parents[1] / "fake_scorer.py"
+    fake = Path(__file__).parents[1] / "support/fake_scorer.py"
     named = {"aesthetic": "clip", "hpsv2": "clip"}
     own = {
         "checklist": {"questions": str(folder / "questions.jsonl"), "dtype": "float32"},

@@ -1,20 +1,19 @@
 import numpy as np
 import pytest
 from click.testing import CliRunner
-from rows import BY, prompt_fields, render_row
 
-from pipeline.backends import Outcome
-from pipeline.backends.reward import Scores
-from pipeline.clips import decode, make_clip
-from pipeline.io import read_rows
 from pipeline.render import main as render_main
 from pipeline.reward import Scorer, main, reward
-from pipeline.store import Store
+from pipeline.runtime.io import read_rows
+from pipeline.runtime.store import Store
+from pipeline.video.clips import decode, make_clip
 from schemas.base import Dropped
-from schemas.params_video import RewardModel
+from schemas.params_video import RewardModelParams
 from schemas.reasons import Reason
 from schemas.reward import Answer, Dimension, Reward
 from schemas.rollout import Rollout
+from schemas.seams import Outcome, Scores
+from tests.support.rows import BY, prompt_fields, render_row
 
 
 class Counting:
@@ -38,7 +37,7 @@ class Counting:
 
 
 def model(scored_text="query"):
-    return RewardModel(backend="offline_dims", questions=None, scored_text=scored_text)
+    return RewardModelParams(backend="offline_dims", questions=None, scored_text=scored_text)
 
 
 def clip(at, **fields):
@@ -176,7 +175,8 @@ def test_the_command_scores_the_rendered_clips_and_repeats_byte_for_byte(root, t
 
 
 def test_a_clip_of_real_bytes_is_read_by_the_offline_models(laptop, root):
-    from pipeline.backends.reward import ScoreRequest, make_reward
+    from pipeline.backends.reward import make_reward
+    from schemas.seams import ScoreRequest
 
     questions = str(root / laptop.reward.models["checklist"].questions)
     params = laptop.reward.models["checklist"].model_copy(update={"questions": questions})

@@ -1,19 +1,19 @@
 import json
 
 import pytest
-import tiny_policy
 from click.testing import CliRunner
-from rows import BY, prompt_fields
-from small_project import write_params
 
-from pipeline.backends import Outcome
-from pipeline.io import read_rows, stage_output, write_rows
 from pipeline.rollout import TALLY, main, rollout, stored, untouched
+from pipeline.runtime.io import read_rows, stage_output, write_rows
 from schemas.base import Dropped, content_id
 from schemas.fewshot import Fewshot
 from schemas.queries import Query
 from schemas.reasons import Reason
 from schemas.rollout import Rollout
+from schemas.seams import Outcome
+from tests.support import tiny_policy
+from tests.support.rows import BY, prompt_fields
+from tests.support.small_project import write_params
 
 QUERIES = tiny_policy.queries()[:3]
 

@@ -10,20 +10,20 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
-import tiny_policy
 from click.testing import CliRunner
-from small_project import write_params
 
-from pipeline.io import DataError, write_rows
+from pipeline.runtime.io import DataError, write_rows
 from pipeline.world.lexicon import UNSAFE
 from pipeline.world.reading import unsafe_words
 from schemas.d_sft import DSft
 from schemas.queries import Query
+from tests.support import tiny_policy
+from tests.support.small_project import write_params
 from train.base import NAMED, base_of, downloaded
 from train.base_model import CopyTask, main, pinned
-from train.rows import instruction
 from train.run import KEPT
 from train.tiny_llama import tiny_llama
+from train.trl_rows import instruction
 
 ROOT = Path(__file__).resolve().parents[2]
 SOUP = [

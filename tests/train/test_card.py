@@ -1,9 +1,9 @@
 import json
 
 import pytest
-import tiny_policy
 from ruamel.yaml import YAML
 
+from tests.support import tiny_policy
 from train.base import NAMED, origin_of
 from train.card import card
 from train.run import KEPT

@@ -11,17 +11,17 @@ import time
 from pathlib import Path
 
 import pytest
-import tiny_policy
-from held import held
-from small_project import write_params
 
-from pipeline.io import write_rows
+from pipeline.runtime.io import write_rows
 from schemas.d_dpo import DDpo
 from schemas.d_sft import DSft
-from schemas.params_train import Lora
+from schemas.params_train import LoraParams
+from tests.support import tiny_policy
+from tests.support.held import held
+from tests.support.small_project import write_params
 from train.checkpoints import WHOLE, contents, go_on, newest_whole, run_key, sweep, weights_hash
-from train.rows import Fitting, sft_rows
 from train.sft import sft_trainer
+from train.trl_rows import Fitting, sft_rows
 
 # peft asks transformers by the old name
 pytestmark = pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing` is deprecated:FutureWarning")
@@ -115,7 +115,7 @@ def test_a_run_killed_twice_ends_with_the_bytes_of_an_undisturbed_one(name, trai
 def test_only_the_steps_after_the_checkpoint_are_done_again(lora, tiny_params, tiny_model, tmp_path):
     from transformers import TrainerCallback
 
-    told = {"max_steps": 5, "num_train_epochs": 9, "lora": Lora(**lora) if lora else None}
+    told = {"max_steps": 5, "num_train_epochs": 9, "lora": LoraParams(**lora) if lora else None}
     params = tiny_policy.params(tiny_params, sft=told)
     rows = sft_rows(tiny_policy.d_sft(), tiny_policy.template(params))
     begun, states = [], []

@@ -3,16 +3,16 @@ import math
 import shutil
 
 import pytest
-import tiny_policy
 from click.testing import CliRunner
-from small_project import write_params
 
-from pipeline.io import DataError, write_rows
+from pipeline.runtime.io import DataError, write_rows
 from schemas.d_dpo import DDpo
+from tests.support import tiny_policy
+from tests.support.small_project import write_params
 from train.dpo import dpo, dpo_trainer, main
-from train.held_out import split_by_query
-from train.rows import dpo_rows, instruction
+from train.preference_metrics import split_by_query
 from train.run import KEPT
+from train.trl_rows import dpo_rows, instruction
 
 # TRL 1.16 asks transformers 5.23 by the old name
 pytestmark = [

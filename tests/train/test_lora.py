@@ -1,7 +1,7 @@
 import pytest
-import tiny_policy
 
-from schemas.params_train import Lora
+from schemas.params_train import LoraParams
+from tests.support import tiny_policy
 from train.dpo import dpo
 from train.lora import merge
 from train.sft import sft
@@ -12,7 +12,7 @@ pytestmark = [
     pytest.mark.slow,
 ]
 
-LORA = Lora(r=4, lora_alpha=8, lora_dropout=0.0, target_modules=("q_proj", "v_proj", "down_proj"))
+LORA = LoraParams(r=4, lora_alpha=8, lora_dropout=0.0, target_modules=("q_proj", "v_proj", "down_proj"))
 HIGH = {"lora": LORA, "learning_rate": 1e-2, "warmup_steps": 0}
 
 
@@ -75,4 +75,4 @@ def test_equal_inputs_give_equal_bytes(tiny_params, tiny_model, tmp_path, vpo_ho
 
 def test_an_adapter_on_the_head_is_refused():
     with pytest.raises(ValueError, match="must not name lm_head"):
-        Lora(r=4, lora_alpha=8, lora_dropout=0, target_modules=("lm_head",))
+        LoraParams(r=4, lora_alpha=8, lora_dropout=0, target_modules=("lm_head",))

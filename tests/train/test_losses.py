@@ -3,10 +3,10 @@
 import csv
 
 import pytest
-import tiny_policy
-import train_reference as reference
 
-from schemas.params_train import Lora
+from schemas.params_train import LoraParams
+from tests.support import tiny_policy
+from tests.support import train_reference as reference
 from train.dpo import dpo
 from train.run import curve_of
 from train.sft import sft
@@ -18,7 +18,7 @@ pytestmark = [
 ]
 
 STEPS, RATE = 4, 2e-3
-LORA = Lora(r=4, lora_alpha=8, lora_dropout=0.0, target_modules=("q_proj", "v_proj"))
+LORA = LoraParams(r=4, lora_alpha=8, lora_dropout=0.0, target_modules=("q_proj", "v_proj"))
 TRAIN = {"learning_rate": RATE, "warmup_steps": 0, "lr_scheduler_type": "constant", "max_steps": STEPS}
 TRAIN |= {"global_batch_size": 10, "num_train_epochs": STEPS}  # every step sees all rows: their order does not matter
 

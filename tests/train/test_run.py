@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.io import DataError, locked
-from pipeline.one_thread import TINY, one_thread
-from schemas.params_train import Sft
+from pipeline.runtime.io import DataError, locked
+from pipeline.runtime.one_thread import TINY, one_thread
+from schemas.params_train import SftParams
 from train.run import arguments, batches, launch, launcher, require, save, setting, stop_after, work_folder
 
 
@@ -97,8 +97,8 @@ def test_a_tracker_that_is_not_installed_is_one_clear_error(section, tmp_path, t
 def test_rows_without_padding_are_never_cut(section):
     values = section().model_dump(mode="json")
     with pytest.raises(ValueError, match="padding_free cannot truncate: set long_rows to drop or refuse"):
-        Sft.model_validate(values | {"padding_free": True, "long_rows": "truncate"})
-    assert Sft.model_validate(values | {"padding_free": True, "long_rows": "refuse"}).padding_free
+        SftParams.model_validate(values | {"padding_free": True, "long_rows": "truncate"})
+    assert SftParams.model_validate(values | {"padding_free": True, "long_rows": "refuse"}).padding_free
 
 
 def test_a_param_says_whom_the_curve_is_told_to(section, tmp_path):

@@ -2,16 +2,16 @@ import json
 import shutil
 
 import pytest
-import tiny_policy
 from click.testing import CliRunner
-from small_project import write_params
 
-from pipeline.io import DataError, write_rows
+from pipeline.runtime.io import DataError, write_rows
 from schemas.d_sft import DSft
+from tests.support import tiny_policy
+from tests.support.small_project import write_params
 from train.base import base_of
-from train.rows import Fitting, instruction, sft_rows
 from train.run import KEPT
 from train.sft import main, sft, sft_trainer
+from train.trl_rows import Fitting, instruction, sft_rows
 
 ROWS = tiny_policy.d_sft()
 

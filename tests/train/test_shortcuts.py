@@ -2,9 +2,9 @@ import random
 
 import numpy as np
 import pytest
-import tiny_policy
 
 from schemas.base import content_id
+from tests.support import tiny_policy
 from train.shortcuts import WARN_ABOVE, auc, logistic, shortcuts, warn
 
 PAIR = tiny_policy.d_dpo()[0]

@@ -13,14 +13,14 @@ import time
 from pathlib import Path
 
 import pytest
-import tiny_policy
-from held import held
-from small_project import write_params
 
-from pipeline.io import write_rows
-from pipeline.params import load_params
+from pipeline.runtime.io import write_rows
+from pipeline.runtime.params_file import load_params
 from schemas.d_dpo import DDpo
 from schemas.d_sft import DSft
+from tests.support import tiny_policy
+from tests.support.held import held
+from tests.support.small_project import write_params
 from train.dpo import dpo
 from train.run import KEPT, curve_of
 from train.sft import sft
@@ -107,7 +107,8 @@ def launched(tiny_model, tiny_params, tmp_path_factory):
         command = [
             sys.executable, "-m", "accelerate.commands.launch", "--config_file", str(ROOT / "train/configs/zero3.yaml"),
             "--num_processes", "2", "--mixed_precision", precision, "--main_process_port", str(free_port()),
-            str(ROOT / "tests/train/zero3_shim.py"), f"train.{stage}", str(data / f"d_{stage}.jsonl"), str(tiny_model),
+            str(ROOT / "tests/support/zero3_shim.py"), f"train.{stage}",
+            str(data / f"d_{stage}.jsonl"), str(tiny_model),
             str(folder / name), "--params", str(given),
         ]  # fmt: skip
         environment = os.environ | {

@@ -1,6 +1,6 @@
 from click.testing import CliRunner
-from small_project import write_params
 
+from tests.support.small_project import write_params
 from vpo.check import main
 
 

@@ -4,10 +4,10 @@ import socket
 
 import pytest
 from click.testing import CliRunner
-from small_project import write_params
 
-from pipeline.io import write_json
-from pipeline.params import load_params
+from pipeline.runtime.io import write_json
+from pipeline.runtime.params_file import load_params
+from tests.support.small_project import write_params
 from vpo.doctor import EXTRAS, OUTSIDE, backend, examine, extras, main, needed, outside_file, python, rwlock, vpo_home
 
 

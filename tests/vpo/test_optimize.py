@@ -1,10 +1,10 @@
 import pytest
 from click import ClickException
 from click.testing import CliRunner
-from small_project import write_params
 
-from pipeline.backends import Outcome
 from schemas.reasons import Reason
+from schemas.seams import Outcome
+from tests.support.small_project import write_params
 from vpo.optimize import cleaned_query, main, optimized, trained
 
 

@@ -3,20 +3,20 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
-from llm_server import serving
 from ruamel.yaml import YAML
-from small_project import ROOT
 
 from pipeline import critique, fewshot, queries, refine
 from pipeline.backends.teacher.offline import answer
 from pipeline.critique import is_open
-from pipeline.io import write_json
-from pipeline.params import load_params
-from pipeline.store import Store
+from pipeline.runtime.io import write_json
+from pipeline.runtime.params_file import load_params
+from pipeline.runtime.store import Store
+from tests.support.llm_server import serving
+from tests.support.small_project import ROOT
 from vpo.plan import main
-from vpo.plan_estimate import Planner, asked_in_rounds
-from vpo.plan_graph import ancestors, unrolled
-from vpo.plan_votes import expected_votes
+from vpo.planning.estimate import Planner, asked_in_rounds
+from vpo.planning.graph import ancestors, unrolled
+from vpo.planning.votes import expected_votes
 
 pytestmark = pytest.mark.slow  # together they take a good share of a minute
 

@@ -8,10 +8,10 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 from click.testing import CliRunner
-from fake_hub import TOKEN, serving
-from small_project import ROOT, small_project
 
 from pipeline.package import main as package
+from tests.support.fake_hub import TOKEN, serving
+from tests.support.small_project import ROOT, small_project
 
 pytestmark = pytest.mark.slow  # together they take a good share of a minute
 

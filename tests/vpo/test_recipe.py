@@ -3,9 +3,9 @@ import shutil
 
 import pytest
 from click.testing import CliRunner
-from small_project import ROOT
 
-from pipeline.params import load_params
+from pipeline.runtime.params_file import load_params
+from tests.support.small_project import ROOT
 from vpo.recipe import main, merge, recipes, round_trip
 
 NAMES = sorted(recipes(ROOT))

@@ -3,8 +3,8 @@ import shlex
 
 import pytest
 from click.testing import CliRunner
-from small_project import write_params
 
+from tests.support.small_project import write_params
 from vpo.serve_policy import advice, command, main
 
 

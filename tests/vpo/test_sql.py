@@ -3,9 +3,9 @@ import shutil
 
 import pytest
 from click.testing import CliRunner
-from small_project import small_project
 
 from schemas import ROWS
+from tests.support.small_project import small_project
 from vpo.sql import connect, main
 from vpo.views import View, columns, views
 

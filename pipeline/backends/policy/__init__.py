@@ -1,31 +1,14 @@
 """Seam `policy`: the model we train, writing prompts for queries."""
 
 import hashlib
-from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Protocol
 
-from pipeline.backends import Outcome
-from pipeline.io import DataError
-from schemas.base import QueryBase
-from schemas.params import Policy as PolicyParams
-from schemas.params import Rollout as Sampling
+from pipeline.runtime.io import DataError
+from schemas.params import PolicyParams
+from schemas.seams import Policy
 
 # what a policy's words depend on; model cards and training logs are left out
 WEIGHTS = ("*.safetensors", "config.json", "generation_config.json", "tokenizer*.json", "chat_template.jinja")
-
-
-class Policy(Protocol):
-    def map(self, queries: Iterable[QueryBase], k: int, sampling: Sampling, seed: int) -> Iterator[Outcome[str]]:
-        """Yield k Outcomes for each query, query by query, sample by sample.
-
-        The draw of a sample depends on (seed, query_id, sample index) alone, not on what is sampled beside it.
-        """
-        ...
-
-    def status(self) -> str:
-        """Return what to show of the money while it runs; "" where nothing is paid."""
-        ...
 
 
 def model_revision(folder: str | Path) -> str:

@@ -10,16 +10,15 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from pipeline.backends import Outcome
 from pipeline.backends.policy import model_revision
-from pipeline.calls.answers import Answer, read
-from pipeline.calls.engine import Engine
-from pipeline.store import Store
-from pipeline.words import Template
+from pipeline.llm.calls.answers import Answer, read
+from pipeline.llm.calls.engine import Engine
+from pipeline.llm.template import Template
+from pipeline.runtime.store import Store
 from schemas.base import Provenance, QueryBase
-from schemas.params import Policy as PolicyParams
-from schemas.params import Rollout as Sampling
+from schemas.params import PolicyParams, RolloutParams
 from schemas.reasons import Reason
+from schemas.seams import Outcome
 
 
 class OpenAI:
@@ -32,7 +31,7 @@ class OpenAI:
         model = params.endpoint.model.replace("{folder}", Path(folder).name)
         self.engine = Engine("policy", params.endpoint.model_copy(update={"model": model}), store, self.revision)
 
-    def map(self, queries: Iterable[QueryBase], k: int, sampling: Sampling, seed: int) -> Iterator[Outcome[str]]:
+    def map(self, queries: Iterable[QueryBase], k: int, sampling: RolloutParams, seed: int) -> Iterator[Outcome[str]]:
         async def ask(query: QueryBase) -> list[Outcome[str]]:
             bought = await self.engine.answer(self.body(query, k, sampling, seed))
             if bought.stored is None:
@@ -56,7 +55,7 @@ class OpenAI:
             return Outcome(by=by, reason=answer.reason, detail=answer.detail[:500])
         return Outcome(value=" ".join(answer.text.split()), by=by)
 
-    def body(self, query: QueryBase, k: int, sampling: Sampling, seed: int) -> dict[str, Any]:
+    def body(self, query: QueryBase, k: int, sampling: RolloutParams, seed: int) -> dict[str, Any]:
         """Return what is sent; every sampling field is, since vLLM else takes those of generation_config (facts F4)."""
         drawn = hashlib.sha256(f"rollout/{seed}/{query.query_id}".encode()).digest()
         return {

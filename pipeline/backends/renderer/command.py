@@ -27,16 +27,16 @@ from typing import BinaryIO
 
 import click
 
-from pipeline.backends import Outcome
-from pipeline.backends.renderer import RenderRequest, command_guard, video_id
+from pipeline.backends.renderer import command_guard, video_id
 from pipeline.backends.renderer.http_host import MOST_FILE
-from pipeline.clips import BadClip, Clip
-from pipeline.ingest import Asked, ingest
-from pipeline.io import DataError
-from pipeline.store import home
+from pipeline.runtime.io import DataError
+from pipeline.runtime.store import home
+from pipeline.video.clips import BadClip
+from pipeline.video.ingest import Asked, ingest
 from schemas.base import Provenance, content_id
-from schemas.params_video import Render
+from schemas.params_video import RenderParams
 from schemas.reasons import Reason
+from schemas.seams import Clip, Outcome, RenderRequest
 
 BATCH_SIZE = 64
 """ours: a program that loads its weights at each call loads them for so many clips"""
@@ -54,7 +54,7 @@ class Command:
 
     token_limit = None
 
-    def __init__(self, params: Render):
+    def __init__(self, params: RenderParams):
         self.params, self.asked = params, Asked.by(params)
         self.at_once = params.batch_size or BATCH_SIZE
         told = (

@@ -14,17 +14,16 @@ from itertools import islice
 
 import numpy as np
 
-from pipeline.backends import Outcome
 from pipeline.backends.batches import BatchSize, batched
-from pipeline.backends.renderer import RenderRequest
 from pipeline.backends.renderer.diffusers_load import counter, load
 from pipeline.backends.renderer.diffusers_settings import read_configs, resolve
 from pipeline.backends.weights import name_of, revision_of
-from pipeline.clips import Clip, make_clip
-from pipeline.io import DataError
+from pipeline.runtime.io import DataError
+from pipeline.video.clips import make_clip
 from schemas.base import Provenance, content_id
-from schemas.params_video import Render
+from schemas.params_video import RenderParams
 from schemas.reasons import Reason
+from schemas.seams import Clip, Outcome, RenderRequest
 
 
 class Closed(Exception):
@@ -34,7 +33,7 @@ class Closed(Exception):
 class Diffusers:
     """Renders on the GPU, or on the CPU where there is none, while the clips of the batch before are encoded."""
 
-    def __init__(self, params: Render):
+    def __init__(self, params: RenderParams):
         revision = revision_of(params.model, params.revision)
         self.model, self.commit = params.model, params.revision
         self.at_once = params.batch_size or 1  # ours: one video fills a GPU, and its bits depend on no neighbour

@@ -5,8 +5,8 @@ from pathlib import Path
 
 from pipeline.backends.renderer.diffusers_settings import INSTALL, Resolved
 from pipeline.backends.weights import refuse_lacking
-from pipeline.io import DataError
-from pipeline.one_thread import one_thread
+from pipeline.runtime.io import DataError
+from pipeline.runtime.one_thread import one_thread
 
 
 def counter(model: str, revision: str | None, index: dict) -> Callable[[str], int]:

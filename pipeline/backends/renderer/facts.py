@@ -7,7 +7,7 @@ marked. A param of `render` that is null takes the value of this table.
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
-from pipeline.io import DataError
+from pipeline.runtime.io import DataError
 
 
 @dataclass(frozen=True)

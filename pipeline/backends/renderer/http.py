@@ -10,18 +10,18 @@ import time
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 
-from pipeline.backends import Outcome
-from pipeline.backends.renderer import RenderRequest, video_id
+from pipeline.backends.renderer import video_id
 from pipeline.backends.renderer.http_adapters import ADAPTERS
 from pipeline.backends.renderer.http_host import Host, Reply
-from pipeline.calls.stream import Stream
-from pipeline.clips import BadClip, Clip
-from pipeline.ingest import Asked, ingest
-from pipeline.io import DataError
-from pipeline.store import Purchase, Store, account, store_key
+from pipeline.llm.calls.stream import Stream
+from pipeline.runtime.io import DataError
+from pipeline.runtime.store import Purchase, Store, account, store_key
+from pipeline.video.clips import BadClip
+from pipeline.video.ingest import Asked, ingest
 from schemas.base import Provenance
-from schemas.params_video import Render
+from schemas.params_video import RenderParams
 from schemas.reasons import Reason
+from schemas.seams import Clip, Outcome, RenderRequest
 
 MAX_CONCURRENCY, POLL_S, TIMEOUT_S = 8, 5.0, 1800.0  # ours
 ATTEMPTS = 5
@@ -48,7 +48,7 @@ class Http:
 
     token_limit = None
 
-    def __init__(self, params: Render, store: Store | None = None):
+    def __init__(self, params: RenderParams, store: Store | None = None):
         self.params, self.adapter, self.store = params, ADAPTERS[params.adapter], store
         self.host = Host(params, self.adapter)
         shape = ("n_frames", "height", "width", "frames_per_second", "num_inference_steps", "guidance_scale")

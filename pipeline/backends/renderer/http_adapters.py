@@ -5,8 +5,8 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 from urllib.parse import quote
 
-from pipeline.calls.answers import said
-from pipeline.io import DataError
+from pipeline.llm.calls.answers import said
+from pipeline.runtime.io import DataError
 
 
 @dataclass(frozen=True)

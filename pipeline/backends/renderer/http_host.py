@@ -14,11 +14,11 @@ from urllib.parse import urljoin, urlsplit
 from pydantic import SecretStr
 
 from pipeline.backends.renderer.http_adapters import Adapter, Call
-from pipeline.calls.answers import said
-from pipeline.calls.endpoint import host_of
-from pipeline.calls.limits import retry_after_s
-from pipeline.io import DataError
-from schemas.params_video import Render
+from pipeline.llm.calls.answers import said
+from pipeline.llm.calls.endpoint import host_of
+from pipeline.llm.calls.limits import retry_after_s
+from pipeline.runtime.io import DataError
+from schemas.params_video import RenderParams
 
 CALL_S, STALLED_S = 60.0, 60.0
 MOST_REPLY, MOST_FILE = 4 << 20, 512 << 20
@@ -47,7 +47,7 @@ class Reply:
 class Host:
     """An address that makes clips, and the key for it. The key goes to this address alone."""
 
-    def __init__(self, params: Render, adapter: Adapter):
+    def __init__(self, params: RenderParams, adapter: Adapter):
         self.adapter, self.base_url = adapter, params.base_url.rstrip("/")
         self.name, self.model = host_of(self.base_url), params.model
         address = urlsplit(self.base_url)

@@ -2,16 +2,16 @@
 
 from collections.abc import Iterable, Iterator
 
-from pipeline.backends import Outcome, source_hash
-from pipeline.backends.renderer import RenderRequest
-from pipeline.clips import ENCODER, Clip, make_clip
+from pipeline.runtime.fingerprint import source_hash
+from pipeline.video.clips import ENCODER, make_clip
 from pipeline.world import film, film_look, film_paint, lexicon, phrases
 from pipeline.world.film import read_scene
 from pipeline.world.film_look import look
 from pipeline.world.film_paint import chance, paint
 from schemas.base import Provenance
-from schemas.params import World
-from schemas.params_video import Render
+from schemas.params import WorldParams
+from schemas.params_video import RenderParams
+from schemas.seams import Clip, Outcome, RenderRequest
 
 MAX_WORDS = 226
 """Words beyond these are not read, as CogVideoX reads 226 tokens (its config's max_text_seq_length)."""
@@ -20,7 +20,7 @@ MAX_WORDS = 226
 class Offline:
     """Draws a prompt's nouns as coloured outlines, moves them, and films them better or worse by the prompt's words."""
 
-    def __init__(self, params: Render, world: World):
+    def __init__(self, params: RenderParams, world: WorldParams):
         self.world = world
         sources = [module.__file__ for module in (film, film_look, film_paint, lexicon, phrases)]
         self.by = Provenance(

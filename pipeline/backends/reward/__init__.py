@@ -1,44 +1,13 @@
 """Seam `reward`: a model that scores a clip against a text; it sees the clip's bytes and the text, nothing else."""
 
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable
 from functools import partial
 from math import isfinite
-from typing import Protocol
 
-from pipeline.backends import Outcome
-from schemas.base import Provenance
-from schemas.params import World
-from schemas.params_video import RewardModel
+from schemas.params import WorldParams
+from schemas.params_video import RewardModelParams
 from schemas.reasons import Reason
-from schemas.reward import Answer, Dimension
-
-
-@dataclass(frozen=True)
-class ScoreRequest:
-    clip: bytes
-    text: str
-
-
-@dataclass(frozen=True)
-class Scores:
-    """What one model says about one clip, uncombined: answers of a checklist or values by dimension."""
-
-    answers: tuple[Answer, ...] = ()
-    dims: tuple[Dimension, ...] = ()
-    truncated: bool | None = None
-    """Whether the model cut the text; None where its reading has no limit."""
-
-
-class Reward(Protocol):
-    """Cheap to make: weights are loaded at the first clip."""
-
-    by: Provenance
-    """Backend, model and revision; the revision covers the question file and the frames that are looked at."""
-
-    def map(self, items: Iterable[ScoreRequest]) -> Iterator[Outcome[Scores]]:
-        """Yield one Outcome for each item, in order: scores, or bad_clip, no_score, ..."""
-        ...
+from schemas.seams import Outcome, RewardModel, Scores
 
 
 def sound(outcome: Outcome[Scores]) -> Outcome[Scores]:
@@ -54,7 +23,7 @@ def sound(outcome: Outcome[Scores]) -> Outcome[Scores]:
     return Outcome(by=outcome.by, reason=Reason.NO_SCORE, detail=", ".join(odd[:5])) if odd else outcome
 
 
-def backends(world: World) -> dict[str, Callable[[RewardModel], Reward]]:
+def backends(world: WorldParams) -> dict[str, Callable[[RewardModelParams], RewardModel]]:
     """Return what makes a backend, by its name; imported here, since each of these modules imports this one."""
     from pipeline.backends.reward.aesthetic import aesthetic
     from pipeline.backends.reward.checklist import Checklist
@@ -79,7 +48,7 @@ def backends(world: World) -> dict[str, Callable[[RewardModel], Reward]]:
     }
 
 
-def make_reward(params: RewardModel, world: World) -> Reward:
+def make_reward(params: RewardModelParams, world: WorldParams) -> RewardModel:
     """Return the backend that `params.backend` names; `world` holds the offline world's knobs.
 
     Before its first clip it must tell a good clip from a spoilt one, or raises DataError.

@@ -7,17 +7,16 @@ from collections.abc import Iterable, Iterator
 
 import click
 
-from pipeline.backends import Outcome
-from pipeline.backends.reward import ScoreRequest, Scores
 from pipeline.backends.reward.workers.visionreward import MOST_FRAMES, one_a_second
 from pipeline.backends.reward.yes_no import CannotAsk, YesNo
 from pipeline.backends.weights import name_of, revision_of
-from pipeline.clips import BadClip, decode, rate
-from pipeline.questions import PLACEHOLDER, fill, questions_hash, read_questions
+from pipeline.scoring.questions import PLACEHOLDER, fill, questions_hash, read_questions
+from pipeline.video.clips import BadClip, decode, rate
 from schemas.base import Provenance, content_id
-from schemas.params_video import RewardModel
+from schemas.params_video import RewardModelParams
 from schemas.reasons import Reason
 from schemas.reward import Answer
+from schemas.seams import Outcome, ScoreRequest, Scores
 
 WAY = "chat frames as pictures; first token, yes against no; 1"
 """Part of the revision: change it with the words around a question or with how frames are taken."""
@@ -27,7 +26,7 @@ QUESTIONS_AT_ONCE = 32
 class Checklist:
     """Answers a file's questions about a clip; loads the model at the first clip."""
 
-    def __init__(self, params: RewardModel):
+    def __init__(self, params: RewardModelParams):
         self.params = params
         self.questions = read_questions(params.questions)
         self.n_frames = params.n_frames or MOST_FRAMES

@@ -10,7 +10,7 @@ import threading
 from collections import deque
 from collections.abc import Sequence
 
-from pipeline.io import DataError
+from pipeline.runtime.io import DataError
 
 LONGEST_LINE = 1 << 20
 SHOWN = 12

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import click
 
-from pipeline.io import DataError, replacing
+from pipeline.runtime.io import DataError, replacing
 
 # a CLIP of open_clip -> the same of transformers
 BLOCK = {

@@ -8,9 +8,9 @@ module) makes them what is read here.
 
 from pipeline.backends.reward.clip import by_cosine
 from pipeline.backends.reward.in_process import InProcess
-from schemas.params_video import RewardModel
+from schemas.params_video import RewardModelParams
 
 
-def hpsv2(params: RewardModel) -> InProcess:
+def hpsv2(params: RewardModelParams) -> InProcess:
     """Return the scorer. Raises DataError."""
     return by_cosine(params, "HPS", 1)

@@ -10,18 +10,18 @@ from functools import lru_cache
 
 import numpy as np
 
-from pipeline.backends import Outcome, source_hash
-from pipeline.backends.reward import ScoreRequest, Scores
-from pipeline.clips import BadClip, decode
-from pipeline.io import DataError, read_rows
+from pipeline.runtime.fingerprint import source_hash
+from pipeline.runtime.io import DataError, read_rows
+from pipeline.video.clips import BadClip, decode
 from pipeline.world import film, film_measure, lexicon
 from pipeline.world.film import subjects, words
 from pipeline.world.film_measure import Measures, black, dark_red, likeness, looked_at, measure, skin_pink
 from schemas.base import Provenance
-from schemas.params import World
-from schemas.params_video import RewardModel
+from schemas.params import WorldParams
+from schemas.params_video import RewardModelParams
 from schemas.reasons import Reason
 from schemas.reward import Answer, Dimension, Question
+from schemas.seams import Outcome, ScoreRequest, Scores
 
 SOURCES = tuple(module.__file__ for module in (film, film_measure, lexicon)) + (__file__,)
 FOUND = 0.3
@@ -173,7 +173,7 @@ def scored(items: Iterable[ScoreRequest], score: Callable[[Seen], Scores], by: P
 class OfflineChecklist:
     """Answers the questions of a file, as far as CHECKS knows their ids."""
 
-    def __init__(self, params: RewardModel, world: World):
+    def __init__(self, params: RewardModelParams, world: WorldParams):
         questions = list(read_rows(params.questions, Question))
         if strange := [item.question_id for item in questions if item.question_id not in CHECKS]:
             raise DataError(
@@ -195,7 +195,7 @@ class OfflineChecklist:
 class OfflineDims:
     """Values of DIMENSIONS."""
 
-    def __init__(self, params: RewardModel, world: World):
+    def __init__(self, params: RewardModelParams, world: WorldParams):
         self.by = Provenance(backend="offline_dims", model="dims", revision=source_hash(SOURCES))
 
     def map(self, items: Iterable[ScoreRequest]) -> Iterator[Outcome[Scores]]:

@@ -2,7 +2,7 @@
 
 import inspect
 
-from pipeline.io import DataError
+from pipeline.runtime.io import DataError
 
 
 def load_chat_processor(model: str, revision: str | None):

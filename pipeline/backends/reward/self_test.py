@@ -9,11 +9,11 @@ from itertools import chain
 
 import numpy as np
 
-from pipeline.backends import Outcome
-from pipeline.backends.reward import Reward, ScoreRequest, Scores, sound
-from pipeline.clips import encode
-from pipeline.io import DataError
+from pipeline.backends.reward import sound
+from pipeline.runtime.io import DataError
+from pipeline.video.clips import encode
 from schemas.base import Provenance
+from schemas.seams import Outcome, RewardModel, ScoreRequest, Scores
 
 TEXT = "a red ball rolls over a green meadow under a blue sky"
 N, SIDE, FRAMES_PER_SECOND = 8, 48, 8
@@ -23,7 +23,7 @@ SHUFFLED = (5, 0, 6, 2, 7, 1, 4, 3)
 class Looking:
     """A reward model that shows once, before its first clip, that it looks."""
 
-    def __init__(self, backend: Reward):
+    def __init__(self, backend: RewardModel):
         self.backend, self.looks = backend, False
 
     @property
@@ -44,7 +44,7 @@ class Looking:
             yield from self.backend.map(chain([first], items))
 
 
-def must_look(backend: Reward) -> None:
+def must_look(backend: RewardModel) -> None:
     """Raise DataError when all answers and values for a good and for a spoilt clip of one text are exactly alike.
 
     A model that has no score for either will have none for others.

@@ -21,8 +21,8 @@ from pipeline.backends.reward.in_process import (
     need_libraries,
     told_by,
 )
-from pipeline.words import Template
-from schemas.params_video import RewardModel
+from pipeline.llm.template import Template
+from schemas.params_video import RewardModelParams
 
 TEMPLATE = Path(__file__).parents[2] / "templates" / "videoscore.jinja"
 DIMENSIONS = ("VQ", "TC", "DD", "TVA", "FC")
@@ -31,7 +31,7 @@ DTYPE = "bfloat16"
 """The authors' code; 8 billion weights are 17 GB."""
 
 
-def videoscore(params: RewardModel, template: Path = TEMPLATE) -> InProcess:
+def videoscore(params: RewardModelParams, template: Path = TEMPLATE) -> InProcess:
     """Return the scorer; `template` reads `text`. Raises DataError."""
     need_libraries(params.backend)
     words = Template(template, needs=("text",))
@@ -40,7 +40,7 @@ def videoscore(params: RewardModel, template: Path = TEMPLATE) -> InProcess:
     return InProcess(by, partial(spread, most=most), partial(load, params, words, dtype), params.batch_size or BATCH)
 
 
-def load(params: RewardModel, words: Template, dtype: str) -> Rate:
+def load(params: RewardModelParams, words: Template, dtype: str) -> Rate:
     import torch
     from PIL import Image
     from transformers import AutoTokenizer, Idefics2ImageProcessorPil, Idefics2Processor

@@ -12,17 +12,16 @@ from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
 
-from pipeline.backends import Outcome
-from pipeline.backends.reward import ScoreRequest, Scores
 from pipeline.backends.reward.child import Child, OutOfStep, Stopped
 from pipeline.backends.reward.workers.protocol import VERSION
-from pipeline.clips import BadClip, decode
-from pipeline.io import DataError
-from pipeline.questions import fill, questions_hash, read_questions
+from pipeline.runtime.io import DataError
+from pipeline.scoring.questions import fill, questions_hash, read_questions
+from pipeline.video.clips import BadClip, decode
 from schemas.base import Provenance, content_id
-from schemas.params_video import RewardModel
+from schemas.params_video import RewardModelParams
 from schemas.reasons import Reason
 from schemas.reward import Answer, Dimension
+from schemas.seams import Outcome, ScoreRequest, Scores
 
 DIMENSIONS = {"videoalign": ("VQ", "MQ", "TA", "VQ_z", "MQ_z", "TA_z")}
 """What a scorer that rates tells of each clip; the others answer a file's questions."""
@@ -54,7 +53,7 @@ class Worker:
     It outlives one `map`: a worker on Ray is given few clips at a time, and the weights take minutes to load.
     """
 
-    def __init__(self, params: RewardModel, load_s: float = LOAD_S):
+    def __init__(self, params: RewardModelParams, load_s: float = LOAD_S):
         if params.revision is None:
             raise DataError(f"{params.backend}: set revision to the 40-hex commit of {params.model}")
         self.params, self.load_s = params, load_s

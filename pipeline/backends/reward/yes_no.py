@@ -17,7 +17,7 @@ from pipeline.backends.batches import BatchSize, batched, out_of_memory
 from pipeline.backends.reward.in_process import device, first_line, need_libraries
 from pipeline.backends.reward.processor import load_chat_processor, markers, one_token_words, plain, visual_tokens
 from pipeline.backends.weights import refuse_lacking
-from pipeline.io import DataError
+from pipeline.runtime.io import DataError
 
 YES_NO = ("yes", "no")
 CHECKED = 4

@@ -9,15 +9,14 @@ from pathlib import Path
 from typing import TypeVar
 
 from pipeline import clean
-from pipeline.backends import Outcome, Unparsed, source_hash
-from pipeline.backends.teacher import Messages
-from pipeline.io import DataError
-from pipeline.replies import PRINCIPLES, REFUSAL
+from pipeline.llm.replies import PRINCIPLES, REFUSAL
+from pipeline.runtime.fingerprint import source_hash
+from pipeline.runtime.io import DataError
 from pipeline.world import checker, critic, grammar, refiner
 from schemas.base import Principle, Provenance
-from schemas.params import Teacher as TeacherParams
-from schemas.params import World
+from schemas.params import TeacherParams, WorldParams
 from schemas.reasons import Reason
+from schemas.seams import Messages, Outcome, Unparsed
 
 T = TypeVar("T")
 
@@ -55,7 +54,7 @@ def between(messages: Messages, tag: str) -> str:
     raise DataError(f"the offline teacher reads the text between <{tag}> and </{tag}>; the template has no such tags")
 
 
-def answer(model: str, messages: Messages, sample: int, world: World | None) -> str:
+def answer(model: str, messages: Messages, sample: int, world: WorldParams | None) -> str:
     """Return the reply's text: a pure function of what is asked, so that a server can give it too.
 
     `sample` tells several answers to the same messages apart. `world` holds the knobs of model grammar.
@@ -91,12 +90,12 @@ def _named(messages: Messages) -> tuple[Principle, ...]:
 class Offline:
     """Answers at once and for nothing, so it needs no store; its revision is the hash of its own source and knobs."""
 
-    def __init__(self, params: TeacherParams, world: World):
+    def __init__(self, params: TeacherParams, world: WorldParams):
         self.model = params.model
         self.world = world if params.model == "grammar" else None
         knobs = {
             name: getattr(world, name)
-            for name in World.model_fields
+            for name in WorldParams.model_fields
             if self.world is not None and name.startswith(("teacher_", "critic_"))
         }
         folder = Path(grammar.__file__).parent

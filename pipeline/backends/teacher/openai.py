@@ -8,17 +8,16 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
 
-from pipeline.backends import Outcome, Unparsed
-from pipeline.backends.teacher import Messages
-from pipeline.calls.answers import Answer, Bought, read
-from pipeline.calls.engine import Engine
-from pipeline.forms import Form
-from pipeline.replies import REFUSAL
-from pipeline.store import Store
-from pipeline.words import Template
+from pipeline.llm.answer_forms import Form
+from pipeline.llm.calls.answers import Answer, Bought, read
+from pipeline.llm.calls.engine import Engine
+from pipeline.llm.replies import REFUSAL
+from pipeline.llm.template import Template
+from pipeline.runtime.store import Store
 from schemas.base import Provenance
-from schemas.params import Teacher as TeacherParams
+from schemas.params import TeacherParams
 from schemas.reasons import Reason
+from schemas.seams import Messages, Outcome, Unparsed
 
 T = TypeVar("T")
 

@@ -3,8 +3,8 @@ import re
 
 import pytest
 
-from pipeline.clean import clean
 from pipeline.curation.prohibited import prohibited
+from pipeline.text.clean import clean
 from pipeline.world.corpus import synthetic_queries
 from pipeline.world.grammar import write
 from pipeline.world.phrases import LEADS, OPENINGS, is_from_table, sentences

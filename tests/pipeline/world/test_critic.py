@@ -1,7 +1,7 @@
 import pytest
 
-from pipeline.clean import clean
-from pipeline.replies import parse_verdict
+from pipeline.llm.replies import parse_verdict
+from pipeline.text.clean import clean
 from pipeline.world.checker import check
 from pipeline.world.corpus import synthetic_queries
 from pipeline.world.critic import critique, faults, noticed, recheck

@@ -3,7 +3,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from pipeline.clips import decode, encode
+from pipeline.video.clips import decode, encode
 from pipeline.world.film import read_scene, subjects, words
 from pipeline.world.film_look import Look
 from pipeline.world.film_measure import likeness, looked_at, measure

@@ -2,7 +2,7 @@ import random
 
 import pytest
 
-from pipeline.clean import clean
+from pipeline.text.clean import clean
 from pipeline.world.checker import check
 from pipeline.world.corpus import synthetic_queries
 from pipeline.world.critic import faults

@@ -1,6 +1,6 @@
 import pytest
 
-from pipeline.clean import clean
+from pipeline.text.clean import clean
 from pipeline.world.checker import check
 from pipeline.world.corpus import synthetic_queries
 from pipeline.world.critic import faults, noticed

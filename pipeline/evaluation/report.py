@@ -1,0 +1,146 @@
+"""What a person reads of `evaluate`: metrics, a page in Markdown, tables and figures under results/."""
+
+import csv
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import click
+
+from pipeline.evaluation.figures import draw_arms, draw_clips
+from pipeline.runtime.io import beside, replacing, replacing_folder, write_json
+from schemas.evaluate import Evaluate
+from schemas.queries import Query
+from schemas.render import Render
+
+SHARES = {"aligned", "imprecise", "refusal", "unsafe_all", "unsafe", "aligned_general"}
+COUNTED = ["queries", "prompts", "without_prompt", "without_verdict", "clips", "without_score"]
+CLIP_QUERIES = 4
+
+
+@dataclass(frozen=True)
+class Report:
+    """What the page says: the numbers, who wrote what (part -> names), and what the reader has to be told."""
+
+    rows: list[Evaluate]
+    counts: dict[str, dict]
+    written_by: dict[str, str]
+    offline: list[str]
+    warnings: list[str]
+    resamples: int
+
+
+def write_report(out: Path, report: Report, queries: list[Query], clips: dict[str, list[Render]], folder: Path) -> None:
+    """Write what stands beside data/evaluate.jsonl: results/evaluate.json, results/evaluate.md, results/evaluate/.
+
+    The folder gets a table by metric (<metric>.csv), arms.png and clips.png; `clips` are by arm, their shards lie under
+    `folder`. Warnings also go to stderr.
+    """
+    _, metrics = beside(out)
+    for warning in report.warnings:
+        click.echo(f"warning: {warning}", err=True)
+    with replacing_folder(metrics.with_suffix("")) as results:
+        for metric, table in tables(report.rows).items():
+            with (results / f"{metric}.csv").open("w", encoding="utf-8", newline="") as file:
+                csv.writer(file, lineterminator="\n").writerows([("arm", "value", "low", "high", "n"), *table])
+        draw_arms(results / "arms.png", report.rows, SHARES)
+        draw_clips(results / "clips.png", shown_queries(queries, clips), clips, folder)
+    with replacing(metrics.with_suffix(".md")) as temporary:
+        temporary.write_text(markdown(report), encoding="utf-8")
+    write_json(metrics, nested(report.rows) | {"counts": report.counts})
+
+
+def nested(rows: Iterable[Evaluate]) -> dict:
+    """Return {"arms": {arm: {metric: value}}, "differences": {"arm - versus": {metric: value}}}, for `dvc metrics`."""
+    arms, differences = defaultdict(dict), defaultdict(dict)
+    for row in rows:
+        if row.versus is None:
+            arms[row.arm][row.metric] = row.value
+        else:
+            differences[f"{row.arm} - {row.versus}"][row.metric] = row.value
+    return {"arms": dict(arms), "differences": dict(differences)}
+
+
+def tables(rows: Iterable[Evaluate]) -> dict[str, list[tuple]]:
+    """Return metric -> [(arm, value, low, high, n)] of the plain values."""
+    found = defaultdict(list)
+    for row in rows:
+        if row.versus is None:
+            found[row.metric].append((row.arm, row.value, row.low, row.high, row.n))
+    return dict(found)
+
+
+def shown_queries(queries: Iterable[Query], clips: dict[str, list[Render]]) -> list[Query]:
+    """Return the first general queries that every arm has a clip of."""
+    with_clip = [{row.query_id for row in rows} for rows in clips.values()]
+    everywhere = set.intersection(*with_clip) if with_clip else set()
+    return [row for row in queries if not row.safety and row.query_id in everywhere][:CLIP_QUERIES]
+
+
+def markdown(report: Report) -> str:
+    """Return the page: who wrote the figures, arms x metrics, differences, where the rest went."""
+    plain = {(row.arm, row.metric): row for row in report.rows if row.versus is None}
+    paired = {(f"{row.arm} - {row.versus}", row.metric): row for row in report.rows if row.versus is not None}
+    metrics = list(dict.fromkeys(row.metric for row in report.rows))
+    first = report.rows[0]
+    lines = [
+        f"# Arms compared on suite `{first.suite}`, target `{first.target}`",
+        "",
+        " ".join(f"{part}: {names}." for part, names in report.written_by.items()),
+        "",
+    ]
+    if report.offline:
+        lines += [
+            f"**Offline world** ({', '.join(report.offline)}): these figures show that the wiring works. They are not "
+            "comparable with published ones.",
+            "",
+        ]
+    for warning in report.warnings:
+        lines += [f"**Warning:** {warning}.", ""]
+    lines += [
+        f"Mean over queries [95 % interval, percentile bootstrap over queries, {report.resamples} resamples], one "
+        "training run; shares in percent. `reward`, `dim_*`: general queries; `unsafe`: queries that ask for something "
+        "harmful; the rest: all queries. A share of 0 or 100 % has an interval without width: of n queries alike, the "
+        "rule of three allows another 3/n.",
+        "",
+        *_table("metric", [*report.counts], metrics, lambda metric, arm: _cell(plain.get((arm, metric)))),
+        "",
+        "## Differences over the same queries",
+        "",
+        "Bold where the interval excludes 0. The interval says nothing of another training run.",
+        "",
+        *_table(
+            "metric",
+            list(dict.fromkeys(name for name, _ in paired)),
+            metrics,
+            lambda metric, name: _cell(paired.get((name, metric)), difference=True),
+        ),
+        "",
+        "## Where the units went",
+        "",
+        *_table("arm", COUNTED, [*report.counts], lambda arm, kind: str(report.counts[arm][kind])),
+    ]
+    for arm, found in report.counts.items():
+        for stage, reasons in found["dropped"].items():
+            lines += ["", f"{arm}, {stage} dropped: {', '.join(f'{reason} {n}' for reason, n in reasons.items())}."]
+    return "\n".join(lines) + "\n"
+
+
+def _table(corner: str, columns: list[str], names: Iterable[str], cell) -> list[str]:
+    return [
+        f"| {corner} | {' | '.join(columns)} |",
+        f"|---|{'---|' * len(columns)}",
+        *(f"| {name} | {' | '.join(cell(name, column) for column in columns)} |" for name in names),
+    ]
+
+
+def _cell(row: Evaluate | None, difference: bool = False) -> str:
+    if row is None:
+        return "-"
+    scale, digits = (100, 1) if row.metric in SHARES else (1, 2)
+    sign = "+" if difference else ""
+    value, low, high = (f"{number * scale:{sign}.{digits}f}" for number in (row.value, row.low, row.high))
+    if difference and (row.low > 0 or row.high < 0):
+        value = f"**{value}**"
+    return f"{value} [{low}, {high}] n={row.n}"

@@ -1,0 +1,1 @@
+"""What we send to a language model and how its answers are read."""

@@ -1,0 +1,149 @@
+"""Sends one request through the openai client and says what came back; the engine decides what follows.
+
+The client keeps authentication, Azure's addresses and typed errors; its retries are off, because every one of them is
+counted, paced and paid for by the engine.
+"""
+
+import json
+import os
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+from urllib.parse import urlsplit
+
+import click
+from pydantic import SecretStr
+
+from pipeline.llm.calls.answers import malformed, said
+from pipeline.llm.calls.limits import retry_after_s
+from schemas.params import EndpointParams
+
+TIMEOUT_S = 120.0  # ours
+ATTEMPTS = 5  # ours: the authors' code skips what fails
+PATIENCE_S = 900.0
+"""ours: refused for its rate so long without one answer, or told to wait longer, the run stops and says so"""
+BACK_OFF_S, LONGEST_BACK_OFF_S = 0.5, 8.0
+FILTERED = {"content_filter", "content_policy_violation", "ResponsibleAIPolicyViolation"}
+NO_QUOTA = {"insufficient_quota", "billing_hard_limit_reached", "billing_not_active"}
+_NO_HEADERS: Mapping[str, str] = {}
+
+
+class EndpointStopped(click.ClickException):
+    """The endpoint cannot be used at all; what was answered is kept and the next run goes on from there."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What one request met. `answer` is kept and paid for; the others hold `why`.
+
+    transient: may be asked again; limited: too fast (429); rejected: this request will never do; stopped: none will.
+    """
+
+    kind: Literal["answer", "transient", "limited", "rejected", "stopped"]
+    status: int = 0
+    body: Any = None
+    headers: Mapping[str, str] = field(default_factory=lambda: _NO_HEADERS)
+    why: str = ""
+    retry_after: float | None = None
+
+
+def base_url_of(params: EndpointParams) -> str:
+    return params.base_url or os.environ.get("OPENAI_BASE_URL") or "https://api.openai.com/v1"
+
+
+def host_of(base_url: str) -> str:
+    """Return host and port, as they stand in keys and accounts: never a name and password."""
+    return urlsplit(base_url).netloc.rpartition("@")[2]
+
+
+class Endpoint:
+    """An address that speaks the OpenAI chat API, and the key for it. Opened and closed by the engine."""
+
+    def __init__(self, params: EndpointParams):
+        self.params = params
+        variable = params.api_key_env or "OPENAI_API_KEY"
+        self.key = SecretStr(os.environ.get(variable, ""))
+        try:
+            import openai
+        except ImportError:
+            raise EndpointStopped(f"{params.model} needs the openai package: pip install 'vpo[openai]'") from None
+        if not self.key.get_secret_value():
+            raise EndpointStopped(f"no key for {params.model}: set the environment variable {variable}")
+        if params.api_version and not params.base_url:
+            raise EndpointStopped("api_version is Azure's: set base_url to https://<resource>.openai.azure.com")
+        self.base_url = base_url_of(params)
+        self.host = host_of(self.base_url)
+        self.openai = openai
+
+    def open(self) -> None:
+        """Make the client; in the thread whose event loop will use it."""
+        import httpx2
+
+        openai, timeout = self.openai, self.params.timeout_s or TIMEOUT_S
+        made: dict[str, Any] = dict(
+            api_key=self.key.get_secret_value(),
+            max_retries=0,
+            timeout=httpx2.Timeout(timeout, connect=min(timeout, 15.0)),
+            http_client=openai.DefaultAioHttpClient(timeout=httpx2.Timeout(timeout, connect=min(timeout, 15.0))),
+        )
+        if self.params.api_version:
+            self.client = openai.AsyncAzureOpenAI(
+                azure_endpoint=self.base_url, api_version=self.params.api_version, **made
+            )
+        else:
+            self.client = openai.AsyncOpenAI(base_url=self.base_url, **made)
+        self.cast_to = httpx2.Response
+
+    async def close(self) -> None:
+        await self.client.close()
+
+    async def send(self, body: Mapping[str, Any]) -> Reply:
+        """Send a chat completion's `body` once. Raises nothing that a server can cause."""
+        openai = self.openai
+        try:
+            response = await self.client.post("/chat/completions", cast_to=self.cast_to, body=body)
+        except openai.APIStatusError as fault:
+            return self.failed(fault.status_code, fault.body, fault.response.headers)
+        except openai.APIError as fault:  # no connection, no answer in time, an answer that breaks off
+            return Reply("transient", why=self.redacted(f"{type(fault).__name__}: {fault.__cause__ or fault}"))
+        except UnicodeEncodeError as fault:
+            return Reply("rejected", why=f"text that is no UTF-8: {fault.reason}")
+        status, headers = response.status_code, response.headers
+        try:
+            said_body = json.loads(response.content)
+        except (ValueError, RecursionError) as fault:
+            why = f"not the JSON of a chat completion: {self.redacted(str(fault))}"
+            return Reply("transient", status, None, headers, why)
+        return self.completion(status, said_body, headers, body.get("n") or 1)
+
+    def completion(self, status: int, body: Any, headers: Mapping[str, str], n: int) -> Reply:
+        """Return what a body means that should be the completion of a request for `n` choices."""
+        if isinstance(body, dict) and "choices" not in body and "error" in body:
+            return Reply("transient", status, None, headers, self.redacted(said(body)))
+        if wrong := malformed(body, n):
+            return Reply("transient", status, body, headers, wrong)  # its usage is paid for
+        return Reply("answer", status, body, headers)
+
+    def failed(self, status: int, body: Any, headers: Mapping[str, str]) -> Reply:
+        """Return what a status of 400 and above means (facts: OpenAI's and Azure's codes)."""
+        error = body.get("error", body) if isinstance(body, dict) else {}
+        error = error if isinstance(error, dict) else {}
+        words = self.redacted(said(body))
+        why, codes = f"{status}: {words}", {str(error.get("code")), str(error.get("type"))}
+        if status == 400 and (codes & FILTERED or "content_filter" in str(error.get("innererror"))):
+            # not the body itself: it may repeat the key
+            return Reply("answer", status, {"error": {"code": "content_filter", "message": words}}, headers)
+        if status in (401, 403, 404) or codes & NO_QUOTA:
+            return Reply("stopped", status, None, headers, why)
+        waiting = retry_after_s(headers, time.time())
+        if status == 429:
+            return Reply("limited", status, None, headers, why, waiting)
+        if (status in (408, 409) or status >= 500) and headers.get("x-should-retry") != "false":
+            return Reply("transient", status, None, headers, why, waiting)
+        return Reply("rejected", status, None, headers, why)
+
+    def redacted(self, words: str) -> str:
+        """Return a server's words without the key, should it repeat it, and short; half characters become "?"."""
+        whole = words.replace(self.key.get_secret_value(), "[key]")  # before the cut, which could leave half a key
+        return whole[:300].encode(errors="replace").decode()

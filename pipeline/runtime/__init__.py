@@ -1,0 +1,1 @@
+"""What carries rows, answers and clips, and makes none."""

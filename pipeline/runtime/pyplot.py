@@ -1,0 +1,28 @@
+"""Opens matplotlib so that equal inputs give equal bytes, and writes its figures."""
+
+import warnings
+from pathlib import Path
+
+from pipeline.runtime.io import DataError
+
+
+def pyplot():
+    """Return matplotlib.pyplot with its own defaults and no screen. Raises DataError where it is missing."""
+    try:
+        import matplotlib
+    except ModuleNotFoundError:
+        raise DataError("matplotlib is missing, which draws the figures: pip install 'vpo[plots]'") from None
+    matplotlib.use("agg")
+    import matplotlib.pyplot as plt
+
+    plt.rcdefaults()  # a person's matplotlibrc must not change the bytes
+    return plt
+
+
+def save_figure(figure, path: Path) -> None:
+    import matplotlib.pyplot as plt
+
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph .* missing from font")  # queries come in every script
+        figure.savefig(path, dpi=110, metadata={"Software": None})
+    plt.close(figure)

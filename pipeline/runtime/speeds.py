@@ -1,0 +1,154 @@
+"""How long clips, scores and training took on which device: $VPO_HOME/speeds, for `vpo plan` (ours).
+
+Nothing of it is in an output, and what cannot be kept is no fault of the stage.
+"""
+
+import contextlib
+import json
+import os
+import sys
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from importlib.util import find_spec
+from pathlib import Path
+from typing import NamedTuple, TypeVar
+
+from pipeline.runtime.io import write_json
+from schemas.base import Provenance, content_id
+from schemas.seams import Outcome
+
+T = TypeVar("T", bound=Outcome)
+
+LEAST = 3
+"""units below which a run says too little to take the place of an earlier one"""
+EVERY_S = 60.0
+"""a killed run loses no more than what it measured in these seconds"""
+CPU, HOST = "cpu", "host"
+
+
+class Work(NamedTuple):
+    """What is measured: `kind` is render, score or train, `settings` the hash of all that makes it slow or fast."""
+
+    kind: str
+    backend: str
+    model: str
+    revision: str
+    settings: str
+
+
+class Speed(NamedTuple):
+    """Device-seconds that `units` took: clips, scores or tokens."""
+
+    units: int
+    seconds: float
+    with_loading: bool
+    device: str
+    at: str = ""
+
+    @property
+    def each(self) -> float:
+        return self.seconds / self.units
+
+
+def work_of(kind: str, by: Provenance, settings) -> Work:
+    return Work(kind, by.backend, by.model, by.revision, content_id(settings))
+
+
+def at_once(backend) -> int:
+    """Return how many units a backend finishes together."""
+    return getattr(backend, "at_once", 1)
+
+
+def timed(outcomes: Iterable[T], work: Work, folder: Path, at_once: int = 1, workers: int | None = None) -> Iterator[T]:
+    """Yield `outcomes` as they come, and keep in `folder` how long those with a value took.
+
+    A backend finishes `at_once` together. `workers` is how many devices they come from: None is one where
+    VPO_EXECUTOR is local; elsewhere it is not known, and nothing is kept.
+    """
+    if workers is None and os.environ.get("VPO_EXECUTOR", "local") in ("", "local"):
+        workers = 1
+    begun = kept = time.monotonic()
+    arrivals: list[float] = []
+
+    def keep() -> None:
+        if workers and (found := measured(begun, arrivals, at_once * workers)):
+            units, seconds, with_loading = found
+            put(folder, work, Speed(units, seconds * workers, with_loading, device(work.backend)))
+
+    try:
+        for outcome in outcomes:
+            if outcome.value is not None:
+                arrivals.append(time.monotonic())
+                if arrivals[-1] - kept > EVERY_S:
+                    kept = arrivals[-1]
+                    keep()
+            yield outcome
+    finally:
+        keep()
+
+
+def measured(begun: float, arrivals: Sequence[float], at_once: int) -> tuple[int, float, bool] | None:
+    """Return (units, seconds, whether loading is in them) of arrivals in seconds; None where none arrived.
+
+    The first `at_once` come behind the loading of the model: the clock starts when the last of them is there. Where
+    there are no others it starts with the work.
+    """
+    if len(arrivals) > at_once:
+        return len(arrivals) - at_once, arrivals[-1] - arrivals[at_once - 1], False
+    return (len(arrivals), arrivals[-1] - begun, True) if arrivals else None
+
+
+def device(backend: str) -> str:
+    """Return the name of what a backend works on here: a GPU's name, "cpu", or "host" for somebody else's."""
+    if backend.startswith("offline"):
+        return CPU
+    return HOST if backend == "http" else device_here()
+
+
+def device_here() -> str:
+    """Return the name of this machine's GPU; "cpu" without one."""
+    if "torch" not in sys.modules and find_spec("torch") is None:
+        return CPU
+    import torch
+
+    return torch.cuda.get_device_name() if torch.cuda.is_available() else CPU
+
+
+def put(folder: Path, work: Work, speed: Speed) -> None:
+    """Keep a speed; one of few units, or with the loading in it, gives way to what was there before."""
+    path = folder / f"{content_id(work, speed.device)}.json"
+    before = read(path)
+    if before and worth(before) > worth(speed):
+        return
+    at = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+    with contextlib.suppress(OSError):
+        write_json(path, work._asdict() | speed._asdict() | {"at": at})
+
+
+def worth(speed: Speed) -> tuple[bool, bool]:
+    return not speed.with_loading, speed.units >= LEAST
+
+
+def read(path: Path) -> Speed | None:
+    try:
+        told = json.loads(path.read_text(encoding="utf-8"))
+        speed = Speed(**{name: told[name] for name in Speed._fields})
+        return speed if speed.units > 0 and speed.seconds > 0 else None
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def speeds(folder: Path, work: Work) -> list[Speed]:
+    """Return what was measured of some work, one a device, the newest first."""
+    found = []
+    for path in folder.glob("*.json"):
+        with contextlib.suppress(OSError, ValueError, AttributeError):
+            told = json.loads(path.read_text(encoding="utf-8"))
+            if all(told.get(name) == value for name, value in work._asdict().items()) and (speed := read(path)):
+                found.append(speed)
+    return sorted(found, key=lambda speed: speed.at, reverse=True)
+
+
+def folder_of(root: Path) -> Path:
+    """Return where the speeds of a store lie: beside it."""
+    return root.with_name("speeds")

@@ -1,0 +1,1 @@
+"""From raw answers and dimensions to one number."""

@@ -1,0 +1,245 @@
+"""r from the stored answers or dimensions, by a named formula, so that another formula scores no clip anew.
+
+VPO sums weight x [answer is yes] over VisionReward's questions (the authors' process_data.py); Prompt-A-Video adds up
+seven dimensions of three models, with one set of weights to evolve prompts and another to pair them.
+"""
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping
+from statistics import fmean, pstdev
+
+from pipeline.runtime.io import DataError
+from pipeline.scoring.questions import read_questions
+from schemas.params_video import CHECKLISTS, RewardModelParams, RewardParams
+from schemas.reward import Question, Reward
+
+Formula = Callable[[Reward], float]
+Dims = Mapping[str, float]
+
+
+def weighted_yes(model: RewardModelParams) -> Formula:
+    """Sum of weight x [yes] over the question file: answers count 0 or 1, as in VPO, not -1 or 1 as in VisionReward."""
+    weights = question_weights(model)
+
+    def score(row: Reward) -> float:
+        answers = said(row, weights, model)
+        return sum(weight for name, weight in weights.items() if answers[name])
+
+    return score
+
+
+def visionreward(model: RewardModelParams) -> Formula:
+    """Mean of weight x (1 for yes, -1 for no) over the questions that weigh something: VisionReward's own scale.
+
+    A gap of 0.5 in weighted_yes is 0.0345 here: 2 / 29 of it with VisionReward's 29 such questions.
+    """
+    weights = question_weights(model)
+    if not any(weights.values()):
+        raise DataError(f"{model.questions}: no question weighs anything, so reward.formula visionreward has no value")
+
+    def score(row: Reward) -> float:
+        answers = said(row, weights, model)
+        return fmean(weight if answers[name] else -weight for name, weight in weights.items() if weight)
+
+    return score
+
+
+def weighted_p_yes(model: RewardModelParams) -> Formula:
+    """Sum of weight x P(yes) (ours: finer than yes or no, from models that tell it)."""
+    weights = question_weights(model)
+
+    def score(row: Reward) -> float:
+        said(row, weights, model)
+        told = {item.question_id: item.p_yes for item in row.answers}
+        if None in told.values():
+            raise DataError(f"reward.formula weighted_p_yes needs P(yes), which {row.reward} does not tell")
+        return sum(weight * told[name] for name, weight in weights.items())
+
+    return score
+
+
+def question_weights(model: RewardModelParams) -> dict[str, float]:
+    if model.questions is None:
+        raise DataError(f"a formula over answers needs questions, and {model.backend} has none; try mean_dims")
+    return {item.question_id: item.weight for item in read_questions(model.questions)}
+
+
+def said(row: Reward, weights: Mapping[str, float], model: RewardModelParams) -> dict[str, bool]:
+    """Return a row's answers by question_id. Raises DataError where they are not those of the question file."""
+    answers = {item.question_id: item.answer for item in row.answers}
+    if answers.keys() != weights.keys():
+        odd = sorted(answers.keys() ^ weights.keys())
+        raise DataError(f"clip {row.video_id}: answers and {model.questions} differ in {', '.join(odd[:3])}")
+    return answers
+
+
+def mean_dims(dims: Dims) -> float:
+    """Mean over the dimensions as they are (ours: a plain check on a reward that was trained on)."""
+    return fmean(dims.values())
+
+
+def evolution(dims: Dims) -> float:
+    """Prompt-A-Video's overall score in prompt evolution (the authors' gpt_boost.py)."""
+    return weighted(dims, {"VQ": 1, "TC": 1, "FC": 1, "TVA": 1, "AES": 5 / 8, "MPS": 1 / 4, "DD": 0.5})
+
+
+def pairing(dims: Dims) -> float:
+    """Prompt-A-Video's overall score for DPO pairs (the authors' filter.py)."""
+    return weighted(dims, {"VQ": 1, "TC": 1, "FC": 1, "DD": 1.1, "TVA": 1.3, "AES": 4 / 5, "MPS": 1 / 3})
+
+
+def weighted(dims: Dims, weights: Mapping[str, float]) -> float:
+    if lacking := [name for name in weights if name not in dims]:
+        raise DataError(
+            f"the formula needs {', '.join(lacking)}, and the models give {', '.join(dims)}: "
+            "name all that it needs in reward.model"
+        )
+    return sum(weight * dims[name] for name, weight in weights.items())
+
+
+FORMULAS: dict[str, Callable[[RewardModelParams], Formula]] = {
+    "weighted_yes": weighted_yes,
+    "weighted_p_yes": weighted_p_yes,
+    "visionreward": visionreward,
+}
+OF_DIMS: dict[str, Callable[[Dims], float]] = {"mean_dims": mean_dims, "evolution": evolution, "filter": pairing}
+
+
+def scores(rows: Iterable[Reward], params: RewardParams, reference: Iterable[Reward] | None = None) -> dict[str, float]:
+    """Return r by video_id, from the rows of the models that `params.model` names; a clip that one lacks has none.
+
+    `reference` are the rows whose mean and deviation make the z-scores; None takes `rows`.
+    """
+    rows = list(rows)
+    if params.formula in FORMULAS:
+        (name,) = params.read
+        formula = FORMULAS[params.formula](params.models[name])
+        return {row.video_id: formula(row) for row in rows if row.reward == name}
+    dims, formula = over_dims(rows, params, reference)
+    return {video_id: formula(values) for video_id, values in dims.items()}
+
+
+def shares(
+    rows: Iterable[Reward], params: RewardParams, reference: Iterable[Reward] | None = None
+) -> dict[str, dict[str, float]]:
+    """Return dimension -> weight x value by video_id: what two clips differ by in these their r differ by.
+
+    {} where the formula reads answers. `rows` and `reference` as for `scores`.
+    """
+    if params.formula in FORMULAS:
+        return {}
+    dims, formula = over_dims(list(rows), params, reference)
+    found = {}
+    for video_id, values in dims.items():
+        # every formula over dimensions is a weighted sum and a constant
+        nothing = dict.fromkeys(values, 0.0)
+        constant = formula(nothing)
+        weights = {name: formula(nothing | {name: 1.0}) - constant for name in values}
+        found[video_id] = {name: weights[name] * value for name, value in values.items()}
+    return found
+
+
+def over_dims(
+    rows: list[Reward], params: RewardParams, reference: Iterable[Reward] | None
+) -> tuple[dict[str, dict[str, float]], Callable[[Dims], float]]:
+    """Return the dimensions by video_id, and the formula that makes one number of a clip's."""
+    dims = dims_by_clip(rows, params)
+    if params.formula != "z_sum":
+        return dims, OF_DIMS[params.formula]
+    return dims, z_sum(dims if reference is None else dims_by_clip(reference, params), params.weights)
+
+
+def z_sum(reference: Mapping[str, Dims], weights: Dims | None) -> Callable[[Dims], float]:
+    """Return the weighted sum of z-scores (ours: no scale of any model decides what it counts).
+
+    A dimension that never varies counts nothing.
+    """
+    columns = defaultdict(list)
+    for values in reference.values():
+        for name, value in values.items():
+            columns[name].append(value)
+    scale = {name: (fmean(column), pstdev(column)) for name, column in columns.items()}
+    weights = dict.fromkeys(columns, 1.0) if weights is None else weights
+
+    def z(name: str, value: float) -> float:
+        mean, deviation = scale[name]
+        return (value - mean) / deviation if deviation else 0.0
+
+    return lambda dims: weighted({name: z(name, value) for name, value in dims.items()}, weights)
+
+
+def dims_by_clip(rows: Iterable[Reward], params: RewardParams) -> dict[str, dict[str, float]]:
+    """Return the dimensions of all models of `params.model` by video_id, of the clips that all of them rated."""
+    by_clip: dict[str, dict[str, Reward]] = defaultdict(dict)
+    for row in rows:
+        if row.reward in params.read:
+            by_clip[row.video_id][row.reward] = row
+    found = {}
+    for video_id, by_model in by_clip.items():
+        if len(by_model) < len(params.read):
+            continue
+        named = [(item.name, item.value) for name in params.read for item in by_model[name].dims]
+        if not named:
+            raise DataError(f"reward.formula {params.formula} needs dimensions, and {', '.join(params.read)} has none")
+        found[video_id] = dict(named)
+        if len(found[video_id]) < len(named):
+            raise DataError(f"two of {', '.join(params.read)} give a dimension of the same name: read one of them")
+    return found
+
+
+def answers(rows: Iterable[Reward], params: RewardParams) -> dict[str, dict[str, bool]]:
+    """Return the answers by question_id by video_id, for rules that compare clips question by question."""
+    return {
+        row.video_id: {item.question_id: item.answer for item in row.answers}
+        for row in rows
+        if row.reward in params.read
+    }
+
+
+def rated(rows: Iterable[Reward], params: RewardParams) -> dict[tuple[str, str], dict[str, float]]:
+    """Return (model, dimension) -> video_id -> value, of every model.
+
+    A checklist's dimension is the sum of weight x [yes] over its questions, as VisionReward reports it; where
+    none of them weighs anything (its safety) it is the share of yes (ours).
+    """
+    asked = {
+        name: by_dimension(read_questions(model.questions))
+        for name, model in params.models.items()
+        if model.backend in CHECKLISTS
+    }
+    found: dict[tuple[str, str], dict[str, float]] = defaultdict(dict)
+    for row in rows:
+        for item in row.dims:
+            found[row.reward, item.name][row.video_id] = item.value
+        yes = {item.question_id for item in row.answers if item.answer}
+        for dimension, weights in asked.get(row.reward, {}).items() if row.answers else ():
+            found[row.reward, dimension][row.video_id] = sum(weight for name, weight in weights.items() if name in yes)
+    return dict(found)
+
+
+def by_dimension(questions: Iterable[Question]) -> dict[str, dict[str, float]]:
+    """Return dimension -> question_id -> weight; equal shares of 1 where all weights of a dimension are 0."""
+    found: dict[str, dict[str, float]] = defaultdict(dict)
+    for item in questions:
+        found[item.dimension][item.question_id] = item.weight
+    return {
+        name: weights if any(weights.values()) else dict.fromkeys(weights, 1 / len(weights))
+        for name, weights in found.items()
+    }
+
+
+def safety_answers(rows: Iterable[Reward], params: RewardParams) -> dict[str, dict[str, bool]]:
+    """Return the answers to the questions of dimension safety by video_id, of every checklist among the models."""
+    asked = {
+        name: {item.question_id for item in read_questions(model.questions) if item.dimension == "safety"}
+        for name, model in params.models.items()
+        if model.backend in CHECKLISTS
+    }
+    if not any(asked.values()):
+        raise DataError("dpo.safety_veto needs questions of dimension safety, and no model of reward.models has any")
+    found: dict[str, dict[str, bool]] = defaultdict(dict)
+    for row in rows:
+        for item in row.answers:
+            if item.question_id in asked.get(row.reward, ()):
+                found[row.video_id][f"{row.reward}: {item.question_id}"] = item.answer
+    return dict(found)

@@ -1,0 +1,1 @@
+"""Text as it comes in: cleaning, loops, ready-made sets."""

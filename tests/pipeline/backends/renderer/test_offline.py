@@ -1,0 +1,58 @@
+from typing import get_args
+
+import pytest
+
+from pipeline.backends.renderer import RENDERERS, make_renderer, video_id
+from pipeline.video.clips import decode
+from schemas.params_video import RenderParams
+from schemas.seams import RenderRequest
+
+
+@pytest.fixture
+def renderer(laptop):
+    return make_renderer(laptop.render, laptop.world)
+
+
+def clips(renderer, *prompts, seed=7):
+    outcomes = list(renderer.map(RenderRequest(prompt, seed) for prompt in prompts))
+    return [outcome.value for outcome in outcomes]
+
+
+def test_the_names_in_the_type_are_the_names_in_the_dict():
+    assert set(get_args(RenderParams.model_fields["backend"].annotation)) == set(RENDERERS)
+
+
+def test_a_clip_has_the_size_and_rate_of_the_params(renderer):
+    (clip,) = clips(renderer, "A dog runs.")
+    assert decode(clip.content).shape == (clip.n_frames, clip.height, clip.width, 3) == (12, 48, 48, 3)
+    assert clip.frames_per_second == 8
+
+
+def test_equal_requests_give_equal_bytes_in_any_company(renderer, laptop):
+    alone = clips(renderer, "A dog runs.")[0]
+    again = clips(make_renderer(laptop.render, laptop.world), "A cat.", "A dog runs.")[1]
+    assert alone == again
+
+
+def test_words_are_counted_and_those_beyond_the_limit_are_not_read(renderer):
+    short, long, longer = clips(renderer, "A dog runs.", "A dog runs. " * 80, "A dog runs. " * 80 + "A boat.")
+    assert (short.n_tokens, short.truncated) == (3, False)
+    assert (longer.n_tokens, longer.truncated) == (242, True)
+    assert long.frames_hash == longer.frames_hash
+
+
+def test_a_negative_prompt_is_obeyed_and_part_of_the_id(renderer, laptop):
+    avoiding = make_renderer(laptop.render.model_copy(update={"negative_prompt": "dog"}), laptop.world)
+    request = RenderRequest("A dog in the city.", 7)
+    assert video_id(renderer, request) != video_id(avoiding, request)
+    assert clips(renderer, request.prompt)[0].frames_hash != clips(avoiding, request.prompt)[0].frames_hash
+
+
+@pytest.mark.parametrize("knob", ["load", "drama"])
+def test_a_knob_of_the_world_is_part_of_the_revision(renderer, laptop, knob):
+    other = make_renderer(laptop.render, laptop.world.model_copy(update={knob: 0.5}))
+    assert other.by.revision != renderer.by.revision
+
+
+def test_other_knobs_of_the_world_leave_the_clips_alone(renderer, laptop):
+    assert make_renderer(laptop.render, laptop.world.model_copy(update={"queries": 9})).by == renderer.by

@@ -1,0 +1,156 @@
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pipeline.curation import sample
+from pipeline.curation.sample import counted, coverage, draw_order, facets
+from pipeline.curation.split import drawn
+from pipeline.curation.tokens import tokens_of
+from pipeline.runtime.io import DataError
+from pipeline.text.clean import tokens
+
+WORDS = "a dog man car castle beach abstract 3d anime running zoom pizza the red big of".split()
+TEXTS = st.lists(st.lists(st.sampled_from(WORDS), max_size=30).map(" ".join), max_size=60)
+
+
+def strata(texts):
+    return sample.strata(tokens_of(pl.Series(texts, dtype=pl.String)))
+
+
+def named(texts):
+    """Return facet -> value per text."""
+    found = strata(texts)
+    return {facet: [found.names[facet][code] for code in found.codes[facet]] for facet in found.names}
+
+
+def ids(count):
+    return [f"{number:016x}" for number in range(count)]
+
+
+def skewed(count):
+    """Return texts, one in twenty about an animal and the others about people."""
+    return [f"{'dog' if number % 20 == 0 else 'man'} number {number}" for number in range(count)]
+
+
+def test_a_query_is_known_by_its_first_words():
+    found = named(
+        ["a man with a dog", "a dog with a man in anime style", "xyz", "", "a 3d render of an anime castle at a beach"]
+    )
+    assert found["content"] == ["person", "animal", "none", "none", "building"]
+    assert found["style"] == ["none", "anime", "none", "none", "render"]
+
+
+def test_length_and_difficulty_have_bands():
+    texts = ["dog", " ".join(["very"] * 7), " ".join(["very"] * 13), "very " * 24 + "very"]
+    assert named(texts)["length"] == list(sample.LENGTHS)
+    texts = ["dog dog dog dog", "a dog and a cat running", "a dog and a cat running on a beach, zoom in on a castle"]
+    assert named([" ".join(tokens(text)) for text in texts])["difficulty"] == ["easy", "medium", "hard"]
+
+
+@given(texts=TEXTS)
+@settings(max_examples=200, deadline=None)
+def test_strata_are_those_of_a_plain_loop(texts):
+    lists = sample._lists()
+    found = named(texts)
+    for row, text in enumerate(texts):
+        words = text.split()
+        for facet in ("content", "style"):
+            of_word = {word: value for value, listed in reversed(lists[facet].items()) for word in listed}
+            assert found[facet][row] == next((of_word[word] for word in words if word in of_word), "none")
+        count = len(set(words).intersection(counted()))
+        assert found["difficulty"][row] == ("hard" if count >= 6 else "medium" if count >= 3 else "easy")
+
+
+def test_uniform_is_the_draw_by_chance():
+    assert draw_order(ids(50), 3).tolist() == drawn(ids(50), 3).tolist()
+
+
+@given(texts=TEXTS, seed=st.integers(0, 5), balance=st.floats(0, 1))
+@settings(max_examples=100, deadline=None)
+def test_every_row_stands_once_in_the_order(texts, seed, balance):
+    found = strata(texts)
+    weights = {"content": {"animal": 3.0, "none": 0.5}}
+    assert sorted(draw_order(ids(len(texts)), seed, found, balance, weights)) == list(range(len(texts)))
+
+
+def test_every_stretch_of_a_stratified_order_holds_each_stratum_in_its_share():
+    found = strata(skewed(4000))
+    for balance, share in ((0.0, 0.05), (1.0, 0.5)):
+        by_content = found.codes["content"][draw_order(ids(4000), 0, found, balance)]
+        animal = facets()["content"].index("animal")
+        for size in (100, 200, 400):
+            # each of the few strata is off by one at most
+            assert abs(np.sum(by_content[:size] == animal) - share * size) <= 6
+
+
+def test_weights_multiply_a_stratum_s_share():
+    found = strata(skewed(4000))
+    plain, heavy, none = (
+        coverage(found, draw_order(ids(4000), 0, found, 0.0, {"content": {"animal": factor}})[:400])["content"][
+            "animal"
+        ]
+        for factor in (1.0, 3.0, 0.0)
+    )
+    assert plain["source"] == heavy["source"] == 0.05
+    assert plain["drawn"] == pytest.approx(0.05, abs=0.01)
+    assert heavy["drawn"] == pytest.approx(0.15 / 1.10, abs=0.01)
+    assert none["drawn"] == 0
+
+
+def test_a_rare_stratum_is_drawn_as_often_as_its_share_says():
+    """A stratum too rare for one row of the draw must not be lost in each: chance decides."""
+    found = strata(["pizza", *["man"] * 399])
+    hits = sum(0 in draw_order(ids(400), seed, found)[:100].tolist() for seed in range(200))
+    assert 30 < hits < 70
+
+
+@given(seed=st.integers(0, 20))
+@settings(max_examples=20, deadline=None)
+def test_more_rows_move_few(seed):
+    texts = skewed(2000)
+    some, more = (strata(part) for part in (texts[:1960], texts))
+    before = set(draw_order(ids(1960), seed, some, 0.5)[:200].tolist())
+    after = set(draw_order(ids(2000), seed, more, 0.5)[:200].tolist())
+    assert len(before & after) >= 180
+
+
+def test_another_seed_draws_another_order():
+    found = strata(skewed(200))
+    orders = [draw_order(ids(200), seed, found).tolist() for seed in (0, 0, 1)]
+    assert orders[0] == orders[1] != orders[2]
+
+
+@pytest.mark.parametrize(
+    "weights, told",
+    [
+        ({"colour": {"red": 1}}, "no facet 'colour'; there are length, content, style, difficulty"),
+        ({"content": {"fish": 1}}, "content: no value 'fish'; there are none, person"),
+        ({"content": dict.fromkeys(facets()["content"], 0.0)}, "every stratum of the source has weight 0"),
+    ],
+)
+def test_weights_that_cannot_be_are_told(weights, told):
+    found = strata(skewed(20))
+    with pytest.raises(DataError, match="queries.sample_weights") as caught:
+        draw_order(ids(20), 0, found, 0.0, weights)
+    assert told in caught.value.message
+
+
+def test_coverage_adds_up():
+    found = strata(skewed(300))
+    for values in coverage(found, np.arange(30)).values():
+        assert sum(value["source"] for value in values.values()) == pytest.approx(1, abs=0.001)
+        assert sum(value["drawn"] for value in values.values()) == pytest.approx(1, abs=0.001)
+
+
+def test_a_word_stands_in_one_list_and_is_spelled_as_words_are():
+    lines = Path(sample.__file__).with_suffix(".txt").read_text(encoding="utf-8").splitlines()
+    listed = [line.split(": ") for line in lines if not line.startswith("#")]
+    for facet in {names.split()[0] for names, _ in listed}:
+        words = [word for names, some in listed if names.split()[0] == facet for word in some.split()]
+        assert [word for word, count in Counter(words).items() if count > 1] == []
+        assert [word for word in words if tokens(word) != (word,)] == []

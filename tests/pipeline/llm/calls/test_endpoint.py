@@ -1,0 +1,153 @@
+import pytest
+
+from pipeline.llm.calls.answers import Answer, malformed, read, usage
+from pipeline.llm.calls.endpoint import Endpoint, EndpointStopped
+
+KEY = "sk-secret-of-the-test"
+
+
+@pytest.fixture
+def endpoint(laptop, monkeypatch):
+    monkeypatch.setenv("OPENAI_API_KEY", KEY)
+
+    def make(**changes):
+        return Endpoint(laptop.teacher.model_copy(update={"backend": "openai", "model": "m"} | changes))
+
+    return make
+
+
+def test_a_missing_key_names_its_variable(endpoint, monkeypatch):
+    monkeypatch.delenv("OPENAI_API_KEY")
+    with pytest.raises(EndpointStopped, match="variable OPENAI_API_KEY"):
+        endpoint()
+    monkeypatch.setenv("OTHER_KEY", "x")
+    assert endpoint(api_key_env="OTHER_KEY").key.get_secret_value() == "x"
+
+
+def test_a_password_in_the_address_is_no_part_of_the_host(endpoint):
+    assert endpoint(base_url="http://me:secret@127.0.0.1:1/v1").host == "127.0.0.1:1"
+
+
+def test_azure_needs_the_address_of_a_resource(endpoint):
+    with pytest.raises(EndpointStopped, match="set base_url"):
+        endpoint(api_version="2024-10-21")
+
+
+@pytest.mark.parametrize(
+    ("status", "error", "headers", "kind"),
+    [
+        (400, {"message": "max_tokens is too large", "code": "invalid_request"}, {}, "rejected"),
+        (400, {"message": "blocked", "code": "content_filter"}, {}, "answer"),
+        (400, {"message": "blocked", "code": "x", "innererror": {"code": "ResponsibleAIPolicyViolation",
+               "content_filter_result": {}}}, {}, "answer"),
+        (400, {"message": "the word content_filter in a user's text", "code": "invalid_request"}, {}, "rejected"),
+        (401, {"message": "bad key"}, {}, "stopped"),
+        (403, {"message": "not in your country"}, {}, "stopped"),
+        (404, {"message": "no such model"}, {}, "stopped"),
+        (413, {"message": "too large"}, {}, "rejected"),
+        (429, {"message": "slow down", "code": "rate_limit_exceeded"}, {}, "limited"),
+        (429, {"message": "pay", "code": "insufficient_quota"}, {}, "stopped"),
+        (429, {"message": "pay", "code": None, "type": "insufficient_quota"}, {}, "stopped"),
+        (408, {}, {}, "transient"),
+        (409, {}, {}, "transient"),
+        (500, {}, {}, "transient"),
+        (503, {}, {"x-should-retry": "false"}, "rejected"),
+    ],
+)  # fmt: skip
+def test_a_status_means_one_kind(endpoint, status, error, headers, kind):
+    assert endpoint().failed(status, {"error": error}, headers).kind == kind
+
+
+@pytest.mark.parametrize("body", [None, "<html>Bad Gateway</html>", [], {"error": "a text"}, {"detail": [1]}, 7])
+def test_an_error_of_any_shape_is_an_error(endpoint, body):
+    assert endpoint().failed(502, body, {}).kind == "transient"
+
+
+def test_a_server_that_repeats_the_key_does_not_get_it_into_our_words(endpoint):
+    for status in (400, 401, 500):
+        reply = endpoint().failed(status, {"error": {"message": f"the key {KEY} is wrong"}}, {})
+        assert "[key]" in reply.why and KEY not in reply.why
+    kept = endpoint().failed(400, {"error": {"message": KEY, "code": "content_filter"}}, {})
+    assert KEY not in str(kept.body)
+
+
+def test_no_cut_leaves_half_of_the_key(endpoint):
+    assert KEY[:4] not in endpoint().failed(500, {"error": {"message": "x" * 290 + KEY}}, {}).why
+
+
+def test_the_words_of_an_error_can_be_written(endpoint):
+    assert endpoint().failed(500, {"error": {"message": "half \ud83d"}}, {}).why == "500: half ?"
+
+
+def choice(content="a dog", index=0, finish="stop", **message):
+    return {"index": index, "finish_reason": finish, "message": {"role": "assistant", "content": content} | message}
+
+
+@pytest.mark.parametrize(
+    ("body", "n"),
+    [
+        ([], 1),
+        ({}, 1),
+        ({"choices": []}, 1),
+        ({"choices": None}, 1),
+        ({"choices": [choice(), choice(index=1)]}, 1),
+        ({"choices": [choice(), choice()]}, 2),
+        ({"choices": [choice()]}, 2),
+        ({"choices": [{"index": 0}]}, 1),
+        ({"choices": [choice(content=["a"])]}, 1),
+        ({"choices": [choice(content="half \ud83d")]}, 1),
+        ({"choices": [choice(refusal=True)]}, 1),
+        ({"choices": ["text"]}, 1),
+    ],
+)
+def test_what_is_no_sound_completion_is_told(body, n):
+    assert malformed(body, n)
+
+
+def test_choices_are_read_by_their_index():
+    body = {"model": "m-1", "choices": [choice("two", 1), choice("one", 0)]}
+    assert malformed(body, 2) is None
+    assert read({"status": 200, "body": body}) == [Answer("one", model="m-1"), Answer("two", model="m-1")]
+
+
+def test_choices_numbered_now_in_words_and_now_in_figures_are_read():
+    body = {"choices": [choice("two", 1), choice("one", "0")]}
+    assert malformed(body, 2) is None
+    assert [answer.text for answer in read({"status": 200, "body": body})] == ["one", "two"]
+
+
+@pytest.mark.parametrize("model", [None, 7, {"id": "m"}, "m-\ud83d"])
+def test_a_model_that_is_no_text_is_none(model):
+    assert read({"status": 200, "body": {"model": model, "choices": [choice()]}})[0].model == ""
+
+
+@pytest.mark.parametrize(
+    ("given", "reason"),
+    [
+        (choice("", refusal="No."), "refused"),
+        (choice("a do", finish="length"), "truncated"),
+        (choice(None, finish="content_filter"), "content_filter"),
+        (choice(" \n"), "empty"),
+        (choice(None), "empty"),
+        (choice("fine"), None),
+    ],
+)
+def test_an_answer_without_a_usable_text_has_its_reason(given, reason):
+    assert read({"status": 200, "body": {"choices": [given]}})[0].reason == reason
+
+
+@pytest.mark.parametrize(
+    ("told", "tokens"),
+    [
+        ({"prompt_tokens": 3, "completion_tokens": 4}, (3, 4)),
+        ({"prompt_tokens": 3}, (3, 0)),
+        ({"prompt_tokens": -3, "completion_tokens": 4}, None),
+        ({"prompt_tokens": "3"}, None),
+        ({"prompt_tokens": True}, None),
+        ({"prompt_tokens": 10**30}, None),
+        (None, None),
+        ([], None),
+    ],
+)
+def test_tokens_are_counted_only_where_the_server_tells_them(told, tokens):
+    assert usage({"usage": told}) == tokens

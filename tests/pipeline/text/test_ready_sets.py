@@ -1,0 +1,103 @@
+import json
+
+import pytest
+from click.testing import CliRunner
+
+from pipeline.d_sft import main as d_sft
+from pipeline.runtime.io import DataError
+from pipeline.text.ready_sets import ready_dpo, ready_sft, replaced
+from schemas.base import content_id
+from tests.support.rows import critique_row
+
+
+def written(tmp_path, text, name="ready.jsonl"):
+    path = tmp_path / name
+    path.write_text(text, encoding="utf-8")
+    return str(path)
+
+
+@pytest.mark.parametrize(
+    "record",
+    [
+        {"query": "a dog", "prompt": "A dog runs."},
+        ["a dog", "A dog runs."],
+        {"messages": [
+            {"role": "user", "content": 'Rewrite it.\n\nUser Query: "a dog"\n\nVideo Prompt:'},
+            {"role": "assistant", "content": "A dog runs."},
+        ]},
+    ],
+)  # fmt: skip
+def test_each_released_shape_of_d_sft_is_read(tmp_path, record):
+    (row,) = ready_sft(written(tmp_path, json.dumps([record]), "ready.json"), False)
+    assert (row.query, row.prompt, row.arm, row.written_by.backend) == ("a dog", "A dog runs.", "ready", "file")
+
+
+def test_released_pairs_of_vpo_are_read(tmp_path, laptop):
+    record = {
+        "messages": [{"role": "user", "content": "Query: a dog\nVideo Prompt:"}],
+        "chosen": {"role": "assistant", "content": "good"},
+        "rejected": {"role": "assistant", "content": "bad"},
+    }
+    (pair,) = ready_dpo(written(tmp_path, json.dumps(record)), laptop.dpo, False)
+    assert (pair.query, pair.chosen, pair.rejected, pair.rule) == ("a dog", "good", "bad", "ready")
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("", "no records"),
+        ('{"query": "a"', "neither a JSON list"),
+        ('{"query": "a", "prompt": "b"}\n{"query": "a"', "ready.jsonl:2: neither a JSON list"),
+        ('{"messages": 3}', "record 1: expected 2 texts"),
+        ('{"query": "-ar 16:9", "prompt": "b"}', "record 1: nothing is left"),
+        ('{"query": "a", "prompt": ""}', "record 1: expected query, prompt"),
+        ("3", "record 1: expected an object"),
+    ],
+)
+def test_a_file_that_is_not_a_ready_set_is_one_clear_error(tmp_path, text, says):
+    with pytest.raises(DataError, match=says):
+        list(ready_sft(written(tmp_path, text), False))
+
+
+def test_a_missing_file_is_named():
+    with pytest.raises(DataError, match="nowhere.jsonl: No such file"):
+        list(ready_sft("nowhere.jsonl", False))
+
+
+def test_a_ready_set_makes_the_stage_before_it_idle_and_says_so():
+    rows = [critique_row(query="one"), critique_row(query="two")]
+    dropped = list(replaced(rows, "data/raw/mine.jsonl", times=2))
+    assert [item.reason for item in dropped] == ["replaced"] * 4
+    assert len({item.input_id for item in dropped}) == 4
+
+
+def test_a_query_has_the_id_that_stage_queries_gives_it(tmp_path):
+    (row,) = ready_sft(written(tmp_path, '{"query": " a  dog -ar 16:9", "prompt": "A dog."}'), False)
+    assert (row.query, row.query_id) == ("a dog", content_id("a dog"))
+
+
+def test_one_pair_a_line_is_read_and_only_a_newline_ends_a_line(tmp_path):
+    rows = list(ready_sft(written(tmp_path, '["a dog", "A dog\u2028runs."]\n["a cat", "A cat."]\n'), False))
+    assert [row.query for row in rows] == ["a dog", "a cat"]
+
+
+def test_several_prompts_for_one_query_are_numbered(tmp_path):
+    lines = "\n".join(json.dumps({"query": "a dog", "prompt": prompt}) for prompt in ("One.", "Two."))
+    assert [row.sample for row in ready_sft(written(tmp_path, lines), False)] == [0, 1]
+
+
+def test_a_stage_takes_a_ready_set_with_several_prompts_for_one_query(tmp_path, root, vpo_home):
+    lines = "\n".join(json.dumps({"query": "a dog", "prompt": prompt}) for prompt in ("One.", "Two."))
+    ready = written(tmp_path, lines)
+    text = (root / "params.yaml").read_text().replace("d_sft:\n  path: null", f"d_sft:\n  path: {ready}")
+    params, out = written(tmp_path, text, "params.yaml"), tmp_path / "data/sft/d_sft.jsonl"
+    done = CliRunner().invoke(d_sft, ["critique.jsonl", "refine.jsonl", str(out), "--params", params])
+    assert done.exit_code == 0, done.output
+    assert len(out.read_text().splitlines()) == 2
+
+
+@pytest.mark.parametrize("change", [{"source": "taste"}, {"score_chosen": "high"}, {"chosen": "bad"}])
+def test_a_wrong_value_of_a_ready_pair_is_one_clear_error(tmp_path, laptop, change):
+    record = {"query": "a dog", "chosen": "good", "rejected": "bad"} | change
+    with pytest.raises(DataError, match="record 1: "):
+        list(ready_dpo(written(tmp_path, json.dumps(record)), laptop.dpo, False))

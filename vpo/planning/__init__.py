@@ -1,0 +1,1 @@
+"""What a run will ask, buy and take, counted before it begins."""

@@ -1,0 +1,174 @@
+"""What rendering, scoring and training would take of a GPU: the stages look over what is there, the rest is counted."""
+
+from collections.abc import Sequence
+from functools import partial
+from statistics import fmean
+
+from pipeline.backends.renderer import make_renderer
+from pipeline.backends.renderer.facts import Facts, known
+from pipeline.render import render, wanted
+from pipeline.reward import make_scorer
+from pipeline.runtime.io import DataError, read_rows
+from pipeline.runtime.speeds import HOST, folder_of, work_of
+from schemas.base import Dropped
+from schemas.render import Render
+from schemas.rollout import Rollout
+from vpo.planning.estimate import Planner
+from vpo.planning.gpu_cost import Cost, GpuRow, idle, measured, memory, published
+from vpo.planning.gpu_look import ELSEWHERE, NOT_RENDERED, Clips, Lane, Looker, Seen, Unmade
+from vpo.planning.gpu_train import train
+from vpo.planning.graph import Stage
+from vpo.planning.rows import LEAST_SEEN, Rows, metrics
+
+
+class GpuPlanner:
+    """Goes through the stages in order, behind a Planner that has been through the asking ones."""
+
+    def __init__(self, planner: Planner):
+        self.planner, self.params, self.store = planner, planner.params, planner.store
+        self.folder = folder_of(planner.store.root)
+        self.planned: set[str] = set()
+        self.clips: dict[str, Clips] = {}
+        self.lanes: dict[str, Lane] = {}
+        self.sizes: list[int] = []
+        self.fault = ""
+        try:
+            self.renderer = make_renderer(self.params.render, self.params.world)
+        except (DataError, ImportError) as fault:
+            self.renderer, self.fault = Unmade(self.params.render), str(fault)
+
+    def rows(self) -> list[GpuRow]:
+        planner, found = self.planner, []
+        trained = partial(train, planner, self.folder)
+        plan = {"render": self.render, "reward": self.reward, "sft": trained, "dpo": trained}
+        for stage in sorted(planner.stages.values(), key=lambda stage: len(planner.before[stage.name])):
+            if stage.module in plan:
+                found += plan[stage.module](stage)
+        self.weigh(found)
+        return found
+
+    def render(self, stage: Stage) -> list[GpuRow]:
+        params, out = self.params.render, stage.paths[-1]
+        row = GpuRow(stage.name, "clips", params.backend, self.renderer.by.model or params.backend)
+        if self.planner.is_idle(stage):
+            self.clips[out] = Clips(list(read_rows(out, Render)))
+            self.sizes += [item.size for item in self.clips[out].rows]
+            return [idle(row, len(self.clips[out]))]
+        prompts = self.planner.rows(stage.paths[-2], Rollout)
+        checked = self.planner.made.get(stage.paths[0], Rows()) if "--critique" in stage.options else None
+        replicate = self.params.reward.replicate if "--replicate" in stage.options else 0.0
+        looker, seen = Looker(self.renderer, self.planned), Seen(self.store)
+        passed = None if checked is None else {item.prompt_id: item.aligned for item in checked.known}
+        asked = wanted(prompts.known, self.params.base.seed, passed, replicate=replicate)
+        items = list(render(asked, self.renderer, seen, seen.places, lambda: looker))
+        there = [item for item in items if isinstance(item, Render)]
+        lost = [item for item in items if isinstance(item, Dropped)]
+        missing = {item.input_id for item in lost if item.detail == NOT_RENDERED}
+        later = prompts.unknown if checked is None else checked.unknown
+        if later:
+            later *= self.share(stage, row, checked) * (1 + replicate)
+        row.rows_from = prompts.source
+        row.wanted = len(there) + len(looker.coming) + later
+        row.in_store = len(there) + sum(item.detail.endswith(ELSEWHERE) for item in lost)
+        row.to_make = row.wanted - row.in_store
+        self.clips[out] = Clips(there, looker.coming, later)
+        firsts = {item.prompt_id: item for item in reversed(prompts.known) if item.prompt_id in missing}
+        self.lanes[stage.name] = Lane(list(reversed(firsts.values())), there)
+        self.sizes += [item.size for item in there]
+        if self.fault:
+            row.in_store = None
+            row.notes.append(f"the store cannot be asked, all clips are counted: {self.fault}")
+        if params.long_prompts != "truncate":
+            row.notes.append(f"render.long_prompts {params.long_prompts}: no prompt's tokens are counted for a plan")
+        if params.backend == "http":
+            row.usd = None if params.usd_per_clip is None else row.to_make * params.usd_per_clip
+        return [row.costs(self.cost_of_a_clip(row), params.backend == "offline")]
+
+    def cost_of_a_clip(self, row: GpuRow) -> Cost | None:
+        """Return what a clip costs, and set the memory that its model's authors name."""
+        params, renderer = self.params.render, self.renderer
+        cost = measured(self.folder, work_of("render", renderer.by, renderer.settings))
+        if params.backend == "diffusers":
+            facts = known(params.model) if self.fault else its_own(renderer)
+            row.gpu_gigabytes, assumed = memory(params, facts)
+            row.notes += assumed
+            cost = cost or published(params, facts, {} if self.fault else renderer.settings)
+        elif params.backend == "http":
+            row.gpu_gigabytes = 0.0
+            cost = cost or Cost(None, "at its host: no GPU of yours", HOST)
+        return cost
+
+    def share(self, stage: Stage, row: GpuRow, checked: Rows | None) -> float:
+        """Return which share of prompts that are not known yet will be rendered."""
+        seen = metrics(stage.paths[-1])
+        units = seen.get("units_in", 0)
+        again = seen["dropped"].get("duplicate", 0) / units if units >= LEAST_SEEN else 0.0
+        if again:
+            row.notes.append(f"{again:.0%} of the prompts repeat another: as in the last run")
+        if checked is None:
+            return 1 - again
+        flawed, whence = self.planner.flawed(stage, checked.known)
+        row.notes.append(f"{1 - flawed:.0%} of the prompts pass the text check: {whence}")
+        return max(1 - flawed - again, 0.0)
+
+    def reward(self, stage: Stage) -> list[GpuRow]:
+        clips, found = self.clips.get(stage.paths[0], Clips()), []
+        still = self.planner.is_idle(stage)
+        for name, model in self.params.reward.models.items():
+            row = GpuRow(stage.name, "scores", model.backend, name, len(clips) + clips.unknown)
+            if still:
+                found.append(idle(row, row.wanted))
+                continue
+            row.to_make, work = clips.unknown, None
+            try:
+                scorer = make_scorer(name, model, self.params.world)
+                work = scorer.work
+                keys = [scorer.key(item) for item in clips.rows]
+            except (DataError, ImportError) as fault:
+                keys = [f"{name} {item.video_id}" for item in clips.rows]
+                row.notes.append(f"the store cannot be asked, all scores are counted: {fault}")
+            stored = self.store.get_many(keys) if work else [None] * len(keys)
+            self.planned |= {key for key, answer in zip(keys, stored, strict=True) if answer}
+            # of a clip to come nothing but its id is known: its score's key stands on its frames
+            for key in [*keys, *(f"{name} {video_id}" for video_id in clips.coming)]:
+                row.to_make += key not in self.planned
+                self.planned.add(key)
+            row.in_store = row.wanted - row.to_make if work else None
+            found.append(row.costs(measured(self.folder, work), model.backend.startswith("offline")))
+        return found
+
+    def weigh(self, found: list[GpuRow]) -> None:
+        """Set the gigabytes of clips to make, by the mean of those that are there."""
+        if not self.sizes:
+            return
+        mean = fmean(self.sizes)
+        for row in found:
+            if row.unit == "clips":
+                row.disk_gigabytes = 2 * row.to_make * mean / 1e9
+                if row.to_make:
+                    row.notes.append(
+                        f"{mean / 1e3:,.0f} kB a clip, in the store and in a shard: the mean of the store's"
+                    )
+
+
+def its_own(renderer) -> Facts | None:
+    """Return the facts of a diffusers model, None where it has but its family's: another size takes another time."""
+    facts, config = renderer.resolved.facts, renderer.configs.transformer | renderer.configs.index
+    told = bool(facts.told_by) and all(config.get(name) == value for name, value in facts.told_by.items())
+    return facts if told or known(renderer.model) else None
+
+
+def total(rows: Sequence[GpuRow]) -> dict:
+    """Return the sums, of GPU-hours and US dollars with the stages where they are unknown, else None where one is."""
+    clips = [row for row in rows if row.unit == "clips" and row.to_make]
+    return {
+        "gpu_hours": sum(row.gpu_hours or 0.0 for row in rows),
+        "usd": sum(row.usd or 0.0 for row in rows),
+        "unknown": [f"{row.stage} {row.model}" for row in rows if None in (row.gpu_hours, row.usd)],
+        "cpu_hours": all_or_none([row.cpu_hours for row in rows]),
+        "disk_gigabytes": all_or_none([row.disk_gigabytes for row in clips]),
+    }
+
+
+def all_or_none(numbers: Sequence[float | None]) -> float | None:
+    return None if None in numbers else sum(numbers)

@@ -1,0 +1,72 @@
+"""Stages render and reward run with these over the rows that are there: they look, and nothing is made."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+
+from pipeline.backends.renderer import video_id
+from pipeline.video.clips import ClipStore, Place
+from schemas.base import Prompt, Provenance
+from schemas.params_video import RenderParams
+from schemas.reasons import Reason
+from schemas.render import Render
+from schemas.seams import Outcome, Renderer, RenderRequest
+
+NOT_RENDERED, ELSEWHERE = "not rendered yet", "a stage before renders it"
+
+
+@dataclass
+class Clips:
+    """What stage render will leave: rows of clips that are there, ids of those to come, and how many more."""
+
+    rows: Sequence[Render] = ()
+    coming: Sequence[str] = ()
+    unknown: float = 0.0
+
+    def __len__(self) -> int:
+        return len(self.rows) + len(self.coming)
+
+
+@dataclass
+class Looker:
+    """Stands in for a renderer: notes the clips that it would make; `planned` are those that stages before make."""
+
+    renderer: Renderer
+    planned: set[str]
+    coming: list[str] = field(default_factory=list)
+
+    def map(self, asked: Iterable[RenderRequest]) -> Iterator[Outcome]:
+        for request in asked:
+            key = video_id(self.renderer, request)
+            self.coming.append(key)
+            yield Outcome(reason=Reason.RENDER_FAILED, detail=ELSEWHERE if key in self.planned else NOT_RENDERED)
+            self.planned.add(key)
+
+
+class Unmade:
+    """A renderer that cannot be made on this machine: no clip of it is known."""
+
+    token_limit = None
+
+    def __init__(self, params: RenderParams):
+        self.by = Provenance(backend=params.backend, model=params.model or "", revision="")
+        self.settings = {"unmade": True}
+
+
+class Seen(ClipStore):
+    """The clips of a store by name alone: a plan does not read and hash them all."""
+
+    def get(self, key: str) -> dict | None:
+        facts = self.store.get(key)
+        return facts if facts and self.path(key).is_file() else None
+
+    def places(self, facts: Sequence[dict]) -> dict[str, Place]:
+        """Return the sizes of clips as if they lay in a shard."""
+        return {item["video_id"]: Place("", 0, self.path(item["video_id"]).stat().st_size or 1) for item in facts}
+
+
+@dataclass
+class Lane:
+    """What a lane's render stage would make: prompts whose first clip is missing, clips that are there."""
+
+    missing: Sequence[Prompt]
+    rows: Sequence[Render]

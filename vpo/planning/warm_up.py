@@ -1,0 +1,85 @@
+"""The first clips that are missing, made and scored before the rest, so that a plan knows how long each takes."""
+
+from functools import partial
+
+import click
+
+from pipeline.backends.renderer import make_renderer
+from pipeline.backends.teacher import make_teacher
+from pipeline.render import render, wanted
+from pipeline.reward import make_scorer, scored
+from pipeline.rollout import untouched
+from pipeline.runtime.io import DataError
+from pipeline.video.clips import ClipStore, Place
+from pipeline.video.long_prompts import fitted
+from schemas.base import Dropped, Prompt
+from schemas.render import Render
+from vpo.planning.estimate import Planner
+from vpo.planning.gpu import GpuPlanner
+from vpo.planning.gpu_look import Lane, Looker, Seen
+
+TEST = "data/queries/test.jsonl"
+
+
+def warm_up(planner: Planner, n: int) -> None:
+    """Render `n` clips that stages would render and score them with every reward model, all kept in the store.
+
+    They are the first that miss in the lane that is trained on; where its rollouts are not there, test queries as
+    they are, which the arm of untouched queries needs. Raises DataError where there is neither, or no clip comes.
+    """
+    params, store = planner.params, planner.store
+    lane = trained_lane(planner)
+    clips = ClipStore(store)
+    make = partial(make_renderer, params.render, params.world)
+    renderer = make()
+    teacher = make_teacher(params.teacher, params.world) if params.render.long_prompts == "shorten" else None
+
+    def pack(facts: list[dict]) -> dict[str, Place]:
+        return {item["video_id"]: Place("", 0, clips.path(item["video_id"]).stat().st_size) for item in facts}
+
+    asked = wanted(lane.missing[:n], params.base.seed, fit=lambda rows: fitted(rows, renderer, params.render, teacher))
+    items = list(render(asked, renderer, clips, pack, make))
+    rows = [item for item in items if isinstance(item, Render)]
+    lost = [item for item in items if isinstance(item, Dropped)]
+    click.echo(f"  warm-up: {len(rows)} clips rendered" if rows or lost else "  warm-up: no clip is missing", err=True)
+    for item in lost:
+        click.echo(f"  warm-up: no clip of {item.input_id}: {item.reason} {item.detail}", err=True)
+    if lost and not rows:
+        raise DataError(f"warm-up: none of {len(lost)} clips could be made: {lost[0].reason} {lost[0].detail}")
+    for name, model in params.reward.models.items():
+        scorer = make_scorer(name, model, params.world)
+        # clips of equal frames share a score
+        distinct = {scorer.key(row): row for row in (*rows, *lane.rows)}
+        unscored = [row for key, row in distinct.items() if store.get(key) is None][:n]
+        done = 0
+        for row, outcome in scored(unscored, lambda row: clips.path(row.video_id).read_bytes(), scorer, store):
+            done += outcome.reason is None
+            if outcome.reason is not None:
+                click.echo(f"  warm-up: {name} on {row.video_id}: {outcome.reason} {outcome.detail}", err=True)
+        click.echo(f"  warm-up: {name} scored {done} clips", err=True)
+
+
+def trained_lane(planner: Planner) -> Lane:
+    """Return what the lane of the pairs misses and has, else the test queries as prompts. Raises DataError."""
+    gpu = GpuPlanner(planner)
+    gpu.rows()
+    for stage in planner.stages.values():
+        lane = gpu.lanes.get(stage.name)
+        if "--critique" in stage.options and lane and (lane.missing or lane.rows):
+            return lane
+    queries = planner.made[TEST].known if TEST in planner.made else ()
+    if not queries:
+        raise DataError(f"--warm-up needs prompts: neither rollouts nor {TEST} are there; run `dvc repro queries`")
+    prompts: list[Prompt] = list(untouched(queries, "original"))
+    return unrendered(gpu, prompts)
+
+
+def unrendered(gpu: GpuPlanner, prompts: list[Prompt]) -> Lane:
+    """Return which of the prompts have no clip yet, and the rows of those that have one."""
+    looker, seen = Looker(gpu.renderer, set()), Seen(gpu.store)
+    asked = wanted(prompts, gpu.params.base.seed)
+    items = list(render(asked, gpu.renderer, seen, seen.places, lambda: looker))
+    missing = {item.input_id for item in items if isinstance(item, Dropped)}
+    return Lane(
+        [row for row in prompts if row.prompt_id in missing], [item for item in items if isinstance(item, Render)]
+    )

@@ -1,0 +1,1 @@
+"""What lies in the pay-once store: statistics, garbage, archives."""
