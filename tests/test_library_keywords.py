@@ -216,13 +216,6 @@ def test_a_keyword_that_a_library_does_not_take_is_named(source):
     assert wrong.endswith(" has no colour")
 
 
-def test_an_argument_that_pyav_has_lost_is_named(monkeypatch):
-    later = {name: set(arguments) - {"metadata_errors"} for name, arguments in av_stubs().items()}
-    monkeypatch.setattr("test_library_keywords.av_stubs", lambda: later)
-    source = "import av\nav.open(b'', format='mp4', metadata_errors='replace')"
-    assert list(strangers(source)) == ["line 2: av: av.open has no metadata_errors"]
-
-
 @pytest.mark.parametrize("name", models())
 def test_each_pipeline_of_diffusers_takes_what_the_renderer_hands_it(name):
     import diffusers
