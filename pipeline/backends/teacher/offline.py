@@ -8,10 +8,10 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import TypeVar
 
-from pipeline import clean
 from pipeline.llm.replies import PRINCIPLES, REFUSAL
 from pipeline.runtime.fingerprint import source_hash
 from pipeline.runtime.io import DataError
+from pipeline.text import clean
 from pipeline.world import checker, critic, grammar, refiner
 from schemas.base import Principle, Provenance
 from schemas.params import TeacherParams, WorldParams
