@@ -12,13 +12,13 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
-from project import Project
 from ruamel.yaml import YAML
 
 from bench.same_rows import key_of, read, row_files, stage_counts
 from schemas import ROWS
 from schemas.base import Dropped
 from schemas.queries import QueryDropped
+from tests.support.project import Project
 
 ROOT = Path(__file__).resolve().parents[1]
 BEFORE = ROOT / "tests/fixtures/before_rooms"
