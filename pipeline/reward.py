@@ -165,6 +165,6 @@ def main(render, out, params_path):
     scorers = [make_scorer(name, model, params.world) for name, model in params.reward.models.items()]
     with stage_output(out, Reward, label="reward") as writer, progress("reward") as at:
         clips = list(writer.read(render, Render, times=len(scorers)))
-        store = Store()
-        writer.write(reward(clips, lambda row: read_clip(shard_folder(render), row), scorers, store, at))
-        writer.extra |= texts_cut(clips, scorers, store)
+        with Store() as store:
+            writer.write(reward(clips, lambda row: read_clip(shard_folder(render), row), scorers, store, at))
+            writer.extra |= texts_cut(clips, scorers, store)

@@ -26,8 +26,8 @@ def main():
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def stats(as_json):
     """Count answers, tokens, money, time and space, for each kind and model."""
-    store = opened()
-    found = {"answers": statistics(store), "accounts": accounts(store), "files": files(store)}
+    with opened() as store:
+        found = {"answers": statistics(store), "accounts": accounts(store), "files": files(store)}
     if as_json:
         click.echo(json.dumps(found, ensure_ascii=False))
         return
@@ -59,15 +59,15 @@ def gc(older_than, projects, gone, made, paid, dry_run, yes):
 
     Run it while no stage runs.
     """
-    store = opened()
-    garbage = find_garbage(store, age(older_than), [find_project(), *projects], made, paid, gone)
-    for line in garbage.lines():
-        click.echo(line)
-    if dry_run or not garbage:
-        return
-    if not yes:
-        click.confirm(f"remove {garbage.answers} answers and {len(garbage.files)} files?", abort=True)
-    freed = remove(store, garbage)
+    with opened() as store:
+        garbage = find_garbage(store, age(older_than), [find_project(), *projects], made, paid, gone)
+        for line in garbage.lines():
+            click.echo(line)
+        if dry_run or not garbage:
+            return
+        if not yes:
+            click.confirm(f"remove {garbage.answers} answers and {len(garbage.files)} files?", abort=True)
+        freed = remove(store, garbage)
     click.echo(f"freed {size(freed)}")
 
 
@@ -77,7 +77,8 @@ def gc(older_than, projects, gone, made, paid, dry_run, yes):
 @click.option("--since", type=click.DateTime(["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S"]), help="Bought at or after it (UTC).")
 def export(file, kind, since):
     """Write answers into FILE (JSON lines, zstd), for `vpo store import` elsewhere; refuses when it finds a key."""
-    count = export_answers(opened(), file, kind, since.strftime("%Y-%m-%d %H:%M:%S") if since else "")
+    with opened() as store:
+        count = export_answers(store, file, kind, since.strftime("%Y-%m-%d %H:%M:%S") if since else "")
     click.echo(f"{count} answers, {size(file.stat().st_size)}")
 
 
@@ -89,7 +90,8 @@ def import_(file):
     Nothing is charged to a budget: somebody else has paid. Import only what you trust: the key proves the question, not
     the answer.
     """
-    counts = import_answers(Store(), file)
+    with Store() as store:
+        counts = import_answers(store, file)
     click.echo(f"{counts.new} new, {counts.known} already here, {counts.refused} refused")
     if counts.refused:
         click.echo(f"refused: {counts.why}", err=True)

@@ -8,11 +8,12 @@ import json
 import os
 import sqlite3
 import threading
+import weakref
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from schemas.base import content_id
 
@@ -65,7 +66,10 @@ class Purchase:
 
 
 class Store:
-    """Answers by key. `put` commits before it returns, so a finished call survives kill -9."""
+    """Answers by key. `put` commits before it returns, so a finished call survives kill -9.
+
+    Use it in a `with`, or close it; one that a backend holds to its own end is closed when it goes.
+    """
 
     def __init__(self, path: str | Path | None = None):
         import fcntl
@@ -82,6 +86,7 @@ class Store:
         self.connection = sqlite3.connect(
             self.root / "answers.sqlite", timeout=60, isolation_level=None, check_same_thread=False
         )
+        self.close = weakref.finalize(self, self.connection.close)
         self.connection.execute("pragma journal_mode=wal")
         self.connection.execute("pragma synchronous=normal")
         self.connection.execute(
@@ -92,6 +97,12 @@ class Store:
             "create table if not exists spent (account text primary key, requests integer not null, "
             "input_tokens integer not null, output_tokens integer not null, usd real not null)"
         )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *fault: object) -> None:
+        self.close()
 
     def get(self, key: str) -> dict | None:
         with self.lock:

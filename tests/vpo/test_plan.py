@@ -363,4 +363,5 @@ def test_tokens_and_money_come_close_once_the_model_has_been_seen(project, lapto
 
 
 def spent():
-    return sum(usd for (usd,) in Store().connection.execute("select usd from spent"))
+    with Store() as store:
+        return sum(usd for (usd,) in store.connection.execute("select usd from spent"))

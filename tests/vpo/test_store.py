@@ -58,7 +58,8 @@ def old(store, *keys):
 
 
 def stored_keys():
-    return {row[0] for row in Store().connection.execute("select key from answers")}
+    with Store() as store:
+        return {row[0] for row in store.connection.execute("select key from answers")}
 
 
 def test_looking_makes_no_store(project, vpo_home):
@@ -170,7 +171,8 @@ def test_what_does_not_fit_its_key_or_cannot_be_read_is_refused_and_counted(proj
 def test_a_damaged_file_is_one_line_and_changes_nothing(project, tmp_path):
     bought(project, *(purchase(number) for number in range(400)))
     run("export", tmp_path / "whole.zst")
-    Store().connection.execute("delete from answers")
+    with Store() as store:
+        store.connection.execute("delete from answers")
     whole = (tmp_path / "whole.zst").read_bytes()
     for number, content in enumerate(
         [whole[: len(whole) // 2], whole[:-3], b"", b"hello\n", whole[:900] + b"\0\0\0\0" + whole[904:]]

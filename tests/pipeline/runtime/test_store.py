@@ -16,6 +16,17 @@ def test_an_answer_is_there_after_it_was_put(tmp_path):
     assert Store(tmp_path).get("other") is None
 
 
+def test_a_store_closes_its_connection_at_the_end_of_a_with_and_when_it_goes(tmp_path):
+    with Store(tmp_path) as store:
+        used = store.connection
+    held = Store(tmp_path)
+    dropped = held.connection
+    del held
+    for connection in (used, dropped):
+        with pytest.raises(sqlite3.ProgrammingError, match="closed"):
+            connection.execute("select 1")
+
+
 def test_the_first_answer_to_a_key_stays(tmp_path):
     store = Store(tmp_path)
     store.put("k", "teacher", {}, {"text": "one"})

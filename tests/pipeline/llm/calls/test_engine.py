@@ -2,6 +2,7 @@ import asyncio
 import json
 import socket
 import sqlite3
+from contextlib import closing
 from types import SimpleNamespace
 
 import pytest
@@ -43,10 +44,8 @@ def test_the_store_keeps_what_was_sent_and_what_came_back(engine, tmp_path):
     with serving(echo) as server:
         (bought,) = ask(engine(server), bodies(1, temperature=0.5))
         sent = server.requests[0]
-    rows = sqlite3.connect(tmp_path / "store" / "answers.sqlite").execute(
-        "select key, kind, request, answer from answers"
-    )
-    ((key, kind, request, answer),) = rows
+    with closing(sqlite3.connect(tmp_path / "store" / "answers.sqlite")) as connection:
+        ((key, kind, request, answer),) = connection.execute("select key, kind, request, answer from answers")
     assert (key, kind) == (bought.key, "teacher")
     assert json.loads(request)["body"] == sent
     kept = json.loads(answer)

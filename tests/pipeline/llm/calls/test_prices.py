@@ -1,4 +1,5 @@
 import sqlite3
+from contextlib import closing
 
 import pytest
 
@@ -19,7 +20,8 @@ def test_a_known_model_has_a_price_and_the_store_keeps_it_without_a_password(pri
     price = priced("gpt-4o-mini", "https://me:secret@api.openai.com/v1")
     assert 0 < price.input < price.output
     assert priced("gpt-4o-mini", "https://api.openai.com/v1") == price
-    rows = sqlite3.connect(tmp_path / "answers.sqlite").execute("select request from answers").fetchall()
+    with closing(sqlite3.connect(tmp_path / "answers.sqlite")) as connection:
+        rows = connection.execute("select request from answers").fetchall()
     assert len(rows) == 1
     assert "secret" not in str(rows)
 
