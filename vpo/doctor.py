@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 import click
 
 from vpo.project import find_project
+from vpo.versions import out_of_range, untested
 
 EXTRAS = {
     "openai": ("openai",),
@@ -68,7 +69,8 @@ def examine(root: Path, online: bool = False) -> Iterator[Check]:
     except ParamsError as fault:
         said = fault.format_message()
     yield Check("params.yaml", params is not None, said, "" if params else "correct the named keys")
-    yield from extras(needed(params) if params else set())
+    yield core(root)
+    yield from extras(needed(params) if params else set(), root)
     yield dvc()
     yield rwlock(root)
     yield vpo_home(home())
@@ -109,15 +111,24 @@ def needed(params) -> set[str]:
     return extra
 
 
-def extras(wanted: set[str]) -> Iterator[Check]:
+def core(root: Path) -> Check:
+    """The libraries that every command needs."""
+    wrong, other = out_of_range(), untested("", root / "constraints.txt")
+    found = "; ".join(wrong or other) or "installed"
+    return Check("libraries", not wrong, found, "pip install -e . -c constraints.txt" if wrong or other else "")
+
+
+def extras(wanted: set[str], root: Path) -> Iterator[Check]:
     for extra, modules in EXTRAS.items():
-        lacking = [name for name in modules if importlib.util.find_spec(name) is None]
-        found = f"without {', '.join(lacking)}" if lacking else "installed"
+        lacking = [f"without {name}" for name in modules if importlib.util.find_spec(name) is None]
+        wrong, other = out_of_range(extra), untested(extra, root / "constraints.txt")
+        bad = lacking + wrong
+        mend = f"pip install 'vpo[{extra}]'" if bad else f"pip install -e '.[{extra}]' -c constraints.txt"
         yield Check(
             f"extra {extra}",
-            not lacking or extra not in wanted,
-            found,
-            f"pip install 'vpo[{extra}]'" if lacking else "",
+            not bad or extra not in wanted,
+            "; ".join(bad or other) or "installed",
+            mend if bad or other else "",
         )
 
 

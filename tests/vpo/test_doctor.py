@@ -50,12 +50,12 @@ def test_an_extra_is_wanted_only_by_params_that_use_it(laptop):
     assert "openai" in needed(asked)
 
 
-def test_a_missing_extra_is_wrong_only_where_it_is_wanted(monkeypatch):
+def test_a_missing_extra_is_wrong_only_where_it_is_wanted(tmp_path):
     EXTRAS_BEFORE = dict(EXTRAS)
     EXTRAS["video"] = ("no_such_module",)
     try:
-        assert {check.name: check.ok for check in extras({"video"})}["extra video"] is False
-        assert {check.name: check.ok for check in extras(set())}["extra video"] is True
+        assert {check.name: check.ok for check in extras({"video"}, tmp_path)}["extra video"] is False
+        assert {check.name: check.ok for check in extras(set(), tmp_path)}["extra video"] is True
     finally:
         EXTRAS.update(EXTRAS_BEFORE)
 
