@@ -9,7 +9,7 @@ export DS_ACCELERATOR ?= cpu
 # tests and stages start many processes: each would compile all of our modules, and pytest rewrite its tests, anew
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo setup test lint world clean
+.PHONY: demo setup test nightly lint world clean
 
 demo: setup
 	@echo "The first clips: what the generator makes of a query as it was typed, and of a few-shot prompt."
@@ -27,6 +27,10 @@ setup: $(VENV)/laptop
 test: $(VENV)/test lint
 	python -m pytest -n 2 --dist loadfile -m "not graph and not slow and not gpu and not live"
 	python -m pytest -n 2 --dist loadfile -m "(graph or slow) and not gpu and not live"
+
+# what the other supported Pythons at hand make of it; needs the package index
+nightly: $(VENV)/test
+	python -m pytest -rs -m nightly
 
 lint: $(VENV)/test
 	ruff check .
