@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
-from project import ROOT, TINY, Project
+
+from tests.support.project import ROOT, TINY, Project
 
 OTHERS = sorted({"3.11", "3.12", "3.13"} - {f"{sys.version_info[0]}.{sys.version_info[1]}"})
 """The supported Pythons beside the one that runs this."""

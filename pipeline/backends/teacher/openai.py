@@ -1,6 +1,6 @@
 """Any endpoint that speaks the OpenAI chat API: OpenAI, Azure, vLLM, GLM-4 and others by `base_url`.
 
-A conversation is asked through the paid-call engine (pipeline/calls); an answer that cannot be read is asked for again
+A conversation is asked through the paid-call engine (pipeline/llm/calls); an answer that cannot be read is asked for again
 with the reason, a set number of times, and then set aside.
 """
 
