@@ -1,7 +1,7 @@
 """Any endpoint that speaks the OpenAI chat API: OpenAI, Azure, vLLM, GLM-4 and others by `base_url`.
 
-A conversation is asked through the paid-call engine (pipeline/llm/calls); an answer that cannot be read is asked for again
-with the reason, a set number of times, and then set aside.
+A conversation is asked through the paid-call engine (pipeline/llm/calls); an answer that cannot be read is asked for
+again with the reason, a set number of times, and then set aside.
 """
 
 from collections.abc import Callable, Iterable, Iterator
