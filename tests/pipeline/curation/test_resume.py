@@ -131,7 +131,7 @@ import sys
 from pathlib import Path
 from pipeline.curation import resume
 from pipeline.runtime.params_file import load_params
-from test_curation_resume import TEXTS, facts, rows_of
+from test_resume import TEXTS, facts, rows_of
 params = load_params(sys.argv[1]).queries
 for at in range(20):
     rows = rows_of(TEXTS[: 2 + (int(sys.argv[3]) + at) % 5], params)
@@ -142,7 +142,7 @@ for at in range(20):
 
 @pytest.mark.slow
 def test_processes_that_keep_one_state_take_turns(root, tmp_path):
-    env = os.environ | {"PYTHONPATH": os.pathsep.join([str(root), str(root / "tests" / "pipeline")])}
+    env = os.environ | {"PYTHONPATH": os.pathsep.join([str(root), str(root / "tests/pipeline/curation")])}
     runs = [
         subprocess.Popen(
             [sys.executable, "-c", SAVING, root / "params.yaml", tmp_path / "state", str(shift)],

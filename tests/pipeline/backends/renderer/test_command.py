@@ -54,7 +54,7 @@ for line in lines:
 @pytest.fixture
 def program(tmp_path, vpo_home, root, monkeypatch):
     """A program that makes clips, and what it was asked for, call by call."""
-    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(root), str(root / "tests")]))
+    monkeypatch.setenv("PYTHONPATH", str(root))
     (tmp_path / "program.py").write_text(PROGRAM)
     log = tmp_path / "calls.jsonl"
 
@@ -200,8 +200,8 @@ RUN = """
 import json, sys
 from schemas.seams import RenderRequest
 from pipeline.backends.renderer.command import Command
-from schemas.params_video import Render
-renderer = Command(Render(**json.loads(sys.argv[1])))
+from schemas.params_video import RenderParams
+renderer = Command(RenderParams(**json.loads(sys.argv[1])))
 list(renderer.map(RenderRequest(prompt, 7) for prompt in json.loads(sys.argv[2])))
 """
 

@@ -340,8 +340,8 @@ RUN = """
 import json, sys
 from schemas.seams import RenderRequest
 from pipeline.backends.renderer.http import Http
-from schemas.params_video import Render
-renderer = Http(Render(**json.loads(sys.argv[1])))
+from schemas.params_video import RenderParams
+renderer = Http(RenderParams(**json.loads(sys.argv[1])))
 made = renderer.map(RenderRequest(f"prompt {n}", 7) for n in range(6))
 print(json.dumps([outcome.value.frames_hash for outcome in made]))
 """
