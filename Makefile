@@ -35,6 +35,7 @@ nightly: $(VENV)/test
 lint: $(VENV)/test
 	ruff check .
 	ruff format --check .
+	mypy
 
 world: setup
 	python -m bench.world
