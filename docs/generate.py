@@ -18,6 +18,7 @@ TOP = {
     "params.yaml": "every value, its source beside it",
     "pyproject.toml": "dependencies, extras, settings of ruff, mypy and pytest",
     "constraints.txt": "the whole set of libraries, pinned for every supported Python",
+    "MANIFEST.in": "what an sdist holds beside the packages",
     ".pre-commit-config.yaml": "make lint before each commit, in the project's own environment",
 }
 """The files at the top, in the order in which one reads them."""
