@@ -8,6 +8,7 @@ import tomllib
 import pytest
 from ruamel.yaml import YAML
 
+from tests.support.contributing import paths_to_add
 from vpo.__main__ import COMMANDS
 
 PAGES = ("README.md", "CONTRIBUTING.md", "AGENTS.md", "SECURITY.md", "docs/architecture.md", "experiments/README.md")
@@ -17,12 +18,6 @@ OURS = ("schemas", "pipeline", "train", "vpo", "tests", "docs", "bench", "recipe
 
 def text_of(root, page):
     return (root / page).read_text(encoding="utf-8")
-
-
-def paths_to_add(root):
-    """Return what -> the paths that CONTRIBUTING.md lists for adding it, `<name>` for the new one's name."""
-    blocks = re.findall(r"^```paths (\w+)\n(.*?)^```$", text_of(root, "CONTRIBUTING.md"), re.M | re.S)
-    return {what: paths.split() for what, paths in blocks}
 
 
 def every_page(root):

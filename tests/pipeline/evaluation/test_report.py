@@ -2,7 +2,7 @@
 
 from pipeline.evaluation.report import Report, markdown, nested, shown_queries, tables
 from schemas.evaluate import Evaluate
-from tests.support.rows import prompt_fields, render_row
+from tests.support.rows import render_row
 from tests.support.small_project import queries
 
 
@@ -39,11 +39,6 @@ def test_a_table_has_plain_values_alone():
 
 def test_queries_are_shown_that_every_arm_has_a_clip_of_and_that_are_general():
     test = queries("test")
-    clips = [
-        render_row(**{key: prompt_fields(query=row.query)[key] for key in ("query",)}).model_copy(
-            update={"query_id": row.query_id}
-        )
-        for row in test
-    ]
+    clips = [render_row(query=row.query).model_copy(update={"query_id": row.query_id}) for row in test]
     assert shown_queries(test, {"sft": clips, "dpo": clips[1:]}) == [row for row in test[1:] if not row.safety][:4]
     assert shown_queries(test, {}) == []
