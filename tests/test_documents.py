@@ -92,7 +92,7 @@ def test_the_changelog_begins_with_what_is_not_released(root):
 
 
 def glossary(root):
-    table = text_of(root, "docs/architecture.md").split("## Words\n")[1]
+    table = text_of(root, "docs/architecture.md").split("## Words\n")[1].split("\n## ")[0]
     return [[cell.strip() for cell in line.strip("| ").split("|")] for line in table.splitlines() if line[:2] == "| "][
         1:
     ]

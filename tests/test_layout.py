@@ -5,14 +5,12 @@ import functools
 import re
 import subprocess
 import sys
-from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
 from ruamel.yaml import YAML
 
 from bench.wiring import FAULTS
-from docs.house import imported_files, imported_names, modules
 from schemas import ROWS
 from schemas.params import Params
 from schemas.section import Section
@@ -118,20 +116,6 @@ def test_layers_hold(path):
         for name in names:
             if name.split(".")[0] in ALLOWED:
                 assert name.split(".")[0] in ALLOWED[mine], f"{path.name} imports {name}"
-
-
-@pytest.mark.parametrize("path", CODE, ids=lambda path: str(path.relative_to(ROOT)))
-def test_nothing_imports_an_experiment_or_what_stands_beside_the_package(path):
-    """experiments/, bench/, docs/ and tests/ import the core, never the other way."""
-    assert not {name.split(".")[0] for name in imported_names(path)} & {"experiments", "bench", "docs", "tests"}
-
-
-def test_no_module_imports_itself_by_way_of_others():
-    graph = {module: imported_files(module) for module in modules()}
-    try:
-        tuple(TopologicalSorter(graph).static_order())
-    except CycleError as fault:
-        pytest.fail(f"a circle: {' <- '.join(fault.args[1])}")
 
 
 @pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.name)

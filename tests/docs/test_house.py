@@ -2,7 +2,7 @@
 
 import pytest
 
-from docs.house import ROOMS, arrows, fill_block, first_line, imported_files, read_blocks, room_of
+from docs.house import arrows, fill_block, first_line, imported_files, read_blocks, room_of
 
 
 @pytest.fixture
@@ -34,16 +34,6 @@ def test_arrows_lead_to_other_rooms(house):
 
 def test_the_first_paragraph_is_one_line(house):
     assert first_line(house / "schemas/rows.py") == "Shapes of rows."
-
-
-def test_each_room_imports_only_rooms_below_it():
-    upward = {
-        f"{room} -> {other}"
-        for room, others in arrows().items()
-        for other in others
-        if ROOMS.index(other) > ROOMS.index(room)
-    }
-    assert upward == set()
 
 
 def test_a_block_is_filled_between_its_marks():
