@@ -9,7 +9,7 @@ export DS_ACCELERATOR ?= cpu
 # tests and stages start many processes: each would compile all of our modules, and pytest rewrite its tests, anew
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo setup test nightly lint world clean
+.PHONY: demo setup test nightly lint map docs world clean
 
 demo: setup
 	@echo "The first clips: what the generator makes of a query as it was typed, and of a few-shot prompt."
@@ -35,6 +35,15 @@ nightly: $(VENV)/test
 lint: $(VENV)/test
 	ruff check .
 	ruff format --check .
+	mypy
+
+# the parts of README.md and docs/ that repeat the tree
+map: setup
+	python -m docs.generate
+
+# a static site in site/
+docs: setup
+	python -m docs.site
 
 world: setup
 	python -m bench.world

@@ -9,7 +9,6 @@ from ruamel.yaml import YAML
 from pipeline.llm.template import Template
 from pipeline.package import dpo_record, main, package, published, sft_record, split_of, withheld, write_tables
 from pipeline.publishing.secret_scan import secrets_in
-from pipeline.publishing.terms import UNKNOWN, terms
 from pipeline.runtime.io import read_rows
 from schemas.base import Provenance, content_id
 from schemas.d_dpo import DDpo
@@ -228,14 +227,6 @@ def test_the_scan_reads_compressed_tables_and_nested_texts(tmp_path):
 def test_the_scan_lets_ordinary_words_and_short_values_pass(tmp_path):
     (tmp_path / "README.md").write_text("a task-oriented sk-ate park, EMPTY, disk-space\n")
     assert list(secrets_in(tmp_path, {"OPENAI_API_KEY": "EMPTY"})) == []
-
-
-def test_terms_travel_by_name_and_unknown_ones_are_said_to_be_unknown():
-    assert "register" in terms("diffusers", "THUDM/CogVideoX-5b")
-    assert terms("diffusers", "THUDM/CogVideoX-2b") == "Apache-2.0"
-    assert "OpenRAIL" in terms("diffusers", "CompVis/stable-diffusion-v1-4")
-    assert "Llama 3" in terms("policy", "meta-llama/Meta-Llama-3-8B-Instruct")
-    assert terms("openai", "my-own-model") == UNKNOWN
 
 
 @pytest.mark.slow

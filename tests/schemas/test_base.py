@@ -1,0 +1,33 @@
+"""Ids by content, and rows that refuse what they do not know."""
+
+import pytest
+from pydantic import ValidationError
+
+from schemas.base import Dropped, content_id
+
+
+def test_an_id_is_16_hex_digits_and_the_same_in_every_version():
+    assert content_id("a dog") == "46b109818470fa35"
+
+
+def test_parts_are_kept_apart():
+    assert content_id("ab", "c") != content_id("a", "bc")
+
+
+def test_the_order_of_a_mappings_keys_does_not_count():
+    assert content_id({"a": 1, "b": 2}) == content_id({"b": 2, "a": 1})
+
+
+def test_half_a_character_has_an_id_too():
+    assert len(content_id("\ud83d")) == 16
+
+
+def test_a_column_that_a_row_does_not_have_is_refused():
+    with pytest.raises(ValidationError, match="reson"):
+        Dropped(input_id="1", reson="empty")
+
+
+def test_a_row_does_not_change():
+    row = Dropped(input_id="1", reason="empty")
+    with pytest.raises(ValidationError, match="frozen"):
+        row.reason = "other"
