@@ -45,9 +45,9 @@ def answers() -> list[str]:
 
 def make(params: Params):
     """Return (model, tokenizer, losses)."""
-    from train.base_model import tiny
+    from train.base_model import make_tiny
 
-    return tiny([*QUERIES, *answers()] * 3, QUERIES, template(params), params.base_model, params.base.seed)
+    return make_tiny([*QUERIES, *answers()] * 3, QUERIES, template(params), params.base_model, params.base.seed)
 
 
 def write(params: Params, folder: Path) -> Path:

@@ -2,12 +2,12 @@
 
 import math
 
-from train.trl_rows import instruction
+from train.trl_rows import to_user_turn
 
 
 def encoded(tokenizer, template, query: str, answer: str) -> tuple[list[int], list[int]]:
     """Return (tokens of the question, tokens of the answer with its end)."""
-    asked = tokenizer.apply_chat_template(instruction(query, template), add_generation_prompt=True, return_dict=False)
+    asked = tokenizer.apply_chat_template(to_user_turn(query, template), add_generation_prompt=True, return_dict=False)
     return asked, [*tokenizer(answer, add_special_tokens=False)["input_ids"], tokenizer.eos_token_id]
 
 

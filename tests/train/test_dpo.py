@@ -9,10 +9,10 @@ from pipeline.runtime.io import DataError, write_rows
 from schemas.d_dpo import DDpo
 from tests.support import tiny_policy
 from tests.support.small_project import write_params
-from train.dpo import dpo, dpo_trainer, main
+from train.dpo import dpo, main, make_dpo_trainer
+from train.model_folder import KEPT
 from train.preference_metrics import split_by_query
-from train.run import KEPT
-from train.trl_rows import dpo_rows, instruction
+from train.trl_rows import to_dpo_rows, to_user_turn
 
 # TRL 1.16 asks transformers 5.23 by the old name
 pytestmark = [
@@ -34,7 +34,7 @@ def by_hand(tiny_params, tiny_model):
 
     def log_probs(folder, pairs=PAIRS):
         model = AutoModelForCausalLM.from_pretrained(folder)
-        turns = [instruction(pair.query, template) for pair in pairs]
+        turns = [to_user_turn(pair.query, template) for pair in pairs]
         return [
             tuple(tiny_policy.answer_log_prob(model, tokenizer, turn, text)[0] for text in (pair.chosen, pair.rejected))
             for turn, pair in zip(turns, pairs, strict=True)
@@ -58,8 +58,8 @@ def test_the_reference_stays_the_sft_model_while_the_policy_leaves_it(
     import torch
 
     params = tiny_policy.params(tiny_params, dpo_train=HIGH | {"precompute_ref_log_probs": precompute})
-    rows = dpo_rows(PAIRS, tiny_policy.template(params))
-    trainer = dpo_trainer(rows, str(tiny_model), tmp_path, params)
+    rows = to_dpo_rows(PAIRS, tiny_policy.template(params))
+    trainer = make_dpo_trainer(rows, str(tiny_model), tmp_path, params)
     wanted = by_hand(tiny_model)
     trainer.train()
     if precompute:

@@ -7,8 +7,8 @@ import pytest
 from schemas.params_train import LoraParams
 from tests.support import tiny_policy
 from tests.support import train_reference as reference
+from train.curve import curve_path
 from train.dpo import dpo
-from train.run import curve_of
 from train.sft import sft
 
 # TRL and peft ask transformers by the old name
@@ -24,7 +24,7 @@ TRAIN |= {"global_batch_size": 10, "num_train_epochs": STEPS}  # every step sees
 
 
 def curve(out):
-    with curve_of(out).open() as file:
+    with curve_path(out).open() as file:
         return [float(row["loss"]) for row in csv.DictReader(file)]
 
 
@@ -39,10 +39,10 @@ def by_hand(tiny_params, tiny_model):
             from peft import get_peft_model
             from transformers import set_seed
 
-            from train.lora import peft_config
+            from train.lora import make_peft_config
 
             set_seed(tiny_params.base.seed)  # the adapter's first weights are TRL's
-            return get_peft_model(model, peft_config(lora))
+            return get_peft_model(model, make_peft_config(lora))
 
         return reference.losses(tiny_model, rows, STEPS, RATE, wrap, beta)
 

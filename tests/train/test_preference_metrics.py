@@ -2,7 +2,7 @@ import pytest
 
 from tests.support import tiny_policy
 from train.dpo import dpo
-from train.preference_metrics import by_source, correlation, some, split_by_query
+from train.preference_metrics import correlate, measure_by_source, sample_pairs, split_by_query
 
 PAIRS = tiny_policy.d_dpo()
 # TRL asks transformers by the old name
@@ -33,8 +33,8 @@ def test_no_share_keeps_nothing_out_and_a_larger_one_keeps_out_what_a_smaller_di
 
 def test_what_is_measured_of_the_training_pairs_does_not_depend_on_their_order():
     pairs = many(300)
-    picked = {pairs[at].pair_id for at in some(pairs, 50)}
-    assert len(picked) == 50 and {pairs[::-1][at].pair_id for at in some(pairs[::-1], 50)} == picked
+    picked = {pairs[at].pair_id for at in sample_pairs(pairs, 50)}
+    assert len(picked) == 50 and {pairs[::-1][at].pair_id for at in sample_pairs(pairs[::-1], 50)} == picked
 
 
 def test_the_measures_of_two_sources_by_hand():
@@ -42,7 +42,7 @@ def test_the_measures_of_two_sources_by_hand():
     text = text.model_copy(update={"chosen_origin": "refined"})
     #            policy chosen, rejected, reference chosen, rejected
     measured = [(-10.0, -22.0, -12.0, -20.0), (-9.0, -9.0, -8.0, -10.0)]
-    told = by_source([text, video], measured, [(10, 8), (4, 5)], beta=0.1)
+    told = measure_by_source([text, video], measured, [(10, 8), (4, 5)], beta=0.1)
     assert told["text"] == {
         "pairs": 1, "margin": 0.4, "accuracy": 1.0, "chosen_log_prob_change": 2.0, "rejected_log_prob_change": -2.0,
         "kl_per_token": 2 / 8,  # the refined one was not written by the reference
@@ -53,8 +53,8 @@ def test_the_measures_of_two_sources_by_hand():
 
 
 def test_a_margin_that_grows_with_length_correlates_with_it():
-    assert correlation([1, 2, 3], [2, 4, 6]) == 1 and correlation([1, 2, 3], [3, 2, 1]) == -1
-    assert correlation([1, 2], [5, 5]) is None
+    assert correlate([1, 2, 3], [2, 4, 6]) == 1 and correlate([1, 2, 3], [3, 2, 1]) == -1
+    assert correlate([1, 2], [5, 5]) is None
 
 
 def test_a_trained_margin_shows_on_pairs_kept_out_by_plain_torch(tiny_params, tiny_model, tmp_path, vpo_home):

@@ -21,8 +21,9 @@ from schemas.d_sft import DSft
 from tests.support import tiny_policy
 from tests.support.held import held
 from tests.support.small_project import write_params
+from train.curve import curve_path
 from train.dpo import dpo
-from train.run import KEPT, curve_of
+from train.model_folder import KEPT
 from train.sft import sft
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -157,7 +158,7 @@ def metrics(out):
 
 
 def losses(out):
-    with curve_of(out).open() as file:
+    with curve_path(out).open() as file:
         return [float(row["loss"]) for row in csv.DictReader(file)]
 
 
