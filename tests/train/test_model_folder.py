@@ -1,5 +1,6 @@
 import json
 import os
+import shutil
 import subprocess
 import sys
 import threading
@@ -8,7 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from pipeline.backends.weights import folder_revision
 from pipeline.runtime.io import DataError
+from train.checkpoints import hash_weights
 from train.model_folder import NAMED, download, read_base, read_origin
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -70,3 +73,10 @@ def test_a_gated_model_without_a_token_is_one_line_that_says_what_to_do():
 def test_a_folder_without_a_model_is_one_clear_error(tmp_path):
     with pytest.raises(DataError, match="no model in it"):
         read_base(tmp_path)
+
+
+def test_a_folder_that_still_holds_a_card_is_the_same_model(tiny_model, tmp_path):
+    older = shutil.copytree(tiny_model, tmp_path / "older")
+    (older / "README.md").write_text("a card that training wrote")
+    assert hash_weights(older) == hash_weights(tiny_model) and folder_revision(older) == folder_revision(tiny_model)
+    assert read_base(older) == (str(older), None)
