@@ -35,14 +35,14 @@ def task(tokenizer, tiny_params):
 
 
 def test_the_copy_task_never_practises_an_unsafe_word(task, tokenizer):
-    def seen(text):
+    def unsafe_in(text):
         return set(re.findall(r"\w+", text.lower())) & UNSAFE.keys()
 
-    assert seen("A Bloody knife.") == {"bloody", "knife"}  # what the assertion below looks for
+    assert unsafe_in("A Bloody knife.") == {"bloody", "knife"}  # what the assertion below looks for
     for _ in range(400):
         ids, start = task.draw_row()
         text = tokenizer.decode(ids[start:], skip_special_tokens=True)
-        assert not seen(text) and not unsafe_words(text), text
+        assert not unsafe_in(text) and not unsafe_words(text), text
 
 
 def test_made_up_words_are_never_unsafe_ones_by_chance(task):
@@ -62,7 +62,7 @@ def test_the_answer_of_the_copy_task_holds_the_query_and_ends(task, tokenizer):
         ids, start = task.draw_row()
         query = ids[len(task.before) : start - len(task.after)]
         answer = ids[start:]
-        assert any(answer[at : at + len(query)] == query for at in range(len(answer)))
+        assert any(answer[i : i + len(query)] == query for i in range(len(answer)))
         assert answer[-1] == tokenizer.eos_token_id
 
 
@@ -103,8 +103,8 @@ def test_the_stage_writes_allowed_files_alone(inputs, tiny_params, vpo_home):
     assert all(any(path.match(pattern) for pattern in KEPT) for path in folder.iterdir())
     assert {"model.safetensors", "tokenizer.json", "chat_template.jinja"} <= {path.name for path in folder.iterdir()}
     assert read_base(folder) == (str(folder), None)
-    told = json.loads((inputs.parent / "results/models/base.json").read_text())
-    assert told["steps"] == small["steps"] and 256 < told["vocabulary"] <= small["vocab_size"]
+    metrics = json.loads((inputs.parent / "results/models/base.json").read_text())
+    assert metrics["steps"] == small["steps"] and 256 < metrics["vocabulary"] <= small["vocab_size"]
 
 
 def hub(**values):
@@ -137,9 +137,9 @@ def test_a_hub_model_without_a_revision_is_refused(inputs, vpo_home):
 
 
 def test_a_backend_without_what_it_reads_is_refused(inputs, vpo_home):
-    for section, said in ((hub(name=None), "needs name"), ({"steps": None}, "needs steps")):
+    for section, message in ((hub(name=None), "needs name"), ({"steps": None}, "needs steps")):
         done = run(inputs, ("base_model", section))
-        assert done.exit_code == 2 and said in done.output
+        assert done.exit_code == 2 and message in done.output
 
 
 def test_a_folder_may_stand_for_a_base_model(tiny_model, laptop):

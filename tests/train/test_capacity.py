@@ -48,10 +48,10 @@ def test_what_training_needs(train, dpo_train):
 
 
 def test_an_8b_model_without_a_gpu_is_refused_with_the_arithmetic(train):
-    said = (
+    message = (
         r"big: 8.0B weights take at least 128 GB to train; this machine has no GPU and 24 GB of memory: take a machine"
     )
-    with pytest.raises(DataError, match=said):
+    with pytest.raises(DataError, match=message):
         refuse_too_large("big", B8, train(), 1, 24 * GB, gpu=False, sharded=False)
 
 

@@ -78,9 +78,9 @@ def kill_after(process, home: Path, steps: int) -> None:
 
 
 def finished(process) -> str:
-    said = process.communicate()[1]
-    assert process.returncode == 0, said[-3000:]
-    return said
+    stderr = process.communicate()[1]
+    assert process.returncode == 0, stderr[-3000:]
+    return stderr
 
 
 def curve(out):
@@ -108,8 +108,8 @@ def test_a_run_killed_twice_ends_with_the_bytes_of_an_undisturbed_one(name, trai
         assert len(list((tmp_path / "killed").glob("train/*/checkpoint-*"))) <= 3  # two, and one being written
         assert not out.exists()
     process, out = stage(name, "killed", **train)
-    at = int(re.search(r"goes on from step (\d+)", finished(process))[1])
-    assert at >= 8
+    step = int(re.search(r"goes on from step (\d+)", finished(process))[1])
+    assert step >= 8
     assert tiny_policy.contents(out) == tiny_policy.contents(undisturbed)
     assert curve(out) == curve(undisturbed)
     one, other = (
@@ -123,8 +123,8 @@ def test_a_run_killed_twice_ends_with_the_bytes_of_an_undisturbed_one(name, trai
 def test_only_the_steps_after_the_checkpoint_are_done_again(lora, tiny_params, tiny_model, tmp_path):
     from transformers import TrainerCallback
 
-    told = {"max_steps": 5, "num_train_epochs": 9, "lora": LoraParams(**lora) if lora else None}
-    params = tiny_policy.params(tiny_params, sft=told)
+    values = {"max_steps": 5, "num_train_epochs": 9, "lora": LoraParams(**lora) if lora else None}
+    params = tiny_policy.params(tiny_params, sft=values)
     rows = to_sft_rows(tiny_policy.d_sft(), tiny_policy.template(params))
     begun, states = [], []
 

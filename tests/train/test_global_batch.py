@@ -20,7 +20,7 @@ def test_the_product_is_exactly_the_global_batch(section, wanted, micro, process
 
 
 @pytest.mark.parametrize(
-    "wanted, micro, processes, said",
+    "wanted, micro, processes, message",
     [
         (16, None, 3, "16 / 3 leaves 1; ask for 15 or 18"),
         (4, None, 8, "4 / 8 leaves 4; ask for 8$"),
@@ -28,6 +28,6 @@ def test_the_product_is_exactly_the_global_batch(section, wanted, micro, process
         (16, 4, 8, "8 processes x per_device_train_batch_size 4 = 32, and 16 is no multiple"),
     ],
 )
-def test_a_global_batch_that_cannot_be_had_is_refused_with_the_arithmetic(section, wanted, micro, processes, said):
-    with pytest.raises(DataError, match=said):
+def test_a_global_batch_that_cannot_be_had_is_refused_with_the_arithmetic(section, wanted, micro, processes, message):
+    with pytest.raises(DataError, match=message):
         split_global_batch(section(global_batch_size=wanted, per_device_train_batch_size=micro), processes)

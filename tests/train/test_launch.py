@@ -28,8 +28,8 @@ def test_a_process_of_a_launch_goes_on_in_place(section, monkeypatch):
 def test_several_gpus_become_zero_3_on_all_of_them(section, root):
     command = launch_command("train.sft", ["D", "B", "O"], section(launch="auto", global_batch_size=64, bf16=True), 4)
     assert command[:3] == [sys.executable, "-m", "accelerate.commands.launch"]
-    told = dict(zip(command[3:9:2], command[4:10:2], strict=True))
-    assert told == {
+    options = dict(zip(command[3:9:2], command[4:10:2], strict=True))
+    assert options == {
         "--config_file": str(root / "train/configs/zero3.yaml"),
         "--num_processes": "4",
         "--mixed_precision": "bf16",

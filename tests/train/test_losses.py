@@ -59,8 +59,8 @@ def test_sft_is_the_mean_over_the_answers_tokens_at_every_step(
     lora, padding_free, tiny_params, tiny_model, tmp_path, vpo_home, by_hand
 ):
     out = tmp_path / "data/models/sft"
-    told = TRAIN | {"lora": lora, "padding_free": padding_free}
-    sft(tiny_policy.d_sft(), tiny_model, out, tiny_policy.params(tiny_params, sft=told))
+    values = TRAIN | {"lora": lora, "padding_free": padding_free}
+    sft(tiny_policy.d_sft(), tiny_model, out, tiny_policy.params(tiny_params, sft=values))
     wanted = by_hand([by_hand.encoded(row.query, row.prompt) for row in tiny_policy.d_sft()], lora)
     assert wanted[0] - wanted[-1] > 0.01
     assert curve(out) == pytest.approx(wanted, abs=1e-5)
@@ -70,12 +70,12 @@ def test_sft_is_the_mean_over_the_answers_tokens_at_every_step(
 @pytest.mark.parametrize("lora", [None, LORA], ids=["full", "lora"])
 def test_dpo_is_equation_2_at_every_step(lora, precompute, tiny_params, tiny_model, tmp_path, vpo_home, by_hand):
     out = tmp_path / "data/models/dpo"
-    told = TRAIN | {"lora": lora, "precompute_ref_log_probs": precompute, "learning_rate": RATE}
-    dpo(tiny_policy.d_dpo(), tiny_model, out, tiny_policy.params(tiny_params, dpo_train=told))
+    values = TRAIN | {"lora": lora, "precompute_ref_log_probs": precompute, "learning_rate": RATE}
+    dpo(tiny_policy.d_dpo(), tiny_model, out, tiny_policy.params(tiny_params, dpo_train=values))
     rows = []
     for pair in tiny_policy.d_dpo():
-        (asked, chosen), (_, rejected) = (by_hand.encoded(pair.query, text) for text in (pair.chosen, pair.rejected))
-        rows.append((asked, chosen, rejected))
+        (prompt, chosen), (_, rejected) = (by_hand.encoded(pair.query, text) for text in (pair.chosen, pair.rejected))
+        rows.append((prompt, chosen, rejected))
     wanted = by_hand(rows, lora, tiny_params.dpo.train.beta)
     assert wanted[0] - wanted[-1] > 0.01
     assert curve(out) == pytest.approx(wanted, abs=1e-5)

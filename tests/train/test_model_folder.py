@@ -20,11 +20,11 @@ LLAMA = "meta-llama/Meta-Llama-3-8B-Instruct"
 
 
 def test_the_origin_travels_from_the_named_base_to_a_model_of_a_model(tmp_path):
-    for name, told in (
+    for name, contents in (
         (NAMED, {"name": LLAMA, "revision": "a" * 40}),
         ("model.json", {"origin": LLAMA, "base": "sft"}),
     ):
-        (tmp_path / name).write_text(json.dumps(told))
+        (tmp_path / name).write_text(json.dumps(contents))
         assert read_origin(tmp_path) == LLAMA
         (tmp_path / name).unlink()
     assert read_origin(tmp_path) is None
@@ -66,8 +66,8 @@ def test_a_gated_model_without_a_token_is_one_line_that_says_what_to_do():
         environment = os.environ | {"HF_ENDPOINT": endpoint, "HF_HUB_OFFLINE": "0", "HF_TOKEN": ""}
         done = subprocess.run([sys.executable, "-c", code], env=environment, cwd=ROOT, capture_output=True, text=True)
         server.shutdown()
-    said = done.stderr.strip().splitlines()[-1]
-    assert "meta-llama/gated is gated: accept its licence" in said and "set HF_TOKEN" in said
+    last_line = done.stderr.strip().splitlines()[-1]
+    assert "meta-llama/gated is gated: accept its licence" in last_line and "set HF_TOKEN" in last_line
 
 
 def test_a_folder_without_a_model_is_one_clear_error(tmp_path):

@@ -54,14 +54,14 @@ def test_the_trained_labels_are_the_answer_and_its_end_alone(trainer):
 
 def test_before_the_answer_the_model_reads_what_it_will_be_asked_with(trainer, tiny_params):
     tokenizer, template = trainer.processing_class, tiny_policy.template(tiny_params)
-    asked = [
+    prompts = [
         tokenizer.apply_chat_template(to_user_turn(row.query, template), add_generation_prompt=True, return_dict=False)
         for row in ROWS
     ]
     (batch,) = trainer.get_train_dataloader()
     rows = zip(*(batch[name].tolist() for name in ("input_ids", "labels", "attention_mask")), strict=True)
     read = [[i for i, label, there in zip(*row, strict=True) if there and label == -100] for row in rows]
-    assert sorted(read) == sorted(asked)
+    assert sorted(read) == sorted(prompts)
     assert all(ids.count(tokenizer.bos_token_id) == 1 for ids in read)
 
 
@@ -91,9 +91,9 @@ def test_a_longer_row_is_counted_as_dropped_and_never_cut(tiny_params, tiny_mode
     long = ROWS[0].model_copy(update={"prompt": "a fox " * 400})
     out = tmp_path / "data/models/sft"
     with_it = trained(tiny_params, tiny_model, out, [*ROWS, long])
-    told = metrics(out)
-    assert (told["units_in"], told["units_done"], told["units_dropped"]) == (11, 10, 1)
-    assert told["dropped"] == {"too_long": 1} and told["steps"] == 2
+    counts = metrics(out)
+    assert (counts["units_in"], counts["units_done"], counts["units_dropped"]) == (11, 10, 1)
+    assert counts["dropped"] == {"too_long": 1} and counts["steps"] == 2
     assert with_it["model.safetensors"] == tiny_policy.contents(once)["model.safetensors"]
 
 

@@ -17,8 +17,8 @@ def pairs(n, make, source="text"):
     for number in range(n):
         chosen, rejected = make(draw)
         query = content_id(number)
-        told = {"query_id": query, "pair_id": content_id(query, source), "chosen": chosen, "rejected": rejected}
-        made.append(PAIR.model_copy(update=told | {"source": source}))
+        values = {"query_id": query, "pair_id": content_id(query, source), "chosen": chosen, "rejected": rejected}
+        made.append(PAIR.model_copy(update=values | {"source": source}))
     return made
 
 
@@ -64,8 +64,8 @@ def test_words_of_a_query_it_has_seen_do_not_count():
     made = []
     for number in range(60):
         query = content_id(number)
-        told = {"query_id": query, "chosen": f"odd{number} one", "rejected": f"even{number} one"}
-        made += [PAIR.model_copy(update=told | {"pair_id": content_id(query, twin)}) for twin in range(2)]
+        values = {"query_id": query, "chosen": f"odd{number} one", "rejected": f"even{number} one"}
+        made += [PAIR.model_copy(update=values | {"pair_id": content_id(query, twin)}) for twin in range(2)]
     assert measure_shortcuts(made)["text"]["words_auc"] == 0.5
 
 

@@ -16,8 +16,8 @@ def test_the_untrained_tiny_llama_copies_better_than_a_default_start(hidden):
 
     def copied(model):
         with torch.no_grad():
-            said = model(input_ids=torch.cat([words, words], 1)).logits.argmax(-1)
-        return (said[:, 25:-1] == words[:, 2:]).float().mean().item()
+            likeliest = model(input_ids=torch.cat([words, words], 1)).logits.argmax(-1)
+        return (likeliest[:, 25:-1] == words[:, 2:]).float().mean().item()
 
     assert copied(copying) > 0.95
     assert copied(default) < 0.05

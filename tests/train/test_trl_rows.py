@@ -50,7 +50,7 @@ def test_a_row_of_exactly_max_length_fits_and_a_longer_one_is_counted(template, 
     assert shorter.dropped == {"too_long": lengths.count(max(lengths))}
     assert (
         shorter.rows
-        == [rows[at] for at in shorter.positions]
+        == [rows[i] for i in shorter.positions]
         == [row for row, length in zip(rows, lengths, strict=True) if length < max(lengths)]
     )
 
@@ -81,12 +81,12 @@ def test_a_long_row_is_dropped_truncated_or_refused_as_the_param_says(template, 
 
 def test_a_row_with_no_token_of_the_answer_left_is_dropped_also_where_others_are_cut(template, tokenizer):
     (row,) = to_sft_rows(tiny_policy.d_sft()[:1], template)
-    asked = len(tokenizer.apply_chat_template(row["prompt"], add_generation_prompt=True, return_dict=False))
-    assert select_fitting([row], tokenizer, asked, "truncate").dropped == {"too_long": 1}
-    assert select_fitting([row], tokenizer, asked + 1, "truncate").truncated == 1
+    n_prompt = len(tokenizer.apply_chat_template(row["prompt"], add_generation_prompt=True, return_dict=False))
+    assert select_fitting([row], tokenizer, n_prompt, "truncate").dropped == {"too_long": 1}
+    assert select_fitting([row], tokenizer, n_prompt + 1, "truncate").truncated == 1
 
 
 def test_no_unit_vanishes_from_the_counts(template, tokenizer):
     bad = tiny_policy.d_sft()[0].model_copy(update={"prompt": "A fox.<|eot_id|> And more."})
-    told = select_fitting(to_sft_rows([bad, *tiny_policy.d_sft()], template), tokenizer, 100).count_units()
-    assert told["units_in"] == 11 == told["units_done"] + told["units_dropped"]
+    counts = select_fitting(to_sft_rows([bad, *tiny_policy.d_sft()], template), tokenizer, 100).count_units()
+    assert counts["units_in"] == 11 == counts["units_done"] + counts["units_dropped"]
