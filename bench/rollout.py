@@ -14,7 +14,7 @@ from transformers import LlamaConfig, LlamaForCausalLM
 from pipeline.backends.policy.batch import Batch, Text
 from pipeline.backends.policy.transformers import uniform
 from pipeline.runtime.params_file import load_params
-from train.tiny_llama import tiny_llama
+from train.tiny_llama import build_tiny_llama
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULT = ROOT / "bench/results/rollout.md"
@@ -30,7 +30,7 @@ def laptop() -> LlamaForCausalLM:
     """Return the policy of params.yaml, untrained: its words are noise, its cost is not."""
     told = load_params(ROOT / "params.yaml").base_model
     shape = told.vocab_size, told.hidden_size, told.num_hidden_layers, told.num_attention_heads
-    return tiny_llama(*shape, 0, {"bos": 0, "eos": 1, "pad": 2})
+    return build_tiny_llama(*shape, 0, {"bos": 0, "eos": 1, "pad": 2})
 
 
 def texts(temperature: float, vocabulary: int, n: int) -> list[Text]:

@@ -21,10 +21,10 @@ import click
 from pipeline.llm.template import Template
 from pipeline.runtime.params_file import load_params
 from schemas.params import Params
-from train.dpo import dpo_trainer
-from train.run import launcher
-from train.sft import sft_trainer
-from train.trl_rows import Fitting, answer, instruction
+from train.dpo import make_dpo_trainer
+from train.launch import launch_command
+from train.sft import make_sft_trainer
+from train.trl_rows import FittingRows, to_answer_turn, to_user_turn
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "bench/results"
@@ -87,15 +87,15 @@ def made(shape: Shape, folder: Path, dtype: str) -> None:
     tokenizer.save_pretrained(folder)
 
 
-def rows_of(params: Params, n: int, least: int, most: int) -> tuple[Fitting, list[dict]]:
+def rows_of(params: Params, n: int, least: int, most: int) -> tuple[FittingRows, list[dict]]:
     """Return (rows of SFT, rows of DPO) in TRL's columns."""
     template = Template(str(ROOT / params.policy.template), needs=("query",))
     sft, dpo = [], []
     for query, chosen, rejected in texts(n, least, most):
-        asked = instruction(query, template)
-        sft.append({"prompt": asked, "completion": answer(chosen)})
-        dpo.append({"prompt": asked, "chosen": answer(chosen), "rejected": answer(rejected)})
-    return Fitting(sft, list(range(n)), {}, 0), dpo
+        asked = to_user_turn(query, template)
+        sft.append({"prompt": asked, "completion": to_answer_turn(chosen)})
+        dpo.append({"prompt": asked, "chosen": to_answer_turn(chosen), "rejected": to_answer_turn(rejected)})
+    return FittingRows(sft, list(range(n)), {}, 0), dpo
 
 
 class Timed(NamedTuple):
@@ -118,12 +118,12 @@ def timed(make, epochs: int) -> Timed:
 
 def on_cpu(n: int, epochs: int) -> list[str]:
     """Return the lines of a table: every option beside the run without it, in one call."""
-    from train.lora import Lora
+    from schemas.params_train import LoraParams
 
     params = load_params(ROOT / "params.yaml")
     told = {"num_train_epochs": epochs, "global_batch_size": 16, "launch": "single", "max_length": 1024}
     shape = SHAPES["tiny"]._replace(hidden_size=128, intermediate_size=256, vocab_size=3000)
-    adapter = Lora(r=16, lora_alpha=16, lora_dropout=0.0, target_modules=("q_proj", "v_proj"))
+    adapter = LoraParams(r=16, lora_alpha=16, lora_dropout=0.0, target_modules=("q_proj", "v_proj"))
 
     def sft(**values):
         return params.model_copy(update={"sft": params.sft.model_copy(update=told | values)})
@@ -142,13 +142,13 @@ def on_cpu(n: int, epochs: int) -> list[str]:
         fit, pairs = rows_of(params, n, 20, 160)
         model = str(folder / "model")
         runs = {
-            "SFT, padded": lambda: sft_trainer(fit, model, folder / "0", sft()),
-            "SFT, padding_free": lambda: sft_trainer(fit, model, folder / "1", sft(padding_free=True)),
-            "SFT, LoRA": lambda: sft_trainer(fit, model, folder / "2", sft(lora=adapter)),
-            "DPO, reference beside": lambda: dpo_trainer(
+            "SFT, padded": lambda: make_sft_trainer(fit, model, folder / "0", sft()),
+            "SFT, padding_free": lambda: make_sft_trainer(fit, model, folder / "1", sft(padding_free=True)),
+            "SFT, LoRA": lambda: make_sft_trainer(fit, model, folder / "2", sft(lora=adapter)),
+            "DPO, reference beside": lambda: make_dpo_trainer(
                 pairs, model, folder / "3", dpo(precompute_ref_log_probs=False)
             ),
-            "DPO, reference beforehand": lambda: dpo_trainer(
+            "DPO, reference beforehand": lambda: make_dpo_trainer(
                 pairs, model, fresh(folder / "4"), dpo(precompute_ref_log_probs=True)
             ),
         }
@@ -269,13 +269,13 @@ def of_shape(name: str, folder: Path) -> dict[str, dict]:
             str(folder / "d"), max_steps=shape.steps, max_length=2048, bf16=gpu, use_cpu=not gpu, save_strategy="no",
             activation_checkpointing=gpu,
         )  # fmt: skip
-        from train.run import dataset
+        from train.trainer import make_dataset
 
-        return SFTTrainer(model=model, args=config, train_dataset=dataset(fit.rows, folder / "d"))
+        return SFTTrainer(model=model, args=config, train_dataset=make_dataset(fit.rows, folder / "d"))
 
     runs = {
-        "SFT, ours": lambda: sft_trainer(fit, model, folder / "s", params),
-        "DPO, ours": lambda: dpo_trainer(pairs, model, folder / "p", params),
+        "SFT, ours": lambda: make_sft_trainer(fit, model, folder / "s", params),
+        "DPO, ours": lambda: make_dpo_trainer(pairs, model, folder / "p", params),
         "SFT, TRL's defaults": default,
     }
     found = {}
@@ -333,7 +333,7 @@ def shape_command(name, folder):
         params = load_params(ROOT / "params.yaml").sft.model_copy(
             update={"launch": "zero3", "bf16": True, "global_batch_size": SHAPES[name].global_batch_size}
         )
-        command = launcher("bench.training", ["shape", name, "--folder", str(folder)], params, gpus)
+        command = launch_command("bench.training", ["shape", name, "--folder", str(folder)], params, gpus)
         os.execv(command[0], command)
     found = of_shape(name, folder)
     if os.environ.get("RANK", "0") == "0":

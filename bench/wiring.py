@@ -84,9 +84,10 @@ FAULTS = [
     Fault("sft: the instruction's tokens are trained", "train/sft.py",
           "completion_only_loss=True", "completion_only_loss=False", "tests/train/test_sft.py"),
     Fault("sft: the answer's end is not trained", "train/chat_template.jinja",
-          "trim + '<|eot_id|>'", "trim", "tests/train/test_sft.py tests/train/test_base_model.py"),
+          "trim + '<|eot_id|>'", "trim", "tests/train/test_sft.py tests/train/test_tokenizer.py"),
     Fault("dpo: chosen and rejected exchanged on the way to TRL", "train/trl_rows.py",
-          '"chosen": answer(row.chosen)', '"chosen": answer(row.rejected)', "tests/train/test_trl_rows.py"),
+          '"chosen": to_answer_turn(row.chosen)', '"chosen": to_answer_turn(row.rejected)',
+          "tests/train/test_trl_rows.py"),
     Fault("dpo: the reference follows the policy", "train/dpo.py",
           "beta=train.beta,", "beta=train.beta, sync_ref_model=True, ref_model_mixup_alpha=1.0, "
           "ref_model_sync_steps=1,",

@@ -17,17 +17,17 @@ STAGES = ["base_model", "sft", "dpo"]
 
 
 class Stages(click.Group):
-    """Imports a stage when it is asked for."""
+    """Imports a stage when its name is called."""
 
-    def list_commands(self, ctx):
+    def list_commands(self, ctx: click.Context) -> list[str]:
         return STAGES
 
-    def get_command(self, ctx, name):
+    def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
         return importlib.import_module(f"train.{name}").main if name in STAGES else None
 
 
 @click.group(cls=Stages)
-def main():
+def main() -> None:
     """Rows -> weights; `dvc repro` calls these in order."""
     stop_with_parent()
 

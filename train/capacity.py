@@ -4,20 +4,20 @@ import contextlib
 import errno
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from pipeline.runtime.io import DataError
 from pipeline.runtime.store import home
 from schemas.params_train import DpoTrainParams, TrainParams
-from train.base import downloaded
+from train.model_folder import download
 
 ADAPTER_SHARE = 0.02  # of the weights: an adapter of rank 16 on all layers of an 8B model is half of it
-SLACK = 50_000_000
+SLACK_BYTES = 50_000_000
 
 
-def n_parameters(folder: str) -> int:
-    """Return how many weights a model has, by its config alone. Raises DataError."""
+def count_parameters(folder: str) -> int:
+    """Return how many weights a model has, by its config alone. Raises DataError for a folder without one."""
     import torch
     from transformers import AutoConfig, AutoModelForCausalLM
 
@@ -29,8 +29,12 @@ def n_parameters(folder: str) -> int:
         return AutoModelForCausalLM.from_config(config).num_parameters()
 
 
-def bytes_to_train(n: int, params: TrainParams, sharded: bool) -> int:
-    """Return what weights, gradients and AdamW's two moments need at least, over all processes; activations apart."""
+def estimate_bytes(n: int, params: TrainParams, sharded: bool) -> int:
+    """Return the bytes that `n` weights, gradients and AdamW's two moments need at least; activations apart.
+
+    Over all processes together; `sharded` says whether ZeRO spreads them (Rajbhandari et al. 2020, section 3: 16 bytes
+    a weight).
+    """
     weight = 2 if params.bf16 and sharded else 4
     trained = n * ADAPTER_SHARE if params.lora else n
     master = 4 if weight == 2 else 0  # ZeRO's 32-bit copy of bfloat16 weights
@@ -42,8 +46,8 @@ def bytes_to_train(n: int, params: TrainParams, sharded: bool) -> int:
 def refuse_too_large(
     name: str, n: int, params: TrainParams, processes: int, memory: int, gpu: bool, sharded: bool
 ) -> None:
-    """Raise DataError when a process's share of the model cannot fit in `memory` bytes."""
-    needed = bytes_to_train(n, params, sharded) / (processes if sharded else 1)
+    """Raise DataError when a process's share of the model cannot fit in `memory` bytes; `name` stands in the error."""
+    needed = estimate_bytes(n, params, sharded) / (processes if sharded else 1)
     if needed <= memory:
         return
     has = f"{memory / 1e9:.0f} GB"
@@ -62,20 +66,25 @@ def refuse_too_large(
     )
 
 
+def read_free_bytes(path: Path) -> int:
+    """Return how many bytes are free on the disk of a path."""
+    return shutil.disk_usage(path).free
+
+
 def refuse_full_disk(
-    n: int, params: TrainParams, sharded: bool, out: Path, free=lambda path: shutil.disk_usage(path).free
-):
-    """Raise DataError when the model, or its checkpoints under $VPO_HOME, cannot be saved."""
+    n: int, params: TrainParams, sharded: bool, out: Path, read_free: Callable[[Path], int] = read_free_bytes
+) -> None:
+    """Raise DataError when a model of `n` weights, or its checkpoints under $VPO_HOME, cannot be saved."""
     weight = 2 if params.bf16 and sharded else 4
     state = n * (weight + 8 + 4) if params.lora is None else n * ADAPTER_SHARE * 12
     needs = {out: weight * n, home(): weight * n + (2 * state if params.checkpoint_s is not None else 0)}
     for folder, needed in needs.items():
-        there = next(path for path in (folder, *folder.resolve().parents) if path.exists())
-        if (left := free(there)) < needed + SLACK:
+        existing = next(path for path in (folder, *folder.resolve().parents) if path.exists())
+        if (left := read_free(existing)) < needed + SLACK_BYTES:
             advice = "free some, or set VPO_HOME to a larger disk" if folder != out else "free some"
             raise DataError(
                 f"{folder}: the disk has {left / 1e9:.1f} GB left and training writes up to "
-                f"{(needed + SLACK) / 1e9:.1f} GB there: {advice}"
+                f"{(needed + SLACK_BYTES) / 1e9:.1f} GB there: {advice}"
             )
 
 
@@ -85,7 +94,7 @@ def refuse_without_room(name: str, revision: str | None, params: TrainParams, ou
 
     gpu, processes = torch.cuda.is_available(), int(os.environ.get("WORLD_SIZE", "1"))
     sharded = "ACCELERATE_USE_DEEPSPEED" in os.environ
-    n = n_parameters(downloaded(name, revision, ["config.json"]))
+    n = count_parameters(download(name, revision, ["config.json"]))
     if gpu and params.launch != "zero3_offload":
         memory = torch.cuda.get_device_properties(0).total_memory
     else:
@@ -95,8 +104,11 @@ def refuse_without_room(name: str, revision: str | None, params: TrainParams, ou
 
 
 @contextlib.contextmanager
-def told_when_it_runs_out(section: str) -> Iterator[None]:
-    """Turn a full disk or GPU in the midst of training into one line."""
+def explain_exhaustion(section: str) -> Iterator[None]:
+    """Raise DataError of one line for a disk or GPU that runs full in the midst of training.
+
+    `section` is that of params.yaml whose keys the line names.
+    """
     import torch
     from safetensors import SafetensorError
 
@@ -110,14 +122,15 @@ def told_when_it_runs_out(section: str) -> Iterator[None]:
     except OSError as fault:
         if fault.errno != errno.ENOSPC:
             raise
-        raise full_disk(fault.filename or home()) from None
+        raise make_full_disk_error(fault.filename or home()) from None
     except (RuntimeError, SafetensorError) as fault:  # what torch.save and safetensors make of the same
-        said = str(fault)
-        wrote = "inline_container" in said and "StreamReader" not in said  # a damaged file is not a full disk
-        if not wrote and "No space left on device" not in said:
+        message = str(fault)
+        wrote = "inline_container" in message and "StreamReader" not in message  # a damaged file is not a full disk
+        if not wrote and "No space left on device" not in message:
             raise
-        raise full_disk(home()) from None
+        raise make_full_disk_error(home()) from None
 
 
-def full_disk(where: str | Path) -> DataError:
-    return DataError(f"{where}: the disk is full: free some, or set VPO_HOME to a larger one")
+def make_full_disk_error(path: str | Path) -> DataError:
+    """Return the error that names the file or folder whose disk is full."""
+    return DataError(f"{path}: the disk is full: free some, or set VPO_HOME to a larger one")

@@ -9,83 +9,106 @@ import hashlib
 import json
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from pipeline.runtime.fingerprint import code_hash, code_of
 from pipeline.runtime.io import write_json
 from pipeline.runtime.store import home
 from schemas.base import content_id
 from schemas.params_train import TrainParams
-from train.base import READ
-from train.curve import shown
+from train.curve import show_progress
+from train.model_folder import READ
+from train.trl_rows import Row
 
+if TYPE_CHECKING:
+    from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+
+ROOT = Path(__file__).resolve().parents[1]
+"""The folder that holds our packages."""
 WHOLE = "whole.json"  # written last: what the checkpoint holds, file by file
-READ_BACK = 64_000_000  # bytes up to which a file's content is compared, beyond it the size alone
-KEPT_S = 14 * 24 * 3600  # of a run that nobody came back to
+READ_BACK_BYTES = 64_000_000  # up to this size a file's content is compared, beyond it the size alone
+ABANDONED_S = 14 * 24 * 3600  # after which nobody comes back to a run
 LIBRARIES = ("torch", "transformers", "trl", "peft", "accelerate", "deepspeed")
 
 
-def run_key(stage: str, rows: list[dict], model: str, params: TrainParams, setting: dict, **more) -> str:
-    """Return the key of a training run: equal keys give equal weights on one machine, so a checkpoint may be shared."""
+def make_run_key(
+    stage: str,
+    rows: Sequence[Row],
+    model: str | Path,
+    params: TrainParams,
+    setting: dict[str, Any],
+    seed: int,
+    root: Path = ROOT,
+) -> str:
+    """Return the key of a training run: equal keys give equal weights on one machine, so a checkpoint may be shared.
+
+    `model` is the folder of the model that is trained, `root` the folder with the code that trains it. Comments and
+    docstrings of that code leave the key as it is.
+    """
     shaping = params.model_dump(mode="json", exclude=TrainParams.NOT_SHAPING)
-    code = {path.name: file_hash(path) for path in sorted(Path(__file__).parent.glob("*.py"))}
-    return content_id("train", stage, rows, weights_hash(model), shaping, setting, code, versions(), more)
+    code = code_hash(code_of(root, f"train/{stage}.py"))
+    versions = read_versions()
+    return content_id("train", stage, rows, hash_weights(model), shaping, setting, code, versions, {"seed": seed})
 
 
-def versions() -> dict[str, str]:
-    found = {}
+def read_versions() -> dict[str, str]:
+    """Return library -> version of those installed that shape weights."""
+    versions: dict[str, str] = {}
     for name in LIBRARIES:
         with contextlib.suppress(PackageNotFoundError):
-            found[name] = version(name)
-    return found
+            versions[name] = version(name)
+    return versions
 
 
-def weights_hash(folder: str | Path) -> str:
+def hash_weights(folder: str | Path) -> str:
     """Return 16 hex digits over all that training reads of a model folder."""
     files = sorted({path for pattern in READ for path in Path(folder).glob(pattern)})
-    return content_id([(path.name, file_hash(path)) for path in files])
+    return content_id([(path.name, hash_file(path)) for path in files])
 
 
-def file_hash(path: Path) -> str:
+def hash_file(path: Path) -> str:
+    """Return 32 hex digits over a file's content."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "blake2b").hexdigest()[:32]
 
 
-def sweep(keep: Path) -> None:
-    """Remove what runs have left that nobody came back to for two weeks: 8B weights are 100 GB a checkpoint."""
+def sweep_abandoned(keep: Path) -> None:
+    """Remove what runs left that nobody came back to for two weeks, but `keep`: 8B weights are 100 GB a checkpoint."""
     for folder in (home() / "train").glob("*"):
-        if folder != keep and time.time() - folder.stat().st_mtime > KEPT_S:
+        if folder != keep and time.time() - folder.stat().st_mtime > ABANDONED_S:
             click.echo(f"  train: removes {folder}, left two weeks ago by a run that did not end", err=True)
             shutil.rmtree(folder, ignore_errors=True)
 
 
-def contents(checkpoint: Path) -> dict[str, list]:
-    """Return file -> [bytes, hash of a small one's content]."""
-    found = {}
+def list_contents(checkpoint: Path) -> dict[str, list]:
+    """Return file -> [bytes, hash of a small one's content or None]."""
+    contents: dict[str, list] = {}
     for path in sorted(checkpoint.rglob("*")):
         if path.is_file() and path.name != WHOLE:
             size = path.stat().st_size
             name = path.relative_to(checkpoint).as_posix()
-            found[name] = [size, file_hash(path) if size <= READ_BACK else None]
-    return found
+            contents[name] = [size, hash_file(path) if size <= READ_BACK_BYTES else None]
+    return contents
 
 
-def newest_whole(work: Path, key: str) -> Path | None:
-    """Return the checkpoint to go on from; one that is damaged or another run's is told of and passed over."""
-    found = sorted(work.glob("checkpoint-*"), key=lambda path: int(path.name.rpartition("-")[2]), reverse=True)
-    for checkpoint in found:
+def find_newest_whole(work: Path, key: str) -> Path | None:
+    """Return the checkpoint to go on from; a damaged one or another run's is passed over, and a line says so."""
+    newest_first = sorted(work.glob("checkpoint-*"), key=lambda path: int(path.name.rpartition("-")[2]), reverse=True)
+    for checkpoint in newest_first:
         try:
-            told = json.loads((checkpoint / WHOLE).read_text(encoding="utf-8"))
+            record = json.loads((checkpoint / WHOLE).read_text(encoding="utf-8"))
         except (OSError, ValueError):
-            told = None
-        if told is None:
+            record = None
+        if record is None:
             fault = "it was not written to its end"
-        elif told.get("key") != key:
+        elif record.get("key") != key:
             fault = "it is of another run"
-        elif told.get("contents") != contents(checkpoint):
+        elif record.get("contents") != list_contents(checkpoint):
             fault = "its files are not those that were written"
         else:
             return checkpoint
@@ -93,30 +116,33 @@ def newest_whole(work: Path, key: str) -> Path | None:
     return None
 
 
-def go_on(trainer, work: Path, key: str, every_s: float | None) -> None:
-    """Train from the newest whole checkpoint in `work`, or from the start, writing one every so many seconds."""
+def train_with_checkpoints(trainer: "Trainer", work: Path, key: str, every_s: float | None) -> None:
+    """Train from the newest whole checkpoint in `work`, or from the start, and write one every `every_s` seconds.
+
+    `key` is that of `make_run_key`; without `every_s` no checkpoint is written.
+    """
     from accelerate import PartialState
     from accelerate.utils import broadcast_object_list
 
     state = PartialState()
-    told: list[str | None] = [None]
+    resume_from: list[str | None] = [None]  # a list, so that the main process can fill in the others'
     if state.is_main_process:
-        checkpoint = newest_whole(work, key)
+        checkpoint = find_newest_whole(work, key)
         for other in work.glob("checkpoint-*"):
             if other != checkpoint:
                 shutil.rmtree(other)
         if checkpoint:
             click.echo(f"  train: goes on from step {checkpoint.name.rpartition('-')[2]}", err=True)
-            told = [str(checkpoint)]
+            resume_from = [str(checkpoint)]
     if state.num_processes > 1:
-        broadcast_object_list(told)
+        broadcast_object_list(resume_from)
     if every_s is not None:
-        trainer.add_callback(writer(key, every_s))
-    with shown(trainer):
-        trainer.train(resume_from_checkpoint=told[0])
+        trainer.add_callback(make_checkpoint_callback(key, every_s))
+    with show_progress(trainer):
+        trainer.train(resume_from_checkpoint=resume_from[0])
 
 
-def writer(key: str, every_s: float):
+def make_checkpoint_callback(key: str, every_s: float) -> "TrainerCallback":
     """Return the callback that asks for a checkpoint and marks it whole once all processes have written theirs."""
     from accelerate import PartialState
     from accelerate.utils import broadcast_object_list
@@ -125,10 +151,14 @@ def writer(key: str, every_s: float):
     state = PartialState()
 
     class Checkpoints(TrainerCallback):
-        def on_train_begin(self, args, trainer_state, control, **kwargs):
+        def on_train_begin(
+            self, args: "TrainingArguments", trainer_state: "TrainerState", control: "TrainerControl", **kwargs: Any
+        ) -> None:
             self.last = time.monotonic()
 
-        def on_step_end(self, args, trainer_state, control, **kwargs):
+        def on_step_end(
+            self, args: "TrainingArguments", trainer_state: "TrainerState", control: "TrainerControl", **kwargs: Any
+        ) -> "TrainerControl":
             due = [time.monotonic() - self.last >= every_s]
             if state.num_processes > 1:  # their clocks differ, and saving is a work of all
                 broadcast_object_list(due)
@@ -136,18 +166,20 @@ def writer(key: str, every_s: float):
             control.should_save = due[0] and trainer_state.global_step < trainer_state.max_steps
             return control
 
-        def on_save(self, args, trainer_state, control, **kwargs):
+        def on_save(
+            self, args: "TrainingArguments", trainer_state: "TrainerState", control: "TrainerControl", **kwargs: Any
+        ) -> None:
             state.wait_for_everyone()
             if state.is_main_process:
                 checkpoint = Path(args.output_dir) / f"checkpoint-{trainer_state.global_step}"
-                write_json(checkpoint / WHOLE, {"key": key, "contents": contents(checkpoint)})
+                write_json(checkpoint / WHOLE, {"key": key, "contents": list_contents(checkpoint)})
             self.last = time.monotonic()
 
     return Checkpoints()
 
 
 @contextlib.contextmanager
-def one_at_a_time(folder: Path) -> Iterator[None]:
+def lock_run(folder: Path) -> Iterator[None]:
     """Wait until no other run works in `folder`: two experiments can train the same model at one time."""
     import fcntl
 

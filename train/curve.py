@@ -5,9 +5,13 @@ import csv
 import io
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from pipeline.runtime.io import replacing
+from pipeline.runtime.io import beside, replacing
 from pipeline.runtime.progress import progress
+
+if TYPE_CHECKING:
+    from transformers import Trainer, TrainerControl, TrainerState, TrainingArguments
 
 COLUMNS = {
     "step": "step",
@@ -27,14 +31,23 @@ COLUMNS = {
 """our column -> the trainer's; what differs from run to run (seconds, tokens a second) has none"""
 
 
-def curve(history: list[dict]) -> list[dict]:
-    """Return what each step told: SFT has no rewards."""
+def read_curve(history: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return each step of a trainer's log history as column -> value, without the columns that no step has.
+
+    SFT has no rewards, for example.
+    """
     steps = [entry for entry in history if "loss" in entry]
-    told = {name: source for name, source in COLUMNS.items() if any(source in entry for entry in steps)}
-    return [{name: entry.get(source) for name, source in told.items()} for entry in steps]
+    columns = {name: source for name, source in COLUMNS.items() if any(source in entry for entry in steps)}
+    return [{name: entry.get(source) for name, source in columns.items()} for entry in steps]
 
 
-def write_curve(path: Path, steps: list[dict]) -> None:
+def curve_path(out: Path) -> Path:
+    """Return where the curve of a model lies: data/models/sft -> results/models/sft_curve.csv."""
+    return beside(out)[1].with_name(f"{out.name}_curve.csv")
+
+
+def write_curve(path: Path, steps: list[dict[str, Any]]) -> None:
+    """Write what `read_curve` gives as CSV, a line a step."""
     text = io.StringIO()
     table = csv.DictWriter(text, list(steps[0]) if steps else list(COLUMNS), lineterminator="\n")
     table.writeheader()
@@ -44,24 +57,32 @@ def write_curve(path: Path, steps: list[dict]) -> None:
 
 
 @contextlib.contextmanager
-def shown(trainer) -> Iterator[None]:
+def show_progress(trainer: "Trainer") -> Iterator[None]:
     """Show how far a trainer is, as every long stage does, in place of a dict a step."""
     from transformers import PrinterCallback, TrainerCallback
 
     trainer.remove_callback(PrinterCallback)
-    with progress("training") as at:
+    with progress("training") as report:
 
-        class Shown(TrainerCallback):
-            def on_log(self, args, state, control, logs=None, **kwargs):
-                if state.is_world_process_zero and "loss" in (logs or {}):
-                    at(state.global_step, state.max_steps, lambda: f"loss {logs['loss']:.4f}")
+        class Progress(TrainerCallback):
+            def on_log(
+                self,
+                args: "TrainingArguments",
+                state: "TrainerState",
+                control: "TrainerControl",
+                logs: dict[str, float] | None = None,
+                **kwargs: Any,
+            ) -> None:
+                if state.is_world_process_zero and logs and "loss" in logs:
+                    loss = logs["loss"]
+                    report(state.global_step, state.max_steps, lambda: f"loss {loss:.4f}")
 
-        trainer.add_callback(Shown())
+        trainer.add_callback(Progress())
         yield
 
 
-def summary(steps: list[dict]) -> dict:
-    """Return what a metrics file says of the curve."""
+def summarize_curve(steps: list[dict[str, Any]]) -> dict[str, float | None]:
+    """Return what a metrics file says of the curve: steps, first, last and mean loss (None without a step)."""
     losses = [step["loss"] for step in steps]
     return {
         "steps": steps[-1]["step"] if steps else 0,

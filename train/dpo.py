@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -13,55 +14,68 @@ from pipeline.runtime.params_file import load_params, option
 from schemas.base import content_id
 from schemas.d_dpo import DDpo
 from schemas.params import Params
-from train.base import base_of, origin_of, tokenizer_of
-from train.capacity import refuse_without_room, told_when_it_runs_out
-from train.checkpoints import go_on, run_key, versions, weights_hash
-from train.lora import peft_config
-from train.preference_metrics import Measured, split_by_query
-from train.run import arguments, dataset, launch, save, setting, work_folder
-from train.shortcuts import shortcuts, warn
-from train.throughput import measure, training
-from train.trl_rows import dpo_rows, fitting
+from train.capacity import explain_exhaustion, refuse_without_room
+from train.checkpoints import hash_weights, make_run_key, read_versions, train_with_checkpoints
+from train.launch import launch
+from train.lora import make_peft_config
+from train.model_folder import load_tokenizer, read_base, read_origin
+from train.preference_metrics import PreferenceMetrics, split_by_query
+from train.shortcuts import measure_shortcuts, warn_of_shortcuts
+from train.throughput import describe_work, record_throughput
+from train.trainer import describe_setting, make_arguments, make_dataset, open_work_folder, save_model
+from train.trl_rows import Row, select_fitting, to_dpo_rows
+
+if TYPE_CHECKING:
+    from trl import DPOTrainer
 
 
 def dpo(pairs: list[DDpo], sft: Path, out: Path, params: Params) -> None:
-    """Train the model in `sft` on the pairs, itself frozen as the reference, and leave the model in `out`."""
+    """Train the model in folder `sft` on the pairs, itself frozen as the reference, and leave the policy in `out`.
+
+    Raises DataError for pairs, a model or a machine that cannot be trained with.
+    """
     train = params.dpo.train
     refuse_equal_sides(pairs)
-    model = base_of(sft)[0]
+    model = read_base(sft)[0]
     refuse_without_room(model, None, train, out)
+
     template = Template(params.policy.template, needs=("query",))
-    told = dpo_rows(pairs, template)
-    key = run_key("dpo", told, model, train, setting(train), seed=params.base.seed)
-    with told_when_it_runs_out("dpo.train"), work_folder(key, out) as work:
-        tokenizer = tokenizer_of(model)
-        fit = fitting(told, tokenizer, train.max_length, train.long_rows)
-        fitting_pairs = [pairs[at] for at in fit.at]
-        learnt, held = split_by_query(fitting_pairs, train.held_out_share)
-        found = shortcuts(fitting_pairs) if fit.rows else {}
-        warn(found)
-        rows, kept_out = ([fit.rows[at] for at in side] for side in (learnt, held))
-        if not rows:
+    trl_rows = to_dpo_rows(pairs, template)
+    key = make_run_key("dpo", trl_rows, model, train, describe_setting(train), params.base.seed)
+
+    with explain_exhaustion("dpo.train"), open_work_folder(key, out) as work:
+        fitting = select_fitting(trl_rows, load_tokenizer(model), train.max_length, train.long_rows)
+        fitting_pairs = [pairs[position] for position in fitting.positions]
+        train_positions, held_out_positions = split_by_query(fitting_pairs, train.held_out_share)
+        train_rows = [fitting.rows[position] for position in train_positions]
+        held_out_rows = [fitting.rows[position] for position in held_out_positions]
+        shortcuts = measure_shortcuts(fitting_pairs) if fitting_pairs else {}
+        warn_of_shortcuts(shortcuts)
+        if not train_rows:
             raise DataError(
-                f"D_dpo has no pair to train on: dropped {fit.lost}, {len(held)} kept out; see dpo.train.max_length "
-                "and dpo.train.held_out_share"
+                f"D_dpo has no pair to train on: dropped {fitting.dropped}, {len(held_out_rows)} kept out; see "
+                "dpo.train.max_length and dpo.train.held_out_share"
             )
-        trainer = dpo_trainer(rows, model, work, params, kept_out)
-        measured = Measured(trainer, work, fitting_pairs, fit.rows, learnt, held)
-        measure(trainer, training("dpo", origin_of(sft), train))
-        go_on(trainer, work, key, train.checkpoint_s)
+
+        trainer = make_dpo_trainer(train_rows, model, work, params, held_out_rows)
+        metrics = PreferenceMetrics(
+            trainer, work, fitting_pairs, fitting.rows, train_positions, held_out_positions, train.beta
+        )
+        record_throughput(trainer, describe_work("dpo", read_origin(sft), train))
+        train_with_checkpoints(trainer, work, key, train.checkpoint_s)
+
         about = {
             "stage": "dpo",
             "base": sft.name,
-            "origin": origin_of(sft),
-            "weights": weights_hash(model),
+            "origin": read_origin(sft),
+            "weights": hash_weights(model),
             "d_dpo": content_id([pair.model_dump(mode="json") for pair in pairs]),
             "template": template.hash,
             "seed": params.base.seed,
             "lora": train.lora.model_dump(mode="json") if train.lora else None,
-            "libraries": versions(),
+            "libraries": read_versions(),
         }
-        save(trainer, work, out, about, fit.counts() | {"shortcuts": found} | measured.after(train.beta))
+        save_model(trainer, work, out, about, fitting.count_units() | {"shortcuts": shortcuts} | metrics.measure())
 
 
 def refuse_equal_sides(pairs: list[DDpo]) -> None:
@@ -71,14 +85,16 @@ def refuse_equal_sides(pairs: list[DDpo]) -> None:
         raise DataError(f"D_dpo: chosen equals rejected in {len(same)} of {len(pairs)} pairs, first {same[0]}")
 
 
-def dpo_trainer(rows: list[dict], sft: str, work: Path, params: Params, kept_out: Sequence[dict] = ()):
-    """Return a DPOTrainer over TRL rows that fit; those kept out are its eval_dataset."""
+def make_dpo_trainer(
+    rows: list[Row], sft: str, work: Path, params: Params, held_out_rows: Sequence[Row] = ()
+) -> "DPOTrainer":
+    """Return a DPOTrainer over TRL rows that fit; those held out are its eval_dataset, `work` is the run's folder."""
     from trl import DPOConfig, DPOTrainer
 
     train = params.dpo.train
     one_thread(sft)
     config = DPOConfig(
-        **arguments(train, params.base.seed, work),
+        **make_arguments(train, params.base.seed, work),
         beta=train.beta,
         loss_type=["sigmoid"],
         precompute_ref_log_probs=train.precompute_ref_log_probs,
@@ -88,10 +104,10 @@ def dpo_trainer(rows: list[dict], sft: str, work: Path, params: Params, kept_out
         model=sft,
         ref_model=None,
         args=config,
-        train_dataset=dataset(rows, work),
-        eval_dataset=dataset(list(kept_out), work, "kept_out") if kept_out else None,
-        processing_class=tokenizer_of(sft),
-        peft_config=peft_config(train.lora),
+        train_dataset=make_dataset(rows, work),
+        eval_dataset=make_dataset(list(held_out_rows), work, "kept_out") if held_out_rows else None,
+        processing_class=load_tokenizer(sft),
+        peft_config=make_peft_config(train.lora),
     )
     if (engine := trainer._precompute_engine) is not None:
         # ZeRO-3's engine of the reference pass: its hooks on the same modules would run in every step of training and
@@ -106,7 +122,7 @@ def dpo_trainer(rows: list[dict], sft: str, work: Path, params: Params, kept_out
 @click.argument("sft", type=click.Path(path_type=Path))
 @click.argument("out", type=click.Path(path_type=Path))
 @option
-def main(d_dpo, sft, out, params_path):
+def main(d_dpo: str, sft: Path, out: Path, params_path: str) -> None:
     """D_dpo -> policy: train the SFT model on preference pairs."""
     params = load_params(params_path)
     pairs = list(read_rows(d_dpo, DDpo))

@@ -1,15 +1,20 @@
-"""Low-rank adapters: what TRL is told of them, and the merge into plain weights before a model is saved.
+"""Low-rank adapters: their config for TRL, and the merge into plain weights before a model is saved.
 
 Prompt-A-Video trains so (S3 App. B) and merges an adapter before the next round; the reference of DPO is the model with
 its adapter switched off.
 """
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from schemas.params_train import LoraParams
 
+if TYPE_CHECKING:
+    from peft import LoraConfig
+    from transformers import PreTrainedModel
 
-def peft_config(lora: LoraParams | None):
+
+def make_peft_config(lora: LoraParams | None) -> "LoraConfig | None":
     """Return peft's LoraConfig, None where all weights are trained."""
     if lora is None:
         return None
@@ -25,10 +30,11 @@ def peft_config(lora: LoraParams | None):
 
 
 def is_adapter(folder: Path) -> bool:
+    """Return whether a folder holds an adapter and no model of its own."""
     return (folder / "adapter_config.json").is_file()
 
 
-def merge(adapter: Path, trained, dtype: str, folder: Path) -> None:
+def merge_adapter(adapter: Path, trained: "PreTrainedModel", dtype: str, folder: Path) -> None:
     """Write the base model with the adapter merged into its weights to `folder`; one process does it, on the CPU.
 
     `trained` is the model that carries the adapter: its config goes along, as TRL has set it.

@@ -2,6 +2,7 @@
 
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -12,60 +13,74 @@ from pipeline.runtime.params_file import load_params, option
 from schemas.base import content_id
 from schemas.d_sft import DSft
 from schemas.params import Params
-from train.base import base_of, downloaded, origin_of, tokenizer_of
-from train.capacity import refuse_without_room, told_when_it_runs_out
-from train.checkpoints import go_on, run_key, versions, weights_hash
-from train.lora import peft_config
-from train.run import arguments, dataset, launch, save, setting, work_folder
-from train.throughput import measure, training
-from train.trl_rows import Fitting, fitting, sft_rows
+from train.capacity import explain_exhaustion, refuse_without_room
+from train.checkpoints import hash_weights, make_run_key, read_versions, train_with_checkpoints
+from train.launch import launch
+from train.lora import make_peft_config
+from train.model_folder import download, load_tokenizer, read_base, read_origin
+from train.throughput import describe_work, record_throughput
+from train.trainer import describe_setting, make_arguments, make_dataset, open_work_folder, save_model
+from train.trl_rows import FittingRows, select_fitting, to_sft_rows
+
+if TYPE_CHECKING:
+    from trl import SFTTrainer
 
 
 def sft(rows: list[DSft], base: Path, out: Path, params: Params) -> None:
-    """Train `base` on the rows and leave the model in `out`."""
-    name, revision = base_of(base)
-    refuse_without_room(name, revision, params.sft, out)
-    model = downloaded(name, revision)
+    """Train the model of folder `base` on the rows and leave the policy in folder `out`.
+
+    Raises DataError for rows, a model or a machine that cannot be trained with.
+    """
+    train = params.sft
+    name, revision = read_base(base)
+    refuse_without_room(name, revision, train, out)
+    model = download(name, revision)
+
     template = Template(params.policy.template, needs=("query",))
-    told = sft_rows(rows, template)
-    key = run_key("sft", told, model, params.sft, setting(params.sft), seed=params.base.seed)
-    with told_when_it_runs_out("sft"), work_folder(key, out) as work:
-        fit = fitting(told, tokenizer_of(model), params.sft.max_length, params.sft.long_rows)
-        trainer = sft_trainer(fit, model, work, params)
-        measure(trainer, training("sft", origin_of(base), params.sft))
-        go_on(trainer, work, key, params.sft.checkpoint_s)
+    trl_rows = to_sft_rows(rows, template)
+    key = make_run_key("sft", trl_rows, model, train, describe_setting(train), params.base.seed)
+
+    with explain_exhaustion("sft"), open_work_folder(key, out) as work:
+        fitting = select_fitting(trl_rows, load_tokenizer(model), train.max_length, train.long_rows)
+        trainer = make_sft_trainer(fitting, model, work, params)
+        record_throughput(trainer, describe_work("sft", read_origin(base), train))
+        train_with_checkpoints(trainer, work, key, train.checkpoint_s)
+
         about = {
             "stage": "sft",
             "base": name if revision else base.name,
             "revision": revision,
-            "origin": origin_of(base),
-            "weights": weights_hash(model),
+            "origin": read_origin(base),
+            "weights": hash_weights(model),
             "d_sft": content_id([row.model_dump(mode="json") for row in rows]),
             "template": template.hash,
             "seed": params.base.seed,
-            "lora": params.sft.lora.model_dump(mode="json") if params.sft.lora else None,
-            "libraries": versions(),
+            "lora": train.lora.model_dump(mode="json") if train.lora else None,
+            "libraries": read_versions(),
         }
-        save(trainer, work, out, about, fit.counts())
+        save_model(trainer, work, out, about, fitting.count_units())
 
 
-def sft_trainer(fit: Fitting, model: str, work: Path, params: Params):
-    """Return an SFTTrainer over TRL rows. Raises DataError."""
+def make_sft_trainer(fitting: FittingRows, model: str, work: Path, params: Params) -> "SFTTrainer":
+    """Return an SFTTrainer of the model in folder `model`; `work` is the run's folder.
+
+    Raises DataError where no row fits.
+    """
     from trl import SFTConfig, SFTTrainer
 
     train = params.sft
-    if not fit.rows:
-        raise DataError(f"D_SFT has no row to train on: dropped {fit.lost}; see sft.max_length")
+    if not fitting.rows:
+        raise DataError(f"D_SFT has no row to train on: dropped {fitting.dropped}; see sft.max_length")
     one_thread(model)
-    told = arguments(train, params.base.seed, work)
+    arguments = make_arguments(train, params.base.seed, work)
     if train.padding_free:  # TRL then asks for rows that fit, and these do
-        told |= {"padding_free": True, "max_length": None}
+        arguments |= {"padding_free": True, "max_length": None}
     return SFTTrainer(
         model=model,
-        args=SFTConfig(**told, completion_only_loss=True),
-        train_dataset=dataset(fit.rows, work),
-        processing_class=tokenizer_of(model),
-        peft_config=peft_config(train.lora),
+        args=SFTConfig(**arguments, completion_only_loss=True),
+        train_dataset=make_dataset(fitting.rows, work),
+        processing_class=load_tokenizer(model),
+        peft_config=make_peft_config(train.lora),
     )
 
 
@@ -74,7 +89,7 @@ def sft_trainer(fit: Fitting, model: str, work: Path, params: Params):
 @click.argument("base", type=click.Path(path_type=Path))
 @click.argument("out", type=click.Path(path_type=Path))
 @option
-def main(d_sft, base, out, params_path):
+def main(d_sft: str, base: Path, out: Path, params_path: str) -> None:
     """D_SFT -> policy: fine-tune the base model on (x, s)."""
     params = load_params(params_path)
     rows = list(read_rows(d_sft, DSft))

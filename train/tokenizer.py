@@ -2,14 +2,20 @@
 
 from collections.abc import Iterable
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerFast
 
 BOS, EOT, PAD = "<|begin_of_text|>", "<|eot_id|>", "<|finetune_right_pad_id|>"
 SPECIAL = [BOS, EOT, "<|start_header_id|>", "<|end_header_id|>", PAD]
 CHAT_TEMPLATE = Path(__file__).parent / "chat_template.jinja"
 
 
-def train_tokenizer(texts: Iterable[str], vocab_size: int):
-    """Return a transformers tokenizer; every Unicode text comes back as it was, by the byte alphabet.
+def train_tokenizer(texts: Iterable[str], vocab_size: int) -> "PreTrainedTokenizerFast":
+    """Return a transformers tokenizer of at most `vocab_size` tokens.
+
+    Every Unicode text comes back as it was, by the byte alphabet.
 
     A word is one piece sequence wherever it stands: a space is put before the text's and each line's first word, or the
     policy would have to learn to copy two forms of it.
@@ -19,10 +25,10 @@ def train_tokenizer(texts: Iterable[str], vocab_size: int):
 
     bpe = Tokenizer(models.BPE())
     bpe.normalizer = normalizers.Sequence([normalizers.Prepend(" "), normalizers.Replace(Regex(r"\n(?=[^\n])"), "\n ")])
-    words = Regex(r" ?[\p{L}\p{M}]+| ?\p{N}| ?[^\s\p{L}\p{M}\p{N}]| *\n+|\s")
+    pieces = Regex(r" ?[\p{L}\p{M}]+| ?\p{N}| ?[^\s\p{L}\p{M}\p{N}]| *\n+|\s")
     bpe.pre_tokenizer = pre_tokenizers.Sequence(
         [
-            pre_tokenizers.Split(words, behavior="isolated"),
+            pre_tokenizers.Split(pieces, behavior="isolated"),
             pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
         ]
     )

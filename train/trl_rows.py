@@ -6,7 +6,7 @@ hold no chat token; the chat template is applied once, by TRL.
 
 from collections import Counter
 from collections.abc import Iterable
-from typing import NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pipeline.llm.template import Template
 from pipeline.runtime.io import DataError
@@ -14,76 +14,96 @@ from schemas.base import Pair
 from schemas.d_sft import DSft
 from schemas.reasons import Reason
 
-Turn = list[dict[str, str]]
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+Turns = list[dict[str, str]]
+"""Messages of a chat: role and content."""
+Row = dict[str, Turns]
+"""A row in TRL's columns."""
 
 
-def instruction(query: str, template: Template) -> Turn:
+def to_user_turn(query: str, template: Template) -> Turns:
     """Return the user's turn: the optimizer's instruction with x filled in."""
     return [{"role": "user", "content": template.fill(query=query)}]
 
 
-def answer(prompt: str) -> Turn:
+def to_answer_turn(prompt: str) -> Turns:
+    """Return the assistant's turn: our prompt p, and nothing around it."""
     return [{"role": "assistant", "content": prompt}]
 
 
-def sft_rows(rows: Iterable[DSft], template: Template) -> list[dict[str, Turn]]:
-    """Return TRL's conversational prompt-completion rows: the loss falls on the completion alone."""
-    return [{"prompt": instruction(row.query, template), "completion": answer(row.prompt)} for row in rows]
+def to_sft_rows(rows: Iterable[DSft], template: Template) -> list[Row]:
+    """Return TRL's conversational prompt-completion rows (prompt, completion): the loss falls on the completion alone.
+
+    TRL: docs/source/dataset_formats.md.
+    """
+    return [{"prompt": to_user_turn(row.query, template), "completion": to_answer_turn(row.prompt)} for row in rows]
 
 
-def dpo_rows(rows: Iterable[Pair], template: Template) -> list[dict[str, Turn]]:
-    """Return TRL's conversational preference rows."""
+def to_dpo_rows(rows: Iterable[Pair], template: Template) -> list[Row]:
+    """Return TRL's conversational preference rows (prompt, chosen, rejected). TRL: docs/source/dataset_formats.md."""
     return [
         {
-            "prompt": instruction(row.query, template),
-            "chosen": answer(row.chosen),
-            "rejected": answer(row.rejected),
+            "prompt": to_user_turn(row.query, template),
+            "chosen": to_answer_turn(row.chosen),
+            "rejected": to_answer_turn(row.rejected),
         }
         for row in rows
     ]
 
 
-class Fitting(NamedTuple):
-    """The rows to train on, their positions among all, and how many were lost or will be cut."""
+class FittingRows(NamedTuple):
+    """The rows to train on, their positions among all, how many were dropped for which reason, how many will be cut."""
 
-    rows: list[dict[str, Turn]]
-    at: list[int]
-    lost: dict[str, int]
+    rows: list[Row]
+    positions: list[int]
+    dropped: dict[str, int]
     truncated: int
 
-    def counts(self) -> dict:
+    def count_units(self) -> dict[str, Any]:
         """Return the metrics that every stage writes of its units."""
-        lost = sum(self.lost.values())
-        told = {"units_in": len(self.rows) + lost, "units_done": len(self.rows), "units_dropped": lost}
-        return told | {"dropped": self.lost, "truncated": self.truncated}
+        n_dropped = sum(self.dropped.values())
+        units = {"units_in": len(self.rows) + n_dropped, "units_done": len(self.rows), "units_dropped": n_dropped}
+        return units | {"dropped": self.dropped, "truncated": self.truncated}
 
 
-def fitting(rows: list[dict[str, Turn]], tokenizer, max_length: int, long_rows: str = "drop") -> Fitting:
-    """Return the rows that can be trained on. Raises DataError for a long one where `long_rows` is refuse.
+def select_fitting(
+    rows: list[Row], tokenizer: "PreTrainedTokenizerBase", max_length: int, long_rows: str = "drop"
+) -> FittingRows:
+    """Return the rows that can be trained on; `max_length` is in tokens, chat format included.
+
+    Raises DataError for a long row where `long_rows` is refuse.
 
     too_long: more than `max_length` tokens, which TRL would cut in silence (with `truncate`: no token of the answer is
     left); characters: a chat token of the model in an answer, which would end the turn in its middle.
     """
     special = {token.content for token in tokenizer.added_tokens_decoder.values() if token.special}
-    at, lost, truncated = [], Counter(), 0
-    for number, row in enumerate(rows):
+    positions: list[int] = []
+    dropped: Counter[str] = Counter()
+    truncated = 0
+    for position, row in enumerate(rows):
         answers = [row[name] for name in row if name != "prompt"]
         if any(token in turn[0]["content"] for turn in answers for token in special):
-            lost[Reason.CHARACTERS.value] += 1
-        elif max(n_tokens(row["prompt"] + turn, tokenizer) for turn in answers) <= max_length:
-            at.append(number)
-        elif long_rows == "truncate" and n_tokens(row["prompt"], tokenizer, add_generation_prompt=True) < max_length:
+            dropped[Reason.CHARACTERS.value] += 1
+        elif max(count_tokens(row["prompt"] + turn, tokenizer) for turn in answers) <= max_length:
+            positions.append(position)
+        elif (
+            long_rows == "truncate" and count_tokens(row["prompt"], tokenizer, add_generation_prompt=True) < max_length
+        ):
             truncated += 1
-            at.append(number)
+            positions.append(position)
         else:
-            lost[Reason.TOO_LONG.value] += 1
-    if long_rows == "refuse" and (n := lost[Reason.TOO_LONG.value]):
+            dropped[Reason.TOO_LONG.value] += 1
+    if long_rows == "refuse" and (n := dropped[Reason.TOO_LONG.value]):
         raise DataError(
             f"{n} of {len(rows)} rows are longer than max_length {max_length}: set it higher, or long_rows to drop or "
             "truncate"
         )
-    return Fitting([rows[number] for number in at], at, dict(sorted(lost.items())), truncated)
+    return FittingRows([rows[position] for position in positions], positions, dict(sorted(dropped.items())), truncated)
 
 
-def n_tokens(turns: Turn, tokenizer, **kind) -> int:
-    return len(tokenizer.apply_chat_template(turns, return_dict=False, **kind))
+def count_tokens(turns: Turns, tokenizer: "PreTrainedTokenizerBase", add_generation_prompt: bool = False) -> int:
+    """Return how many tokens the turns are in the model's chat format."""
+    ids = tokenizer.apply_chat_template(turns, return_dict=False, add_generation_prompt=add_generation_prompt)
+    return len(ids)

@@ -15,7 +15,7 @@ from schemas.d_dpo import DDpo
 from schemas.d_sft import DSft
 from schemas.rollout import Rollout
 from tests.support.small_project import ROOT, pair, prompt, put, queries, small_project, write_params
-from train.trl_rows import dpo_rows, sft_rows
+from train.trl_rows import to_dpo_rows, to_sft_rows
 
 FAKE_TOKEN = "hf_" + "fake" * 9
 
@@ -111,8 +111,8 @@ def test_the_published_columns_are_those_the_policy_was_trained_on():
     row, two = sft_row(), DDpo(**pair(queries("dpo")[0], "video"))
     sft = sft_record(row, lambda query: template.fill(query=query))
     dpo = dpo_record(two, lambda query: template.fill(query=query))
-    assert sft_rows([row], template) == [{name: sft[name] for name in ("prompt", "completion")}]
-    assert dpo_rows([two], template) == [{name: dpo[name] for name in ("prompt", "chosen", "rejected")}]
+    assert to_sft_rows([row], template) == [{name: sft[name] for name in ("prompt", "completion")}]
+    assert to_dpo_rows([two], template) == [{name: dpo[name] for name in ("prompt", "chosen", "rejected")}]
 
 
 def test_raw_texts_are_never_published(project, vpo_home):

@@ -45,9 +45,9 @@ def answers() -> list[str]:
 
 def make(params: Params):
     """Return (model, tokenizer, losses)."""
-    from train.base_model import tiny
+    from train.base_model import make_tiny
 
-    return tiny([*QUERIES, *answers()] * 3, QUERIES, template(params), params.base_model, params.base.seed)
+    return make_tiny([*QUERIES, *answers()] * 3, QUERIES, template(params), params.base_model, params.base.seed)
 
 
 def write(params: Params, folder: Path) -> Path:
@@ -95,13 +95,13 @@ def answer_log_prob(model, tokenizer, turns, answer: str) -> tuple[float, int]:
     """Return (summed log-probability, tokens) of `answer` and its end after `turns`, by plain torch."""
     import torch
 
-    asked = tokenizer.apply_chat_template(turns, add_generation_prompt=True, return_dict=False)
+    prompt_ids = tokenizer.apply_chat_template(turns, add_generation_prompt=True, return_dict=False)
     target = [*tokenizer(f"{answer}", add_special_tokens=False)["input_ids"], tokenizer.eos_token_id]
-    ids = torch.tensor([asked + target])
+    ids = torch.tensor([prompt_ids + target])
     with torch.no_grad():
         logits = model(input_ids=ids).logits[0].double().log_softmax(-1)
-    places = range(len(asked) - 1, ids.shape[1] - 1)
-    return sum(logits[at, ids[0, at + 1]].item() for at in places), len(target)
+    places = range(len(prompt_ids) - 1, ids.shape[1] - 1)
+    return sum(logits[place, ids[0, place + 1]].item() for place in places), len(target)
 
 
 class Counted:

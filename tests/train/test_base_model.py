@@ -1,39 +1,23 @@
 import copy
 import json
-import os
 import random
 import re
-import subprocess
-import sys
-import threading
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
 
-from pipeline.runtime.io import DataError, write_rows
+from pipeline.runtime.io import write_rows
 from pipeline.world.lexicon import UNSAFE
 from pipeline.world.reading import unsafe_words
 from schemas.d_sft import DSft
 from schemas.queries import Query
 from tests.support import tiny_policy
 from tests.support.small_project import write_params
-from train.base import NAMED, base_of, downloaded
-from train.base_model import CopyTask, main, pinned
-from train.run import KEPT
-from train.tiny_llama import tiny_llama
-from train.trl_rows import instruction
+from train.base_model import CopyTask, main, pin
+from train.model_folder import KEPT, NAMED, download, read_base
 
 ROOT = Path(__file__).resolve().parents[2]
-SOUP = [
-    "a fox 🦊 and a family 👨‍👩‍👧‍👦",
-    "一只红色的狐狸,在雪地里",
-    "two\nlines\n\nand a gap\n indented",
-    " leading, trailing \t and\x00odd bytes\x7f",
-    "café\u0301 naïve\u200b ﷽ \ufffd",
-    "'quotes' \"and\" -- dashes... $5 <b>",
-]
 REVISION = "a" * 40
 
 
@@ -50,52 +34,22 @@ def task(tokenizer, tiny_params):
     return CopyTask(tokenizer, tiny_policy.template(tiny_params), typed, seed=3)
 
 
-@pytest.mark.parametrize("text", SOUP)
-def test_the_tokenizer_gives_every_text_back(tokenizer, text):
-    assert tokenizer.decode(tokenizer(text)["input_ids"]) == text
-
-
-def test_the_tokenizer_gives_random_unicode_back(tokenizer):
-    draw = random.Random(0)
-    for _ in range(200):
-        signs = [draw.choice([draw.randrange(32, 127), draw.randrange(0xD800), draw.randrange(0xE000, 0x110000), 10])
-                 for _ in range(draw.randrange(1, 12))]  # fmt: skip
-        text = "".join(map(chr, signs))
-        assert tokenizer.decode(tokenizer(text)["input_ids"]) == text
-
-
-def test_a_word_is_the_same_tokens_wherever_it_stands(tokenizer):
-    first, a, inside, line = (tokenizer(text)["input_ids"] for text in ("unheardof", "a", "a unheardof", "\nunheardof"))
-    assert len(first) > 1
-    assert inside == a + first
-    assert line[-len(first) :] == first
-
-
-def test_the_chat_format_begins_with_one_bos_and_ends_each_turn(tokenizer, tiny_params):
-    turns = instruction("a fox", tiny_policy.template(tiny_params))
-    ids = tokenizer.apply_chat_template(turns, add_generation_prompt=True, return_dict=False)
-    text = tokenizer.apply_chat_template(turns, add_generation_prompt=True, tokenize=False)
-    assert ids.count(tokenizer.bos_token_id) == 1 and ids[0] == tokenizer.bos_token_id
-    assert ids.count(tokenizer.eos_token_id) == 1
-    assert tokenizer(text, add_special_tokens=False)["input_ids"] == ids
-
-
 def test_the_copy_task_never_practises_an_unsafe_word(task, tokenizer):
-    def seen(text):
+    def unsafe_in(text):
         return set(re.findall(r"\w+", text.lower())) & UNSAFE.keys()
 
-    assert seen("A Bloody knife.") == {"bloody", "knife"}  # what the assertion below looks for
+    assert unsafe_in("A Bloody knife.") == {"bloody", "knife"}  # what the assertion below looks for
     for _ in range(400):
-        ids, start = task.row()
+        ids, start = task.draw_row()
         text = tokenizer.decode(ids[start:], skip_special_tokens=True)
-        assert not seen(text) and not unsafe_words(text), text
+        assert not unsafe_in(text) and not unsafe_words(text), text
 
 
 def test_made_up_words_are_never_unsafe_ones_by_chance(task):
     made = copy.copy(task)
     made.draw, made.words = random.Random(0), [[7]]
     made.tokens, made.starts, made.pieces = {1: "Ġgu", 2: "n"}, [1], [2]
-    words = [made.word() for _ in range(300)]
+    words = [made.draw_word() for _ in range(300)]
     assert [1] in words and [1, 2, 2] in words and [1, 2] not in words
 
 
@@ -105,10 +59,10 @@ def test_the_copy_task_keeps_words_that_only_hold_an_unsafe_one(task, tokenizer)
 
 def test_the_answer_of_the_copy_task_holds_the_query_and_ends(task, tokenizer):
     for _ in range(50):
-        ids, start = task.row()
+        ids, start = task.draw_row()
         query = ids[len(task.before) : start - len(task.after)]
         answer = ids[start:]
-        assert any(answer[at : at + len(query)] == query for at in range(len(answer)))
+        assert any(answer[i : i + len(query)] == query for i in range(len(answer)))
         assert answer[-1] == tokenizer.eos_token_id
 
 
@@ -126,26 +80,6 @@ def test_the_copy_task_is_learnt(tiny_params):
     longer = tiny_policy.params(tiny_params, base_model={"steps": 20, "learning_rate": 5e-3})
     _, _, losses = tiny_policy.make(longer)
     assert len(losses) == 20 and sum(losses[-5:]) < 0.9 * sum(losses[:5])
-
-
-@pytest.mark.parametrize("hidden", [64, 128, 384])
-def test_the_untrained_tiny_llama_copies_better_than_a_default_start(hidden):
-    import torch
-    from transformers import LlamaForCausalLM
-
-    copying = tiny_llama(500, hidden, 2, 4, 0, {"bos": 0, "eos": 1, "pad": 2})
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        default = LlamaForCausalLM(copying.config).float()
-    words = torch.randint(3, 500, (8, 24), generator=torch.Generator().manual_seed(1))
-
-    def copied(model):
-        with torch.no_grad():
-            said = model(input_ids=torch.cat([words, words], 1)).logits.argmax(-1)
-        return (said[:, 25:-1] == words[:, 2:]).float().mean().item()
-
-    assert copied(copying) > 0.95
-    assert copied(default) < 0.05
 
 
 @pytest.fixture
@@ -168,9 +102,9 @@ def test_the_stage_writes_allowed_files_alone(inputs, tiny_params, vpo_home):
     folder = inputs / "models/base"
     assert all(any(path.match(pattern) for pattern in KEPT) for path in folder.iterdir())
     assert {"model.safetensors", "tokenizer.json", "chat_template.jinja"} <= {path.name for path in folder.iterdir()}
-    assert base_of(folder) == (str(folder), None)
-    told = json.loads((inputs.parent / "results/models/base.json").read_text())
-    assert told["steps"] == small["steps"] and 256 < told["vocabulary"] <= small["vocab_size"]
+    assert read_base(folder) == (str(folder), None)
+    metrics = json.loads((inputs.parent / "results/models/base.json").read_text())
+    assert metrics["steps"] == small["steps"] and 256 < metrics["vocabulary"] <= small["vocab_size"]
 
 
 def hub(**values):
@@ -193,7 +127,7 @@ def test_a_hub_model_is_named_with_its_revision(inputs, vpo_home):
     assert done.exit_code == 0, done.output
     folder = inputs / "models/base"
     assert [path.name for path in folder.iterdir()] == [NAMED]
-    assert base_of(folder) == ("meta-llama/Meta-Llama-3-8B-Instruct", REVISION)
+    assert read_base(folder) == ("meta-llama/Meta-Llama-3-8B-Instruct", REVISION)
 
 
 def test_a_hub_model_without_a_revision_is_refused(inputs, vpo_home):
@@ -203,49 +137,15 @@ def test_a_hub_model_without_a_revision_is_refused(inputs, vpo_home):
 
 
 def test_a_backend_without_what_it_reads_is_refused(inputs, vpo_home):
-    for section, said in ((hub(name=None), "needs name"), ({"steps": None}, "needs steps")):
+    for section, message in ((hub(name=None), "needs name"), ({"steps": None}, "needs steps")):
         done = run(inputs, ("base_model", section))
-        assert done.exit_code == 2 and said in done.output
+        assert done.exit_code == 2 and message in done.output
 
 
 def test_a_folder_may_stand_for_a_base_model(tiny_model, laptop):
     named = laptop.base_model.model_copy(update=hub(name=str(tiny_model), revision=None))
-    assert pinned(named) == {"name": str(tiny_model), "revision": None}
-    assert downloaded(str(tiny_model), None) == str(tiny_model)
-
-
-def test_a_hub_model_that_cannot_be_had_is_one_clear_error():
-    with pytest.raises(DataError, match="nobody/nothing at aaaa.* the Hub gave no model"):
-        downloaded("nobody/nothing", REVISION)
-
-
-def test_a_gated_model_without_a_token_is_one_line_that_says_what_to_do():
-    class Gated(BaseHTTPRequestHandler):
-        def do_GET(self):
-            self.send_response(403)
-            self.send_header("X-Error-Code", "GatedRepo")
-            self.send_header("Content-Length", "0")
-            self.end_headers()
-
-        do_HEAD = do_GET
-
-        def log_message(self, *args):
-            pass
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Gated) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        code = f"from train.base import downloaded; downloaded('meta-llama/gated', '{REVISION}')"
-        endpoint = f"http://127.0.0.1:{server.server_port}"
-        environment = os.environ | {"HF_ENDPOINT": endpoint, "HF_HUB_OFFLINE": "0", "HF_TOKEN": ""}
-        done = subprocess.run([sys.executable, "-c", code], env=environment, cwd=ROOT, capture_output=True, text=True)
-        server.shutdown()
-    said = done.stderr.strip().splitlines()[-1]
-    assert "meta-llama/gated is gated: accept its licence" in said and "set HF_TOKEN" in said
-
-
-def test_a_folder_without_a_model_is_one_clear_error(tmp_path):
-    with pytest.raises(DataError, match="no model in it"):
-        base_of(tmp_path)
+    assert pin(named.name, named.revision) == {"name": str(tiny_model), "revision": None}
+    assert download(str(tiny_model), None) == str(tiny_model)
 
 
 def test_no_queries_are_one_clear_error(inputs, tiny_params, vpo_home):

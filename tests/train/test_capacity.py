@@ -7,7 +7,7 @@ import pytest
 
 from pipeline.runtime.io import DataError
 from schemas.params_train import LoraParams
-from train.capacity import bytes_to_train, n_parameters, refuse_full_disk, refuse_too_large, told_when_it_runs_out
+from train.capacity import count_parameters, estimate_bytes, explain_exhaustion, refuse_full_disk, refuse_too_large
 
 LORA = LoraParams(r=16, lora_alpha=16, lora_dropout=0.0, target_modules=("q_proj",))
 B8 = 8_030_261_248
@@ -31,27 +31,27 @@ def test_the_weights_of_llama_3_8b_are_counted_from_its_config(tmp_path):
         vocab_size=128256, hidden_size=4096, intermediate_size=14336, num_hidden_layers=32, num_attention_heads=32,
         num_key_value_heads=8, architectures=["LlamaForCausalLM"],
     ).save_pretrained(tmp_path)  # fmt: skip
-    assert n_parameters(str(tmp_path)) == B8
+    assert count_parameters(str(tmp_path)) == B8
 
 
 def test_a_folder_without_a_config_is_one_clear_error(tmp_path):
     with pytest.raises(DataError, match="no model's config.json"):
-        n_parameters(str(tmp_path))
+        count_parameters(str(tmp_path))
 
 
 def test_what_training_needs(train, dpo_train):
-    assert bytes_to_train(100, train(), sharded=False) == 1600  # weights, gradients, two moments, of four bytes
-    assert bytes_to_train(100, train(bf16=True), sharded=True) == 1600  # 2 + 2 + 8 + a master copy of 4
-    assert bytes_to_train(1000, train(lora=LORA), sharded=False) < 4500
-    assert bytes_to_train(100, dpo_train(precompute_ref_log_probs=False), sharded=False) == 2000
-    assert bytes_to_train(100, dpo_train(precompute_ref_log_probs=True), sharded=False) == 1600
+    assert estimate_bytes(100, train(), sharded=False) == 1600  # weights, gradients, two moments, of four bytes
+    assert estimate_bytes(100, train(bf16=True), sharded=True) == 1600  # 2 + 2 + 8 + a master copy of 4
+    assert estimate_bytes(1000, train(lora=LORA), sharded=False) < 4500
+    assert estimate_bytes(100, dpo_train(precompute_ref_log_probs=False), sharded=False) == 2000
+    assert estimate_bytes(100, dpo_train(precompute_ref_log_probs=True), sharded=False) == 1600
 
 
 def test_an_8b_model_without_a_gpu_is_refused_with_the_arithmetic(train):
-    said = (
+    message = (
         r"big: 8.0B weights take at least 128 GB to train; this machine has no GPU and 24 GB of memory: take a machine"
     )
-    with pytest.raises(DataError, match=said):
+    with pytest.raises(DataError, match=message):
         refuse_too_large("big", B8, train(), 1, 24 * GB, gpu=False, sharded=False)
 
 
@@ -66,11 +66,11 @@ def test_an_8b_model_fits_eight_gpus_under_zero_3_and_one_with_adapters(train):
 
 def test_a_disk_without_room_for_the_model_is_refused_before_training(train, tmp_path, vpo_home):
     out = tmp_path / "data/models/sft"
-    refuse_full_disk(10**6, train(), False, out, free=lambda path: 10**8)
+    refuse_full_disk(10**6, train(), False, out, read_free=lambda path: 10**8)
     with pytest.raises(
         DataError, match=r"sft: the disk has 0.1 GB left and training writes up to 4.0 GB there: free some"
     ):
-        refuse_full_disk(10**9, train(checkpoint_s=None), False, out, free=lambda path: 10**8)
+        refuse_full_disk(10**9, train(checkpoint_s=None), False, out, read_free=lambda path: 10**8)
 
 
 def test_a_disk_without_room_for_checkpoints_names_vpo_home(train, tmp_path, vpo_home):
@@ -85,9 +85,9 @@ def test_a_disk_without_room_for_checkpoints_names_vpo_home(train, tmp_path, vpo
 
 
 def test_a_disk_that_runs_full_in_the_midst_is_one_line(vpo_home):
-    with pytest.raises(DataError, match="model.safetensors: the disk is full"), told_when_it_runs_out("sft"):
+    with pytest.raises(DataError, match="model.safetensors: the disk is full"), explain_exhaustion("sft"):
         raise OSError(errno.ENOSPC, "No space left on device", "model.safetensors")
-    with pytest.raises(PermissionError), told_when_it_runs_out("sft"):
+    with pytest.raises(PermissionError), explain_exhaustion("sft"):
         raise PermissionError(errno.EACCES, "no", "x")
 
 
@@ -98,7 +98,7 @@ def test_a_disk_that_runs_full_under_a_checkpoint_is_one_line(vpo_home, tmp_path
     limits, handler = resource.getrlimit(resource.RLIMIT_FSIZE), signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, limits[1]))
     try:
-        with pytest.raises(DataError, match="home: the disk is full"), told_when_it_runs_out("sft"):
+        with pytest.raises(DataError, match="home: the disk is full"), explain_exhaustion("sft"):
             torch.save(torch.zeros(100_000), tmp_path / "optimizer.pt")
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
@@ -108,7 +108,7 @@ def test_a_disk_that_runs_full_under_a_checkpoint_is_one_line(vpo_home, tmp_path
 def test_what_safetensors_says_of_a_full_disk_is_one_line(vpo_home):
     from safetensors import SafetensorError
 
-    with pytest.raises(DataError, match="home: the disk is full"), told_when_it_runs_out("sft"):
+    with pytest.raises(DataError, match="home: the disk is full"), explain_exhaustion("sft"):
         raise SafetensorError("Error while serializing: I/O error: No space left on device (os error 28)")
 
 
@@ -116,7 +116,7 @@ def test_what_safetensors_says_of_a_full_disk_is_one_line(vpo_home):
     "fault", ["shapes differ", "[enforce fail at inline_container.cc:145] . PytorchStreamReader failed reading"]
 )
 def test_another_fault_is_not_called_a_full_disk(vpo_home, fault):
-    with pytest.raises(RuntimeError, match=re.escape(fault)), told_when_it_runs_out("sft"):
+    with pytest.raises(RuntimeError, match=re.escape(fault)), explain_exhaustion("sft"):
         raise RuntimeError(fault)
 
 
@@ -125,6 +125,6 @@ def test_a_gpu_whose_memory_runs_out_is_one_line():
 
     with (
         pytest.raises(DataError, match="set dpo.train.per_device_train_batch_size lower"),
-        told_when_it_runs_out("dpo.train"),
+        explain_exhaustion("dpo.train"),
     ):
         raise torch.cuda.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB\nmore")

@@ -19,9 +19,17 @@ from schemas.params_train import LoraParams
 from tests.support import tiny_policy
 from tests.support.held import held
 from tests.support.small_project import write_params
-from train.checkpoints import WHOLE, contents, go_on, newest_whole, run_key, sweep, weights_hash
-from train.sft import sft_trainer
-from train.trl_rows import Fitting, sft_rows
+from train.checkpoints import (
+    WHOLE,
+    find_newest_whole,
+    hash_weights,
+    list_contents,
+    make_run_key,
+    sweep_abandoned,
+    train_with_checkpoints,
+)
+from train.sft import make_sft_trainer
+from train.trl_rows import FittingRows, to_sft_rows
 
 # peft asks transformers by the old name
 pytestmark = pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing` is deprecated:FutureWarning")
@@ -70,9 +78,9 @@ def kill_after(process, home: Path, steps: int) -> None:
 
 
 def finished(process) -> str:
-    said = process.communicate()[1]
-    assert process.returncode == 0, said[-3000:]
-    return said
+    stderr = process.communicate()[1]
+    assert process.returncode == 0, stderr[-3000:]
+    return stderr
 
 
 def curve(out):
@@ -100,8 +108,8 @@ def test_a_run_killed_twice_ends_with_the_bytes_of_an_undisturbed_one(name, trai
         assert len(list((tmp_path / "killed").glob("train/*/checkpoint-*"))) <= 3  # two, and one being written
         assert not out.exists()
     process, out = stage(name, "killed", **train)
-    at = int(re.search(r"goes on from step (\d+)", finished(process))[1])
-    assert at >= 8
+    step = int(re.search(r"goes on from step (\d+)", finished(process))[1])
+    assert step >= 8
     assert tiny_policy.contents(out) == tiny_policy.contents(undisturbed)
     assert curve(out) == curve(undisturbed)
     one, other = (
@@ -115,9 +123,9 @@ def test_a_run_killed_twice_ends_with_the_bytes_of_an_undisturbed_one(name, trai
 def test_only_the_steps_after_the_checkpoint_are_done_again(lora, tiny_params, tiny_model, tmp_path):
     from transformers import TrainerCallback
 
-    told = {"max_steps": 5, "num_train_epochs": 9, "lora": LoraParams(**lora) if lora else None}
-    params = tiny_policy.params(tiny_params, sft=told)
-    rows = sft_rows(tiny_policy.d_sft(), tiny_policy.template(params))
+    values = {"max_steps": 5, "num_train_epochs": 9, "lora": LoraParams(**lora) if lora else None}
+    params = tiny_policy.params(tiny_params, sft=values)
+    rows = to_sft_rows(tiny_policy.d_sft(), tiny_policy.template(params))
     begun, states = [], []
 
     class Begun(TrainerCallback):
@@ -125,10 +133,10 @@ def test_only_the_steps_after_the_checkpoint_are_done_again(lora, tiny_params, t
             begun.append(state.global_step)
 
     for _ in range(2):
-        fit = Fitting(rows, list(range(len(rows))), {}, 0)
-        trainer = sft_trainer(fit, str(tiny_model), tmp_path, params)
+        fit = FittingRows(rows, list(range(len(rows))), {}, 0)
+        trainer = make_sft_trainer(fit, str(tiny_model), tmp_path, params)
         trainer.add_callback(Begun())
-        go_on(trainer, tmp_path, "mine", 0)
+        train_with_checkpoints(trainer, tmp_path, "mine", 0)
         states.append({name: weight.clone() for name, weight in trainer.model.state_dict().items()})
     assert begun == [0, 1, 2, 3, 4, 4]
     assert all(states[0][name].equal(states[1][name]) for name in states[0])
@@ -143,37 +151,37 @@ def work(tmp_path):
         folder.mkdir(parents=True)
         for name in ("model.safetensors", "optimizer.pt"):
             (folder / name).write_bytes(bytes([step]) * 100)
-        (folder / WHOLE).write_text(json.dumps({"key": "mine", "contents": contents(folder)}))
+        (folder / WHOLE).write_text(json.dumps({"key": "mine", "contents": list_contents(folder)}))
     return tmp_path / "work"
 
 
 def test_the_newest_whole_checkpoint_is_gone_on_from(work, capsys):
-    assert newest_whole(work, "mine").name == "checkpoint-10"
+    assert find_newest_whole(work, "mine").name == "checkpoint-10"
     assert capsys.readouterr().err == ""
 
 
 @pytest.mark.parametrize("size", [0, 99, 100])
 def test_a_damaged_checkpoint_is_passed_over_with_a_line(work, capsys, size):
     (work / "checkpoint-10/optimizer.pt").write_bytes(b"?" * size)
-    assert newest_whole(work, "mine").name == "checkpoint-5"
+    assert find_newest_whole(work, "mine").name == "checkpoint-5"
     assert "passes over checkpoint-10: its files are not those that were written" in capsys.readouterr().err
 
 
 def test_a_checkpoint_that_was_not_written_to_its_end_is_passed_over_with_a_line(work, capsys):
     (work / "checkpoint-10" / WHOLE).unlink()
-    assert newest_whole(work, "mine").name == "checkpoint-5"
+    assert find_newest_whole(work, "mine").name == "checkpoint-5"
     assert "passes over checkpoint-10: it was not written to its end" in capsys.readouterr().err
 
 
 def test_another_runs_checkpoint_is_passed_over_with_a_line(work, capsys):
-    assert newest_whole(work, "other") is None
+    assert find_newest_whole(work, "other") is None
     assert capsys.readouterr().err.count("it is of another run") == 2
 
 
 def test_the_key_changes_with_what_shapes_training_and_with_nothing_else(tiny_params, tiny_model, tmp_path):
     def key(rows=({"prompt": "a"},), model=tiny_model, seed=0, **train):
         params = tiny_params.sft.model_copy(update=train)
-        return run_key("sft", list(rows), model, params, {"processes": 1}, seed=seed)
+        return make_run_key("sft", list(rows), model, params, {"processes": 1}, seed=seed)
 
     other = shutil.copytree(tiny_model, tmp_path / "other")
     assert key(model=other) == key()
@@ -181,7 +189,26 @@ def test_the_key_changes_with_what_shapes_training_and_with_nothing_else(tiny_pa
     shaping = [key(rows=[]), key(seed=1), key(learning_rate=1.0), key(max_steps=3), key(model=other)]
     assert len({key(), *shaping}) == 6
     assert {key(launch="zero3"), key(checkpoint_s=None), key(report_to="wandb")} == {key()}
-    assert weights_hash(tiny_model) != weights_hash(other)
+    assert hash_weights(tiny_model) != hash_weights(other)
+
+
+def test_a_comment_leaves_the_key_of_a_killed_run_and_a_line_of_code_does_not(root, tiny_params, tiny_model, tmp_path):
+    def key_with(name, file, old="", new=""):
+        copy = tmp_path / name
+        for package in ("schemas", "pipeline", "train"):
+            shutil.copytree(root / package, copy / package, ignore=shutil.ignore_patterns("__pycache__"))
+        text = (copy / file).read_text(encoding="utf-8")
+        assert old in text
+        (copy / file).write_text(text.replace(old, new, 1) + "# a remark\n", encoding="utf-8")
+        return make_run_key("sft", [], tiny_model, tiny_params.sft, {"processes": 1}, 0, root=copy)
+
+    before = make_run_key("sft", [], tiny_model, tiny_params.sft, {"processes": 1}, 0)
+    assert key_with("comment", "train/trainer.py") == before
+    assert key_with("docstring", "train/sft.py", "supervised fine-tuning", "fine-tuning") == before
+    assert key_with("card", "pipeline/publishing/model_card.py", "It reads", "It takes") == before
+    assert key_with("other stage", "train/dpo.py", "raise DataError", "raise ValueError") == before
+    assert key_with("line", "train/trainer.py", '"logging_steps": 1', '"logging_steps": 2') != before
+    assert key_with("template", "pipeline/llm/template.py", "return", "return None or") != before
 
 
 def test_what_nobody_came_back_to_for_two_weeks_is_removed(vpo_home, capsys):
@@ -189,6 +216,6 @@ def test_what_nobody_came_back_to_for_two_weeks_is_removed(vpo_home, capsys):
         (vpo_home / "train" / name).mkdir(parents=True)
         then = time.time() - age_s
         os.utime(vpo_home / "train" / name, (then, then))
-    sweep(vpo_home / "train/mine")
+    sweep_abandoned(vpo_home / "train/mine")
     assert {path.name for path in (vpo_home / "train").iterdir()} == {"mine", "new"}
     assert "left two weeks ago" in capsys.readouterr().err

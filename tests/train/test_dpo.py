@@ -9,10 +9,10 @@ from pipeline.runtime.io import DataError, write_rows
 from schemas.d_dpo import DDpo
 from tests.support import tiny_policy
 from tests.support.small_project import write_params
-from train.dpo import dpo, dpo_trainer, main
+from train.dpo import dpo, main, make_dpo_trainer
+from train.model_folder import KEPT
 from train.preference_metrics import split_by_query
-from train.run import KEPT
-from train.trl_rows import dpo_rows, instruction
+from train.trl_rows import to_dpo_rows, to_user_turn
 
 # TRL 1.16 asks transformers 5.23 by the old name
 pytestmark = [
@@ -34,7 +34,7 @@ def by_hand(tiny_params, tiny_model):
 
     def log_probs(folder, pairs=PAIRS):
         model = AutoModelForCausalLM.from_pretrained(folder)
-        turns = [instruction(pair.query, template) for pair in pairs]
+        turns = [to_user_turn(pair.query, template) for pair in pairs]
         return [
             tuple(tiny_policy.answer_log_prob(model, tokenizer, turn, text)[0] for text in (pair.chosen, pair.rejected))
             for turn, pair in zip(turns, pairs, strict=True)
@@ -58,18 +58,18 @@ def test_the_reference_stays_the_sft_model_while_the_policy_leaves_it(
     import torch
 
     params = tiny_policy.params(tiny_params, dpo_train=HIGH | {"precompute_ref_log_probs": precompute})
-    rows = dpo_rows(PAIRS, tiny_policy.template(params))
-    trainer = dpo_trainer(rows, str(tiny_model), tmp_path, params)
+    rows = to_dpo_rows(PAIRS, tiny_policy.template(params))
+    trainer = make_dpo_trainer(rows, str(tiny_model), tmp_path, params)
     wanted = by_hand(tiny_model)
     trainer.train()
     if precompute:
         kept = trainer.train_dataset
         used = list(zip(kept["ref_chosen_logps"], kept["ref_rejected_logps"], strict=True))
     else:
-        batch = trainer.data_collator([trainer.train_dataset[at] for at in range(len(PAIRS))])
+        batch = trainer.data_collator([trainer.train_dataset[i] for i in range(len(PAIRS))])
         with torch.no_grad():
-            found = trainer.compute_ref_log_probs(trainer.ref_model, batch)
-        used = list(zip(*(log_probs.tolist() for log_probs in found), strict=True))
+            both_sides = trainer.compute_ref_log_probs(trainer.ref_model, batch)
+        used = list(zip(*(log_probs.tolist() for log_probs in both_sides), strict=True))
     assert used == [pytest.approx(pair, abs=1e-3) for pair in wanted]
     trainer.model.save_pretrained(tmp_path / "policy")
     assert all(abs(now[0] - before[0]) > 1 for now, before in zip(by_hand(tmp_path / "policy"), wanted, strict=True))
@@ -142,8 +142,8 @@ def test_the_stage_gives_equal_bytes_and_a_model_that_says_where_it_is_from(file
     assert all(any(path.match(pattern) for pattern in KEPT) for path in (files / "models/dpo").iterdir())
     about = json.loads(one["model.json"])
     assert (about["stage"], about["base"], about["seed"]) == ("dpo", "sft", 0)
-    told = metrics(files / "models/dpo")
-    assert (told["units_in"], told["units_done"], told["dropped"]) == (10, 10, {})
+    counts = metrics(files / "models/dpo")
+    assert (counts["units_in"], counts["units_done"], counts["dropped"]) == (10, 10, {})
 
 
 def test_an_empty_d_dpo_is_one_clear_error(files, tiny_params, vpo_home):
@@ -168,7 +168,7 @@ def test_a_pair_whose_chosen_equals_its_rejected_is_one_clear_error(tiny_params,
 
 
 def test_a_share_that_keeps_every_pair_out_is_one_clear_error(tiny_params, tiny_model, tmp_path, vpo_home):
-    held = [PAIRS[at] for at in split_by_query(PAIRS, 0.3)[1]]
+    held = [PAIRS[i] for i in split_by_query(PAIRS, 0.3)[1]]
     with pytest.raises(DataError, match="no pair to train on.*held_out_share"):
         dpo(held, tiny_model, tmp_path / "dpo", tiny_policy.params(tiny_params, dpo_train={"held_out_share": 0.3}))
 

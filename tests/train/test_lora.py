@@ -3,7 +3,7 @@ import pytest
 from schemas.params_train import LoraParams
 from tests.support import tiny_policy
 from train.dpo import dpo
-from train.lora import merge
+from train.lora import merge_adapter
 from train.sft import sft
 
 # TRL and peft ask transformers by the old name
@@ -44,15 +44,15 @@ def test_the_merge_is_the_scaled_product_of_the_adapters_by_plain_torch(tiny_mod
     from safetensors.torch import load_file
     from transformers import AutoModelForCausalLM
 
-    from train.lora import peft_config
+    from train.lora import make_peft_config
 
-    model = get_peft_model(AutoModelForCausalLM.from_pretrained(tiny_model), peft_config(LORA))
+    model = get_peft_model(AutoModelForCausalLM.from_pretrained(tiny_model), make_peft_config(LORA))
     draws = torch.Generator().manual_seed(0)
     for name, weight in model.named_parameters():
         if "lora_B" in name:
             weight.data = torch.randn(weight.shape, generator=draws)
     model.save_pretrained(tmp_path / "adapter")
-    merge(tmp_path / "adapter", model, "float32", tmp_path / "merged")
+    merge_adapter(tmp_path / "adapter", model, "float32", tmp_path / "merged")
     adapter, before, after = (
         load_file(tmp_path / "adapter/adapter_model.safetensors"),
         *map(weights, (tiny_model, tmp_path / "merged")),

@@ -7,8 +7,8 @@ import pytest
 from schemas.params_train import LoraParams
 from tests.support import tiny_policy
 from tests.support import train_reference as reference
+from train.curve import curve_path
 from train.dpo import dpo
-from train.run import curve_of
 from train.sft import sft
 
 # TRL and peft ask transformers by the old name
@@ -24,7 +24,7 @@ TRAIN |= {"global_batch_size": 10, "num_train_epochs": STEPS}  # every step sees
 
 
 def curve(out):
-    with curve_of(out).open() as file:
+    with curve_path(out).open() as file:
         return [float(row["loss"]) for row in csv.DictReader(file)]
 
 
@@ -39,10 +39,10 @@ def by_hand(tiny_params, tiny_model):
             from peft import get_peft_model
             from transformers import set_seed
 
-            from train.lora import peft_config
+            from train.lora import make_peft_config
 
             set_seed(tiny_params.base.seed)  # the adapter's first weights are TRL's
-            return get_peft_model(model, peft_config(lora))
+            return get_peft_model(model, make_peft_config(lora))
 
         return reference.losses(tiny_model, rows, STEPS, RATE, wrap, beta)
 
@@ -59,8 +59,8 @@ def test_sft_is_the_mean_over_the_answers_tokens_at_every_step(
     lora, padding_free, tiny_params, tiny_model, tmp_path, vpo_home, by_hand
 ):
     out = tmp_path / "data/models/sft"
-    told = TRAIN | {"lora": lora, "padding_free": padding_free}
-    sft(tiny_policy.d_sft(), tiny_model, out, tiny_policy.params(tiny_params, sft=told))
+    values = TRAIN | {"lora": lora, "padding_free": padding_free}
+    sft(tiny_policy.d_sft(), tiny_model, out, tiny_policy.params(tiny_params, sft=values))
     wanted = by_hand([by_hand.encoded(row.query, row.prompt) for row in tiny_policy.d_sft()], lora)
     assert wanted[0] - wanted[-1] > 0.01
     assert curve(out) == pytest.approx(wanted, abs=1e-5)
@@ -70,12 +70,12 @@ def test_sft_is_the_mean_over_the_answers_tokens_at_every_step(
 @pytest.mark.parametrize("lora", [None, LORA], ids=["full", "lora"])
 def test_dpo_is_equation_2_at_every_step(lora, precompute, tiny_params, tiny_model, tmp_path, vpo_home, by_hand):
     out = tmp_path / "data/models/dpo"
-    told = TRAIN | {"lora": lora, "precompute_ref_log_probs": precompute, "learning_rate": RATE}
-    dpo(tiny_policy.d_dpo(), tiny_model, out, tiny_policy.params(tiny_params, dpo_train=told))
+    values = TRAIN | {"lora": lora, "precompute_ref_log_probs": precompute, "learning_rate": RATE}
+    dpo(tiny_policy.d_dpo(), tiny_model, out, tiny_policy.params(tiny_params, dpo_train=values))
     rows = []
     for pair in tiny_policy.d_dpo():
-        (asked, chosen), (_, rejected) = (by_hand.encoded(pair.query, text) for text in (pair.chosen, pair.rejected))
-        rows.append((asked, chosen, rejected))
+        (prompt, chosen), (_, rejected) = (by_hand.encoded(pair.query, text) for text in (pair.chosen, pair.rejected))
+        rows.append((prompt, chosen, rejected))
     wanted = by_hand(rows, lora, tiny_params.dpo.train.beta)
     assert wanted[0] - wanted[-1] > 0.01
     assert curve(out) == pytest.approx(wanted, abs=1e-5)

@@ -2,7 +2,7 @@ import pytest
 
 from tests.support import tiny_policy
 from train.dpo import dpo
-from train.preference_metrics import by_source, correlation, some, split_by_query
+from train.preference_metrics import correlate, measure_by_source, sample_pairs, split_by_query
 
 PAIRS = tiny_policy.d_dpo()
 # TRL asks transformers by the old name
@@ -21,7 +21,7 @@ def test_a_query_is_whole_on_one_side_and_the_share_is_near_what_was_asked():
     pairs = many(2000)
     learnt, held = split_by_query(pairs, 0.1)
     assert sorted(learnt + held) == list(range(4000))
-    assert not {pairs[at].query_id for at in learnt} & {pairs[at].query_id for at in held}
+    assert not {pairs[i].query_id for i in learnt} & {pairs[i].query_id for i in held}
     assert 320 < len(held) < 480
 
 
@@ -33,8 +33,8 @@ def test_no_share_keeps_nothing_out_and_a_larger_one_keeps_out_what_a_smaller_di
 
 def test_what_is_measured_of_the_training_pairs_does_not_depend_on_their_order():
     pairs = many(300)
-    picked = {pairs[at].pair_id for at in some(pairs, 50)}
-    assert len(picked) == 50 and {pairs[::-1][at].pair_id for at in some(pairs[::-1], 50)} == picked
+    picked = {pairs[i].pair_id for i in sample_pairs(pairs, 50)}
+    assert len(picked) == 50 and {pairs[::-1][i].pair_id for i in sample_pairs(pairs[::-1], 50)} == picked
 
 
 def test_the_measures_of_two_sources_by_hand():
@@ -42,19 +42,19 @@ def test_the_measures_of_two_sources_by_hand():
     text = text.model_copy(update={"chosen_origin": "refined"})
     #            policy chosen, rejected, reference chosen, rejected
     measured = [(-10.0, -22.0, -12.0, -20.0), (-9.0, -9.0, -8.0, -10.0)]
-    told = by_source([text, video], measured, [(10, 8), (4, 5)], beta=0.1)
-    assert told["text"] == {
+    metrics = measure_by_source([text, video], measured, [(10, 8), (4, 5)], beta=0.1)
+    assert metrics["text"] == {
         "pairs": 1, "margin": 0.4, "accuracy": 1.0, "chosen_log_prob_change": 2.0, "rejected_log_prob_change": -2.0,
         "kl_per_token": 2 / 8,  # the refined one was not written by the reference
         "tokens_chosen": 10, "tokens_rejected": 8, "margin_length_correlation": None,
     }  # fmt: skip
-    assert (told["video"]["margin"], told["video"]["accuracy"]) == (-0.2, 0)
-    assert told["video"]["kl_per_token"] == pytest.approx((1 / 4 - 1 / 5) / 2)
+    assert (metrics["video"]["margin"], metrics["video"]["accuracy"]) == (-0.2, 0)
+    assert metrics["video"]["kl_per_token"] == pytest.approx((1 / 4 - 1 / 5) / 2)
 
 
 def test_a_margin_that_grows_with_length_correlates_with_it():
-    assert correlation([1, 2, 3], [2, 4, 6]) == 1 and correlation([1, 2, 3], [3, 2, 1]) == -1
-    assert correlation([1, 2], [5, 5]) is None
+    assert correlate([1, 2, 3], [2, 4, 6]) == 1 and correlate([1, 2, 3], [3, 2, 1]) == -1
+    assert correlate([1, 2], [5, 5]) is None
 
 
 def test_a_trained_margin_shows_on_pairs_kept_out_by_plain_torch(tiny_params, tiny_model, tmp_path, vpo_home):
@@ -66,8 +66,8 @@ def test_a_trained_margin_shows_on_pairs_kept_out_by_plain_torch(tiny_params, ti
     from tests.support import train_reference as reference
 
     out = tmp_path / "data/models/dpo"
-    told = {"held_out_share": 0.3, "learning_rate": 1e-3, "warmup_steps": 0, "precompute_ref_log_probs": False}
-    params = tiny_policy.params(tiny_params, dpo_train=told | {"max_steps": 4, "num_train_epochs": 9})
+    values = {"held_out_share": 0.3, "learning_rate": 1e-3, "warmup_steps": 0, "precompute_ref_log_probs": False}
+    params = tiny_policy.params(tiny_params, dpo_train=values | {"max_steps": 4, "num_train_epochs": 9})
     dpo(PAIRS, tiny_model, out, params)
     metrics = json.loads((tmp_path / "results/models/dpo.json").read_text())
     learnt, held = split_by_query(PAIRS, 0.3)
@@ -76,7 +76,7 @@ def test_a_trained_margin_shows_on_pairs_kept_out_by_plain_torch(tiny_params, ti
     models = [AutoModelForCausalLM.from_pretrained(folder) for folder in (out, tiny_model)]
     tokenizer, template = reference.tokenizer_of(tiny_model), tiny_policy.template(params)
     margins, changes = [], []
-    for pair in (PAIRS[at] for at in held):
+    for pair in (PAIRS[i] for i in held):
         moved = []
         for text in (pair.chosen, pair.rejected):
             row = reference.encoded(tokenizer, template, pair.query, text)

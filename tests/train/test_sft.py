@@ -8,10 +8,9 @@ from pipeline.runtime.io import DataError, write_rows
 from schemas.d_sft import DSft
 from tests.support import tiny_policy
 from tests.support.small_project import write_params
-from train.base import base_of
-from train.run import KEPT
-from train.sft import main, sft, sft_trainer
-from train.trl_rows import Fitting, instruction, sft_rows
+from train.model_folder import KEPT, read_base
+from train.sft import main, make_sft_trainer, sft
+from train.trl_rows import FittingRows, to_sft_rows, to_user_turn
 
 ROWS = tiny_policy.d_sft()
 
@@ -22,7 +21,7 @@ def trained(params, base, out, rows=ROWS):
 
 
 def all_of(rows):
-    return Fitting(rows, list(range(len(rows))), {}, 0)
+    return FittingRows(rows, list(range(len(rows))), {}, 0)
 
 
 def metrics(out):
@@ -42,7 +41,7 @@ def once(tiny_params, tiny_model, tmp_path_factory):
 @pytest.fixture
 def trainer(tiny_params, tiny_model, tmp_path):
     ten = tiny_policy.params(tiny_params, sft={"global_batch_size": 10})
-    return sft_trainer(all_of(sft_rows(ROWS, tiny_policy.template(ten))), str(tiny_model), tmp_path, ten)
+    return make_sft_trainer(all_of(to_sft_rows(ROWS, tiny_policy.template(ten))), str(tiny_model), tmp_path, ten)
 
 
 def test_the_trained_labels_are_the_answer_and_its_end_alone(trainer):
@@ -55,14 +54,14 @@ def test_the_trained_labels_are_the_answer_and_its_end_alone(trainer):
 
 def test_before_the_answer_the_model_reads_what_it_will_be_asked_with(trainer, tiny_params):
     tokenizer, template = trainer.processing_class, tiny_policy.template(tiny_params)
-    asked = [
-        tokenizer.apply_chat_template(instruction(row.query, template), add_generation_prompt=True, return_dict=False)
+    prompts = [
+        tokenizer.apply_chat_template(to_user_turn(row.query, template), add_generation_prompt=True, return_dict=False)
         for row in ROWS
     ]
     (batch,) = trainer.get_train_dataloader()
     rows = zip(*(batch[name].tolist() for name in ("input_ids", "labels", "attention_mask")), strict=True)
     read = [[i for i, label, there in zip(*row, strict=True) if there and label == -100] for row in rows]
-    assert sorted(read) == sorted(asked)
+    assert sorted(read) == sorted(prompts)
     assert all(ids.count(tokenizer.bos_token_id) == 1 for ids in read)
 
 
@@ -74,7 +73,9 @@ def test_the_first_loss_is_the_mean_over_the_answers_tokens_by_plain_torch(tiny_
     sft(rows, tiny_model, out, tiny_policy.params(tiny_params, sft={"max_steps": 1, "global_batch_size": 4}))
     model, tokenizer = (kind.from_pretrained(tiny_model) for kind in (AutoModelForCausalLM, AutoTokenizer))
     template = tiny_policy.template(tiny_params)
-    sums = [tiny_policy.answer_log_prob(model, tokenizer, instruction(row.query, template), row.prompt) for row in rows]
+    sums = [
+        tiny_policy.answer_log_prob(model, tokenizer, to_user_turn(row.query, template), row.prompt) for row in rows
+    ]
     by_hand = -sum(log_prob for log_prob, _ in sums) / sum(n for _, n in sums)
     assert metrics(out)["first_loss"] == pytest.approx(by_hand, abs=1e-5)
 
@@ -90,9 +91,9 @@ def test_a_longer_row_is_counted_as_dropped_and_never_cut(tiny_params, tiny_mode
     long = ROWS[0].model_copy(update={"prompt": "a fox " * 400})
     out = tmp_path / "data/models/sft"
     with_it = trained(tiny_params, tiny_model, out, [*ROWS, long])
-    told = metrics(out)
-    assert (told["units_in"], told["units_done"], told["units_dropped"]) == (11, 10, 1)
-    assert told["dropped"] == {"too_long": 1} and told["steps"] == 2
+    counts = metrics(out)
+    assert (counts["units_in"], counts["units_done"], counts["units_dropped"]) == (11, 10, 1)
+    assert counts["dropped"] == {"too_long": 1} and counts["steps"] == 2
     assert with_it["model.safetensors"] == tiny_policy.contents(once)["model.safetensors"]
 
 
@@ -118,7 +119,7 @@ def test_the_stage_leaves_a_whole_model_that_says_where_it_is_from(files, tiny_p
     assert all(any(path.match(pattern) for pattern in KEPT) for path in folder.iterdir())
     about = json.loads((folder / "model.json").read_text())
     assert (about["stage"], about["base"], about["seed"]) == ("sft", "base", 0)
-    assert base_of(folder) == (str(folder), None)
+    assert read_base(folder) == (str(folder), None)
     assert AutoModelForCausalLM.from_pretrained(folder).config.use_cache
     assert list(vpo_home.glob("train/*")) == []
 

@@ -5,7 +5,7 @@ import pytest
 
 from schemas.base import content_id
 from tests.support import tiny_policy
-from train.shortcuts import WARN_ABOVE, auc, logistic, shortcuts, warn
+from train.shortcuts import WARN_ABOVE, compute_auc, fit_logistic, measure_shortcuts, warn_of_shortcuts
 
 PAIR = tiny_policy.d_dpo()[0]
 WORDS = [f"w{number}" for number in range(60)]
@@ -17,8 +17,8 @@ def pairs(n, make, source="text"):
     for number in range(n):
         chosen, rejected = make(draw)
         query = content_id(number)
-        told = {"query_id": query, "pair_id": content_id(query, source), "chosen": chosen, "rejected": rejected}
-        made.append(PAIR.model_copy(update=told | {"source": source}))
+        values = {"query_id": query, "pair_id": content_id(query, source), "chosen": chosen, "rejected": rejected}
+        made.append(PAIR.model_copy(update=values | {"source": source}))
     return made
 
 
@@ -26,37 +26,37 @@ def noise(draw, n=12):
     return " ".join(draw.choices(WORDS, k=n))
 
 
-def said(found):
+def warnings_of(shortcuts):
     lines = []
-    warn(found, lambda line, err: lines.append(line))
+    warn_of_shortcuts(shortcuts, lines.append)
     return lines
 
 
 def test_pairs_that_differ_by_chance_alone_give_no_warning():
-    found = shortcuts(pairs(300, lambda draw: (noise(draw), noise(draw))))
-    assert found["text"]["pairs"] == 300 and found["text"]["length_auc"] == 0.5
-    assert abs(found["text"]["words_auc"] - 0.5) < 0.08
-    assert said(found) == []
+    shortcuts = measure_shortcuts(pairs(300, lambda draw: (noise(draw), noise(draw))))
+    assert shortcuts["text"]["pairs"] == 300 and shortcuts["text"]["length_auc"] == 0.5
+    assert abs(shortcuts["text"]["words_auc"] - 0.5) < 0.08
+    assert warnings_of(shortcuts) == []
 
 
 def test_a_word_that_only_the_chosen_have_is_found_and_warned_of():
-    found = shortcuts(pairs(100, lambda draw: (f"{noise(draw)} cinematic", f"{noise(draw)} plain")))
-    assert found["text"]["words_auc"] > 0.95 and found["text"]["length_auc"] == 0.5
-    (line,) = said(found)
+    shortcuts = measure_shortcuts(pairs(100, lambda draw: (f"{noise(draw)} cinematic", f"{noise(draw)} plain")))
+    assert shortcuts["text"]["words_auc"] > 0.95 and shortcuts["text"]["length_auc"] == 0.5
+    (line,) = warnings_of(shortcuts)
     assert "a bag of words tells chosen from rejected in the text pairs" in line
 
 
 @pytest.mark.parametrize(("longer", "shorter", "which"), [(16, 10, "longer"), (10, 16, "shorter")])
 def test_length_is_told_apart_from_words_and_in_both_directions(longer, shorter, which):
-    found = shortcuts(pairs(100, lambda draw: (noise(draw, longer), noise(draw, shorter)), "video"))
-    assert found["video"]["length_auc"] == (1.0 if which == "longer" else 0.0)
-    assert any(f"the {which} one wins" in line and "video pairs" in line for line in said(found))
+    shortcuts = measure_shortcuts(pairs(100, lambda draw: (noise(draw, longer), noise(draw, shorter)), "video"))
+    assert shortcuts["video"]["length_auc"] == (1.0 if which == "longer" else 0.0)
+    assert any(f"the {which} one wins" in line and "video pairs" in line for line in warnings_of(shortcuts))
 
 
 def test_sources_are_told_apart():
     worse = pairs(60, lambda draw: (noise(draw, 14), noise(draw)), "video")
-    found = shortcuts([*pairs(60, lambda draw: (noise(draw), noise(draw))), *worse])
-    assert found["text"]["length_auc"] == 0.5 and found["video"]["length_auc"] == 1.0
+    shortcuts = measure_shortcuts([*pairs(60, lambda draw: (noise(draw), noise(draw))), *worse])
+    assert shortcuts["text"]["length_auc"] == 0.5 and shortcuts["video"]["length_auc"] == 1.0
 
 
 def test_words_of_a_query_it_has_seen_do_not_count():
@@ -64,24 +64,24 @@ def test_words_of_a_query_it_has_seen_do_not_count():
     made = []
     for number in range(60):
         query = content_id(number)
-        told = {"query_id": query, "chosen": f"odd{number} one", "rejected": f"even{number} one"}
-        made += [PAIR.model_copy(update=told | {"pair_id": content_id(query, twin)}) for twin in range(2)]
-    assert shortcuts(made)["text"]["words_auc"] == 0.5
+        values = {"query_id": query, "chosen": f"odd{number} one", "rejected": f"even{number} one"}
+        made += [PAIR.model_copy(update=values | {"pair_id": content_id(query, twin)}) for twin in range(2)]
+    assert measure_shortcuts(made)["text"]["words_auc"] == 0.5
 
 
 def test_one_query_alone_has_no_words_auc():
-    assert shortcuts(pairs(1, lambda draw: ("a b", "a")))["text"]["words_auc"] is None
+    assert measure_shortcuts(pairs(1, lambda draw: ("a b", "a")))["text"]["words_auc"] is None
 
 
 def test_the_auc_is_the_share_of_pairs_in_order_with_ties_as_halves():
-    assert auc([3, 2], [1, 2]) == 3.5 / 4
-    assert auc([1], [1]) == 0.5 and auc([0], [1]) == 0
+    assert compute_auc([3, 2], [1, 2]) == 3.5 / 4
+    assert compute_auc([1], [1]) == 0.5 and compute_auc([0], [1]) == 0
     assert WARN_ABOVE == 0.65
 
 
 def test_the_regression_stands_where_its_gradient_is_zero():
     draws = np.random.default_rng(0)
     chosen, rejected = (draws.integers(0, 2, (40, 6)).astype(np.float32) for _ in range(2))
-    weights = logistic(chosen, rejected, steps=2000)
+    weights = fit_logistic(chosen, rejected, steps=2000)
     x = chosen - rejected
     assert np.abs(x.T @ (1 / (1 + np.exp(x @ weights))) - weights).max() < 1e-6

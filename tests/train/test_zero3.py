@@ -21,8 +21,9 @@ from schemas.d_sft import DSft
 from tests.support import tiny_policy
 from tests.support.held import held
 from tests.support.small_project import write_params
+from train.curve import curve_path
 from train.dpo import dpo
-from train.run import KEPT, curve_of
+from train.model_folder import KEPT
 from train.sft import sft
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -66,12 +67,12 @@ def compiled():
 
 
 def children(parent: int) -> list[int]:
-    found = []
+    pids = []
     for path in Path("/proc").glob("[0-9]*/stat"):
         with contextlib.suppress(OSError):
             if int(path.read_text().rpartition(")")[2].split()[1]) == parent:
-                found.append(int(path.parent.name))
-    return found
+                pids.append(int(path.parent.name))
+    return pids
 
 
 def free_port() -> int:
@@ -126,12 +127,12 @@ def launched(tiny_model, tiny_params, tmp_path_factory):
     def run(name, folder=data / "models", home=data.parent / "home"):
         if not (folder / name).exists():
             process = start(name, folder, home)
-            said = process.communicate(timeout=1800)[1]
-            assert process.returncode == 0, said[-4000:]
-            run.said[folder / name] = said
+            stderr = process.communicate(timeout=1800)[1]
+            assert process.returncode == 0, stderr[-4000:]
+            run.stderr[folder / name] = stderr
         return folder / name
 
-    run.start, run.said = start, {}
+    run.start, run.stderr = start, {}
     with compiled() as extensions:
         yield run
 
@@ -157,7 +158,7 @@ def metrics(out):
 
 
 def losses(out):
-    with curve_of(out).open() as file:
+    with curve_path(out).open() as file:
         return [float(row["loss"]) for row in csv.DictReader(file)]
 
 
@@ -172,11 +173,11 @@ def test_two_processes_learn_what_one_does_from_the_same_global_batch(name, laun
     assert here.keys() == there.keys() == start.keys()
     assert max((here[key] - start[key]).abs().max().item() for key in start) > 1e-3
     assert max((here[key] - there[key]).abs().max().item() for key in start) < 2e-4
-    told = metrics(two), metrics(one)
+    stage_metrics = metrics(two), metrics(one)
     if name.startswith("dpo"):
         sides = ["trained_on"] + ["held_out"] * bool(RUNS[name].get("held_out_share"))
         for side in sides:
-            there, here = (item[side]["text"] for item in told)
+            there, here = (item[side]["text"] for item in stage_metrics)
             assert there["pairs"] == here["pairs"] and there["margin"] == pytest.approx(here["margin"], abs=1e-4)
 
 
@@ -199,9 +200,9 @@ def test_the_saved_model_is_whole_and_generates(name, launched):
 
 
 def test_the_reference_of_two_processes_is_the_sft_model(launched):
-    told = metrics(launched("dpo_bf16"))
-    assert told["steps"] == 3 and told["units_done"] == 10
-    assert told["first_loss"] == pytest.approx(0.6931, abs=0.01)  # bfloat16
+    stage_metrics = metrics(launched("dpo_bf16"))
+    assert stage_metrics["steps"] == 3 and stage_metrics["units_done"] == 10
+    assert stage_metrics["first_loss"] == pytest.approx(0.6931, abs=0.01)  # bfloat16
 
 
 @pytest.mark.parametrize("name", ["sft", "dpo_lora"])
@@ -217,6 +218,6 @@ def test_two_processes_that_were_killed_go_on_to_the_same_weights(name, launched
     process.communicate()
     assert not (folder / name).exists()
     again = launched(name, folder, home)
-    assert "goes on from step" in launched.said[again]
+    assert "goes on from step" in launched.stderr[again]
     assert tiny_policy.contents(again) == tiny_policy.contents(launched(name))
     assert list((home / "train").iterdir()) == []

@@ -13,7 +13,7 @@ from schemas.d_dpo import DDpo
 from schemas.d_sft import DSft
 from schemas.params import BaseModelParams
 from schemas.params_train import DpoTrainParams, TrainParams
-from train.throughput import training as work_of_training
+from train.throughput import describe_work
 from vpo.planning.estimate import Planner
 from vpo.planning.gpu_cost import Cost, GpuRow, idle, measured, training
 from vpo.planning.graph import Stage
@@ -36,7 +36,7 @@ def train(planner: Planner, speeds: Path, stage: Stage) -> list[GpuRow]:
         return [idle(row, row.wanted)]
     if planner.changed is None and is_trained(stage, rows.known):
         return [idle(row, row.wanted, "a model of these very rows is there")]
-    cost = measured(speeds, work_of_training(stage.module, origin(model), params))
+    cost = measured(speeds, describe_work(stage.module, origin(model), params))
     if not tiny:
         cost = for_weights(row, params, model, cost)
     return [row.costs(cost, offline=tiny)]
@@ -44,22 +44,22 @@ def train(planner: Planner, speeds: Path, stage: Stage) -> list[GpuRow]:
 
 def for_weights(row: GpuRow, params: TrainParams, model: BaseModelParams, cost: Cost | None) -> Cost | None:
     """Set the memory that training a model takes, and return what a token costs, counted where none is measured."""
-    from train.base import downloaded
-    from train.capacity import bytes_to_train, n_parameters
+    from train.capacity import count_parameters, estimate_bytes
+    from train.model_folder import download
 
     try:
-        n = n_parameters(downloaded(model.name, model.revision, ["config.json"]))
+        n = count_parameters(download(model.name, model.revision, ["config.json"]))
     except (DataError, ImportError) as fault:
         row.notes.append(f"how many weights it has is not known: {fault}")
         return cost or Cost(None, "unknown: as many weights as nobody could count here")
     sharded = params.launch not in ("single", "auto")
-    row.gpu_gigabytes = bytes_to_train(n, params, sharded) / 1e9
+    row.gpu_gigabytes = estimate_bytes(n, params, sharded) / 1e9
     row.notes.append(f"{n / 1e9:.1f}B weights; memory of weights, gradients and AdamW, activations apart")
     return cost or training(params, n)
 
 
 def origin(model: BaseModelParams) -> str | None:
-    """Return the name under which training keeps its speed (train.base.origin_of)."""
+    """Return the name under which training keeps its speed (train.model_folder.read_origin)."""
     if model.backend == "tiny":
         return None
     return model.name if model.revision else Path(model.name).resolve().name

@@ -9,7 +9,7 @@ from pipeline.runtime.io import DataError
 from pipeline.runtime.store import Store, store_key
 from schemas.reasons import Reason
 from tests.support import tiny_policy
-from train.trl_rows import instruction
+from train.trl_rows import to_user_turn
 
 QUERIES = tiny_policy.queries()
 
@@ -89,7 +89,7 @@ def test_a_greedy_sample_is_what_generate_writes(policy, sampling, restless, tin
     model = AutoModelForCausalLM.from_pretrained(restless)
     for query, outcome in zip(QUERIES[:3], maker.map(QUERIES[:3], 1, sampling(temperature=0.0), 0), strict=True):
         ids = maker.tokenizer.apply_chat_template(
-            instruction(query.query, template), add_generation_prompt=True, return_tensors="pt", return_dict=False
+            to_user_turn(query.query, template), add_generation_prompt=True, return_tensors="pt", return_dict=False
         )
         written = model.generate(ids, attention_mask=torch.ones_like(ids), max_new_tokens=10, do_sample=False)
         text = maker.tokenizer.decode(written[0, ids.shape[1] :], skip_special_tokens=True)

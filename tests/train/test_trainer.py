@@ -1,0 +1,106 @@
+import importlib.util
+from pathlib import Path
+
+import pytest
+
+from pipeline.runtime.io import DataError, locked
+from train.trainer import describe_setting, make_arguments, open_work_folder, save_model
+
+
+@pytest.fixture(scope="module")
+def section(laptop):
+    return lambda **values: laptop.sft.model_copy(update=values)
+
+
+@pytest.mark.parametrize("tracker", ["trackio", "wandb", "mlflow"])
+def test_a_tracker_that_is_not_installed_is_one_clear_error(section, tmp_path, tracker):
+    if importlib.util.find_spec(tracker):
+        pytest.skip(f"{tracker} is installed")
+    with pytest.raises(DataError, match=f"{tracker} is not installed: pip install {tracker}"):
+        make_arguments(section(report_to=tracker), 0, tmp_path)
+
+
+def test_a_param_says_whom_the_curve_is_told_to(section, tmp_path):
+    assert make_arguments(section(), 0, tmp_path)["report_to"] == "none"
+
+
+def test_bfloat16_weights_are_for_zero_alone(section, tmp_path, monkeypatch):
+    def dtype(**values):
+        return make_arguments(section(**values), 0, tmp_path)["model_init_kwargs"]["dtype"]
+
+    assert (dtype(bf16=False), dtype(bf16=True)) == ("float32", "float32")
+    monkeypatch.setenv("ACCELERATE_USE_DEEPSPEED", "true")
+    assert (dtype(bf16=False), dtype(bf16=True)) == ("float32", "bfloat16")
+
+
+def test_a_run_under_zero_has_a_key_of_its_own(section, monkeypatch):
+    plain = describe_setting(section())
+    monkeypatch.setenv("ACCELERATE_USE_DEEPSPEED", "true")
+    assert describe_setting(section()) != plain
+
+
+class Trained:
+    """A trainer whose saving writes `files` and then may die."""
+
+    def __init__(self, files, dies=False, main=True):
+        self.files, self.dies, self.main = files, dies, main
+
+    def save_model(self, folder):
+        Path(folder).mkdir(parents=True)
+        for name in self.files:
+            if name.endswith("/"):
+                (Path(folder) / name).mkdir()
+            else:
+                (Path(folder) / name).write_text(name)
+        if self.dies:
+            raise KeyboardInterrupt
+
+    def is_world_process_zero(self):
+        return self.main
+
+
+WEIGHTS = ["model.safetensors", "config.json", "tokenizer.json"]
+
+
+def test_a_model_folder_holds_no_pickle_and_no_state(tmp_path):
+    strange = ["training_args.bin", "optimizer.pt", "trainer_state.json", "pytorch_model.bin", "README.md"]
+    save_model(Trained(WEIGHTS + strange), tmp_path / "work", tmp_path / "sft", {"stage": "sft"}, {"steps": 1})
+    assert {path.name for path in (tmp_path / "sft").iterdir()} == {*WEIGHTS, "model.json"}
+
+
+def test_a_save_that_dies_leaves_what_was_there(tmp_path):
+    out = tmp_path / "data/models/sft"
+    with pytest.raises(KeyboardInterrupt):
+        save_model(Trained(WEIGHTS, dies=True), tmp_path / "1", out, {}, {})
+    assert not out.exists()
+    save_model(Trained(WEIGHTS), tmp_path / "2", out, {"at": 2}, {})
+    with pytest.raises(IsADirectoryError):  # the copy fails when some files lie in the new folder already
+        save_model(Trained([*WEIGHTS, "unreadable.safetensors/"]), tmp_path / "3", out, {"at": 3}, {})
+    assert '"at": 2' in (out / "model.json").read_text()
+    assert [path.name for path in out.parent.iterdir()] == ["sft"]
+
+
+def test_what_a_killed_save_left_is_swept(tmp_path):
+    stale = tmp_path / ".sft.99999.new.tmp"
+    stale.mkdir()
+    (stale / "model.safetensors").write_text("half")
+    save_model(Trained(WEIGHTS), tmp_path / "work", tmp_path / "sft", {}, {})
+    assert not stale.exists()
+
+
+def test_only_the_main_process_writes(tmp_path, vpo_home, monkeypatch):
+    save_model(Trained(WEIGHTS, main=False), tmp_path / "work", tmp_path / "sft", {}, {})
+    assert not (tmp_path / "sft").exists()
+    with open_work_folder("0f", tmp_path / "sft") as folder:
+        (folder / "half").touch()
+        monkeypatch.setenv("RANK", "1")
+        with open_work_folder("0f", tmp_path / "sft") as same:  # it neither waits for the lock nor empties the folder
+            assert same == folder and (folder / "half").exists()
+
+
+def test_a_second_run_of_a_stage_is_refused_and_the_work_folder_goes(tmp_path, vpo_home):
+    with open_work_folder("0f", tmp_path / "sft") as folder:
+        assert list(folder.iterdir()) == []
+        with pytest.raises(DataError, match="another run is writing it"), locked(tmp_path / "sft"):
+            pass
+    assert not folder.exists()
