@@ -31,6 +31,6 @@ def next_round(
         for item, outcome in answered(opened, messages, teacher, parse, template=template, sample=sample):
             yield take(item, outcome)
 
-    most_waiting = max(MOST_WAITING, getattr(teacher, "held", 0))  # else a batch would end where this does
+    most_waiting = max(MOST_WAITING, getattr(teacher, "most_held", 0))  # else a batch would end where this does
     for _, item in paid_once(items, lambda item: None if is_open(item) else item, ask, most_waiting):
         yield item

@@ -159,7 +159,7 @@ class Store:
         ).fetchone()
         return spent
 
-    def spent(self, account: str) -> float:
+    def read_spent_usd(self, account: str) -> float:
         """Return the US dollars charged to `account` so far, by every process of the project."""
         with self.lock:
             found = self.connection.execute("select usd from spent where account = ?", (account,)).fetchone()

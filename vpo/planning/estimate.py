@@ -264,7 +264,7 @@ class Planner(RowPlan):
                 estimate.input_tokens += tokens[0]
                 estimate.output_tokens += tokens[1]
         price = self.prices[estimate.seam]
-        estimate.usd = price.usd(estimate.input_tokens, estimate.output_tokens) if price else None
+        estimate.usd = price.cost_usd(estimate.input_tokens, estimate.output_tokens) if price else None
         return estimate
 
 

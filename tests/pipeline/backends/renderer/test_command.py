@@ -200,8 +200,8 @@ RUN = """
 import json, sys
 from schemas.seams import RenderRequest
 from pipeline.backends.renderer.command import Command
-from schemas.params_video import Render
-renderer = Command(Render(**json.loads(sys.argv[1])))
+from schemas.params_video import RenderParams
+renderer = Command(RenderParams(**json.loads(sys.argv[1])))
 list(renderer.map(RenderRequest(prompt, 7) for prompt in json.loads(sys.argv[2])))
 """
 

@@ -44,8 +44,12 @@ def test_a_batch_is_charged_at_half_the_price(teacher):
         asked = teacher(server, **DOLLAR_A_TOKEN)
         assert values(asked, 20) == expected(20)
         tokens = sum(entry[3] + entry[4] for entry in server.log)
-        assert asked.engine.store.spent(asked.engine.account) == asked.engine.counts.usd == tokens / 2
-        assert asked.engine.counts.requests == len(server.log)
+        assert (
+            asked.engine.ledger.store.read_spent_usd(asked.engine.ledger.account)
+            == asked.engine.ledger.counts.usd
+            == tokens / 2
+        )
+        assert asked.engine.ledger.counts.requests == len(server.log)
 
 
 def test_all_conversations_are_one_batch_and_equal_ones_one_line(teacher):
