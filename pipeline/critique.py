@@ -11,7 +11,7 @@ import click
 from pipeline.backends.teacher import make_teacher
 from pipeline.llm.answer_forms import VERDICT
 from pipeline.llm.replies import Verdict
-from pipeline.llm.rounds import next_round
+from pipeline.llm.rounds import ask_round
 from pipeline.llm.template import Template
 from pipeline.runtime.io import stage_output
 from pipeline.runtime.params_file import load_params, option
@@ -35,7 +35,7 @@ def critique(
     words = Template(params.template, needs=("query", "prompt"))
     judged: Iterable[tuple[Prompt, Outcomes]] = ((row, ()) for row in prompts)
     for sample in range(votes):
-        judged = next_round(
+        judged = ask_round(
             judged,
             is_open=lambda item: is_open(item[1], votes),
             messages=lambda item: messages(item[0], words),

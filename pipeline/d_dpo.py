@@ -7,7 +7,7 @@ import click
 
 from pipeline.runtime.io import read_rows, stage_output
 from pipeline.runtime.params_file import load_params, option
-from pipeline.text.ready_sets import ready_dpo, sha256
+from pipeline.text.ready_sets import hash_file, read_ready_dpo
 from schemas.base import Dropped, Pair, content_id
 from schemas.d_dpo import DDpo
 from schemas.d_text import DText
@@ -64,8 +64,8 @@ def main(d_text, d_video, out, arm, params_path):
     described = params.dpo.arms[arm] if arm else TrainedArmParams()
     with stage_output(out, DDpo, label=arm or "d_dpo") as writer:
         if params.d_dpo.path:
-            pairs = list(ready_dpo(params.d_dpo.path, params.dpo, params.queries.keep_flags))
-            writer.extra["source_sha256"] = sha256(params.d_dpo.path)
+            pairs = list(read_ready_dpo(params.d_dpo.path, params.dpo, params.queries.keep_flags))
+            writer.extra["source_sha256"] = hash_file(params.d_dpo.path)
         else:
             pairs = [*read_rows(d_text, DText), *read_rows(d_video, DVideo)]
         writer.units_in = len({pair.query_id for pair in pairs})

@@ -14,7 +14,7 @@ from pipeline.backends.renderer import SPREAD, make_renderer, video_id
 from pipeline.backends.teacher import make_teacher
 from pipeline.runtime.fanout import fan_out
 from pipeline.runtime.io import read_rows, stage_output
-from pipeline.runtime.paid_once import paid_once
+from pipeline.runtime.paid_once import buy_missing
 from pipeline.runtime.params_file import load_params, option
 from pipeline.runtime.progress import progress
 from pipeline.runtime.speeds import at_once, folder_of, timed, work_of
@@ -141,7 +141,7 @@ def rendered(
         made = fan_out(make, missing, lambda item: item.request, keep, spreads=renderer.by.backend in SPREAD)
         return timed(made, work, folder, at_once(renderer))
 
-    return paid_once(asked, lookup, buy)
+    return buy_missing(asked, lookup, buy)
 
 
 def manifest_row(item: Wanted, facts: dict, place: Place, renderer: Renderer) -> Render:

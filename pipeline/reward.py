@@ -9,7 +9,7 @@ import click
 from pipeline.backends.reward import make_reward, sound
 from pipeline.runtime.fanout import fan_out
 from pipeline.runtime.io import stage_output
-from pipeline.runtime.paid_once import paid_once
+from pipeline.runtime.paid_once import buy_missing
 from pipeline.runtime.params_file import load_params, option
 from pipeline.runtime.progress import progress
 from pipeline.runtime.speeds import Work, at_once, folder_of, timed, work_of
@@ -105,7 +105,7 @@ def scored(
         return lookup(row)
 
     folder = folder_of(store.root)
-    return paid_once(
+    return buy_missing(
         clips,
         lookup,
         lambda missing: timed(fan_out(scorer.make, missing, ask, keep), scorer.work, folder, scorer.at_once),
