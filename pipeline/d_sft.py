@@ -4,8 +4,9 @@ from collections.abc import Iterable, Iterator
 
 import click
 
-from pipeline.runtime.io import read_rows, stage_output
+from pipeline.runtime.io import read_rows
 from pipeline.runtime.params_file import load_params, option
+from pipeline.runtime.stage_output import Tally, stage_output
 from pipeline.text.ready_sets import hash_file, read_ready_sft
 from schemas.base import Dropped
 from schemas.critique import Critique
@@ -13,7 +14,7 @@ from schemas.d_sft import DSft
 from schemas.reasons import Reason
 from schemas.refine import Refine
 
-TALLY = {"refined": lambda row: row.refined}
+TALLY: Tally[DSft] = {"refined": lambda row: row.refined}
 
 
 def d_sft(critiques: Iterable[Critique], refined: dict[str, Refine]) -> Iterator[DSft | Dropped]:
@@ -45,7 +46,7 @@ def main(critique, refine, out, params_path):
         if params.d_sft.path:
             rows = list(read_ready_sft(params.d_sft.path, params.queries.keep_flags))
             writer.units_in = len({row.query_id for row in rows})
-            writer.extra["source_sha256"] = hash_file(params.d_sft.path)
+            writer.add_metrics(source_sha256=hash_file(params.d_sft.path))
             writer.write(rows, TALLY)
         else:
             refined = {row.prompt_id: row for row in read_rows(refine, Refine)}

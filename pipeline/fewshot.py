@@ -8,8 +8,9 @@ from pipeline.backends.teacher import make_teacher
 from pipeline.llm.answer_forms import PROMPT
 from pipeline.llm.rounds import ask_teacher
 from pipeline.llm.template import Template
-from pipeline.runtime.io import read_rows, stage_output
+from pipeline.runtime.io import read_rows
 from pipeline.runtime.params_file import load_params, option
+from pipeline.runtime.stage_output import stage_output
 from pipeline.text.ready_sets import drop_replaced
 from schemas.base import Dropped, content_id
 from schemas.fewshot import Exemplar, Fewshot

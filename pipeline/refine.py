@@ -13,8 +13,8 @@ from pipeline.llm.answer_forms import REFINED, VERDICT
 from pipeline.llm.replies import Verdict
 from pipeline.llm.rounds import ask_round
 from pipeline.llm.template import Template
-from pipeline.runtime.io import stage_output
 from pipeline.runtime.params_file import load_params, option
+from pipeline.runtime.stage_output import stage_output
 from schemas.base import Dropped, content_id
 from schemas.critique import Critique
 from schemas.params import CritiqueParams, RefineParams

@@ -8,8 +8,9 @@ from pathlib import Path
 import click
 
 from pipeline.backends.policy import make_policy
-from pipeline.runtime.io import beside, read_rows, stage_output
+from pipeline.runtime.io import read_rows
 from pipeline.runtime.params_file import load_params, option
+from pipeline.runtime.stage_output import Tally, dropped_path, stage_output
 from pipeline.text.loops import has_loop
 from pipeline.text.ready_sets import drop_replaced
 from schemas.base import Dropped, Prompt, Provenance, content_id
@@ -66,7 +67,7 @@ def prompts_of(source: Path) -> tuple[dict[str, Prompt], dict[str, Dropped]]:
     prompts: dict[str, Prompt] = {}
     for row in read_rows(source, Rollout):  # few-shot rows are read too: they lack the marks alone
         prompts.setdefault(row.query_id, row)
-    dropped, _ = beside(source)
+    dropped = dropped_path(source)
     return prompts, {row.input_id: row for row in read_rows(dropped, Dropped)} if dropped.exists() else {}
 
 
@@ -80,7 +81,7 @@ def prompt_row(
     )  # fmt: skip
 
 
-TALLY = {"duplicates": lambda row: row.duplicate_of is not None, "looping": attrgetter("loops")}
+TALLY: Tally[Rollout] = {"duplicates": lambda row: row.duplicate_of is not None, "looping": attrgetter("loops")}
 """what is marked, for the stage's metrics"""
 
 

@@ -13,9 +13,11 @@ from pathlib import Path
 import click
 
 from pipeline.llm.template import Template
-from pipeline.runtime.io import DataError, beside, locked, read_rows, replacing_folder, write_json
+from pipeline.runtime.io import DataError, read_rows, replacing_folder, write_json
+from pipeline.runtime.locks import hold_lock
 from pipeline.runtime.params_file import load_params, option
 from pipeline.runtime.progress import progress
+from pipeline.runtime.stage_output import metrics_path
 from pipeline.world.lexicon import UNSAFE
 from schemas.d_sft import DSft
 from schemas.params import BaseModelParams
@@ -150,11 +152,11 @@ def pinned(params: BaseModelParams) -> dict[str, str | None]:
 def main(queries, out, params_path):
     """Make the tiny Llama and its tokenizer, or name the real base model."""
     params = load_params(params_path)
-    with locked(out), replacing_folder(out) as folder:
+    with hold_lock(out), replacing_folder(out) as folder:
         if params.base_model.backend == "hub":
             named = pinned(params.base_model)
             write_json(folder / NAMED, named)
-            write_json(beside(out)[1], named)
+            write_json(metrics_path(out), named)
             return
         require("train", "torch", "transformers")
         *asked, d_sft = queries
@@ -167,7 +169,7 @@ def main(queries, out, params_path):
         model.save_pretrained(folder)
         tokenizer.save_pretrained(folder)
         write_json(
-            beside(out)[1],
+            metrics_path(out),
             {
                 "parameters": model.num_parameters(),
                 "vocabulary": len(tokenizer),

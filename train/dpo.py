@@ -7,9 +7,10 @@ from pathlib import Path
 import click
 
 from pipeline.llm.template import Template
-from pipeline.runtime.io import DataError, beside, read_rows
+from pipeline.runtime.io import DataError, read_rows
 from pipeline.runtime.one_thread import one_thread
 from pipeline.runtime.params_file import load_params, option
+from pipeline.runtime.stage_output import dropped_path
 from schemas.base import content_id
 from schemas.d_dpo import DDpo
 from schemas.params import Params
@@ -111,7 +112,7 @@ def main(d_dpo, sft, out, params_path):
     params = load_params(params_path)
     pairs = list(read_rows(d_dpo, DDpo))
     if not pairs:
-        raise DataError(f"{d_dpo}: no pairs, so nothing to train on; see {beside(Path(d_dpo))[0]}")
+        raise DataError(f"{d_dpo}: no pairs, so nothing to train on; see {dropped_path(Path(d_dpo))}")
     launch("train.dpo", [d_dpo, str(sft), str(out), "--params", params_path], params.dpo.train)
     dpo(pairs, sft, out, params)
 

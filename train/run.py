@@ -14,7 +14,9 @@ from pathlib import Path
 
 import click
 
-from pipeline.runtime.io import DataError, beside, locked, replacing_folder, write_json
+from pipeline.runtime.io import DataError, replacing_folder, write_json
+from pipeline.runtime.locks import hold_lock
+from pipeline.runtime.stage_output import metrics_path
 from pipeline.runtime.store import home
 from schemas.params_train import DpoTrainParams, SftParams, TrainParams
 from train.card import card
@@ -212,7 +214,7 @@ def work_folder(key: str, out: Path) -> Iterator[Path]:
     if os.environ.get("RANK", "0") != "0":
         yield folder
     else:
-        with locked(out), one_at_a_time(folder):
+        with hold_lock(out), one_at_a_time(folder):
             sweep(folder)
             folder.mkdir(parents=True, exist_ok=True)
             yield folder
@@ -286,9 +288,9 @@ def save(trainer, work: Path, out: Path, about: dict, metrics: dict) -> None:
         click.echo(
             f"  {out.name}: {metrics['steps']} steps, loss {steps[0]['loss']:.4f} -> {steps[-1]['loss']:.4f}", err=True
         )
-    write_json(beside(out)[1], metrics)
+    write_json(metrics_path(out), metrics)
 
 
 def curve_of(out: Path) -> Path:
     """data/models/sft -> results/models/sft_curve.csv"""
-    return beside(out)[1].with_name(f"{out.name}_curve.csv")
+    return metrics_path(out).with_name(f"{out.name}_curve.csv")

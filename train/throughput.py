@@ -5,7 +5,7 @@ import os
 import time
 from pathlib import Path
 
-from pipeline.runtime.speeds import Speed, Work, device_here, put
+from pipeline.runtime.speeds import Speed, Work, keep_speed, name_device
 from pipeline.runtime.store import home
 from schemas.base import content_id
 from schemas.params_train import TrainParams
@@ -34,7 +34,7 @@ def measure(trainer, work: Work) -> None:
         def on_train_end(self, args, state, control, **kwargs):
             if state.is_world_process_zero and len(steps) > 1:
                 with contextlib.suppress(OSError):
-                    keep(home() / "speeds", work, steps, int(os.environ.get("WORLD_SIZE", "1")), device_here())
+                    keep(home() / "speeds", work, steps, int(os.environ.get("WORLD_SIZE", "1")), name_device())
 
     trainer.add_callback(Clock())
 
@@ -43,4 +43,4 @@ def keep(folder: Path, work: Work, steps: list[tuple[float, int]], processes: in
     """Keep what steps of (when, tokens so far) tell; the first one alone, with all that comes before it, tells none."""
     (begun, before), (ended, tokens) = steps[0], steps[-1]
     if tokens > before and ended > begun:
-        put(folder, work, Speed(tokens - before, (ended - begun) * processes, False, device))
+        keep_speed(folder, work, Speed(tokens - before, (ended - begun) * processes, False, device))

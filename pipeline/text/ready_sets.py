@@ -10,7 +10,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from pipeline.runtime.io import DataError, first_fault
+from pipeline.runtime.io import DataError, describe_fault
 from pipeline.text.clean import clean
 from schemas.base import Dropped, Provenance, QueryBase, content_id
 from schemas.d_dpo import DDpo
@@ -69,7 +69,7 @@ def read_ready_dpo(path: str, params: DpoParams, keep_flags: bool) -> Iterator[D
                 rejected_id=content_id(query_id, rejected), decided_by=(), **{"safety": False, **given},
             )  # fmt: skip
         except ValidationError as fault:
-            raise DataError(f"{path}: record {number}: {first_fault(fault)}") from None
+            raise DataError(f"{path}: record {number}: {describe_fault(fault)}") from None
         yield pair
 
 

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.runtime.io import DataError, locked
+from pipeline.runtime.io import DataError
+from pipeline.runtime.locks import hold_lock
 from pipeline.runtime.one_thread import TINY, one_thread
 from schemas.params_train import SftParams
 from train.run import arguments, batches, launch, launcher, require, save, setting, stop_after, work_folder
@@ -228,7 +229,7 @@ def test_only_the_main_process_writes(tmp_path, vpo_home, monkeypatch):
 def test_a_second_run_of_a_stage_is_refused_and_the_work_folder_goes(tmp_path, vpo_home):
     with work_folder("0f", tmp_path / "sft") as folder:
         assert list(folder.iterdir()) == []
-        with pytest.raises(DataError, match="another run is writing it"), locked(tmp_path / "sft"):
+        with pytest.raises(DataError, match="another run is writing it"), hold_lock(tmp_path / "sft"):
             pass
     assert not folder.exists()
 
