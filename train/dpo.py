@@ -8,7 +8,7 @@ import click
 
 from pipeline.llm.template import Template
 from pipeline.runtime.io import DataError, read_rows
-from pipeline.runtime.one_thread import one_thread
+from pipeline.runtime.one_thread import use_one_thread
 from pipeline.runtime.params_file import load_params, option
 from pipeline.runtime.stage_output import dropped_path
 from schemas.base import content_id
@@ -77,7 +77,7 @@ def dpo_trainer(rows: list[dict], sft: str, work: Path, params: Params, kept_out
     from trl import DPOConfig, DPOTrainer
 
     train = params.dpo.train
-    one_thread(sft)
+    use_one_thread(sft)
     config = DPOConfig(
         **arguments(train, params.base.seed, work),
         beta=train.beta,

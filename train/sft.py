@@ -7,7 +7,7 @@ import click
 
 from pipeline.llm.template import Template
 from pipeline.runtime.io import DataError, read_rows
-from pipeline.runtime.one_thread import one_thread
+from pipeline.runtime.one_thread import use_one_thread
 from pipeline.runtime.params_file import load_params, option
 from schemas.base import content_id
 from schemas.d_sft import DSft
@@ -56,7 +56,7 @@ def sft_trainer(fit: Fitting, model: str, work: Path, params: Params):
     train = params.sft
     if not fit.rows:
         raise DataError(f"D_SFT has no row to train on: dropped {fit.lost}; see sft.max_length")
-    one_thread(model)
+    use_one_thread(model)
     told = arguments(train, params.base.seed, work)
     if train.padding_free:  # TRL then asks for rows that fit, and these do
         told |= {"padding_free": True, "max_length": None}

@@ -20,8 +20,8 @@ Show = Callable[[int, int | None, Callable[[], str] | None], None]
 
 
 @contextlib.contextmanager
-def progress(label: str, total: int | None = None) -> Iterator[Report]:
-    """Give `report(done, total, note)`; nothing is shown of work that ends within a second."""
+def progress(label: str, total: int | None = None, every_s: float = EVERY_S) -> Iterator[Report]:
+    """Give `report(done, total, note)`; a line is shown no sooner than `every_s` after the last one."""
     begun = time.monotonic()
     if sys.stderr.isatty():
         from rich.console import Console
@@ -49,7 +49,7 @@ def progress(label: str, total: int | None = None) -> Iterator[Report]:
             parts.append(text)
         click.echo(f"  {label}: {' · '.join(parts)}", err=True)
 
-    yield _limit_rate(echo, EVERY_S)
+    yield _limit_rate(echo, every_s)
 
 
 def _limit_rate(show: Show, every_s: float) -> Report:

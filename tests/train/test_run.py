@@ -10,7 +10,6 @@ import pytest
 
 from pipeline.runtime.io import DataError
 from pipeline.runtime.locks import hold_lock
-from pipeline.runtime.one_thread import TINY, one_thread
 from schemas.params_train import SftParams
 from train.run import arguments, batches, launch, launcher, require, save, setting, stop_after, work_folder
 
@@ -232,21 +231,3 @@ def test_a_second_run_of_a_stage_is_refused_and_the_work_folder_goes(tmp_path, v
         with pytest.raises(DataError, match="another run is writing it"), hold_lock(tmp_path / "sft"):
             pass
     assert not folder.exists()
-
-
-def test_a_tiny_model_gets_one_thread_and_a_large_one_what_there_is(tmp_path):
-    import torch
-
-    before = torch.get_num_threads()
-    try:
-        torch.set_num_threads(2)
-        with (tmp_path / "model.safetensors").open("wb") as file:
-            file.truncate(TINY)
-        one_thread(tmp_path)
-        assert torch.get_num_threads() == 2
-        with (tmp_path / "model.safetensors").open("wb") as file:
-            file.truncate(TINY - 1)
-        one_thread(tmp_path)
-        assert torch.get_num_threads() == 1
-    finally:
-        torch.set_num_threads(before)
