@@ -21,3 +21,16 @@ def teacher(laptop, tmp_path, monkeypatch, vpo_home):
         return OpenAI(params, engine=engine)
 
     return make
+
+
+@pytest.fixture
+def engine(laptop, tmp_path, monkeypatch):
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-secret-of-the-test")
+
+    def make(server, **changes):
+        params = laptop.teacher.model_copy(
+            update=dict(backend="openai", model="m", base_url=server.base_url, attempts=3, timeout_s=60.0) | changes
+        )
+        return Engine("teacher", params, Store(tmp_path / "store"))
+
+    return make
