@@ -13,7 +13,7 @@ from pathlib import Path
 
 from pipeline.backends.renderer import make_renderer
 from pipeline.runtime.fanout import fan_out
-from pipeline.runtime.fanout_ray import connected
+from pipeline.runtime.fanout_ray import connect
 from pipeline.runtime.params_file import load_params
 from schemas.seams import RenderRequest
 
@@ -86,7 +86,7 @@ def main() -> None:
     make = partial(make_renderer, params.render.model_copy(update=shape), params.world)
     found = {"one process": measured(make, "local", 1)}
     before = time.monotonic(), tree()
-    connected()
+    connect()
     after = time.monotonic(), tree()
     ray_start = after[0] - before[0], spent(before, after)
     for workers in (1, 2):

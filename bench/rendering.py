@@ -19,8 +19,8 @@ import click
 from pipeline.backends.renderer.diffusers import Diffusers
 from pipeline.backends.renderer.facts import COGVIDEOX_2B
 from pipeline.render import clip_seed, render, wanted
-from pipeline.runtime.io import stage_output
 from pipeline.runtime.params_file import load_params
+from pipeline.runtime.stage_output import stage_output
 from pipeline.runtime.store import Store
 from pipeline.video.clips import ClipStore, Packed, decode, encode, frames_hash, shard_folder, write_shards
 from schemas.params_video import RenderParams

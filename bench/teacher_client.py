@@ -55,7 +55,7 @@ def engine(base_url: str, n: int, words: str, keep: bool) -> dict:
                     kept.append(outcome.value)
         except Exception as fault:
             stopped = f"{type(fault).__name__}: {fault}"
-        return {"good": good, "failed": failed, "stopped": stopped, "counts": asdict(teacher.engine.counts)}
+        return {"good": good, "failed": failed, "stopped": stopped, "counts": asdict(teacher.engine.ledger.counts)}
 
 
 def plain(base_url: str, n: int, words: str, keep: bool) -> dict:

@@ -110,7 +110,7 @@ FAULTS = [
     Fault("teacher: the sampling is not in the key", "pipeline/llm/calls/engine.py",
           "host=host, body=body, sample=sample, **more", 'host=host, body=body["messages"], sample=sample, **more',
           "tests/pipeline/backends/teacher/test_openai.py"),
-    Fault("teacher: the budget is not looked at", "pipeline/llm/calls/engine.py",
+    Fault("teacher: the budget is not looked at", "pipeline/llm/calls/ledger.py",
           "if budget is not None and self.spent_usd >= budget:", "if budget is not None and self.spent_usd < 0:",
           "tests/pipeline/llm/calls/test_engine.py"),
     Fault("teacher: a 429 uses up an attempt", "pipeline/llm/calls/endpoint.py",
@@ -118,7 +118,7 @@ FAULTS = [
           'return Reply("transient", status, None, headers, why, waiting)',
           "tests/pipeline/llm/calls/test_endpoint.py"),
     Fault("teacher: a cut answer passes as whole", "pipeline/llm/calls/answers.py",
-          'if finish == "length":', 'if finish == "never":', "tests/pipeline/llm/calls/test_endpoint.py"),
+          'if finish == "length":', 'if finish == "never":', "tests/pipeline/llm/calls/test_answers.py"),
 ]  # fmt: skip
 
 

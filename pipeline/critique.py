@@ -5,22 +5,27 @@ a No is asked again, so that a lone slip makes no pair.
 """
 
 from collections.abc import Iterable, Iterator
+from pathlib import Path
 
 import click
 
 from pipeline.backends.teacher import make_teacher
 from pipeline.llm.answer_forms import VERDICT
 from pipeline.llm.replies import Verdict
-from pipeline.llm.rounds import next_round
+from pipeline.llm.rounds import ask_round
 from pipeline.llm.template import Template
-from pipeline.runtime.io import stage_output
+from pipeline.runtime.io import DataError
 from pipeline.runtime.params_file import load_params, option
+from pipeline.runtime.stage_output import Tally, stage_output
 from schemas.base import Dropped, Prompt
 from schemas.critique import Critique, Vote
+from schemas.fewshot import Fewshot
 from schemas.params import CritiqueParams
 from schemas.rollout import Rollout
 from schemas.seams import Messages, Outcome, Teacher
 
+PROMPTS: dict[str, type[Prompt]] = {"fewshot": Fewshot, "rollout": Rollout}
+"""the stages that write prompts, and their rows"""
 Outcomes = tuple[Outcome[Verdict], ...]
 
 
@@ -35,7 +40,7 @@ def critique(
     words = Template(params.template, needs=("query", "prompt"))
     judged: Iterable[tuple[Prompt, Outcomes]] = ((row, ()) for row in prompts)
     for sample in range(votes):
-        judged = next_round(
+        judged = ask_round(
             judged,
             is_open=lambda item: is_open(item[1], votes),
             messages=lambda item: messages(item[0], words),
@@ -65,15 +70,15 @@ def is_open(outcomes: Outcomes, votes: int) -> bool:
         return True
     if outcomes[0].reason is not None or outcomes[0].value.aligned:
         return False
-    no, yes = tally(outcomes)
+    no, yes = count_verdicts(outcomes)
     left = votes - len(outcomes)
     return is_flawed(no + left, yes, votes) != is_flawed(no, yes + left, votes)
 
 
-def tally(outcomes: Outcomes) -> tuple[int, int]:
+def count_verdicts(outcomes: Outcomes) -> tuple[int, int]:
     """Return how many said No and how many Yes; an answer without a verdict is neither."""
-    said = [outcome.value.aligned for outcome in outcomes if outcome.reason is None]
-    return said.count(False), said.count(True)
+    verdicts = [outcome.value.aligned for outcome in outcomes if outcome.reason is None]
+    return verdicts.count(False), verdicts.count(True)
 
 
 def is_flawed(no: int, yes: int, votes: int) -> bool:
@@ -87,7 +92,7 @@ def decided(row: Prompt, outcomes: Outcomes, votes: int) -> Critique:
     The first, so that the question to `refine` is the one that a single vote would lead to: an answer bought for it
     serves again.
     """
-    aligned = not is_flawed(*tally(outcomes), votes)
+    aligned = not is_flawed(*count_verdicts(outcomes), votes)
     agreeing = (outcome for outcome in outcomes if outcome.reason is None and outcome.value.aligned == aligned)
     told = next(agreeing, outcomes[0])
     return Critique(
@@ -110,12 +115,20 @@ def vote(outcome: Outcome[Verdict]) -> Vote:
     )
 
 
-TALLY = {
+TALLY: Tally[Critique] = {
     "asked_again": lambda row: len(row.votes) > 1,
     "overturned": lambda row: len(row.votes) > 1 and row.aligned,
     "votes_missing": lambda row: sum(vote.aligned is None for vote in row.votes),
 }
 """what the votes did, for the stage's metrics"""
+
+
+def prompt_class(path: str) -> type[Prompt]:
+    """Return the class of the prompts in a file, which is named by the stage that wrote it. Raises DataError."""
+    stage = Path(path).stem
+    if stage not in PROMPTS:
+        raise DataError(f"{path}: prompts come from {' or '.join(PROMPTS)}, whose files are named so")
+    return PROMPTS[stage]
 
 
 @click.command("critique")
@@ -129,5 +142,5 @@ def main(prompts, out, judge, params_path):
     with stage_output(out, Critique) as writer:
         teacher = make_teacher(params.judge if judge else params.teacher, params.world)
         votes = 1 if judge else params.critique.votes
-        # few-shot rows are read so too: they lack the marks alone
-        writer.write(critique(writer.read(prompts, Rollout), teacher, params.critique, votes), TALLY, teacher.status)
+        rows = writer.read(prompts, prompt_class(prompts))
+        writer.write(critique(rows, teacher, params.critique, votes), TALLY, teacher.status)

@@ -5,9 +5,10 @@ from collections.abc import Iterable, Iterator
 
 import click
 
-from pipeline.runtime.io import read_rows, stage_output
+from pipeline.runtime.io import read_rows
 from pipeline.runtime.params_file import load_params, option
-from pipeline.text.ready_sets import ready_dpo, sha256
+from pipeline.runtime.stage_output import Tally, stage_output
+from pipeline.text.ready_sets import hash_file, read_ready_dpo
 from schemas.base import Dropped, Pair, content_id
 from schemas.d_dpo import DDpo
 from schemas.d_text import DText
@@ -17,7 +18,7 @@ from schemas.reasons import Reason
 
 WHEN_BOTH = {"both": ("text", "video"), "text": ("text",), "video": ("video",)}
 """S1 3.3 takes the union; in the authors' code a query with a text pair loses its video pair."""
-TALLY = {"text_pairs": lambda row: row.source == "text", "video_pairs": lambda row: row.source == "video"}
+TALLY: Tally[DDpo] = {"text_pairs": lambda row: row.source == "text", "video_pairs": lambda row: row.source == "video"}
 
 
 def d_dpo(pairs: Iterable[Pair], params: DpoParams, arm: TrainedArmParams, seed: int = 0) -> Iterator[DDpo | Dropped]:
@@ -64,8 +65,8 @@ def main(d_text, d_video, out, arm, params_path):
     described = params.dpo.arms[arm] if arm else TrainedArmParams()
     with stage_output(out, DDpo, label=arm or "d_dpo") as writer:
         if params.d_dpo.path:
-            pairs = list(ready_dpo(params.d_dpo.path, params.dpo, params.queries.keep_flags))
-            writer.extra["source_sha256"] = sha256(params.d_dpo.path)
+            pairs = list(read_ready_dpo(params.d_dpo.path, params.dpo, params.queries.keep_flags))
+            writer.add_metrics(source_sha256=hash_file(params.d_dpo.path))
         else:
             pairs = [*read_rows(d_text, DText), *read_rows(d_video, DVideo)]
         writer.units_in = len({pair.query_id for pair in pairs})

@@ -4,16 +4,17 @@ from collections.abc import Iterable, Iterator
 
 import click
 
-from pipeline.runtime.io import read_rows, stage_output
+from pipeline.runtime.io import read_rows
 from pipeline.runtime.params_file import load_params, option
-from pipeline.text.ready_sets import ready_sft, sha256
+from pipeline.runtime.stage_output import Tally, stage_output
+from pipeline.text.ready_sets import hash_file, read_ready_sft
 from schemas.base import Dropped
 from schemas.critique import Critique
 from schemas.d_sft import DSft
 from schemas.reasons import Reason
 from schemas.refine import Refine
 
-TALLY = {"refined": lambda row: row.refined}
+TALLY: Tally[DSft] = {"refined": lambda row: row.refined}
 
 
 def d_sft(critiques: Iterable[Critique], refined: dict[str, Refine]) -> Iterator[DSft | Dropped]:
@@ -43,9 +44,9 @@ def main(critique, refine, out, params_path):
     params = load_params(params_path)
     with stage_output(out, DSft, label="d_sft") as writer:
         if params.d_sft.path:
-            rows = list(ready_sft(params.d_sft.path, params.queries.keep_flags))
+            rows = list(read_ready_sft(params.d_sft.path, params.queries.keep_flags))
             writer.units_in = len({row.query_id for row in rows})
-            writer.extra["source_sha256"] = sha256(params.d_sft.path)
+            writer.add_metrics(source_sha256=hash_file(params.d_sft.path))
             writer.write(rows, TALLY)
         else:
             refined = {row.prompt_id: row for row in read_rows(refine, Refine)}

@@ -6,8 +6,9 @@ from operator import attrgetter
 
 import click
 
-from pipeline.runtime.io import read_rows, stage_output
+from pipeline.runtime.io import read_rows
 from pipeline.runtime.params_file import load_params, option
+from pipeline.runtime.stage_output import stage_output
 from schemas.base import Dropped, content_id
 from schemas.critique import Critique
 from schemas.d_text import DText

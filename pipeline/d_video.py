@@ -12,8 +12,9 @@ from operator import attrgetter
 
 import click
 
-from pipeline.runtime.io import read_rows, stage_output
+from pipeline.runtime.io import read_rows
 from pipeline.runtime.params_file import load_params, option
+from pipeline.runtime.stage_output import stage_output
 from pipeline.scoring.formulas import answers, safety_answers, scores, shares
 from pipeline.scoring.replication import replicates
 from schemas.base import Dropped, content_id
@@ -203,4 +204,4 @@ def main(render, reward, out, params_path):
         found = list(d_video(rows, told, params.dpo))
         writer.write(found)
         pairs = (item for item in found if isinstance(item, DVideo))
-        writer.extra["pair_replication"] = replicates(rows, told.score).kept(pairs)
+        writer.add_metrics(pair_replication=replicates(rows, told.score).kept(pairs))

@@ -12,7 +12,8 @@ import click
 from pipeline.evaluation.arms import Arm, Values, counts, dimensions, judges, made_offline, named, per_query, read_arm
 from pipeline.evaluation.report import Report, write_report
 from pipeline.evaluation.statistics import mean_with_interval
-from pipeline.runtime.io import DataError, locked, read_rows, write_rows
+from pipeline.runtime.io import DataError, read_rows, write_rows
+from pipeline.runtime.locks import hold_lock
 from pipeline.runtime.params_file import load_params, option, refuse_same_judge
 from schemas.base import Provenance
 from schemas.evaluate import Evaluate
@@ -157,7 +158,7 @@ def main(queries, eval_folder, out, params_path):
             seed=params.base.seed,
         )
     )
-    with locked(Path(out)):
+    with hold_lock(Path(out)):
         clips = {name: arm.clips for name, arm in arms.items()}
         write_report(Path(out), report(rows, asked, arms, params), asked, clips, Path(eval_folder))
         write_rows(out, rows, Evaluate)

@@ -6,11 +6,12 @@ import click
 
 from pipeline.backends.teacher import make_teacher
 from pipeline.llm.answer_forms import PROMPT
-from pipeline.llm.replies import answered
+from pipeline.llm.rounds import ask_teacher
 from pipeline.llm.template import Template
-from pipeline.runtime.io import read_rows, stage_output
+from pipeline.runtime.io import read_rows
 from pipeline.runtime.params_file import load_params, option
-from pipeline.text.ready_sets import replaced
+from pipeline.runtime.stage_output import stage_output
+from pipeline.text.ready_sets import drop_replaced
 from schemas.base import Dropped, content_id
 from schemas.fewshot import Exemplar, Fewshot
 from schemas.params import FewshotParams
@@ -21,7 +22,7 @@ from schemas.seams import Messages, Teacher
 def fewshot(queries: Iterable[Query], teacher: Teacher, params: FewshotParams) -> Iterator[Fewshot | Dropped]:
     """Yield one prompt for each query, or why there is none."""
     words, exemplars = Template(params.template, needs=("query",)), list(read_rows(params.exemplars, Exemplar))
-    for row, outcome in answered(
+    for row, outcome in ask_teacher(
         queries, lambda row: messages(row, words, exemplars), teacher, parse, template=words.hash
     ):
         if outcome.reason is not None:
@@ -58,7 +59,7 @@ def main(queries, out, lane, params_path):
     with stage_output(out, Fewshot) as writer:
         rows = writer.read(queries, Query)
         if lane == "sft" and params.d_sft.path:
-            writer.write(replaced(rows, params.d_sft.path))
+            writer.write(drop_replaced(rows, params.d_sft.path))
         else:
             teacher = make_teacher(params.teacher, params.world)
             writer.write(fewshot(rows, teacher, params.fewshot), status=teacher.status)

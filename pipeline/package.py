@@ -13,8 +13,10 @@ from pipeline.curation.prohibited import prohibited
 from pipeline.llm.template import Template
 from pipeline.publishing.card import Card, card
 from pipeline.publishing.secret_scan import secrets_in
-from pipeline.runtime.io import DataError, beside, locked, read_rows, replacing_folder, write_json
+from pipeline.runtime.io import DataError, read_rows, replacing_folder, write_json
+from pipeline.runtime.locks import hold_lock
 from pipeline.runtime.params_file import load_params, option
+from pipeline.runtime.stage_output import metrics_path
 from schemas.base import Provenance, Row, content_id
 from schemas.critique import Critique
 from schemas.d_dpo import DDpo
@@ -204,9 +206,9 @@ def main(queries, sft, dpo, counts, out, params_path):
     writers = written_by({"sft": Path(sft), "dpo": Path(dpo)})
     about = described(params, rows, records, writers, filters, template.hash)
     out = Path(out)
-    with locked(out), replacing_folder(out) as folder:
+    with hold_lock(out), replacing_folder(out) as folder:
         write_tables(folder, records)
         (folder / "README.md").write_text(card(about), encoding="utf-8")
         if found := list(secrets_in(folder)):
             raise DataError(f"{out}: not written, it would hold secrets: {'; '.join(found)}")
-    write_json(beside(out)[1], {"rows": about.counts, "safety": about.safety, "withheld": about.withheld})
+    write_json(metrics_path(out), {"rows": about.counts, "safety": about.safety, "withheld": about.withheld})

@@ -32,7 +32,7 @@ from pipeline.llm.template import Template
 from pipeline.runtime.io import read_rows
 from pipeline.runtime.params_file import load_params, option
 from pipeline.runtime.progress import progress
-from pipeline.runtime.pyplot import pyplot
+from pipeline.runtime.pyplot import open_pyplot
 from pipeline.runtime.store import home
 from pipeline.text.clean import clean_hash
 from pipeline.world.corpus import synthetic_queries
@@ -295,7 +295,7 @@ def exemplars(params: Params) -> dict[str, list[str]]:
 def main(sft, dpo, test, params_path):
     """raw -> x: clean, filter, deduplicate and re-judge what users typed, and draw the splits."""
     params = load_params(params_path)
-    pyplot()  # a missing library is to be told before the work
+    open_pyplot()  # a missing library is to be told before the work
     with split_outputs({"sft": Path(sft), "dpo": Path(dpo), "test": Path(test)}) as made:
         teacher = make_teacher(params.teacher, params.world)
         template = Template(params.queries.recheck_template, ("query",))

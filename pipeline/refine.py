@@ -11,10 +11,10 @@ import click
 from pipeline.backends.teacher import make_teacher
 from pipeline.llm.answer_forms import REFINED, VERDICT
 from pipeline.llm.replies import Verdict
-from pipeline.llm.rounds import next_round
+from pipeline.llm.rounds import ask_round
 from pipeline.llm.template import Template
-from pipeline.runtime.io import stage_output
 from pipeline.runtime.params_file import load_params, option
+from pipeline.runtime.stage_output import stage_output
 from schemas.base import Dropped, content_id
 from schemas.critique import Critique
 from schemas.params import CritiqueParams, RefineParams
@@ -54,7 +54,7 @@ def refine(
     aligned: list[Dropped] = []
     drafts: Iterable[Draft] = (Draft(row, about=row) for row in _flawed(critiques, aligned))
     for sample in range(max(params.verify, 1)):
-        drafts = next_round(
+        drafts = ask_round(
             drafts,
             is_open=lambda draft: draft.needs_refining,
             messages=lambda draft: messages(draft.about, words, critique_words),
@@ -65,7 +65,7 @@ def refine(
             sample=sample,  # a text that came back unchanged would else get the stored answer again
         )
         if params.verify:
-            drafts = next_round(
+            drafts = ask_round(
                 drafts,
                 is_open=lambda draft: draft.needs_checking,
                 messages=lambda draft: question(draft.row.query, draft.refined.value, critique_words),

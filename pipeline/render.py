@@ -13,11 +13,12 @@ import click
 from pipeline.backends.renderer import SPREAD, make_renderer, video_id
 from pipeline.backends.teacher import make_teacher
 from pipeline.runtime.fanout import fan_out
-from pipeline.runtime.io import read_rows, stage_output
-from pipeline.runtime.paid_once import paid_once
+from pipeline.runtime.io import read_rows
+from pipeline.runtime.paid_once import buy_missing
 from pipeline.runtime.params_file import load_params, option
 from pipeline.runtime.progress import progress
-from pipeline.runtime.speeds import at_once, folder_of, timed, work_of
+from pipeline.runtime.speeds import count_at_once, describe_work, speeds_folder, time_outcomes
+from pipeline.runtime.stage_output import stage_output
 from pipeline.video.clips import ClipStore, Packed, Place, shard_folder, write_shards
 from pipeline.video.long_prompts import fitted
 from schemas.base import Dropped, Prompt, content_id
@@ -135,13 +136,13 @@ def rendered(
             return Outcome(reason=outcome.reason, detail=outcome.detail)
         return Outcome(value=clips.put(video_id(renderer, item.request), outcome.value))
 
-    work, folder = work_of("render", renderer.by, renderer.settings), folder_of(clips.store.root)
+    work, folder = describe_work("render", renderer.by, renderer.settings), speeds_folder(clips.store.root)
 
     def buy(missing: Iterator[Wanted]) -> Iterator[Outcome[dict]]:
         made = fan_out(make, missing, lambda item: item.request, keep, spreads=renderer.by.backend in SPREAD)
-        return timed(made, work, folder, at_once(renderer))
+        return time_outcomes(made, work, folder, count_at_once(renderer))
 
-    return paid_once(asked, lookup, buy)
+    return buy_missing(asked, lookup, buy)
 
 
 def manifest_row(item: Wanted, facts: dict, place: Place, renderer: Renderer) -> Render:
@@ -197,7 +198,7 @@ def main(prompts, out, critique, replicate, params_path):
                 replicate=params.reward.replicate if replicate else 0.0,
             )
         )
-        writer.more_units(sum(item.replicate > 0 for item in asked if isinstance(item, Wanted)))
+        writer.add_units(sum(item.replicate > 0 for item in asked if isinstance(item, Wanted)))
         with progress("render") as at:
             rows = render(asked, renderer, clips, pack, make, at)
             writer.write(rows, tally={"truncated": lambda row: row.truncated, "replicates": lambda row: row.replicate})

@@ -8,11 +8,11 @@ import click
 
 from pipeline.backends.reward import make_reward, sound
 from pipeline.runtime.fanout import fan_out
-from pipeline.runtime.io import stage_output
-from pipeline.runtime.paid_once import paid_once
+from pipeline.runtime.paid_once import buy_missing
 from pipeline.runtime.params_file import load_params, option
 from pipeline.runtime.progress import progress
-from pipeline.runtime.speeds import Work, at_once, folder_of, timed, work_of
+from pipeline.runtime.speeds import Work, count_at_once, describe_work, speeds_folder, time_outcomes
+from pipeline.runtime.stage_output import stage_output
 from pipeline.runtime.store import Store, store_key
 from pipeline.video.clips import read_clip, shard_folder
 from schemas.base import Dropped, Provenance
@@ -36,7 +36,7 @@ class Scorer:
 
     @property
     def work(self) -> Work:
-        return work_of("score", self.by, [])
+        return describe_work("score", self.by, [])
 
     def text(self, row: Render) -> str:
         return (row.rendered_text or row.prompt) if self.params.scored_text == "prompt" else row.query
@@ -104,11 +104,11 @@ def scored(
         store.put(scorer.key(row), "score", {"frames_hash": row.frames_hash, "text": scorer.text(row)}, answer)
         return lookup(row)
 
-    folder = folder_of(store.root)
-    return paid_once(
+    folder = speeds_folder(store.root)
+    return buy_missing(
         clips,
         lookup,
-        lambda missing: timed(fan_out(scorer.make, missing, ask, keep), scorer.work, folder, scorer.at_once),
+        lambda missing: time_outcomes(fan_out(scorer.make, missing, ask, keep), scorer.work, folder, scorer.at_once),
     )
 
 
@@ -152,7 +152,7 @@ def constant(row: Reward) -> bool:
 def make_scorer(name: str, params: RewardModelParams, world: WorldParams) -> Scorer:
     make = partial(make_reward, params, world)
     backend = make()
-    return Scorer(name, params, backend.by, make, at_once(backend))
+    return Scorer(name, params, backend.by, make, count_at_once(backend))
 
 
 @click.command("reward")
@@ -167,4 +167,4 @@ def main(render, out, params_path):
         clips = list(writer.read(render, Render, times=len(scorers)))
         with Store() as store:
             writer.write(reward(clips, lambda row: read_clip(shard_folder(render), row), scorers, store, at))
-            writer.extra |= texts_cut(clips, scorers, store)
+            writer.add_metrics(**texts_cut(clips, scorers, store))

@@ -8,10 +8,11 @@ from pathlib import Path
 import click
 
 from pipeline.backends.policy import make_policy
-from pipeline.runtime.io import beside, read_rows, stage_output
+from pipeline.runtime.io import read_rows
 from pipeline.runtime.params_file import load_params, option
-from pipeline.text.loops import loops
-from pipeline.text.ready_sets import replaced
+from pipeline.runtime.stage_output import Tally, dropped_path, stage_output
+from pipeline.text.loops import has_loop
+from pipeline.text.ready_sets import drop_replaced
 from schemas.base import Dropped, Prompt, Provenance, content_id
 from schemas.params import EvaluatedArmParams, RolloutParams
 from schemas.queries import Query
@@ -66,7 +67,7 @@ def prompts_of(source: Path) -> tuple[dict[str, Prompt], dict[str, Dropped]]:
     prompts: dict[str, Prompt] = {}
     for row in read_rows(source, Rollout):  # few-shot rows are read too: they lack the marks alone
         prompts.setdefault(row.query_id, row)
-    dropped, _ = beside(source)
+    dropped = dropped_path(source)
     return prompts, {row.input_id: row for row in read_rows(dropped, Dropped)} if dropped.exists() else {}
 
 
@@ -76,11 +77,11 @@ def prompt_row(
     return Rollout(
         query_id=row.query_id, query=row.query, split=row.split, safety=row.safety,
         prompt_id=content_id(row.query_id, prompt), prompt=prompt, arm=arm, sample=sample, written_by=by,
-        duplicate_of=duplicate_of, loops=loops(prompt),
+        duplicate_of=duplicate_of, loops=has_loop(prompt),
     )  # fmt: skip
 
 
-TALLY = {"duplicates": lambda row: row.duplicate_of is not None, "looping": attrgetter("loops")}
+TALLY: Tally[Rollout] = {"duplicates": lambda row: row.duplicate_of is not None, "looping": attrgetter("loops")}
 """what is marked, for the stage's metrics"""
 
 
@@ -103,7 +104,7 @@ def main(inputs, out, arm, params_path):
     with stage_output(out, Rollout, label=f"rollout {arm or ''}".strip()) as writer:
         rows = writer.read(queries, Query, times=k)
         if arm is None and params.d_dpo.path:
-            writer.write(replaced(rows, params.d_dpo.path, k), TALLY)
+            writer.write(drop_replaced(rows, params.d_dpo.path, k), TALLY)
         elif described.prompts == "query":
             writer.write(untouched(rows, arm), TALLY)
         elif described.prompts == "stored":

@@ -118,6 +118,67 @@ def test_layers_hold(path):
                 assert name.split(".")[0] in ALLOWED[mine], f"{path.name} imports {name}"
 
 
+# a room imports from the rooms before it and from itself; `pipeline` is the stages
+ROOMS = (
+    ("schemas",), ("pipeline.runtime",), ("pipeline.text", "pipeline.llm"),
+    ("pipeline.video", "pipeline.scoring", "pipeline.world"),
+    ("pipeline.backends", "pipeline.curation", "pipeline.evaluation", "pipeline.publishing"), ("pipeline",),
+)  # fmt: skip
+MODULES = {".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): path for path in CODE}
+SEAM = re.compile(r"pipeline\.backends\.\w+")
+
+
+def room_of(module):
+    parts = module.split(".")
+    return ".".join(parts[:2]) if (ROOT / Path(*parts[:2])).is_dir() else parts[0]
+
+
+def imported_modules(module):
+    """Return our modules that one imports, also inside functions; a seam's `make_...` may import what it makes."""
+    statements = list(ast.walk(tree_of(MODULES[module])))
+    if SEAM.fullmatch(module) and MODULES[module].name == "__init__.py":
+        lazy = {id(inner) for node in statements if isinstance(node, ast.FunctionDef) for inner in ast.walk(node)}
+        statements = [node for node in statements if id(node) not in lazy]
+    names = set()
+    for node in statements:
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            inside = {f"{node.module}.{alias.name}" for alias in node.names}
+            names |= {name if name in MODULES else node.module for name in inside}
+    return names & MODULES.keys()
+
+
+def import_circles(arrows):
+    """Return the groups of modules that import each other, directly or through others."""
+    reached = {}
+    for module in arrows:
+        waiting, reached[module] = [*arrows[module]], set()
+        while waiting:
+            other = waiting.pop()
+            if other not in reached[module]:
+                reached[module].add(other)
+                waiting += arrows[other]
+    circles = {tuple(sorted(a for a in reached[m] if m in reached[a])) for m in arrows if m in reached[m]}
+    return sorted(circles)
+
+
+def test_no_modules_import_each_other():
+    assert import_circles({module: imported_modules(module) for module in MODULES}) == []
+
+
+def test_a_circle_through_three_modules_is_seen():
+    assert import_circles({"a": {"b"}, "b": {"c"}, "c": {"b"}, "d": {"a"}}) == [("b", "c")]
+
+
+@pytest.mark.parametrize("module", [name for name in MODULES if name.startswith("pipeline.")])
+def test_arrows_between_rooms_run_one_way(module):
+    order = {room: place for place, rooms in enumerate(ROOMS) for room in rooms}
+    mine = room_of(module)
+    for other in map(room_of, imported_modules(module)):
+        assert other == mine or order[other] < order[mine], f"{module} imports from {other}"
+
+
 @pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.name)
 def test_a_fault_that_bench_wiring_plants_fits_the_code_once(fault):
     assert (ROOT / fault.file).read_text().count(fault.old) == 1

@@ -6,7 +6,7 @@ import sys
 try:
     import click
 
-    from pipeline.runtime.io import stop_with_parent
+    from pipeline.runtime.locks import stop_with_parent
 except ImportError as fault:
     print(
         f"{fault}: activate the environment first: source .venv/bin/activate (make setup creates it)", file=sys.stderr

@@ -14,9 +14,11 @@ from typing import TYPE_CHECKING
 import click
 
 from pipeline.llm.template import Template
-from pipeline.runtime.io import DataError, beside, locked, read_rows, replacing_folder, write_json
+from pipeline.runtime.io import DataError, read_rows, replacing_folder, write_json
+from pipeline.runtime.locks import hold_lock
 from pipeline.runtime.params_file import load_params, option
 from pipeline.runtime.progress import progress
+from pipeline.runtime.stage_output import metrics_path
 from pipeline.world.lexicon import UNSAFE
 from schemas.d_sft import DSft
 from schemas.params import BaseModelParams
@@ -174,11 +176,11 @@ def pin(name: str, revision: str | None) -> dict[str, str | None]:
 def main(queries: tuple[str, ...], out: Path, params_path: str) -> None:
     """Make the tiny Llama and its tokenizer, or name the real base model."""
     params = load_params(params_path)
-    with locked(out), replacing_folder(out) as folder:
+    with hold_lock(out), replacing_folder(out) as folder:
         if params.base_model.backend == "hub":
             pinned = pin(params.base_model.name, params.base_model.revision)
             write_json(folder / NAMED, pinned)
-            write_json(beside(out)[1], pinned)
+            write_json(metrics_path(out), pinned)
             return
         require("train", "torch", "transformers")
         *query_files, d_sft = queries
@@ -191,7 +193,7 @@ def main(queries: tuple[str, ...], out: Path, params_path: str) -> None:
         model.save_pretrained(folder)
         tokenizer.save_pretrained(folder)
         write_json(
-            beside(out)[1],
+            metrics_path(out),
             {
                 "parameters": model.num_parameters(),
                 "vocabulary": len(tokenizer),

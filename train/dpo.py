@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 import click
 
 from pipeline.llm.template import Template
-from pipeline.runtime.io import DataError, beside, read_rows
-from pipeline.runtime.one_thread import one_thread
+from pipeline.runtime.io import DataError, read_rows
+from pipeline.runtime.one_thread import use_one_thread
 from pipeline.runtime.params_file import load_params, option
+from pipeline.runtime.stage_output import dropped_path
 from schemas.base import content_id
 from schemas.d_dpo import DDpo
 from schemas.params import Params
@@ -92,7 +93,7 @@ def make_dpo_trainer(
     from trl import DPOConfig, DPOTrainer
 
     train = params.dpo.train
-    one_thread(sft)
+    use_one_thread(sft)
     config = DPOConfig(
         **make_arguments(train, params.base.seed, work),
         beta=train.beta,
@@ -127,7 +128,7 @@ def main(d_dpo: str, sft: Path, out: Path, params_path: str) -> None:
     params = load_params(params_path)
     pairs = list(read_rows(d_dpo, DDpo))
     if not pairs:
-        raise DataError(f"{d_dpo}: no pairs, so nothing to train on; see {beside(Path(d_dpo))[0]}")
+        raise DataError(f"{d_dpo}: no pairs, so nothing to train on; see {dropped_path(Path(d_dpo))}")
     launch("train.dpo", [d_dpo, str(sft), str(out), "--params", params_path], params.dpo.train)
     dpo(pairs, sft, out, params)
 

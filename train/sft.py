@@ -8,7 +8,7 @@ import click
 
 from pipeline.llm.template import Template
 from pipeline.runtime.io import DataError, read_rows
-from pipeline.runtime.one_thread import one_thread
+from pipeline.runtime.one_thread import use_one_thread
 from pipeline.runtime.params_file import load_params, option
 from schemas.base import content_id
 from schemas.d_sft import DSft
@@ -71,7 +71,7 @@ def make_sft_trainer(fitting: FittingRows, model: str, work: Path, params: Param
     train = params.sft
     if not fitting.rows:
         raise DataError(f"D_SFT has no row to train on: dropped {fitting.dropped}; see sft.max_length")
-    one_thread(model)
+    use_one_thread(model)
     arguments = make_arguments(train, params.base.seed, work)
     if train.padding_free:  # TRL then asks for rows that fit, and these do
         arguments |= {"padding_free": True, "max_length": None}

@@ -6,7 +6,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pipeline.runtime.speeds import Speed, Work, device_here, put
+from pipeline.runtime.speeds import Speed, Work, keep_speed, name_device
 from pipeline.runtime.store import home
 from schemas.base import content_id
 from schemas.params_train import TrainParams
@@ -47,7 +47,7 @@ def record_throughput(trainer: "Trainer", work: Work) -> None:
         ) -> None:
             if state.is_world_process_zero and len(steps) > 1:
                 with contextlib.suppress(OSError):
-                    put_speed(home() / "speeds", work, steps, int(os.environ.get("WORLD_SIZE", "1")), device_here())
+                    put_speed(home() / "speeds", work, steps, int(os.environ.get("WORLD_SIZE", "1")), name_device())
 
     trainer.add_callback(Clock())
 
@@ -59,4 +59,4 @@ def put_speed(folder: Path, work: Work, steps: list[tuple[float, int]], processe
     """
     (begun, before), (ended, tokens) = steps[0], steps[-1]
     if tokens > before and ended > begun:
-        put(folder, work, Speed(tokens - before, (ended - begun) * processes, False, device))
+        keep_speed(folder, work, Speed(tokens - before, (ended - begun) * processes, False, device))

@@ -14,6 +14,8 @@ OURS = ("schemas", "pipeline", "train")
 LEFT_OUT = {
     "pipeline/__main__.py",
     "pipeline/runtime/io.py",
+    "pipeline/runtime/locks.py",
+    "pipeline/runtime/stage_output.py",
     "pipeline/runtime/fanout.py",
     "pipeline/runtime/params_file.py",
     "schemas/params.py",

@@ -95,7 +95,7 @@ def total(seam: str, params: Params, store: Store, estimates: list[Estimate]) ->
     purse = paid_from(chosen)
     # a judge that is the teacher's model is paid from the same account
     shared = [item.usd for item in estimates if paid_from(getattr(params, item.seam)) == purse]
-    spent = 0.0 if purse is None else store.spent(purse)
+    spent = 0.0 if purse is None else store.read_spent_usd(purse)
     left = None if chosen.budget_usd is None else chosen.budget_usd - spent
     return {
         "seam": seam,

@@ -33,7 +33,7 @@ def show(name):
 def use(name):
     """Put a recipe's values into params.yaml, keeping its comments."""
     from pipeline.runtime.io import replacing
-    from pipeline.runtime.params_file import checked
+    from pipeline.runtime.params_file import check_params
 
     root = find_project()
     yaml = round_trip()
@@ -41,7 +41,7 @@ def use(name):
     path = root / "params.yaml"
     tree = yaml.load(path.read_text(encoding="utf-8"))
     changes = list(merge(tree, overlay))
-    checked(tree, f"params.yaml with recipe {name}")
+    check_params(tree, f"params.yaml with recipe {name}")
     with replacing(path) as temporary, temporary.open("w", encoding="utf-8") as file:
         yaml.dump(tree, file)
     for key, old, new in changes:

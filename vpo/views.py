@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pipeline.runtime.arrow import arrow_schema
-from pipeline.runtime.io import beside
+from pipeline.runtime.stage_output import dropped_path
 from schemas import ROWS
 from schemas.base import Dropped, Row
 from schemas.queries import QueryDropped
@@ -74,7 +74,7 @@ def views(root: Path) -> Iterator[View]:
         paths = sorted(root.glob(pattern))
         in_arms = "*" in pattern
         yield View(name, row, present(paths), arm=in_arms and "arm" not in row.model_fields)
-        dropped = sorted(root.glob(str(beside(Path(pattern))[0])))
+        dropped = sorted(root.glob(str(dropped_path(Path(pattern)))))
         yield View(f"{name}_dropped", Dropped, present(dropped), arm=in_arms)
 
 

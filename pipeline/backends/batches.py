@@ -6,7 +6,7 @@ from itertools import islice
 from typing import TypeVar
 
 from pipeline.runtime.io import DataError, write_json
-from pipeline.runtime.speeds import device_here
+from pipeline.runtime.speeds import name_device
 from pipeline.runtime.store import home
 from schemas.base import content_id
 
@@ -19,7 +19,7 @@ class BatchSize:
 
     def __init__(self, first: int, *who: str):
         self.first = first
-        self.path = home() / "batch_sizes" / f"{content_id(who, first, device_here())}.json"
+        self.path = home() / "batch_sizes" / f"{content_id(who, first, name_device())}.json"
         try:
             self.now = min(int(json.loads(self.path.read_text())["fits"]), first)
         except (OSError, ValueError, KeyError, TypeError):

@@ -10,7 +10,9 @@ from pathlib import Path
 import click
 
 from pipeline.curation.plots import funnel, write_plots
-from pipeline.runtime.io import DataError, beside, locked, replacing, replacing_folder, write_json, write_rows
+from pipeline.runtime.io import DataError, replacing, replacing_folder, write_json, write_rows
+from pipeline.runtime.locks import hold_lock
+from pipeline.runtime.stage_output import metrics_path
 from schemas.queries import Query, QueryDropped
 
 
@@ -45,10 +47,10 @@ def split_outputs(outs: dict[str, Path]) -> Iterator[Outputs]:
     folder = outs["sft"].parent
     if len(set(outs.values())) < 3 or any(out.parent != folder for out in outs.values()):
         raise DataError(f"{', '.join(map(str, outs.values()))}: the splits are three files in one folder")
-    metrics = beside(folder.with_suffix(".jsonl"))[1]
+    metrics = metrics_path(folder.with_suffix(".jsonl"))
     with ExitStack() as stack:
         for out in outs.values():
-            stack.enter_context(locked(out))
+            stack.enter_context(hold_lock(out))
         made = Outputs()
         yield made
         counts = made.metrics()

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from pipeline.runtime.pyplot import pyplot, save_figure
+from pipeline.runtime.pyplot import open_pyplot, save_figure
 from schemas.reasons import Reason
 
 STEPS = {
@@ -69,7 +69,7 @@ def write_plots(folder: Path, tables: Mapping[str, Table]) -> None:
 
 
 def _draw(path: Path, steps: Table, words: Table, scores: Table) -> None:
-    plt = pyplot()
+    plt = open_pyplot()
     figure, (left, middle, right) = plt.subplots(1, 3, figsize=(13, 3.4), layout="constrained")
     names, counts = zip(*steps, strict=True)
     places = range(len(steps) - 1, -1, -1)

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator
 
 from pipeline.llm.answer_forms import RECHECK
-from pipeline.llm.replies import answered
+from pipeline.llm.rounds import ask_teacher
 from pipeline.llm.template import Template
 from schemas.seams import Messages, Outcome, Teacher
 
@@ -15,4 +15,4 @@ def messages(query: str, template: Template) -> Messages:
 
 def recheck(queries: Iterable[str], teacher: Teacher, template: Template) -> Iterator[tuple[str, Outcome[bool]]]:
     """Yield each query with the answer whether it asks for something harmful, or with the reason why there is none."""
-    return answered(queries, lambda query: messages(query, template), teacher, RECHECK, template.hash)
+    return ask_teacher(queries, lambda query: messages(query, template), teacher, RECHECK, template.hash)

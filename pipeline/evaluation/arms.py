@@ -11,7 +11,8 @@ from pathlib import Path
 from statistics import fmean
 
 from pipeline.evaluation.statistics import distinct_2
-from pipeline.runtime.io import DataError, beside, read_rows
+from pipeline.runtime.io import DataError, read_rows
+from pipeline.runtime.stage_output import dropped_path
 from pipeline.scoring.formulas import rated, scores
 from schemas.base import Dropped, Provenance, QueryBase
 from schemas.critique import Critique
@@ -48,7 +49,7 @@ def read_arm(folder: Path, queries: Iterable[QueryBase]) -> Arm:
         )
     dropped = {}
     for name in ("rollout.jsonl", "critique.jsonl", "render.parquet", "reward.parquet"):
-        path, _ = beside(folder / name)
+        path = dropped_path(folder / name)
         dropped[path.stem.removesuffix("_dropped")] = Counter(row.reason for row in read_rows(path, Dropped))
     return Arm(
         prompts=prompts,

@@ -6,7 +6,7 @@ from pathlib import Path
 from textwrap import shorten, wrap
 
 from pipeline.runtime.io import DataError
-from pipeline.runtime.pyplot import pyplot, save_figure
+from pipeline.runtime.pyplot import open_pyplot, save_figure
 from pipeline.video.clips import BadClip, decode, read_clip, shard_folder
 from schemas.evaluate import Evaluate
 from schemas.queries import Query
@@ -21,7 +21,7 @@ def draw_arms(path: Path, rows: Iterable[Evaluate], shares: set[str]) -> None:
     for row in rows:
         if row.versus is None:
             by_metric[row.metric].append(row)
-    plt = pyplot()
+    plt = open_pyplot()
     high = -(-len(by_metric) // COLUMNS)
     figure, axes = plt.subplots(high, COLUMNS, figsize=(3.4 * COLUMNS, 1.9 * high), squeeze=False, layout="constrained")
     for axis in axes.flat:
@@ -45,7 +45,7 @@ def draw_clips(path: Path, queries: list[Query], clips: dict[str, list[Render]],
 
     `clips` are by arm; their shards lie beside <folder>/<arm>/render.parquet.
     """
-    plt = pyplot()
+    plt = open_pyplot()
     wide = max(1, len(queries)) * 2
     figure, axes = plt.subplots(
         max(1, len(clips)), wide, figsize=(1.7 * wide, 1.7 * len(clips) + 0.8), squeeze=False, layout="constrained"

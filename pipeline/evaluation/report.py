@@ -9,7 +9,8 @@ from pathlib import Path
 import click
 
 from pipeline.evaluation.figures import draw_arms, draw_clips
-from pipeline.runtime.io import beside, replacing, replacing_folder, write_json
+from pipeline.runtime.io import replacing, replacing_folder, write_json
+from pipeline.runtime.stage_output import metrics_path
 from schemas.evaluate import Evaluate
 from schemas.queries import Query
 from schemas.render import Render
@@ -37,7 +38,7 @@ def write_report(out: Path, report: Report, queries: list[Query], clips: dict[st
     The folder gets a table by metric (<metric>.csv), arms.png and clips.png; `clips` are by arm, their shards lie under
     `folder`. Warnings also go to stderr.
     """
-    _, metrics = beside(out)
+    metrics = metrics_path(out)
     for warning in report.warnings:
         click.echo(f"warning: {warning}", err=True)
     with replacing_folder(metrics.with_suffix("")) as results:

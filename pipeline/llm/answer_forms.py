@@ -1,6 +1,6 @@
 """The forms in which a model may answer: the papers' markers in text, or JSON of a schema; one parser for both.
 
-A form is called with the reply's text. An endpoint with structured output is told `response_format`; whatever comes
+A form is called with the reply's text. An endpoint with structured output gets `response_format`; whatever comes
 back, a reply that is one JSON object with just these fields is read as such, and every other one as text. User text
 stands inside strings either way, and can decide nothing.
 """
@@ -30,12 +30,12 @@ class Form(Generic[T]):
     of_json: Callable[[Mapping[str, Any]], T]
 
     def __call__(self, reply: str) -> T:
-        told = self._object(reply)
-        return self.of_text(reply) if told is None else self.of_json(told)
+        fields = self._read_object(reply)
+        return self.of_text(reply) if fields is None else self.of_json(fields)
 
     @property
     def response_format(self) -> dict[str, Any]:
-        """What the API is told: strict, every field required, none besides (facts F1)."""
+        """What is sent to the API: strict, every field required, none besides."""
         schema = {
             "type": "object",
             "properties": {name: dict(kind) for name, kind in self.fields.items()},
@@ -44,26 +44,26 @@ class Form(Generic[T]):
         }
         return {"type": "json_schema", "json_schema": {"name": self.name, "strict": True, "schema": schema}}
 
-    def _object(self, reply: str) -> dict[str, Any] | None:
+    def _read_object(self, reply: str) -> dict[str, Any] | None:
         text = reply.strip().removeprefix("```json").removeprefix("```").removesuffix("```").strip()
         if not text.startswith("{"):
             return None
         try:
-            found = json.loads(text, object_pairs_hook=_no_field_twice)
+            fields = json.loads(text, object_pairs_hook=_refuse_field_twice)
         except (ValueError, RecursionError):
             return None
-        if not isinstance(found, dict) or found.keys() != self.fields.keys():
+        if not isinstance(fields, dict) or fields.keys() != self.fields.keys():
             return None
-        if not all(_fits(found[name], kind) for name, kind in self.fields.items()):
+        if not all(_fits(fields[name], kind) for name, kind in self.fields.items()):
             raise Unparsed("wrong_type")
-        return found
+        return fields
 
 
-def _no_field_twice(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) < len(pairs):
+def _refuse_field_twice(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    fields = dict(pairs)
+    if len(fields) < len(pairs):
         raise ValueError("a field stands there twice")
-    return found
+    return fields
 
 
 def _fits(value: Any, kind: Mapping[str, Any]) -> bool:
@@ -74,30 +74,30 @@ def _fits(value: Any, kind: Mapping[str, Any]) -> bool:
     return isinstance(value, bool)
 
 
-def _prompt(text: str) -> str:
+def _read_prompt(text: str) -> str:
     # through the markers' parser: the same words count as empty, a placeholder or none of ours
     return parse_prompt(text if "[[" in text else f"[[start]]{text}[[end]]")
 
 
-def _verdict(told: Mapping[str, Any]) -> Verdict:
+def _read_verdict(fields: Mapping[str, Any]) -> Verdict:
     """c is kept in the paper's form, so that a refinement reads the same words however the critique came."""
-    violated = tuple(name for name in PRINCIPLES if name in told["violated_principles"])
-    judgement = "Yes" if told["aligned"] else "No"
-    said = " ".join(told["step_by_step_verification"].split())
+    violated = tuple(name for name in PRINCIPLES if name in fields["violated_principles"])
+    judgement = "Yes" if fields["aligned"] else "No"
+    steps = " ".join(fields["step_by_step_verification"].split())
     text = (
-        f"Step-by-step verification: {said}\nViolated principles: {', '.join(violated) or 'none'}\n"
+        f"Step-by-step verification: {steps}\nViolated principles: {', '.join(violated) or 'none'}\n"
         f"Final Judgement (Yes or No): {judgement}"
     )
     return parse_verdict(text)
 
 
 _TEXT, _YES = {"type": "string"}, {"type": "boolean"}
-PROMPT = Form("prompt", {"prompt": _TEXT}, parse_prompt, lambda told: _prompt(told["prompt"]))
+PROMPT = Form("prompt", {"prompt": _TEXT}, parse_prompt, lambda fields: _read_prompt(fields["prompt"]))
 REFINED = Form(
     "refined_prompt",
     {"reflection": _TEXT, "final_refined_prompt": _TEXT},
     parse_refined,
-    lambda told: _prompt(told["final_refined_prompt"]),
+    lambda fields: _read_prompt(fields["final_refined_prompt"]),
 )
 VERDICT = Form(
     "verdict",
@@ -107,6 +107,6 @@ VERDICT = Form(
         "aligned": _YES,
     },
     parse_verdict,
-    _verdict,
+    _read_verdict,
 )
-RECHECK = Form("recheck", {"reason": _TEXT, "unsafe": _YES}, parse_recheck, lambda told: told["unsafe"])
+RECHECK = Form("recheck", {"reason": _TEXT, "unsafe": _YES}, parse_recheck, lambda fields: fields["unsafe"])

@@ -1,4 +1,4 @@
-"""Between our words and a model's: makes user text harmless before it is sent, and reads what comes back.
+"""Makes user text harmless before it is sent to a model, and reads what comes back.
 
 The markers are the paper's (VPO Fig. 7 and 8). User text is data: it can neither close its own delimiters nor speak a
 verdict, because its markers are defused on the way in and a parser takes the last label that starts a line.
@@ -6,23 +6,16 @@ verdict, because its markers are defused on the way in and a parser takes the la
 
 import re
 import unicodedata
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, replace
-from typing import TypeVar
+from dataclasses import dataclass
 
 from schemas.base import Principle
-from schemas.reasons import Reason
-from schemas.seams import Outcome, Unparsed
-
-R = TypeVar("R")
-T = TypeVar("T")
+from schemas.seams import Unparsed
 
 PRINCIPLES: tuple[Principle, ...] = ("harmless", "accurate", "helpful")
 UNNAMED: tuple[Principle, ...] = ("accurate",)
 """What a No without a named principle counts as: Fig. 8 asks whether the prompt aligns with the query."""
 REFUSAL = "refusal"
-"""The detail of a reply that declines; `answered` gives it Reason.REFUSED."""
+"""The detail of a reply that declines; `pipeline.llm.rounds` gives it Reason.REFUSED."""
 
 _LABELS = re.compile(r"final\s+judge?ment|violated\s+principles?|final\s+refined\s+prompt|unsafe\s+\(yes or no", re.I)
 _CHAT = re.compile(r"\[(/?(?:INST|SYS))\]", re.I)
@@ -71,19 +64,19 @@ def parse_prompt(reply: str) -> str:
 
     Raises Unparsed: empty, refusal, no_start, no_end, placeholder.
     """
-    _answers(reply)
-    found = _MARKED.findall(reply)
-    if not found:
+    _refuse_empty(reply)
+    marked = _MARKED.findall(reply)
+    if not marked:
         if re.search(_START, reply, re.I):
             raise Unparsed("no_end")
         raise Unparsed(REFUSAL if _declines(reply) else "no_start")
-    texts = [_unwrapped(" ".join(text.split())) for text in found]
+    texts = [_unwrap(" ".join(text.split())) for text in marked]
     if not any(texts):
         raise Unparsed("empty")
-    told = [text for text in texts if text and not _PLACEHOLDER.fullmatch(text)]
-    if not told:
+    prompts = [text for text in texts if text and not _PLACEHOLDER.fullmatch(text)]
+    if not prompts:
         raise Unparsed("placeholder")
-    return told[-1]
+    return prompts[-1]
 
 
 def parse_refined(reply: str) -> str:
@@ -111,7 +104,7 @@ def parse_recheck(reply: str) -> bool:
     return _yes_or_no(reply, _UNSAFE)
 
 
-def _answers(reply: str) -> None:
+def _refuse_empty(reply: str) -> None:
     if not reply.strip():
         raise Unparsed("empty")
 
@@ -120,49 +113,21 @@ def _declines(reply: str) -> bool:
     return bool(_DECLINES.match(reply.strip().replace("’", "'")))
 
 
-def _yes_or_no(reply: str, label: re.Pattern) -> bool:
-    _answers(reply)
-    found = list(label.finditer(reply))
-    if not found:
+def _yes_or_no(reply: str, label: re.Pattern[str]) -> bool:
+    _refuse_empty(reply)
+    labels = list(label.finditer(reply))
+    if not labels:
         raise Unparsed(REFUSAL if _declines(reply) else "no_verdict")
-    line = reply[found[-1].end() :].strip().partition("\n")[0]
+    line = reply[labels[-1].end() :].strip().partition("\n")[0]
     if first := re.match(r"\W*(yes|no)\b(?!\W+(?:or\W+)?(?:yes|no)\b)", line, re.I):
         return first[1].lower() == "yes"
-    said = {word.lower() for word in re.findall(r"\b(?:yes|no)\b", line, re.I)}
-    if len(said) != 1:
+    words = {word.lower() for word in re.findall(r"\b(?:yes|no)\b", line, re.I)}
+    if len(words) != 1:
         raise Unparsed("unclear_verdict")
-    return said == {"yes"}
+    return words == {"yes"}
 
 
-def _unwrapped(text: str) -> str:
+def _unwrap(text: str) -> str:
     while len(text) > 1 and _WRAPS.get(text[0]) == text[-1]:
         text = text[1:-1].strip()
     return text
-
-
-def answered(
-    rows: Iterable[R],
-    messages: Callable[[R], list[dict[str, str]]],
-    teacher,
-    parse: Callable[[str], T],
-    template: str | None = None,
-    sample: int = 0,
-) -> Iterator[tuple[R, Outcome[T]]]:
-    """Yield each row with the teacher's Outcome for its messages, in order; the teacher may read rows ahead.
-
-    `sample` tells several answers to the same messages apart. An answer that declines instead of answering has
-    Reason.REFUSED.
-    """
-    waiting: deque[R] = deque()
-
-    def asked():
-        for row in rows:
-            waiting.append(row)
-            yield messages(row)
-
-    for outcome in teacher.map(asked(), parse, template=template, sample=sample):
-        if outcome.reason is Reason.UNPARSED and outcome.detail.startswith(REFUSAL):
-            outcome = replace(outcome, reason=Reason.REFUSED)
-        yield waiting.popleft(), outcome
-    if waiting:
-        raise RuntimeError(f"the teacher left {len(waiting)} requests without an outcome")

@@ -2,6 +2,7 @@
 
 import hashlib
 from pathlib import Path
+from typing import Any
 
 import jinja2
 from jinja2 import meta
@@ -39,21 +40,21 @@ class Template:
         if lacking := [name for name in needs if name not in reads]:
             raise DataError(f"{path}: the template must read {{{{ {lacking[0]} }}}}")
 
-    def fill(self, **values) -> str:
+    def fill(self, **values: Any) -> str:
         """Return the text with `values` in place: strings, and lists and dicts of them. Raises DataError."""
         try:
-            return self._template.render({name: _harmless(value) for name, value in values.items()}).strip()
+            return self._template.render({name: _neutralise_all(value) for name, value in values.items()}).strip()
         except jinja2.UndefinedError as fault:
             raise DataError(f"{self.path}: {fault}; it is filled with {', '.join(sorted(values))}") from None
         except jinja2.exceptions.SecurityError as fault:
             raise DataError(f"{self.path}: the template does what it may not: {fault}") from None
 
 
-def _harmless(value):
+def _neutralise_all(value: Any) -> Any:
     if isinstance(value, str):
         return neutralise(value)
     if isinstance(value, dict):
-        return {key: _harmless(item) for key, item in value.items()}
+        return {key: _neutralise_all(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
-        return [_harmless(item) for item in value]
+        return [_neutralise_all(item) for item in value]
     return value

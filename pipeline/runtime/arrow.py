@@ -3,21 +3,24 @@
 import types
 import typing
 from enum import Enum
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import BaseModel
 
 from schemas.base import Row
 
 
-def arrow_schema(row: type[Row]):
-    """Return the Arrow schema of a row class: scalars, lists and structs as pydantic declares them."""
+def arrow_schema(row: type[Row]) -> Any:
+    """Return the pyarrow.Schema of a row class: scalars, lists and structs as pydantic declares them.
+
+    Raises TypeError for a type that no row has.
+    """
     import pyarrow as pa
 
     return pa.schema([pa.field(name, _arrow(field.annotation, pa)) for name, field in row.model_fields.items()])
 
 
-def _arrow(annotation, pa):
+def _arrow(annotation: Any, pa: Any) -> Any:
     origin, arguments = typing.get_origin(annotation), typing.get_args(annotation)
     if origin in (typing.Union, types.UnionType):
         return _arrow(next(item for item in arguments if item is not type(None)), pa)

@@ -12,7 +12,7 @@ from pipeline.runtime.io import DataError
 from schemas.seams import Outcome
 
 T = TypeVar("T")
-Q = TypeVar("Q")
+Q = TypeVar("Q", contravariant=True)
 V = TypeVar("V")
 R = TypeVar("R")
 
@@ -20,8 +20,8 @@ R = TypeVar("R")
 class Backend(Protocol[Q, V]):
     """One that works on several items together has an `at_once`: int, so that no task on Ray is smaller."""
 
-    def map(self, asked: Iterable[Q]) -> Iterator[Outcome[V]]:
-        """Yield one Outcome for each of `asked`, in order."""
+    def map(self, requests: Iterable[Q], /) -> Iterator[Outcome[V]]:
+        """Yield one Outcome for each request, in order."""
         ...
 
 
@@ -38,23 +38,33 @@ def fan_out(
     process alone, as soon as an outcome is there, so that what is finished survives what comes after. A backend that
     does not spread stays here: others do its work. Raises DataError for an unknown executor.
     """
-    named = os.environ.get("VPO_EXECUTOR") or "local"
-    if named not in EXECUTORS:
-        raise DataError(f"VPO_EXECUTOR={named}: must be {' or '.join(EXECUTORS)}")
-    yield from EXECUTORS[named if spreads else "local"](make, items, request, keep)
+    executor = os.environ.get("VPO_EXECUTOR") or "local"
+    if executor not in EXECUTORS:
+        raise DataError(f"VPO_EXECUTOR={executor}: must be {' or '.join(EXECUTORS)}")
+    yield from EXECUTORS[executor if spreads else "local"](make, items, request, keep)
 
 
-def _local(make, items, request, keep):
-    asked, named = tee(items)
-    outcomes = make().map(request(item) for item in asked)
-    for item, outcome in zip(named, outcomes, strict=True):
+def _run_here(
+    make: Callable[[], Backend[Q, V]],
+    items: Iterable[T],
+    request: Callable[[T], Q],
+    keep: Callable[[T, Outcome[V]], R],
+) -> Iterator[R]:
+    to_send, to_keep = tee(items)
+    outcomes = make().map(request(item) for item in to_send)
+    for item, outcome in zip(to_keep, outcomes, strict=True):
         yield keep(item, outcome)
 
 
-def _ray(make, items, request, keep):
+def _run_on_ray(
+    make: Callable[[], Backend[Q, V]],
+    items: Iterable[T],
+    request: Callable[[T], Q],
+    keep: Callable[[T, Outcome[V]], R],
+) -> Iterator[R]:
     from pipeline.runtime.fanout_ray import fan_out_on_ray
 
     return fan_out_on_ray(make, items, request, keep)
 
 
-EXECUTORS = {"local": _local, "ray": _ray}
+EXECUTORS = {"local": _run_here, "ray": _run_on_ray}

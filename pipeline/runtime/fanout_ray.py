@@ -25,7 +25,7 @@ IN_FLIGHT = 2  # a task that runs and one that waits behind it, so that no worke
 ITEMS = 4  # a task, where the backend does not say how many it works on at once
 SLACK = 4  # tasks in flight over, that may be finished while one item in front of them is not
 DEATHS = 3  # in a row: then it is the items and not bad luck
-PASSED = ("VPO_HOME", "XDG_CACHE_HOME", "OMP_NUM_THREADS", "HF_HOME", "HF_HUB_OFFLINE")
+PASSED_ON = ("VPO_HOME", "XDG_CACHE_HOME", "OMP_NUM_THREADS", "HF_HOME", "HF_HUB_OFFLINE")
 
 
 class Fault(NamedTuple):
@@ -34,11 +34,12 @@ class Fault(NamedTuple):
     text: str
     ours: bool
 
-    def raised(self) -> Exception:
+    def to_exception(self) -> Exception:
         return DataError(self.text) if self.ours else RuntimeError(f"in a worker on Ray:\n{self.text}")
 
 
-def caught(fault: Exception) -> Fault:
+def wrap_fault(fault: Exception) -> Fault:
+    """Return an exception as what can be sent to the driver."""
     if isinstance(fault, DataError):
         return Fault(fault.message, ours=True)
     return Fault("".join(traceback.format_exception(fault)), ours=False)
@@ -57,14 +58,14 @@ class Worker:
             self.backend = make()
             return max(1, getattr(self.backend, "at_once", ITEMS))
         except Exception as fault:
-            return caught(fault)
+            return wrap_fault(fault)
 
-    def map(self, asked: list) -> Iterator[Outcome | Fault]:
+    def map(self, requests: list[Any]) -> Iterator[Outcome | Fault]:
         try:
-            for _, outcome in zip(asked, self.backend.map(asked), strict=True):
+            for _, outcome in zip(requests, self.backend.map(requests), strict=True):
                 yield outcome
         except Exception as fault:
-            yield caught(fault)
+            yield wrap_fault(fault)
 
 
 @dataclass
@@ -88,7 +89,7 @@ class Hand:
     running: deque[tuple[Task, Any]] = field(default_factory=deque)
 
     @property
-    def awaited(self):
+    def awaited(self) -> Any:
         """What to wait for, None when it has nothing to do."""
         if not self.items:
             return self.started
@@ -103,8 +104,8 @@ def fan_out_on_ray(make: Callable, items: Iterable, request: Callable, keep: Cal
     """
     source = iter(items)
     if first := list(islice(source, 1)):
-        most = most_workers()
-        ray = connected()
+        most = read_most_workers()
+        ray = connect()
         crew = Crew(ray, most, make, chain(first, source), request, keep)
         try:
             yield from crew.results()
@@ -116,9 +117,9 @@ def fan_out_on_ray(make: Callable, items: Iterable, request: Callable, keep: Cal
 class Crew:
     """The workers of one fan_out and what they are doing; all of it in the driver's one thread."""
 
-    def __init__(self, ray, most: float, make: Callable, items: Iterator, request: Callable, keep: Callable):
+    def __init__(self, ray: Any, most: float, make: Callable, items: Iterator, request: Callable, keep: Callable):
         self.ray, self.request, self.keep = ray, request, keep
-        size, places = room(ray)
+        size, places = count_places(ray)
         ahead = list(islice(items, int(min(places, most))))  # a worker without an item would be started in vain
         self.source = enumerate(chain(ahead, items))
         self.read = self.shown = self.deaths_at_start = 0
@@ -152,9 +153,9 @@ class Crew:
                     task = self.again.popleft() if self.again else self.next_task(hand.items)
                     if task is None:
                         return
-                    asked = [self.request(item) for _, item in task.items]
+                    requests = [self.request(item) for _, item in task.items]
                     # a stream, so that what is finished is kept before the rest of its task is
-                    hand.running.append((task, hand.actor.map.options(num_returns="streaming").remote(asked)))
+                    hand.running.append((task, hand.actor.map.options(num_returns="streaming").remote(requests)))
 
     def next_task(self, n: int) -> Task | None:
         if self.read - self.shown + n > n * IN_FLIGHT * SLACK * len(self.hands):
@@ -165,7 +166,7 @@ class Crew:
         return Task(items) if items else None
 
     def collect(self) -> None:
-        """Wait for news and keep them."""
+        """Wait for news of the workers and keep them."""
         awaited = [(hand, ref) for hand in self.hands if (ref := hand.awaited) is not None]
         refs = [ref for _, ref in awaited]
         self.ray.wait(refs, num_returns=1)
@@ -177,21 +178,21 @@ class Crew:
     def hear(self, hand: Hand) -> None:
         gone = self.ray.exceptions
         try:
-            said = self.ray.get(hand.started if not hand.items else next(hand.running[0][1]))
+            news = self.ray.get(hand.started if not hand.items else next(hand.running[0][1]))
         except (
             gone.RayActorError, gone.WorkerCrashedError, gone.OutOfMemoryError, gone.NodeDiedError, gone.ObjectLostError
         ) as fault:  # fmt: skip
             self.replace(hand, fault)
             return
-        if isinstance(said, Fault):
-            raise said.raised()
+        if isinstance(news, Fault):
+            raise news.to_exception()
         if not hand.items:
-            hand.items, self.deaths_at_start = said, 0
+            hand.items, self.deaths_at_start = news, 0
             return
         task, _ = hand.running[0]
         place, item = task.items.pop(0)
         task.deaths = 0
-        self.kept[place] = self.keep(item, said)
+        self.kept[place] = self.keep(item, news)
         if not task.items:
             hand.running.popleft()
 
@@ -220,7 +221,7 @@ class Crew:
             self.kept[place] = self.keep(item, Outcome(reason=Reason.FAILED, detail=detail))
 
 
-def connected():
+def connect() -> Any:
     """Return Ray, connected to $RAY_ADDRESS or to a cluster on this machine that ends with this process."""
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ.setdefault("RAY_raylet_start_wait_time_s", "300")  # its first start on a busy machine takes a minute
@@ -233,7 +234,7 @@ def connected():
     address = os.environ.get("RAY_ADDRESS") or "local"
     if address.startswith("ray://"):
         raise DataError(f"RAY_ADDRESS={address}: run the stage on a machine of the cluster and say host:port")
-    if not reachable(address):
+    if not is_reachable(address):
         raise DataError(f"RAY_ADDRESS={address}: nobody listens there; `ray start --head` tells its address")
     # Ray says at ERROR what it can mend, and shows all that its workers print
     kind = {"include_dashboard": False} if address == "local" else {}
@@ -244,7 +245,7 @@ def connected():
     return ray
 
 
-def reachable(address: str) -> bool:
+def is_reachable(address: str) -> bool:
     """Tell whether somebody listens at host:port; Ray itself would try for a quarter of an hour."""
     host, _, port = address.rpartition(":")
     if not port.isdecimal():
@@ -256,17 +257,17 @@ def reachable(address: str) -> bool:
     return True
 
 
-def most_workers() -> float:
-    """Return $VPO_WORKERS."""
-    said = os.environ.get("VPO_WORKERS") or "all"
-    if said == "all":
+def read_most_workers() -> float:
+    """Return $VPO_WORKERS, infinity for "all". Raises DataError."""
+    text = os.environ.get("VPO_WORKERS") or "all"
+    if text == "all":
         return math.inf
-    if not said.isdecimal() or int(said) < 1:
-        raise DataError(f"VPO_WORKERS={said}: must be a whole number from 1 on, or unset for all that find room")
-    return int(said)
+    if not text.isdecimal() or int(text) < 1:
+        raise DataError(f"VPO_WORKERS={text}: must be a whole number from 1 on, or unset for all that find room")
+    return int(text)
 
 
-def room(ray) -> tuple[dict, int]:
+def count_places(ray: Any) -> tuple[dict[str, int], int]:
     """Return what each worker needs and for how many there is room in the cluster.
 
     All its room and not what is free now: who finds none yet waits for it, and gets no task before.
@@ -284,5 +285,5 @@ def environment() -> dict[str, str]:
     """
     installed = (sys.prefix, sys.base_prefix)
     code = [os.path.abspath(folder) for folder in sys.path if not folder.startswith(installed)]
-    named = {name: os.environ[name] for name in PASSED if name in os.environ}
-    return named | {"PYTHONPATH": os.pathsep.join(dict.fromkeys(code))}
+    passed_on = {name: os.environ[name] for name in PASSED_ON if name in os.environ}
+    return passed_on | {"PYTHONPATH": os.pathsep.join(dict.fromkeys(code))}

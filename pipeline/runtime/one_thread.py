@@ -5,7 +5,7 @@ from pathlib import Path
 TINY = 40_000_000  # bytes of weights
 
 
-def one_thread(folder: str | Path) -> None:
+def use_one_thread(folder: str | Path) -> None:
     """Set torch to one thread when the model in `folder` is tiny (ours: equal bytes with any number of cores)."""
     import torch
 

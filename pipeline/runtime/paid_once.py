@@ -8,7 +8,7 @@ T = TypeVar("T")
 A = TypeVar("A")
 
 
-def paid_once(
+def buy_missing(
     items: Iterable[T],
     lookup: Callable[[T], A | None],
     buy: Callable[[Iterator[T]], Iterator[A]],
@@ -21,24 +21,26 @@ def paid_once(
     """
     source = iter(items)
     waiting: deque[tuple[T, A | None]] = deque()
-    held = True
+    has_more = True
 
     def missing() -> Iterator[T]:
-        nonlocal held
+        nonlocal has_more
         for item in source:
-            found = lookup(item)
-            waiting.append((item, found))
-            if found is None:
+            answer = lookup(item)
+            waiting.append((item, answer))
+            if answer is None:
                 yield item
             if most_waiting is not None and len(waiting) >= most_waiting:
-                held = True
+                has_more = True
                 return
 
-    while held:
-        held = False
-        for answer in buy(missing()):
-            while waiting[0][1] is not None:
-                yield waiting.popleft()
+    def answered_before() -> Iterator[tuple[T, A]]:
+        while waiting and (answer := waiting[0][1]) is not None:
             yield waiting.popleft()[0], answer
-        while waiting:
-            yield waiting.popleft()
+
+    while has_more:
+        has_more = False
+        for bought in buy(missing()):
+            yield from answered_before()
+            yield waiting.popleft()[0], bought
+        yield from answered_before()

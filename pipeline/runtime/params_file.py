@@ -3,7 +3,9 @@
 import atexit
 import os
 import re
+from collections.abc import Sequence
 from pathlib import Path
+from typing import IO, Any
 from urllib.parse import urlsplit
 
 import click
@@ -22,7 +24,7 @@ class ParamsError(click.ClickException):
 
     exit_code = 2
 
-    def show(self, file=None):
+    def show(self, file: IO[Any] | None = None) -> None:
         click.echo(self.format_message(), err=True, file=file)
 
 
@@ -37,7 +39,7 @@ def load_params(path: str | Path = "params.yaml") -> Params:
             # in C, six times as fast, and without the places that an error names
             params = Params.model_validate(YAML(typ="safe").load(text))
         except (YAMLError, ValidationError):
-            params = checked(YAML().load(text), path)
+            params = check_params(YAML().load(text), path)
     except FileNotFoundError:
         raise ParamsError(f"{path}: no such file; run from the project's root or name one with --params") from None
     except UnicodeDecodeError as fault:
@@ -47,23 +49,23 @@ def load_params(path: str | Path = "params.yaml") -> Params:
         place = f":{mark.line + 1}:{mark.column + 1}" if mark else ""
         raise ParamsError(f"{path}{place}: not YAML: {getattr(fault, 'problem', None) or fault}") from None
     if folder := os.environ.get("VPO_PARAMS_READ"):
-        _tell_what_is_read(params, Path(folder))
+        _note_keys_read(params, Path(folder))
     return params
 
 
-def _tell_what_is_read(params: Params, folder: Path) -> None:
+def _note_keys_read(params: Params, folder: Path) -> None:
     """At the end of the process, add the keys it has read to a file named by its stage, for the test of dvc.yaml."""
     read = record(params)
     name = os.environ.get("DVC_STAGE", "stage")
 
-    def write():
+    def write() -> None:
         with (folder / name).open("a") as file:
             file.writelines(f"{key}\n" for key in sorted(read))
 
     atexit.register(write)
 
 
-def checked(tree, path: str | Path) -> Params:
+def check_params(tree: Any, path: str | Path) -> Params:
     """Return the params of a parsed file. Raises ParamsError as load_params does."""
     try:
         return Params.model_validate(tree)
@@ -86,60 +88,63 @@ def _who(params: TeacherParams) -> tuple[str, str, str]:
 
 def refuse_unpinned(params: Params) -> None:
     """Raise ParamsError (exit 2) when a model on the Hub could change unseen, before anything is bought for it."""
-    named = [("base_model", params.base_model.name, params.base_model)] if params.base_model.backend == "hub" else []
+    named: list[tuple[str, str | None, str | None]] = []
+    if params.base_model.backend == "hub":
+        named.append(("base_model", params.base_model.name, params.base_model.revision))
     if params.render.backend == "diffusers":
-        named.append(("render", params.render.model, params.render))
+        named.append(("render", params.render.model, params.render.revision))
     for name, model in params.reward.models.items():
         if not model.backend.startswith("offline"):
-            named.append((f"reward.models.{name}", model.model, model))
+            named.append((f"reward.models.{name}", model.model, model.revision))
     faults = [
         f"{key}.revision: {name} is a model on the Hub; pin it to the 40-hex commit you have the licence for (its "
         "page, Files and versions), or name a folder"
         if re.fullmatch(ON_THE_HUB, name or "")
         else f"{key}: {name}: no such folder, and no owner/name of a model on the Hub"
-        for key, name, section in named
+        for key, name, revision in named
         if not Path(name or "").is_dir()
-        and not (re.fullmatch(COMMIT, section.revision or "") and re.fullmatch(ON_THE_HUB, name or ""))
+        and not (re.fullmatch(COMMIT, revision or "") and re.fullmatch(ON_THE_HUB, name or ""))
     ]
     if faults:
         raise ParamsError("\n".join(faults))
 
 
-def _causes(errors: list) -> list:
+def _causes(errors: list[Any]) -> list[Any]:
     """Leave out that a key is missing where a misspelt one stands in its place: one fault, one line."""
     misspelt = {(*error["loc"][:-1], _nearest(error["loc"])) for error in errors if error["type"] == "extra_forbidden"}
     return [error for error in errors if error["type"] != "missing" or error["loc"] not in misspelt]
 
 
-def _line(path, tree, error) -> str:
+def _line(path: str | Path, tree: Any, error: Any) -> str:
     location = error["loc"]
-    line, column, known = 1, 1, []
+    line, column = 1, 1
+    keys: list[str] = []
     node = tree
     for part in location:
         try:
-            at = node.lc.value(part) if error["type"] != "extra_forbidden" else node.lc.key(part)
-            line, column = at[0] + 1, at[1] + 1
+            place = node.lc.value(part) if error["type"] != "extra_forbidden" else node.lc.key(part)
+            line, column = place[0] + 1, place[1] + 1
             node = node[part]
-            known.append(str(part))
+            keys.append(str(part))
         except (AttributeError, KeyError, TypeError, IndexError):
-            known.append(str(part))
+            keys.append(str(part))
             break
-    said = error["msg"].removeprefix("Value error, ")
+    message = error["msg"].removeprefix("Value error, ")
     if error["type"] == "extra_forbidden":
         near = _nearest(location)
-        said = f"unknown key; did you mean {near}?" if near else "unknown key"
+        message = f"unknown key; did you mean {near}?" if near else "unknown key"
     elif error["type"] == "missing":
-        said = "missing; it must stand in the file, null where it does not apply"
+        message = "missing; it must stand in the file, null where it does not apply"
     elif "input" in error and not isinstance(error["input"], dict):
-        said += f" (it is {error['input']!r})"
-    return f"{path}:{line}:{column}: {'.'.join(known) or 'the file'}: {said}"
+        message += f" (it is {error['input']!r})"
+    return f"{path}:{line}:{column}: {'.'.join(keys) or 'the file'}: {message}"
 
 
-def _nearest(location) -> str | None:
+def _nearest(location: Sequence[Any]) -> str | None:
     """Return the known key that resembles the unknown one most."""
     import difflib
 
-    section = Params
+    section: Any = Params
     for part in location[:-1]:
         field = section.model_fields.get(part) if section else None
         kind = field.annotation if field else None

@@ -11,14 +11,17 @@ import click
 EVERY_S, SHOWN_EVERY_S = 10.0, 0.2
 
 
-class At(Protocol):
-    def __call__(self, done: int, of: int | None = None, note: Callable[[], str] | None = None) -> None:
+class Report(Protocol):
+    def __call__(self, done: int, total: int | None = None, note: Callable[[], str] | None = None) -> None:
         """Tell how many of how many are done; `note` is called when there is something to show."""
 
 
+Show = Callable[[int, int | None, Callable[[], str] | None], None]
+
+
 @contextlib.contextmanager
-def progress(label: str, total: int | None = None) -> Iterator[At]:
-    """Give `at(done, of, note)`; nothing is shown of work that ends within a second."""
+def progress(label: str, total: int | None = None, every_s: float = EVERY_S) -> Iterator[Report]:
+    """Give `report(done, total, note)`; a line is shown no sooner than `every_s` after the last one."""
     begun = time.monotonic()
     if sys.stderr.isatty():
         from rich.console import Console
@@ -29,36 +32,36 @@ def progress(label: str, total: int | None = None) -> Iterator[At]:
         with Progress(*columns, note_column, console=Console(stderr=True), transient=True) as bar:
             task = bar.add_task(f"  {label}", total=total, note="")
 
-            def show(done, of, note):
+            def show(done: int, now_total: int | None, note: Callable[[], str] | None) -> None:
                 rate = done / max(time.monotonic() - begun, 1e-3)
-                told = f"{rate:.1f}/s" + (f" · {note()}" if note else "")
-                bar.update(task, completed=done, total=of or total, note=told)
+                text = f"{rate:.1f}/s" + (f" · {note()}" if note else "")
+                bar.update(task, completed=done, total=now_total or total, note=text)
 
-            yield _now_and_then(show, SHOWN_EVERY_S)
+            yield _limit_rate(show, SHOWN_EVERY_S)
         return
 
-    def echo(done, of, note):
-        of, rate = of or total, done / (time.monotonic() - begun)
-        parts = [f"{done} of {of}" if of else str(done), f"{rate:.1f}/s"]
-        if of and rate:
-            parts.append(f"{_clock(max(of - done, 0) / rate)} left")  # more than was expected may come
-        if note and (told := note()):
-            parts.append(told)
+    def echo(done: int, now_total: int | None, note: Callable[[], str] | None) -> None:
+        expected, rate = now_total or total, done / (time.monotonic() - begun)
+        parts = [f"{done} of {expected}" if expected else str(done), f"{rate:.1f}/s"]
+        if expected and rate:
+            parts.append(f"{_clock(max(expected - done, 0) / rate)} left")  # more than was expected may come
+        if note and (text := note()):
+            parts.append(text)
         click.echo(f"  {label}: {' · '.join(parts)}", err=True)
 
-    yield _now_and_then(echo, EVERY_S)
+    yield _limit_rate(echo, every_s)
 
 
-def _now_and_then(show: Callable, every_s: float) -> At:
+def _limit_rate(show: Show, every_s: float) -> Report:
     last = time.monotonic()
 
-    def at(done, of=None, note=None):
+    def report(done: int, total: int | None = None, note: Callable[[], str] | None = None) -> None:
         nonlocal last
         if time.monotonic() - last > every_s:
             last = time.monotonic()
-            show(done, of, note)
+            show(done, total, note)
 
-    return at
+    return report
 
 
 def _clock(seconds: float) -> str:

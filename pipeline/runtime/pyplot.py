@@ -2,11 +2,12 @@
 
 import warnings
 from pathlib import Path
+from typing import Any
 
 from pipeline.runtime.io import DataError
 
 
-def pyplot():
+def open_pyplot() -> Any:
     """Return matplotlib.pyplot with its own defaults and no screen. Raises DataError where it is missing."""
     try:
         import matplotlib
@@ -19,7 +20,8 @@ def pyplot():
     return plt
 
 
-def save_figure(figure, path: Path) -> None:
+def save_figure(figure: Any, path: Path) -> None:
+    """Write a matplotlib figure as PNG and close it."""
     import matplotlib.pyplot as plt
 
     with warnings.catch_warnings():

@@ -11,13 +11,13 @@ import time
 from collections.abc import Iterable, Iterator, Sequence
 from importlib.util import find_spec
 from pathlib import Path
-from typing import NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from pipeline.runtime.io import write_json
 from schemas.base import Provenance, content_id
 from schemas.seams import Outcome
 
-T = TypeVar("T", bound=Outcome)
+T = TypeVar("T", bound=Outcome[Any])
 
 LEAST = 3
 """units below which a run says too little to take the place of an earlier one"""
@@ -50,16 +50,19 @@ class Speed(NamedTuple):
         return self.seconds / self.units
 
 
-def work_of(kind: str, by: Provenance, settings) -> Work:
+def describe_work(kind: str, by: Provenance, settings: Any) -> Work:
+    """Return the Work of a backend; `settings` are JSON values."""
     return Work(kind, by.backend, by.model, by.revision, content_id(settings))
 
 
-def at_once(backend) -> int:
+def count_at_once(backend: object) -> int:
     """Return how many units a backend finishes together."""
     return getattr(backend, "at_once", 1)
 
 
-def timed(outcomes: Iterable[T], work: Work, folder: Path, at_once: int = 1, workers: int | None = None) -> Iterator[T]:
+def time_outcomes(
+    outcomes: Iterable[T], work: Work, folder: Path, at_once: int = 1, workers: int | None = None
+) -> Iterator[T]:
     """Yield `outcomes` as they come, and keep in `folder` how long those with a value took.
 
     A backend finishes `at_once` together. `workers` is how many devices they come from: None is one where
@@ -71,9 +74,9 @@ def timed(outcomes: Iterable[T], work: Work, folder: Path, at_once: int = 1, wor
     arrivals: list[float] = []
 
     def keep() -> None:
-        if workers and (found := measured(begun, arrivals, at_once * workers)):
-            units, seconds, with_loading = found
-            put(folder, work, Speed(units, seconds * workers, with_loading, device(work.backend)))
+        if workers and (measured := measure_arrivals(begun, arrivals, at_once * workers)):
+            units, seconds, with_loading = measured
+            keep_speed(folder, work, Speed(units, seconds * workers, with_loading, name_device_of(work.backend)))
 
     try:
         for outcome in outcomes:
@@ -87,7 +90,7 @@ def timed(outcomes: Iterable[T], work: Work, folder: Path, at_once: int = 1, wor
         keep()
 
 
-def measured(begun: float, arrivals: Sequence[float], at_once: int) -> tuple[int, float, bool] | None:
+def measure_arrivals(begun: float, arrivals: Sequence[float], at_once: int) -> tuple[int, float, bool] | None:
     """Return (units, seconds, whether loading is in them) of arrivals in seconds; None where none arrived.
 
     The first `at_once` come behind the loading of the model: the clock starts when the last of them is there. Where
@@ -98,14 +101,14 @@ def measured(begun: float, arrivals: Sequence[float], at_once: int) -> tuple[int
     return (len(arrivals), arrivals[-1] - begun, True) if arrivals else None
 
 
-def device(backend: str) -> str:
+def name_device_of(backend: str) -> str:
     """Return the name of what a backend works on here: a GPU's name, "cpu", or "host" for somebody else's."""
     if backend.startswith("offline"):
         return CPU
-    return HOST if backend == "http" else device_here()
+    return HOST if backend == "http" else name_device()
 
 
-def device_here() -> str:
+def name_device() -> str:
     """Return the name of this machine's GPU; "cpu" without one."""
     if "torch" not in sys.modules and find_spec("torch") is None:
         return CPU
@@ -114,41 +117,42 @@ def device_here() -> str:
     return torch.cuda.get_device_name() if torch.cuda.is_available() else CPU
 
 
-def put(folder: Path, work: Work, speed: Speed) -> None:
+def keep_speed(folder: Path, work: Work, speed: Speed) -> None:
     """Keep a speed; one of few units, or with the loading in it, gives way to what was there before."""
     path = folder / f"{content_id(work, speed.device)}.json"
-    before = read(path)
-    if before and worth(before) > worth(speed):
+    before = read_speed(path)
+    if before and _rank(before) > _rank(speed):
         return
-    at = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+    now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
     with contextlib.suppress(OSError):
-        write_json(path, work._asdict() | speed._asdict() | {"at": at})
+        write_json(path, work._asdict() | speed._asdict() | {"at": now})
 
 
-def worth(speed: Speed) -> tuple[bool, bool]:
+def _rank(speed: Speed) -> tuple[bool, bool]:
     return not speed.with_loading, speed.units >= LEAST
 
 
-def read(path: Path) -> Speed | None:
+def read_speed(path: Path) -> Speed | None:
+    """Return what a file of `keep_speed` holds, None where it cannot be read."""
     try:
-        told = json.loads(path.read_text(encoding="utf-8"))
-        speed = Speed(**{name: told[name] for name in Speed._fields})
+        values = json.loads(path.read_text(encoding="utf-8"))
+        speed = Speed(**{name: values[name] for name in Speed._fields})
         return speed if speed.units > 0 and speed.seconds > 0 else None
     except (OSError, ValueError, KeyError, TypeError):
         return None
 
 
-def speeds(folder: Path, work: Work) -> list[Speed]:
+def read_speeds(folder: Path, work: Work) -> list[Speed]:
     """Return what was measured of some work, one a device, the newest first."""
-    found = []
+    speeds = []
     for path in folder.glob("*.json"):
         with contextlib.suppress(OSError, ValueError, AttributeError):
-            told = json.loads(path.read_text(encoding="utf-8"))
-            if all(told.get(name) == value for name, value in work._asdict().items()) and (speed := read(path)):
-                found.append(speed)
-    return sorted(found, key=lambda speed: speed.at, reverse=True)
+            values = json.loads(path.read_text(encoding="utf-8"))
+            if all(values.get(name) == value for name, value in work._asdict().items()) and (speed := read_speed(path)):
+                speeds.append(speed)
+    return sorted(speeds, key=lambda speed: speed.at, reverse=True)
 
 
-def folder_of(root: Path) -> Path:
+def speeds_folder(root: Path) -> Path:
     """Return where the speeds of a store lie: beside it."""
     return root.with_name("speeds")

@@ -9,7 +9,7 @@ import os
 import sqlite3
 import threading
 import weakref
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -39,7 +39,7 @@ def project() -> Path:
     return inside.parent if inside else root
 
 
-def store_key(kind: str, **depends) -> str:
+def store_key(kind: str, **depends: Any) -> str:
     """Return the key of an answer: 16 hex digits over everything the answer depends on and nothing else."""
     return content_id(kind, depends)
 
@@ -60,7 +60,7 @@ class Purchase:
     key: str
     kind: str
     request: Any
-    answer: dict
+    answer: dict[str, Any]
     tokens: tuple[int, int]
     usd: float
 
@@ -104,15 +104,17 @@ class Store:
     def __exit__(self, *fault: object) -> None:
         self.close()
 
-    def get(self, key: str) -> dict | None:
+    def get(self, key: str) -> dict[str, Any] | None:
+        """Return the answer to a key, None where there is none."""
         with self.lock:
-            found = self.connection.execute("select answer from answers where key = ?", (key,)).fetchone()
-        return json.loads(found[0]) if found else None
+            row = self.connection.execute("select answer from answers where key = ?", (key,)).fetchone()
+        return json.loads(row[0]) if row else None
 
-    def put(self, key: str, kind: str, request, answer: dict) -> None:
+    def put(self, key: str, kind: str, request: Any, answer: Mapping[str, Any]) -> None:
+        """Store one answer; the first answer to a key stays."""
         self.put_many([(key, kind, request, answer)])
 
-    def put_many(self, items) -> None:
+    def put_many(self, items: Iterable[tuple[str, str, Any, Mapping[str, Any]]]) -> None:
         """Store (key, kind, request, answer) tuples in one transaction; the first answer to a key stays."""
         rows = [(key, kind, _json(request), _json(answer)) for key, kind, request, answer in items]
         with self._transaction():
@@ -134,27 +136,30 @@ class Store:
                     self.connection.execute("rollback")
                 raise
 
-    def get_many(self, keys: Sequence[str]) -> list[dict | None]:
+    def get_many(self, keys: Sequence[str]) -> list[dict[str, Any] | None]:
         """Return the answer to each key, None where there is none, in one look."""
-        found: dict[str, str] = {}
+        answers: dict[str, str] = {}
         with self.lock:
             for start in range(0, len(keys), 500):
                 some = keys[start : start + 500]
                 marks = ",".join("?" * len(some))
-                found.update(self.connection.execute(f"select key, answer from answers where key in ({marks})", some))
-        return [json.loads(found[key]) if key in found else None for key in keys]
+                answers.update(self.connection.execute(f"select key, answer from answers where key in ({marks})", some))
+        return [json.loads(answers[key]) if key in answers else None for key in keys]
 
-    def buy_many(self, bought: Sequence[Purchase], account: str) -> tuple[list[dict], float]:
+    def buy_many(self, purchases: Sequence[Purchase], account: str) -> tuple[list[dict[str, Any]], float]:
         """Store answers and charge `account` in one transaction; return (the answers that stay, US dollars spent).
 
         The first answer to a key stays, also when another process bought it meanwhile; both are charged.
         """
-        rows = [(one.key, one.kind, _json(one.request), _json(one.answer)) for one in bought]
-        charge = [sum(column) for column in zip(*((1, *one.tokens, one.usd) for one in bought), strict=True)]
+        rows = [(one.key, one.kind, _json(one.request), _json(one.answer)) for one in purchases]
+        charge = [sum(column) for column in zip(*((1, *one.tokens, one.usd) for one in purchases), strict=True)]
         with self._transaction():
             new = self._insert(rows)
             spent = self._charge(account, *charge)
-        return ([one.answer for one in bought] if new == len(rows) else self.get_many([row[0] for row in rows])), spent
+        if new == len(rows):
+            return [one.answer for one in purchases], spent
+        stored = self.get_many([one.key for one in purchases])
+        return [one.answer if answer is None else answer for one, answer in zip(purchases, stored, strict=True)], spent
 
     def charge(self, account: str, requests: int, input_tokens: int, output_tokens: int, usd: float) -> float:
         """Charge `account` for what cannot be kept; return the US dollars spent so far."""
@@ -170,11 +175,11 @@ class Store:
         ).fetchone()
         return spent
 
-    def spent(self, account: str) -> float:
+    def read_spent_usd(self, account: str) -> float:
         """Return the US dollars charged to `account` so far, by every process of the project."""
         with self.lock:
-            found = self.connection.execute("select usd from spent where account = ?", (account,)).fetchone()
-        return found[0] if found else 0.0
+            row = self.connection.execute("select usd from spent where account = ?", (account,)).fetchone()
+        return row[0] if row else 0.0
 
     def forget(self, key: str) -> None:
         """Remove an answer whose file is lost or damaged, so that it can be bought again."""
@@ -186,5 +191,6 @@ class Store:
         return self.root / "files" / key[:2] / f"{key}{suffix}"
 
     def counts(self) -> dict[str, int]:
+        """Return how many answers of each kind there are."""
         with self.lock:
             return dict(self.connection.execute("select kind, count(*) from answers group by kind order by kind"))

@@ -4,13 +4,13 @@ SPAN = 4  # words; a span of fewer recurs in good prompts too ("in the backgroun
 TIMES = 3
 
 
-def loops(text: str) -> bool:
+def has_loop(text: str) -> bool:
     """Return whether one span of SPAN words occurs TIMES times or more, without regard to case."""
     words = text.lower().split()
-    seen: dict[tuple[str, ...], int] = {}
-    for at in range(len(words) - SPAN + 1):
-        span = tuple(words[at : at + SPAN])
-        seen[span] = seen.get(span, 0) + 1
-        if seen[span] == TIMES:
+    counts: dict[tuple[str, ...], int] = {}
+    for start in range(len(words) - SPAN + 1):
+        span = tuple(words[start : start + SPAN])
+        counts[span] = counts.get(span, 0) + 1
+        if counts[span] == TIMES:
             return True
     return False

@@ -6,7 +6,7 @@ The papers' generators cut in silence, so that a reward is given for words that 
 from collections.abc import Iterable, Iterator
 
 from pipeline.llm.answer_forms import PROMPT
-from pipeline.llm.replies import answered
+from pipeline.llm.rounds import ask_teacher
 from pipeline.llm.template import Template
 from schemas.base import Dropped, Prompt
 from schemas.params_video import RenderParams
@@ -31,7 +31,9 @@ def fitted(
     words = Template(params.shorten_template, needs=("query", "prompt", "words"))
     known = list(rows)
     long = [row for row in known if too_long(row, row.prompt, renderer)]
-    asked = answered(long, lambda row: messages(row, words, renderer.token_limit), teacher, PROMPT, template=words.hash)
+    asked = ask_teacher(
+        long, lambda row: messages(row, words, renderer.token_limit), teacher, PROMPT, template=words.hash
+    )
     shorter = {row.prompt_id: outcome for row, outcome in asked}
     for row in known:
         outcome = shorter.get(row.prompt_id)

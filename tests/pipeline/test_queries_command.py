@@ -106,12 +106,12 @@ def test_a_failed_run_leaves_the_earlier_output_as_it_was(command):
 
 
 def test_another_run_of_the_stage_is_not_disturbed(command, tmp_path):
-    from pipeline.runtime.io import locked
+    from pipeline.runtime.locks import hold_lock
 
     holding, done = threading.Event(), threading.Event()
 
     def hold():
-        with locked(tmp_path / "data/queries/dpo.jsonl"):
+        with hold_lock(tmp_path / "data/queries/dpo.jsonl"):
             holding.set()
             done.wait()
 

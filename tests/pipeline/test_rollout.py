@@ -4,7 +4,8 @@ import pytest
 from click.testing import CliRunner
 
 from pipeline.rollout import TALLY, main, rollout, stored, untouched
-from pipeline.runtime.io import read_rows, stage_output, write_rows
+from pipeline.runtime.io import read_rows, write_rows
+from pipeline.runtime.stage_output import stage_output
 from schemas.base import Dropped, content_id
 from schemas.fewshot import Fewshot
 from schemas.queries import Query

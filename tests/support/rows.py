@@ -1,6 +1,6 @@
 """Short ways to write rows by hand in tests."""
 
-from schemas.base import Provenance, content_id
+from schemas.base import Prompt, Provenance, content_id
 from schemas.critique import Critique
 from schemas.refine import Refine
 from schemas.render import Render
@@ -21,6 +21,11 @@ def prompt_fields(query="a dog", prompt="A dog runs.", sample=0, arm="sft", safe
         sample=sample,
         written_by=BY,
     )
+
+
+def prompts(n: int) -> list[Prompt]:
+    """Return n prompts for one query."""
+    return [Prompt(**prompt_fields(prompt=f"p{i}", sample=i)) for i in range(n)]
 
 
 def critique_row(violated=(), **fields) -> Critique:

@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 from ruamel.yaml import YAML
 
-from pipeline.runtime.io import beside, write_json, write_rows
+from pipeline.runtime.io import write_json, write_rows
+from pipeline.runtime.stage_output import dropped_path
 from pipeline.video.clips import Packed, make_clip, write_shards
 from schemas.base import Dropped, Prompt, Provenance, content_id
 from schemas.critique import Critique
@@ -109,7 +110,7 @@ def judged(row, violated=None) -> Critique:
 
 def put(path: Path, rows, row, dropped=()) -> None:
     write_rows(path, rows, row)
-    write_rows(beside(path)[0], dropped, Dropped)
+    write_rows(dropped_path(path), dropped, Dropped)
 
 
 def lane(folder: Path, split: str) -> None:

@@ -233,7 +233,7 @@ def test_gc_keeps_what_is_young_and_what_cost_money(project):
     assert stored_keys() == {"young", "served", purchase(1).key}
     run("gc", "--yes", "--paid", "--older-than", "90d")
     assert stored_keys() == {"young"}
-    assert store.spent(f"{project} {HOST} m") == pytest.approx(0.01)
+    assert store.read_spent_usd(f"{project} {HOST} m") == pytest.approx(0.01)
 
 
 def test_gc_keeps_the_rows_of_other_projects_that_spend_from_this_store(project, tmp_path):

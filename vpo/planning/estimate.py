@@ -10,7 +10,7 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-from pipeline.critique import critique, is_open
+from pipeline.critique import critique, is_open, prompt_class
 from pipeline.critique import messages as critique_messages
 from pipeline.curation.benchmarks import read_benchmarks
 from pipeline.curation.read import read
@@ -31,7 +31,6 @@ from schemas.critique import Critique
 from schemas.fewshot import Exemplar
 from schemas.params import Params, TeacherParams
 from schemas.queries import Query
-from schemas.rollout import Rollout
 from schemas.seams import Messages
 from vpo.planning.graph import Stage
 from vpo.planning.lookup import NOT_BOUGHT, Asked, Planned, sent
@@ -167,7 +166,7 @@ class Planner(RowPlan):
         judge = "--judge" in stage.options
         seam = self.params.judge if judge else self.params.teacher
         votes = 1 if judge else self.params.critique.votes
-        rows = self.rows(stage.paths[0], Rollout)
+        rows = self.rows(stage.paths[0], prompt_class(stage.paths[0]))
         planned = self.teacher(seam, lambda sample: verdict(aligned=False) if sample else None)
         made = list(critique(rows.known, planned, self.params.critique, votes))
         known = [item for item in made if not isinstance(item, Dropped)]
@@ -264,7 +263,7 @@ class Planner(RowPlan):
                 estimate.input_tokens += tokens[0]
                 estimate.output_tokens += tokens[1]
         price = self.prices[estimate.seam]
-        estimate.usd = price.usd(estimate.input_tokens, estimate.output_tokens) if price else None
+        estimate.usd = price.cost_usd(estimate.input_tokens, estimate.output_tokens) if price else None
         return estimate
 
 

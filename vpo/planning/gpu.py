@@ -9,7 +9,7 @@ from pipeline.backends.renderer.facts import Facts, known
 from pipeline.render import render, wanted
 from pipeline.reward import make_scorer
 from pipeline.runtime.io import DataError, read_rows
-from pipeline.runtime.speeds import HOST, folder_of, work_of
+from pipeline.runtime.speeds import HOST, describe_work, speeds_folder
 from schemas.base import Dropped
 from schemas.render import Render
 from schemas.rollout import Rollout
@@ -26,7 +26,7 @@ class GpuPlanner:
 
     def __init__(self, planner: Planner):
         self.planner, self.params, self.store = planner, planner.params, planner.store
-        self.folder = folder_of(planner.store.root)
+        self.folder = speeds_folder(planner.store.root)
         self.planned: set[str] = set()
         self.clips: dict[str, Clips] = {}
         self.lanes: dict[str, Lane] = {}
@@ -87,7 +87,7 @@ class GpuPlanner:
     def cost_of_a_clip(self, row: GpuRow) -> Cost | None:
         """Return what a clip costs, and set the memory that its model's authors name."""
         params, renderer = self.params.render, self.renderer
-        cost = measured(self.folder, work_of("render", renderer.by, renderer.settings))
+        cost = measured(self.folder, describe_work("render", renderer.by, renderer.settings))
         if params.backend == "diffusers":
             facts = known(params.model) if self.fault else its_own(renderer)
             row.gpu_gigabytes, assumed = memory(params, facts)

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from pipeline.backends.renderer.facts import Facts
-from pipeline.runtime.speeds import CPU, HOST, Work, speeds
+from pipeline.runtime.speeds import CPU, HOST, Work, read_speeds
 from schemas.params_train import DpoTrainParams, TrainParams
 from schemas.params_video import RenderParams
 
@@ -76,7 +76,7 @@ def idle(row: GpuRow, there: float, why: str = "unchanged: does not run") -> Gpu
 
 def measured(folder: Path, work: Work | None) -> Cost | None:
     """Return what was measured of some work: on a GPU before a CPU, without loading before with it, the newest."""
-    found = speeds(folder, work) if work else []
+    found = read_speeds(folder, work) if work else []
     if not found:
         return None
     best = min(found, key=lambda speed: (speed.with_loading, speed.device == CPU))

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from statistics import fmean
 
-from pipeline.llm.calls.engine import TOKENS_PER_CHARACTER
+from pipeline.llm.calls.expected_tokens import TOKENS_PER_CHARACTER
 from pipeline.llm.template import Template
 from pipeline.runtime.io import DataError, read_rows
 from schemas.base import content_id

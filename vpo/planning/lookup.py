@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 from pipeline.backends.teacher.offline import task_of
 from pipeline.backends.teacher.openai import OpenAI
-from pipeline.llm.calls.answers import Bought
+from pipeline.llm.calls.answers import StoredAnswer
 from pipeline.llm.calls.endpoint import base_url_of, host_of
 from pipeline.llm.calls.engine import answer_key
 from pipeline.runtime.io import DataError
@@ -56,7 +56,7 @@ class Lookup:
             else:
                 raise RuntimeError("a question waited for something: a plan has nothing to wait for")
 
-    async def answer(self, body: Mapping[str, Any], sample: int = 0) -> Bought:
+    async def answer(self, body: Mapping[str, Any], sample: int = 0) -> StoredAnswer:
         key = answer_key("teacher", self.host, body, sample)
         stored = self.store.get(key)
         if stored is None and key not in self.planned:
@@ -64,7 +64,7 @@ class Lookup:
         elif key not in self.asked.missing:
             self.asked.stored[key] = task(body["messages"]), sent(body)
         self.planned.add(key)
-        return Bought(key, stored, "" if stored else NOT_BOUGHT)
+        return StoredAnswer(key, stored, "" if stored else NOT_BOUGHT)
 
 
 class Planned:

@@ -7,7 +7,8 @@ from pathlib import Path
 from statistics import fmean
 
 from pipeline.rollout import stored, untouched
-from pipeline.runtime.io import beside, read_rows
+from pipeline.runtime.io import read_rows
+from pipeline.runtime.stage_output import metrics_path
 from schemas.base import Prompt, Row
 from schemas.critique import Critique
 from schemas.params import Params
@@ -124,6 +125,6 @@ def kept(stage: Stage) -> float:
 def metrics(out: str) -> dict:
     """Return what the last run counted for an output; {} where there is nothing to read."""
     try:
-        return json.loads(beside(Path(out))[1].read_text(encoding="utf-8"))
+        return json.loads(metrics_path(Path(out)).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return {}

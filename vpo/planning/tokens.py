@@ -5,8 +5,8 @@ from collections import defaultdict
 from collections.abc import Callable
 from statistics import fmean, median
 
-from pipeline.llm.calls.answers import usage
-from pipeline.llm.calls.engine import TOKENS_PER_CHARACTER
+from pipeline.llm.calls.answers import read_usage
+from pipeline.llm.calls.expected_tokens import TOKENS_PER_CHARACTER
 from pipeline.runtime.store import Store
 from vpo.planning.lookup import sent, task
 
@@ -29,7 +29,7 @@ class Tokens:
             (SEEN, host, model),
         )
         for request, answer in rows:
-            counted = usage(json.loads(answer).get("body"))
+            counted = read_usage(json.loads(answer).get("body"))
             messages = json.loads(request)["body"]["messages"]
             if counted and (characters := sent({"messages": messages})):
                 for name in (task(messages), ""):

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pipeline.llm.calls.answers import is_whole, malformed, said
+from pipeline.llm.calls.answers import find_fault, is_whole, read_error_message
 from pipeline.publishing.secret_scan import secrets_said, values_of
 from pipeline.runtime.io import DataError, replacing
 from pipeline.runtime.store import Store
@@ -137,11 +137,11 @@ def _unreadable(asked: Any, answer: dict) -> str:
     if not isinstance(asked, dict) or not isinstance(answer.get("status"), int) or "body" not in answer:
         return "a request without body, or an answer without status and body"
     if answer["status"] != 200:
-        return "" if said(answer["body"]) else "an error without words"
+        return "" if read_error_message(answer["body"]) else "an error without words"
     n = asked.get("n") or 1
     if type(n) is not int or not 0 < n <= MOST_CHOICES:
         return f"n is not a number from 1 to {MOST_CHOICES}"
-    return malformed(answer["body"], n) or ""
+    return find_fault(answer["body"], n) or ""
 
 
 def _quoted(text: str) -> str:

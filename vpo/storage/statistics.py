@@ -5,7 +5,7 @@ from array import array
 from collections import Counter
 from dataclasses import dataclass, field
 
-from pipeline.llm.calls.answers import read, usage
+from pipeline.llm.calls.answers import read_answers, read_usage
 from pipeline.runtime.store import Store
 
 
@@ -29,11 +29,11 @@ class Group:
         stored = json.loads(answer)
         if not isinstance(stored, dict) or "status" not in stored:  # made here, not asked for
             return
-        tokens = usage(stored["body"]) or (0, 0)
+        tokens = read_usage(stored["body"]) or (0, 0)
         self.input_tokens += tokens[0]
         self.output_tokens += tokens[1]
         self.latencies.append(stored.get("latency_s") or 0.0)
-        self.outcomes.update(said.reason.value if said.reason else "ok" for said in read(stored))
+        self.outcomes.update(said.reason.value if said.reason else "ok" for said in read_answers(stored))
 
 
 def statistics(store: Store) -> list[dict]:

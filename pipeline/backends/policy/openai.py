@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.backends.policy import model_revision
-from pipeline.llm.calls.answers import Answer, read
+from pipeline.llm.calls.answers import Answer, read_answers
 from pipeline.llm.calls.engine import Engine
 from pipeline.llm.template import Template
 from pipeline.runtime.store import Store
@@ -36,7 +36,7 @@ class OpenAI:
             bought = await self.engine.answer(self.body(query, k, sampling, seed))
             if bought.stored is None:
                 return [Outcome(reason=Reason.FAILED, detail=bought.why)] * k
-            answers = read(bought.stored)
+            answers = read_answers(bought.stored)
             # a question that was filtered as a whole has one answer, and so has a greedy one
             return [self.outcome(bought.key, answers[min(sample, len(answers) - 1)]) for sample in range(k)]
 

@@ -15,7 +15,7 @@ from pipeline.backends.policy import model_revision
 from pipeline.backends.policy.batch import Batch, Text
 from pipeline.llm.template import Template
 from pipeline.runtime.io import DataError
-from pipeline.runtime.one_thread import one_thread
+from pipeline.runtime.one_thread import use_one_thread
 from pipeline.runtime.store import Store, store_key
 from schemas.base import Provenance, QueryBase
 from schemas.params import PolicyParams, RolloutParams
@@ -48,7 +48,7 @@ class Transformers:
         self.tokenizer = AutoTokenizer.from_pretrained(folder)
         if not self.tokenizer.chat_template:
             raise DataError(f"{folder}: the tokenizer has no chat template, so the policy cannot be asked")
-        one_thread(folder)
+        use_one_thread(folder)
         model = AutoModelForCausalLM.from_pretrained(folder, use_safetensors=True)
         self.model = model.to(self.device).eval()
         self.window = attention_window(folder, self.model.config.get_text_config())

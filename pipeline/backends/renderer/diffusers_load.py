@@ -6,7 +6,7 @@ from pathlib import Path
 from pipeline.backends.renderer.diffusers_settings import INSTALL, Resolved
 from pipeline.backends.weights import refuse_lacking
 from pipeline.runtime.io import DataError
-from pipeline.runtime.one_thread import one_thread
+from pipeline.runtime.one_thread import use_one_thread
 
 
 def counter(model: str, revision: str | None, index: dict) -> Callable[[str], int]:
@@ -41,7 +41,7 @@ def load(model: str, revision: str | None, index: dict, resolved: Resolved):
 
     settings, facts = resolved.settings, resolved.facts
     if Path(model).is_dir():
-        one_thread(Path(model) / ("transformer" if facts.frames_step else "unet"))
+        use_one_thread(Path(model) / ("transformer" if facts.frames_step else "unet"))
     parts = {"scheduler": getattr(diffusers, settings["scheduler"]).from_config(resolved.scheduler, **resolved.changes)}
     if facts.safety_checker and not settings["safety_checker"]:
         parts |= {"safety_checker": None, "requires_safety_checker": False}

@@ -70,8 +70,13 @@ class Http:
         self.poll_s, self.timeout_s = params.poll_s or POLL_S, params.timeout_s or TIMEOUT_S
         self.usd = params.usd_per_clip or 0.0
         self.account = account(self.host.name, params.model)
-        held = AHEAD * self.workers
-        self.stream = Stream(self.workers, self._begin, self._end, lambda: self._stopped("stopped"), held=held)
+        self.stream = Stream(
+            self.workers,
+            self._begin,
+            self._end,
+            lambda: self._stopped("stopped"),
+            most_held=AHEAD * self.workers,
+        )
 
     def count_tokens(self, prompt: str) -> int:
         raise NotImplementedError("a host does not tell how it counts")
@@ -89,7 +94,7 @@ class Http:
         self.takes_jobs = False
         self.limited_since: float | None = None
         self.paused_until = 0.0
-        self.spent, self.reserved = self.store.spent(self.account), 0.0
+        self.spent, self.reserved = self.store.read_spent_usd(self.account), 0.0
         await self.host.open()
 
     async def _end(self) -> None:

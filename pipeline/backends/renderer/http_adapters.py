@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 from urllib.parse import quote
 
-from pipeline.llm.calls.answers import said
+from pipeline.llm.calls.answers import read_error_message
 from pipeline.runtime.io import DataError
 
 
@@ -129,7 +129,7 @@ def _zhipu_read(job_id: str, body: dict) -> Job:
         first = results[0] if isinstance(results, list) and results and isinstance(results[0], dict) else {}
         return Job("done", first.get("url") or "") if first.get("url") else Job("failed", why="done, without a video")
     if status == "FAIL":
-        return Job("refused" if _zhipu_filtered(body) else "failed", why=said(body))
+        return Job("refused" if _zhipu_filtered(body) else "failed", why=read_error_message(body))
     return Job("running")
 
 
@@ -168,7 +168,7 @@ def _openai_read(job_id: str, body: dict) -> Job:
     if status == "completed":
         return Job("done", f"/videos/{quote(job_id, safe='')}/content")
     if status == "failed":
-        return Job("refused" if _openai_filtered(body) else "failed", why=said(body))
+        return Job("refused" if _openai_filtered(body) else "failed", why=read_error_message(body))
     return Job("running")
 
 

@@ -14,7 +14,7 @@ from urllib.parse import urljoin, urlsplit
 from pydantic import SecretStr
 
 from pipeline.backends.renderer.http_adapters import Adapter, Call
-from pipeline.llm.calls.answers import said
+from pipeline.llm.calls.answers import read_error_message
 from pipeline.llm.calls.endpoint import host_of
 from pipeline.llm.calls.limits import retry_after_s
 from pipeline.runtime.io import DataError
@@ -109,7 +109,7 @@ class Host:
         return self._failed(status, headers, body if isinstance(body, dict) else {}, text, asks)
 
     def _failed(self, status: int, headers: Mapping[str, str], body: dict, text: bytes, asks: bool) -> Reply:
-        words = said(body) or " ".join(text[:200].decode(errors="replace").split())
+        words = read_error_message(body) or " ".join(text[:200].decode(errors="replace").split())
         why = self.redacted(f"{status}: {words}")
         if status < 400:
             try:

@@ -14,7 +14,7 @@ import numpy as np
 from pipeline.backends.batches import BatchSize, batched
 from pipeline.backends.weights import name_of, revision_of
 from pipeline.runtime.io import DataError
-from pipeline.runtime.one_thread import one_thread
+from pipeline.runtime.one_thread import use_one_thread
 from pipeline.video.clips import BadClip, decode
 from schemas.base import Provenance
 from schemas.params_video import RewardModelParams
@@ -114,7 +114,7 @@ def load_model(kind: type, params: RewardModelParams, dtype: str, rename: dict[s
     import torch
     from safetensors import SafetensorError
 
-    one_thread(params.model)
+    use_one_thread(params.model)
     try:
         model, told = kind.from_pretrained(
             params.model, revision=params.revision, dtype=getattr(torch, dtype), use_safetensors=True,

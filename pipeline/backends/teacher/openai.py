@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from pipeline.llm.answer_forms import Form
-from pipeline.llm.calls.answers import Answer, Bought, read
+from pipeline.llm.calls.answers import Answer, StoredAnswer, read_answers
 from pipeline.llm.calls.engine import Engine
 from pipeline.llm.replies import REFUSAL
 from pipeline.llm.template import Template
@@ -40,8 +40,8 @@ class OpenAI:
         return self.engine.map(asked, lambda messages: self.ask(messages, parse, template, sample))
 
     @property
-    def held(self) -> int:
-        return self.engine.stream.held
+    def most_held(self) -> int:
+        return self.engine.most_held
 
     def status(self) -> str:
         return self.engine.status()
@@ -52,7 +52,7 @@ class OpenAI:
             bought = await self.engine.answer(self.body(messages, parse), sample)
             if bought.stored is None:
                 return Outcome(reason=Reason.FAILED, detail=bought.why)
-            (answer,) = read(bought.stored)
+            (answer,) = read_answers(bought.stored)
             by = self.by(bought, answer, template)
             if answer.reason:
                 return Outcome(by=by, reason=answer.reason, detail=answer.detail[:500])
@@ -78,7 +78,7 @@ class OpenAI:
             body["response_format"] = parse.response_format
         return body
 
-    def by(self, bought: Bought, answer: Answer, template: str | None) -> Provenance:
+    def by(self, bought: StoredAnswer, answer: Answer, template: str | None) -> Provenance:
         revision = answer.model or self.params.model
         return Provenance(
             backend="openai", model=self.params.model, revision=revision, template=template, store_key=bought.key

@@ -21,7 +21,7 @@ class Answer:
 
 
 @dataclass(frozen=True, slots=True)
-class Bought:
+class StoredAnswer:
     """An answer as the store keeps it, and its key; `why` is set instead when there is none."""
 
     key: str
@@ -29,7 +29,7 @@ class Bought:
     why: str = ""
 
 
-def malformed(body: Any, n: int) -> str | None:
+def find_fault(body: Any, n: int) -> str | None:
     """Return what is wrong with a completion that was asked for `n` choices, None for a sound one."""
     if not isinstance(body, dict) or not isinstance(body.get("choices"), list):
         return "a completion without choices"
@@ -39,10 +39,10 @@ def malformed(body: Any, n: int) -> str | None:
     if sorted(str(choice.get("index", 0)) for choice in choices) != sorted(str(number) for number in range(n)):
         return f"{len(choices)} choices, where {n} {'was' if n == 1 else 'were'} asked for"
     for choice in choices:
-        for said in ("content", "refusal"):
-            text = choice["message"].get(said)
+        for name in ("content", "refusal"):
+            text = choice["message"].get(name)
             if not isinstance(text, str | None):
-                return f"a message whose {said} is not text"
+                return f"a message whose {name} is not text"
             if text and not is_whole(text):
                 return "text with half a character"
     return None
@@ -53,17 +53,17 @@ def is_whole(text: str) -> bool:
     return text.isascii() or not any("\ud800" <= sign <= "\udfff" for sign in text)
 
 
-def read(stored: Mapping[str, Any]) -> list[Answer]:
+def read_answers(stored: Mapping[str, Any]) -> list[Answer]:
     """Return the answers of a stored {status, body}, by their index."""
     body = stored["body"]
     if stored["status"] != 200:
-        return [Answer("", Reason.CONTENT_FILTER, said(body), "")]
+        return [Answer("", Reason.CONTENT_FILTER, read_error_message(body), "")]
     choices = sorted(body["choices"], key=lambda choice: int(choice.get("index", 0)))
     model = body.get("model")
-    return [_read(choice, model if isinstance(model, str) and is_whole(model) else "") for choice in choices]
+    return [_read_choice(choice, model if isinstance(model, str) and is_whole(model) else "") for choice in choices]
 
 
-def _read(choice: Mapping[str, Any], model: str) -> Answer:
+def _read_choice(choice: Mapping[str, Any], model: str) -> Answer:
     message, finish = choice["message"], choice.get("finish_reason")
     text = message.get("content") or ""
     if message.get("refusal"):
@@ -77,17 +77,19 @@ def _read(choice: Mapping[str, Any], model: str) -> Answer:
     return Answer(text, None, "", model)
 
 
-def said(body: Any) -> str:
+def read_error_message(body: Any) -> str:
     """Return the server's own words of an error body: {"error": {"message": ...}}, {"message": ...}, or text."""
     error = body.get("error", body) if isinstance(body, dict) else body
     message = error.get("message") if isinstance(error, dict) else error
     return str(message or "")
 
 
-def usage(body: Any) -> tuple[int, int] | None:
+def read_usage(body: Any) -> tuple[int, int] | None:
     """Return (input tokens, output tokens), None where the server does not say."""
-    told = body.get("usage") if isinstance(body, dict) else None
-    if not isinstance(told, dict):
+    usage = body.get("usage") if isinstance(body, dict) else None
+    if not isinstance(usage, dict):
         return None
-    counts = told.get("prompt_tokens"), told.get("completion_tokens", 0)
-    return counts if all(type(count) is int and 0 <= count <= MOST_TOKENS for count in counts) else None
+    n_input, n_output = usage.get("prompt_tokens"), usage.get("completion_tokens", 0)
+    if type(n_input) is not int or type(n_output) is not int:  # True is none
+        return None
+    return (n_input, n_output) if 0 <= min(n_input, n_output) and max(n_input, n_output) <= MOST_TOKENS else None

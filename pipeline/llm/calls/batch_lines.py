@@ -4,41 +4,44 @@ import json
 from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
-from pipeline.llm.calls.answers import said
+from pipeline.llm.calls.answers import read_error_message
 from pipeline.llm.calls.endpoint import Endpoint, Reply
 
 HEAP = 500
 """lines that are taken over together"""
 
 
-def line(key: str, url: str, body: str) -> bytes:
+def format_line(key: str, url: str, body: str) -> bytes:
     """Return a request as a line of a batch's input file."""
     return f'{{"custom_id": "{key}", "method": "POST", "url": "{url}", "body": {body}}}\n'.encode()
 
 
-def line_bytes(key: str, body: str) -> int:
+def count_line_bytes(key: str, body: str) -> int:
     """Return the most bytes that the line of a request takes."""
     return len(body.encode()) + len(key) + 100
 
 
-def reply_of(endpoint: Endpoint, row: Mapping[str, Any], n: int) -> Reply:
+def read_reply(endpoint: Endpoint, row: Mapping[str, Any], n: int) -> Reply:
     """Return what a line of an output or error file means; the same as if the request had been sent alone."""
     response, error = row.get("response"), row.get("error")
     if not isinstance(response, dict):
-        reply = endpoint.failed(400, {"error": error}, {})
+        reply = endpoint.read_failure(400, {"error": error}, {})
         code = error.get("code") if isinstance(error, dict) else None
         # without a response the model was not asked (the batch expired, the server failed)
-        return (
-            reply if reply.kind != "rejected" else Reply("transient", why=f"{code}: {endpoint.redacted(said(error))}")
-        )
+        if reply.kind != "rejected":
+            return reply
+        return Reply("transient", why=f"{code}: {endpoint.redact(read_error_message(error))}")
     status, body = response.get("status_code"), response.get("body")
     headers = {"x-request-id": str(response.get("request_id"))}
-    if isinstance(status, int) and status >= 400:
-        return endpoint.failed(status, body, headers)
-    return endpoint.completion(status, body, headers, n)
+    if not isinstance(status, int):
+        status = 0
+    if status >= 400:
+        return endpoint.read_failure(status, body, headers)
+    return endpoint.read_completion(status, body, headers, n)
 
 
-def parsed(text: bytes) -> dict | None:
+def parse_line(text: bytes) -> dict[str, Any] | None:
+    """Return the JSON object of a line, None for anything else."""
     try:
         row = json.loads(text)
     except ValueError:
@@ -46,7 +49,7 @@ def parsed(text: bytes) -> dict | None:
     return row if isinstance(row, dict) else None
 
 
-async def whole_lines(chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+async def split_lines(chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
     """Yield the lines; cut at line feeds alone, since text may hold other signs that count as line ends."""
     rest = b""
     async for chunk in chunks:
@@ -58,7 +61,8 @@ async def whole_lines(chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
         yield rest
 
 
-async def in_heaps(lines: AsyncIterator[bytes]) -> AsyncIterator[list[bytes]]:
+async def group_lines(lines: AsyncIterator[bytes]) -> AsyncIterator[list[bytes]]:
+    """Yield lists of HEAP lines, the last one shorter."""
     heap: list[bytes] = []
     async for text in lines:
         heap.append(text)

@@ -3,11 +3,12 @@
 A batch is written down before it is made, and closed after its last answer is stored: a killed run finds it again.
 """
 
+import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from pipeline.llm.calls.batch_lines import line_bytes
+from pipeline.llm.calls.batch_lines import count_line_bytes
 from pipeline.runtime.store import Store
 from schemas.base import content_id
 
@@ -51,22 +52,22 @@ class Records:
             for table in TABLES:
                 connection.execute(table)
 
-    def claim(self, asked: Mapping[str, Request], most_requests: int, most_bytes: int) -> dict[str, list[str]]:
-        """Return the open batches by name, with those of the asked keys that they hold.
+    def claim(self, requests: Mapping[str, Request], most_requests: int, most_bytes: int) -> dict[str, list[str]]:
+        """Return the open batches by name, with those keys of `requests` that they hold.
 
         Keys that are in none are written into new ones.
         """
         with self._changing() as connection:
             claimed: dict[str, list[str]] = {}
             held: set[str] = set()
-            for some in _some(list(asked)):
+            for some in _some(list(requests)):
                 marks = ",".join("?" * len(some))
-                found = connection.execute(f"select key, batch from batch_requests where key in ({marks})", some)
-                for key, batch in found:
+                rows = connection.execute(f"select key, batch from batch_requests where key in ({marks})", some)
+                for key, batch in rows:
                     held.add(key)
                     claimed.setdefault(batch, []).append(key)
-            missing = {key: request for key, request in asked.items() if key not in held}
-            for keys in parts(missing, most_requests, most_bytes):
+            missing = {key: request for key, request in requests.items() if key not in held}
+            for keys in plan_batches(missing, most_requests, most_bytes):
                 # a name that the same content has again after a loss of this store, but never for a second try
                 digest = content_id(sorted(keys))
                 (before,) = connection.execute("select count(*) from batches where keys = ?", (digest,)).fetchone()
@@ -83,13 +84,15 @@ class Records:
             return claimed
 
     def read(self, name: str) -> Record:
+        """Return what is written down of the batch that `claim` gave this name."""
         with self.store.lock:
-            found = self.store.connection.execute(
+            row = self.store.connection.execute(
                 "select name, requests, usd, id, status from batches where name = ?", (name,)
-            )
-            return Record(*found.fetchone())
+            ).fetchone()
+        return Record(*row)
 
-    def made(self, name: str, batch_id: str) -> None:
+    def note_made(self, name: str, batch_id: str) -> None:
+        """Write down by what id the server knows the batch."""
         with self._changing() as connection:
             connection.execute("update batches set id = ? where name = ?", (batch_id, name))
 
@@ -102,15 +105,15 @@ class Records:
     def close_answered(self) -> None:
         """Close batches whose every answer is stored: their run was killed just before it could."""
         with self.store.lock:
-            found = self.store.connection.execute(
+            rows = self.store.connection.execute(
                 "select name from batches where account = ? and status is null and not exists (select * from "
                 "batch_requests left join answers using (key) where batch = name and answer is null)",
                 (self.account,),
             ).fetchall()
-        for (name,) in found:
+        for (name,) in rows:
             self.close(name, "answered")
 
-    def running(self) -> list[Record]:
+    def read_running(self) -> list[Record]:
         """Return the batches of the account that were made and are not closed."""
         with self.store.lock:
             return [
@@ -125,31 +128,32 @@ class Records:
     def is_old(self, name: str) -> bool:
         """Return whether the batch was written down so long ago that its window of a day is over for certain."""
         with self.store.lock:
-            (old,) = self.store.connection.execute(
+            (is_old,) = self.store.connection.execute(
                 "select at < datetime('now', '-2 days') from batches where name = ?", (name,)
             ).fetchone()
-        return bool(old)
+        return bool(is_old)
 
-    def keys(self, name: str) -> list[str]:
+    def read_keys(self, name: str) -> list[str]:
+        """Return the keys of an open batch in the order of its lines; none once it is closed."""
         with self.store.lock:
-            found = self.store.connection.execute(
+            rows = self.store.connection.execute(
                 "select key from batch_requests where batch = ? order by rowid", (name,)
-            )
-            return [key for (key,) in found]
+            ).fetchall()
+        return [key for (key,) in rows]
 
-    def requests(self, keys: Sequence[str]) -> Iterator[tuple[str, str, int]]:
+    def read_requests(self, keys: Sequence[str]) -> Iterator[tuple[str, str, int]]:
         """Yield (key, body as JSON, sample) in the order of `keys`; keys that no batch holds are left out."""
         for some in _some(keys):
             marks = ",".join("?" * len(some))
             with self.store.lock:
-                found = self.store.connection.execute(
+                rows = self.store.connection.execute(
                     f"select key, body, sample from batch_requests where key in ({marks})", some
                 ).fetchall()
-            by_key = {row[0]: row for row in found}
+            by_key = {row[0]: row for row in rows}
             yield from (by_key[key] for key in some if key in by_key)
 
     @contextmanager
-    def _changing(self):
+    def _changing(self) -> Iterator[sqlite3.Connection]:
         connection = self.store.connection
         with self.store.lock:
             connection.execute("begin immediate")
@@ -161,15 +165,15 @@ class Records:
                 raise
 
 
-def parts(asked: Mapping[str, Request], most_requests: int, most_bytes: int) -> Iterator[list[str]]:
+def plan_batches(requests: Mapping[str, Request], most_requests: int, most_bytes: int) -> Iterator[list[str]]:
     """Yield the keys of each batch: one model, at most so many requests and bytes; a request alone may be larger."""
-    for model in dict.fromkeys(request.model for request in asked.values()):
+    for model in dict.fromkeys(request.model for request in requests.values()):
         part: list[str] = []
         size = 0
-        for key, request in asked.items():
+        for key, request in requests.items():
             if request.model != model:
                 continue
-            length = line_bytes(key, request.body)
+            length = count_line_bytes(key, request.body)
             if part and (len(part) == most_requests or size + length > most_bytes):
                 yield part
                 part, size = [], 0

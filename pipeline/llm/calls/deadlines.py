@@ -18,7 +18,8 @@ class Deadlines:
         self.usual_s: float | None = None
         self.open: dict[asyncio.Timeout, tuple[float, int]] = {}
 
-    def seen(self, took_s: float) -> None:
+    def note_latency(self, took_s: float) -> None:
+        """Take note of an answer and the seconds it took."""
         self.latencies.append(took_s)
 
     @asynccontextmanager

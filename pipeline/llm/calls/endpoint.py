@@ -1,7 +1,7 @@
-"""Sends one request through the openai client and says what came back; the engine decides what follows.
+"""Sends one request through the openai client and says what came back; the way to buy decides what follows.
 
 The client keeps authentication, Azure's addresses and typed errors; its retries are off, because every one of them is
-counted, paced and paid for by the engine.
+counted, paced and paid for by ours.
 """
 
 import json
@@ -15,14 +15,14 @@ from urllib.parse import urlsplit
 import click
 from pydantic import SecretStr
 
-from pipeline.llm.calls.answers import malformed, said
+from pipeline.llm.calls.answers import find_fault, read_error_message
 from pipeline.llm.calls.limits import retry_after_s
 from schemas.params import EndpointParams
 
 TIMEOUT_S = 120.0  # ours
 ATTEMPTS = 5  # ours: the authors' code skips what fails
 PATIENCE_S = 900.0
-"""ours: refused for its rate so long without one answer, or told to wait longer, the run stops and says so"""
+"""ours: a run that gets nothing but 429 for so long, or is told to wait longer, stops and says so"""
 BACK_OFF_S, LONGEST_BACK_OFF_S = 0.5, 8.0
 FILTERED = {"content_filter", "content_policy_violation", "ResponsibleAIPolicyViolation"}
 NO_QUOTA = {"insufficient_quota", "billing_hard_limit_reached", "billing_not_active"}
@@ -49,6 +49,7 @@ class Reply:
 
 
 def base_url_of(params: EndpointParams) -> str:
+    """Return the address that is asked: that of the params, else $OPENAI_BASE_URL, else OpenAI's own."""
     return params.base_url or os.environ.get("OPENAI_BASE_URL") or "https://api.openai.com/v1"
 
 
@@ -58,7 +59,7 @@ def host_of(base_url: str) -> str:
 
 
 class Endpoint:
-    """An address that speaks the OpenAI chat API, and the key for it. Opened and closed by the engine."""
+    """An address that speaks the OpenAI chat API, and the key for it. Opened and closed by the ledger."""
 
     def __init__(self, params: EndpointParams):
         self.params = params
@@ -81,7 +82,7 @@ class Endpoint:
         import httpx2
 
         openai, timeout = self.openai, self.params.timeout_s or TIMEOUT_S
-        made: dict[str, Any] = dict(
+        settings: dict[str, Any] = dict(
             api_key=self.key.get_secret_value(),
             max_retries=0,
             timeout=httpx2.Timeout(timeout, connect=min(timeout, 15.0)),
@@ -89,10 +90,10 @@ class Endpoint:
         )
         if self.params.api_version:
             self.client = openai.AsyncAzureOpenAI(
-                azure_endpoint=self.base_url, api_version=self.params.api_version, **made
+                azure_endpoint=self.base_url, api_version=self.params.api_version, **settings
             )
         else:
-            self.client = openai.AsyncOpenAI(base_url=self.base_url, **made)
+            self.client = openai.AsyncOpenAI(base_url=self.base_url, **settings)
         self.cast_to = httpx2.Response
 
     async def close(self) -> None:
@@ -104,32 +105,32 @@ class Endpoint:
         try:
             response = await self.client.post("/chat/completions", cast_to=self.cast_to, body=body)
         except openai.APIStatusError as fault:
-            return self.failed(fault.status_code, fault.body, fault.response.headers)
+            return self.read_failure(fault.status_code, fault.body, fault.response.headers)
         except openai.APIError as fault:  # no connection, no answer in time, an answer that breaks off
-            return Reply("transient", why=self.redacted(f"{type(fault).__name__}: {fault.__cause__ or fault}"))
+            return Reply("transient", why=self.redact(f"{type(fault).__name__}: {fault.__cause__ or fault}"))
         except UnicodeEncodeError as fault:
             return Reply("rejected", why=f"text that is no UTF-8: {fault.reason}")
         status, headers = response.status_code, response.headers
         try:
-            said_body = json.loads(response.content)
+            completion = json.loads(response.content)
         except (ValueError, RecursionError) as fault:
-            why = f"not the JSON of a chat completion: {self.redacted(str(fault))}"
+            why = f"not the JSON of a chat completion: {self.redact(str(fault))}"
             return Reply("transient", status, None, headers, why)
-        return self.completion(status, said_body, headers, body.get("n") or 1)
+        return self.read_completion(status, completion, headers, body.get("n") or 1)
 
-    def completion(self, status: int, body: Any, headers: Mapping[str, str], n: int) -> Reply:
+    def read_completion(self, status: int, body: Any, headers: Mapping[str, str], n: int) -> Reply:
         """Return what a body means that should be the completion of a request for `n` choices."""
         if isinstance(body, dict) and "choices" not in body and "error" in body:
-            return Reply("transient", status, None, headers, self.redacted(said(body)))
-        if wrong := malformed(body, n):
-            return Reply("transient", status, body, headers, wrong)  # its usage is paid for
+            return Reply("transient", status, None, headers, self.redact(read_error_message(body)))
+        if fault := find_fault(body, n):
+            return Reply("transient", status, body, headers, fault)  # its usage is paid for
         return Reply("answer", status, body, headers)
 
-    def failed(self, status: int, body: Any, headers: Mapping[str, str]) -> Reply:
+    def read_failure(self, status: int, body: Any, headers: Mapping[str, str]) -> Reply:
         """Return what a status of 400 and above means (facts: OpenAI's and Azure's codes)."""
         error = body.get("error", body) if isinstance(body, dict) else {}
         error = error if isinstance(error, dict) else {}
-        words = self.redacted(said(body))
+        words = self.redact(read_error_message(body))
         why, codes = f"{status}: {words}", {str(error.get("code")), str(error.get("type"))}
         if status == 400 and (codes & FILTERED or "content_filter" in str(error.get("innererror"))):
             # not the body itself: it may repeat the key
@@ -143,7 +144,7 @@ class Endpoint:
             return Reply("transient", status, None, headers, why, waiting)
         return Reply("rejected", status, None, headers, why)
 
-    def redacted(self, words: str) -> str:
+    def redact(self, words: str) -> str:
         """Return a server's words without the key, should it repeat it, and short; half characters become "?"."""
         whole = words.replace(self.key.get_secret_value(), "[key]")  # before the cut, which could leave half a key
         return whole[:300].encode(errors="replace").decode()

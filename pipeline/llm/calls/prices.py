@@ -25,7 +25,7 @@ class Price:
     output: float
     source: str
 
-    def usd(self, input_tokens: float, output_tokens: float) -> float:
+    def cost_usd(self, input_tokens: float, output_tokens: float) -> float:
         return input_tokens * self.input + output_tokens * self.output
 
 
@@ -35,9 +35,9 @@ def find_price(params: EndpointParams, base_url: str, store: Store) -> Price | N
     A server of one's own has none unless params give it, whatever the same model costs elsewhere.
     """
     share = BATCH_SHARE if params.mode == "batch" else 1.0
-    given = params.usd_per_million_input_tokens, params.usd_per_million_output_tokens
-    if None not in given:
-        return Price(given[0] / 1e6 * share, given[1] / 1e6 * share, "params.yaml")
+    usd_input, usd_output = params.usd_per_million_input_tokens, params.usd_per_million_output_tokens
+    if usd_input is not None and usd_output is not None:
+        return Price(usd_input / 1e6 * share, usd_output / 1e6 * share, "params.yaml")
     address = urlsplit(base_url)
     host = address.hostname or ""
     if "." not in host or host.replace(".", "").isdigit() or not find_spec("genai_prices"):
@@ -45,15 +45,15 @@ def find_price(params: EndpointParams, base_url: str, store: Store) -> Price | N
     base_url = f"{address.scheme}://{host}{address.path}"  # without a name and password
     source = f"genai-prices {version('genai-prices')}"
     key = store_key("price", source=source, model=params.model, base_url=base_url)
-    if (known := store.get(key)) is None:
+    if (price := store.get(key)) is None:
         # in a process of its own: the snapshot takes a quarter of a second and 60 MB to load
         command = [sys.executable, "-c", LOOK_UP, params.model, base_url]
-        found = subprocess.run(command, capture_output=True, text=True, check=False)
-        if found.returncode:  # not kept: another time it may know
+        process = subprocess.run(command, capture_output=True, text=True, check=False)
+        if process.returncode:  # not kept: another time it may know
             return None
-        known = json.loads(found.stdout)
-        store.put(key, "price", {"source": source, "model": params.model, "base_url": base_url}, known)
-    return Price(known["input"] * share, known["output"] * share, source) if known else None
+        price = json.loads(process.stdout)
+        store.put(key, "price", {"source": source, "model": params.model, "base_url": base_url}, price)
+    return Price(price["input"] * share, price["output"] * share, source) if price else None
 
 
 LOOK_UP = """
@@ -66,8 +66,8 @@ except LookupError: print("{}")
 """
 
 
-def price_for_budget(params: EndpointParams, price: Price | None) -> None:
-    """Raise when a budget is set that cannot be kept, because no price is known."""
+def require_price_for_budget(params: EndpointParams, price: Price | None) -> None:
+    """Raise ClickException when a budget is set that cannot be kept, because no price is known."""
     if params.budget_usd is not None and price is None:
         raise click.ClickException(
             f"budget_usd is set, but the price of {params.model} is unknown: set usd_per_million_input_tokens and "

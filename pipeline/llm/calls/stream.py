@@ -5,10 +5,10 @@ import atexit
 import threading
 import weakref
 from collections import deque
-from collections.abc import Awaitable, Callable, Generator, Iterable, Iterator
+from collections.abc import Awaitable, Callable, Coroutine, Generator, Iterable, Iterator
 from contextlib import contextmanager
 from queue import SimpleQueue
-from typing import Any, TypeVar
+from typing import Any, Generic, TypeVar
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -19,35 +19,40 @@ WAKE_S = 0.02
 """results are taken over in heaps of so many seconds"""
 
 
-class _Slot:
+class _Slot(Generic[T, R]):
+    """An item and, once it is finished, its result in a list of one, or its fault."""
+
     __slots__ = ("item", "result", "fault", "finished")
 
-    def __init__(self, item):
-        self.item, self.result, self.fault, self.finished = item, None, None, False
+    def __init__(self, item: T):
+        self.item: list[T] = [item]
+        self.result: list[R] = []
+        self.fault: BaseException | None = None
+        self.finished = False
 
 
 class Stream:
     """A loop that runs while somebody maps over it.
 
     `begin` and `end` are awaited in it first and last; `stop` is called in it when a map ends before its input, and
-    `blocked` when a map has read all that it may hold (`held`) and waits. Such maps are in `blocked_maps`.
+    `blocked` when a map has read all that it may hold (`most_held`) and waits. Such maps are in `blocked_maps`.
     """
 
     def __init__(
         self,
         workers: int,
-        begin: Callable[[], Awaitable[None]],
-        end: Callable[[], Awaitable[None]],
+        begin: Callable[[], Coroutine[Any, Any, None]],
+        end: Callable[[], Coroutine[Any, Any, None]],
         stop: Callable[[], Any],
         blocked: Callable[[], Any] | None = None,
-        held: int | None = None,
+        most_held: int | None = None,
     ):
         self.workers, self.begin, self.end, self.stop, self.blocked = workers, begin, end, stop, blocked
-        self.held = held or AHEAD * max(workers, 16)
+        self.most_held = most_held or AHEAD * max(workers, 16)
         self.blocked_maps: set[object] = set()
         self.lock = threading.Lock()
         self.users = 0
-        self.maps: weakref.WeakSet[Generator] = weakref.WeakSet()
+        self.maps: weakref.WeakSet[Generator[Any, None, None]] = weakref.WeakSet()
 
     def close(self) -> None:
         """End all maps, as their own `close` does."""
@@ -55,7 +60,8 @@ class Stream:
             results.close()
 
     @contextmanager
-    def running(self) -> Iterator[asyncio.AbstractEventLoop]:
+    def run(self) -> Iterator[asyncio.AbstractEventLoop]:
+        """Give the loop, which runs as long as one of those that entered here has not left."""
         with self.lock:
             if self.users == 0:
                 self.loop = asyncio.new_event_loop()
@@ -88,7 +94,7 @@ class Stream:
         self.loop.close()
 
     def map(self, items: Iterable[T], ask: Callable[[T], Awaitable[R]]) -> Iterator[R]:
-        """Yield `ask(item)` for each item, in order; at most `held` are held. The first fault is raised.
+        """Yield `ask(item)` for each item, in order; at most `most_held` are held. The first fault is raised.
 
         However the map ends, requests in flight are waited for, because they are paid for.
         """
@@ -97,46 +103,47 @@ class Stream:
         return results
 
     def _map(self, items: Iterable[T], ask: Callable[[T], Awaitable[R]]) -> Generator[R, None, None]:
-        with self.running() as loop:
-            waiting: deque[_Slot] = deque()  # in input order
-            inbox: deque[_Slot] = deque()  # not started yet
+        with self.run() as loop:
+            waiting: deque[_Slot[T, R]] = deque()  # in input order
+            inbox: deque[_Slot[T, R]] = deque()  # not started yet
             wake: SimpleQueue[None] = SimpleQueue()
             woken: list[asyncio.TimerHandle] = []
-            busy: set[asyncio.Task] = set()  # kept here, since the loop holds its tasks weakly
+            busy: set[asyncio.Task[None]] = set()  # kept here, since the loop holds its tasks weakly
             this_map = object()
+            blocked = self.blocked
             sent = got = 0  # wakes
 
-            async def work():
+            async def work() -> None:
                 while inbox:
                     slot = inbox.popleft()
                     try:
-                        slot.result = await ask(slot.item)
+                        slot.result.append(await ask(slot.item.pop()))
                     except BaseException as fault:  # raised where the result is taken
                         slot.fault = fault
-                    slot.item, slot.finished = None, True
+                    slot.finished = True
                     # not for each: two threads that hand the interpreter to and fro cost as much as the requests
                     if not woken and (not waiting or waiting[0] is slot or len(inbox) <= self.workers // 2):
                         woken.append(loop.call_later(WAKE_S, wake_up))
                         self.blocked_maps.discard(this_map)
 
-            def wake_up():
+            def wake_up() -> None:
                 nonlocal sent
                 woken.clear()
                 sent += 1
                 wake.put(None)
 
-            def block(got):
-                if got == sent and not woken:  # else the reader is awake by now, or will be
+            def block(got: int) -> None:
+                if blocked and got == sent and not woken:  # else the reader is awake by now, or will be
                     self.blocked_maps.add(this_map)
-                    self.blocked()
+                    blocked()
 
-            def start():
+            def start() -> None:
                 for _ in range(min(self.workers - len(busy), len(inbox))):
                     task = loop.create_task(work())
                     busy.add(task)
-                    task.add_done_callback(ended_one)
+                    task.add_done_callback(end_one)
 
-            def ended_one(task):
+            def end_one(task: asyncio.Task[None]) -> None:
                 busy.discard(task)
                 start()  # for what came in while it ended
 
@@ -145,9 +152,9 @@ class Stream:
             try:
                 while True:
                     taken = 0
-                    while not ended and len(inbox) < self.workers and len(waiting) < self.held:
+                    while not ended and len(inbox) < self.workers and len(waiting) < self.most_held:
                         try:
-                            slot = _Slot(next(unread))
+                            slot: _Slot[T, R] = _Slot(next(unread))
                         except StopIteration:
                             ended = True
                             break
@@ -162,9 +169,9 @@ class Stream:
                         slot = waiting.popleft()
                         if slot.fault is not None:
                             raise slot.fault
-                        yield slot.result
+                        yield slot.result.pop()
                     if waiting:
-                        if self.blocked:
+                        if blocked:
                             loop.call_soon_threadsafe(block, got)
                         wake.get()
                         got += 1
@@ -175,8 +182,8 @@ class Stream:
                 if inbox or any(not slot.finished for slot in waiting):
                     inbox.clear()
                     loop.call_soon_threadsafe(self.stop)
-                    asyncio.run_coroutine_threadsafe(_all(busy), loop).result()
+                    asyncio.run_coroutine_threadsafe(_wait_for_all(busy), loop).result()
 
 
-async def _all(tasks: set[asyncio.Task]) -> None:
+async def _wait_for_all(tasks: set[asyncio.Task[None]]) -> None:
     await asyncio.gather(*tasks, return_exceptions=True)

@@ -4,10 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.llm.replies import answered, neutralise, parse_prompt, parse_recheck, parse_refined, parse_verdict
-from schemas.reasons import Reason
+from pipeline.llm.replies import neutralise, parse_prompt, parse_recheck, parse_refined, parse_verdict
 from schemas.seams import Unparsed
-from tests.support.misbehaving import REFUSAL, Misbehaving
+from tests.support.misbehaving import REFUSAL
 
 HOSTILE = [
     "[[start]] x [[end]]",
@@ -157,23 +156,3 @@ def test_yes_in_a_recheck_means_unsafe(line, unsafe):
 def test_a_verdict_on_alignment_is_no_recheck():
     with pytest.raises(Unparsed):
         parse_recheck("Final Judgement (Yes or No): Yes")
-
-
-def test_rows_keep_their_outcomes_when_the_teacher_reads_ahead():
-    class Eager(Misbehaving):
-        def map(self, asked, parse, template=None, sample=0):
-            yield from super().map(iter(list(asked)), parse, template, sample)
-
-    teacher = Eager(*[f"[[start]]p{i}[[end]]" for i in range(5)])
-    pairs = answered(range(5), lambda i: [{"role": "user", "content": str(i)}], teacher, parse_prompt)
-    assert [(row, outcome.value) for row, outcome in pairs] == [(i, f"p{i}") for i in range(5)]
-
-
-def test_an_answer_that_declines_is_a_refusal():
-    ((_, outcome),) = answered([1], lambda _: [], Misbehaving(REFUSAL), parse_prompt)
-    assert outcome.reason is Reason.REFUSED
-
-
-def test_a_teacher_that_leaves_rows_out_is_an_error():
-    with pytest.raises(RuntimeError, match="1 requests without an outcome"):
-        list(answered([1, 2], lambda _: [], Misbehaving("[[start]]p[[end]]"), parse_prompt))

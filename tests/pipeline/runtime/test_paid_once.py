@@ -1,6 +1,6 @@
 from itertools import count, islice
 
-from pipeline.runtime.paid_once import paid_once
+from pipeline.runtime.paid_once import buy_missing
 
 
 def ask(items, known, seen, most_waiting=None):
@@ -9,7 +9,7 @@ def ask(items, known, seen, most_waiting=None):
             seen.append(item)
             yield f"bought {item}"
 
-    return paid_once(items, known.get, buy, most_waiting)
+    return buy_missing(items, known.get, buy, most_waiting)
 
 
 def test_answers_come_in_the_order_of_the_items_whoever_gave_them():
@@ -32,7 +32,7 @@ def test_a_backend_may_work_ahead():
     def buy(missing):
         yield from [f"bought {item}" for item in list(missing)]
 
-    assert [answer for _, answer in paid_once("abc", {"b": "known"}.get, buy)] == ["bought a", "known", "bought c"]
+    assert [answer for _, answer in buy_missing("abc", {"b": "known"}.get, buy)] == ["bought a", "known", "bought c"]
 
 
 def test_so_many_known_answers_may_wait_for_the_next_that_is_bought():

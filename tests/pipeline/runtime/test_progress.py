@@ -1,19 +1,19 @@
-"""How far a long stage is, as it is shown where there is no terminal."""
+import pytest
 
-from pipeline.runtime import progress as module
 from pipeline.runtime.progress import progress
 
 
-def lines(capsys):
-    return capsys.readouterr().err.splitlines()
+def test_work_that_ends_at_once_shows_nothing(capsys):
+    with progress("render", 3) as report:
+        report(3)
+    assert capsys.readouterr().err == ""
 
 
-def test_nothing_is_shown_of_work_that_ends_soon(capsys):
-    with progress("clips", total=3) as show:
-        for done in range(3):
-            show(done + 1)
-    assert lines(capsys) == []
-
-
-def test_a_clock_shows_hours_only_where_there_are_some():
-    assert [module._clock(seconds) for seconds in (5, 65, 3725)] == ["0:05", "1:05", "1:02:05"]
+@pytest.mark.parametrize(
+    ("report_of", "shown"),
+    [((2, 8, None), "  render: 2 of 8 · "), ((2, None, lambda: "3 from store"), " · 3 from store\n")],
+)
+def test_a_line_tells_how_far_it_is(capsys, report_of, shown):
+    with progress("render", every_s=-1.0) as report:
+        report(*report_of)
+    assert shown in capsys.readouterr().err

@@ -2,7 +2,16 @@ import json
 
 import pytest
 
-from pipeline.runtime.speeds import Speed, Work, at_once, measured, put, speeds, timed, work_of
+from pipeline.runtime.speeds import (
+    Speed,
+    Work,
+    count_at_once,
+    describe_work,
+    keep_speed,
+    measure_arrivals,
+    read_speeds,
+    time_outcomes,
+)
 from schemas.reasons import Reason
 from schemas.seams import Outcome
 from tests.support.rows import BY
@@ -15,83 +24,83 @@ def outcomes(n):
 
 
 def test_the_clock_starts_behind_the_first_clip_and_with_it_the_loading():
-    assert measured(0.0, [60.0, 70.0, 80.0, 90.0], 1) == (3, 30.0, False)
+    assert measure_arrivals(0.0, [60.0, 70.0, 80.0, 90.0], 1) == (3, 30.0, False)
 
 
 def test_clips_of_a_batch_come_together_and_the_first_batch_is_left_out():
     arrivals = [100.0, 100.1, 100.2, 100.3, 140.0, 140.1, 140.2, 140.3, 150.3]
-    assert measured(0.0, arrivals, 4) == (5, pytest.approx(50.0), False)
+    assert measure_arrivals(0.0, arrivals, 4) == (5, pytest.approx(50.0), False)
 
 
 def test_where_all_come_together_the_loading_is_in_it_and_that_is_said():
-    assert measured(10.0, [100.0, 101.0], 2) == (2, 91.0, True)
-    assert measured(10.0, [], 2) is None
+    assert measure_arrivals(10.0, [100.0, 101.0], 2) == (2, 91.0, True)
+    assert measure_arrivals(10.0, [], 2) is None
 
 
 def test_outcomes_pass_unchanged_and_those_with_a_value_are_counted(tmp_path):
     asked = [Outcome(value=1), Outcome(reason=Reason.RENDER_FAILED), Outcome(value=2), Outcome(value=3)]
-    assert list(timed(iter(asked), WORK, tmp_path)) == asked
-    (speed,) = speeds(tmp_path, WORK)
+    assert list(time_outcomes(iter(asked), WORK, tmp_path)) == asked
+    (speed,) = read_speeds(tmp_path, WORK)
     assert (speed.units, speed.with_loading, speed.device) == (2, False, "cpu") and 0 < speed.seconds < 60
 
 
 def test_the_first_clip_of_every_worker_is_left_out(tmp_path):
-    list(timed(outcomes(5), WORK, tmp_path / "one", workers=1))
-    list(timed(outcomes(5), WORK, tmp_path / "two", workers=2))
-    (one,), (two,) = speeds(tmp_path / "one", WORK), speeds(tmp_path / "two", WORK)
+    list(time_outcomes(outcomes(5), WORK, tmp_path / "one", workers=1))
+    list(time_outcomes(outcomes(5), WORK, tmp_path / "two", workers=2))
+    (one,), (two,) = read_speeds(tmp_path / "one", WORK), read_speeds(tmp_path / "two", WORK)
     assert (one.units, two.units) == (4, 3)
 
 
 def test_a_run_that_is_broken_off_keeps_what_it_measured(tmp_path):
-    stream = timed(outcomes(9), WORK, tmp_path)
+    stream = time_outcomes(outcomes(9), WORK, tmp_path)
     for _ in range(5):
         next(stream)
     stream.close()
-    assert speeds(tmp_path, WORK)[0].units == 4
+    assert read_speeds(tmp_path, WORK)[0].units == 4
 
 
 def test_of_an_executor_whose_workers_nobody_counted_nothing_is_kept(tmp_path, monkeypatch):
     monkeypatch.setenv("VPO_EXECUTOR", "ray")
-    list(timed(outcomes(5), WORK, tmp_path))
-    assert speeds(tmp_path, WORK) == []
+    list(time_outcomes(outcomes(5), WORK, tmp_path))
+    assert read_speeds(tmp_path, WORK) == []
 
 
 def test_a_folder_that_cannot_be_written_stops_no_stage(tmp_path):
     (tmp_path / "speeds").write_text("a file")
-    assert len(list(timed(outcomes(5), WORK, tmp_path / "speeds"))) == 5
+    assert len(list(time_outcomes(outcomes(5), WORK, tmp_path / "speeds"))) == 5
 
 
 def test_nothing_that_came_makes_no_file(tmp_path):
-    list(timed(iter([Outcome(reason=Reason.RENDER_FAILED)]), WORK, tmp_path))
+    list(time_outcomes(iter([Outcome(reason=Reason.RENDER_FAILED)]), WORK, tmp_path))
     assert list(tmp_path.iterdir()) == []
 
 
 def test_the_latest_run_counts_unless_it_says_less(tmp_path):
     for units, seconds, with_loading in ((10, 100.0, False), (2, 2.0, False), (10, 5.0, True)):
-        put(tmp_path, WORK, Speed(units, seconds, with_loading, "H100"))
-    assert speeds(tmp_path, WORK)[0].each == 10
-    put(tmp_path, WORK, Speed(5, 40.0, False, "H100"))
-    assert speeds(tmp_path, WORK)[0].each == 8
+        keep_speed(tmp_path, WORK, Speed(units, seconds, with_loading, "H100"))
+    assert read_speeds(tmp_path, WORK)[0].each == 10
+    keep_speed(tmp_path, WORK, Speed(5, 40.0, False, "H100"))
+    assert read_speeds(tmp_path, WORK)[0].each == 8
 
 
 def test_each_device_model_and_setting_has_its_own(tmp_path):
-    put(tmp_path, WORK, Speed(10, 100.0, False, "H100"))
-    put(tmp_path, WORK, Speed(10, 200.0, False, "A100"))
-    put(tmp_path, WORK._replace(settings="t"), Speed(10, 1.0, False, "H100"))
-    assert sorted(speed.each for speed in speeds(tmp_path, WORK)) == [10, 20]
-    assert work_of("render", BY, {"steps": 50}) != work_of("render", BY, {"steps": 25})
+    keep_speed(tmp_path, WORK, Speed(10, 100.0, False, "H100"))
+    keep_speed(tmp_path, WORK, Speed(10, 200.0, False, "A100"))
+    keep_speed(tmp_path, WORK._replace(settings="t"), Speed(10, 1.0, False, "H100"))
+    assert sorted(speed.each for speed in read_speeds(tmp_path, WORK)) == [10, 20]
+    assert describe_work("render", BY, {"steps": 50}) != describe_work("render", BY, {"steps": 25})
 
 
 def test_a_damaged_file_is_passed_over(tmp_path):
-    put(tmp_path, WORK, Speed(10, 100.0, False, "H100"))
+    keep_speed(tmp_path, WORK, Speed(10, 100.0, False, "H100"))
     (tmp_path / "a.json").write_text("{")
     (tmp_path / "b.json").write_text(json.dumps(WORK._asdict() | {"units": 0}))
     (tmp_path / "c.json").write_text("[]")
-    assert len(speeds(tmp_path, WORK)) == 1
+    assert len(read_speeds(tmp_path, WORK)) == 1
 
 
 def test_a_backend_says_how_many_it_finishes_together():
     class Batches:
         at_once = 8
 
-    assert (at_once(Batches()), at_once(object())) == (8, 1)
+    assert (count_at_once(Batches()), count_at_once(object())) == (8, 1)

@@ -1,6 +1,6 @@
 import pytest
 
-from pipeline.text.loops import loops
+from pipeline.text.loops import has_loop
 
 
 @pytest.mark.parametrize(
@@ -16,4 +16,4 @@ from pipeline.text.loops import loops
     ],
 )
 def test_a_span_of_four_words_three_times_is_a_loop(text, found):
-    assert loops(text) is found
+    assert has_loop(text) is found

@@ -5,7 +5,7 @@ from click.testing import CliRunner
 
 from pipeline.d_sft import main as d_sft
 from pipeline.runtime.io import DataError
-from pipeline.text.ready_sets import ready_dpo, ready_sft, replaced
+from pipeline.text.ready_sets import drop_replaced, read_ready_dpo, read_ready_sft
 from schemas.base import content_id
 from tests.support.rows import critique_row
 
@@ -28,7 +28,7 @@ def written(tmp_path, text, name="ready.jsonl"):
     ],
 )  # fmt: skip
 def test_each_released_shape_of_d_sft_is_read(tmp_path, record):
-    (row,) = ready_sft(written(tmp_path, json.dumps([record]), "ready.json"), False)
+    (row,) = read_ready_sft(written(tmp_path, json.dumps([record]), "ready.json"), False)
     assert (row.query, row.prompt, row.arm, row.written_by.backend) == ("a dog", "A dog runs.", "ready", "file")
 
 
@@ -38,7 +38,7 @@ def test_released_pairs_of_vpo_are_read(tmp_path, laptop):
         "chosen": {"role": "assistant", "content": "good"},
         "rejected": {"role": "assistant", "content": "bad"},
     }
-    (pair,) = ready_dpo(written(tmp_path, json.dumps(record)), laptop.dpo, False)
+    (pair,) = read_ready_dpo(written(tmp_path, json.dumps(record)), laptop.dpo, False)
     assert (pair.query, pair.chosen, pair.rejected, pair.rule) == ("a dog", "good", "bad", "ready")
 
 
@@ -56,34 +56,34 @@ def test_released_pairs_of_vpo_are_read(tmp_path, laptop):
 )
 def test_a_file_that_is_not_a_ready_set_is_one_clear_error(tmp_path, text, says):
     with pytest.raises(DataError, match=says):
-        list(ready_sft(written(tmp_path, text), False))
+        list(read_ready_sft(written(tmp_path, text), False))
 
 
 def test_a_missing_file_is_named():
     with pytest.raises(DataError, match="nowhere.jsonl: No such file"):
-        list(ready_sft("nowhere.jsonl", False))
+        list(read_ready_sft("nowhere.jsonl", False))
 
 
 def test_a_ready_set_makes_the_stage_before_it_idle_and_says_so():
     rows = [critique_row(query="one"), critique_row(query="two")]
-    dropped = list(replaced(rows, "data/raw/mine.jsonl", times=2))
+    dropped = list(drop_replaced(rows, "data/raw/mine.jsonl", times=2))
     assert [item.reason for item in dropped] == ["replaced"] * 4
     assert len({item.input_id for item in dropped}) == 4
 
 
 def test_a_query_has_the_id_that_stage_queries_gives_it(tmp_path):
-    (row,) = ready_sft(written(tmp_path, '{"query": " a  dog -ar 16:9", "prompt": "A dog."}'), False)
+    (row,) = read_ready_sft(written(tmp_path, '{"query": " a  dog -ar 16:9", "prompt": "A dog."}'), False)
     assert (row.query, row.query_id) == ("a dog", content_id("a dog"))
 
 
 def test_one_pair_a_line_is_read_and_only_a_newline_ends_a_line(tmp_path):
-    rows = list(ready_sft(written(tmp_path, '["a dog", "A dog\u2028runs."]\n["a cat", "A cat."]\n'), False))
+    rows = list(read_ready_sft(written(tmp_path, '["a dog", "A dog\u2028runs."]\n["a cat", "A cat."]\n'), False))
     assert [row.query for row in rows] == ["a dog", "a cat"]
 
 
 def test_several_prompts_for_one_query_are_numbered(tmp_path):
     lines = "\n".join(json.dumps({"query": "a dog", "prompt": prompt}) for prompt in ("One.", "Two."))
-    assert [row.sample for row in ready_sft(written(tmp_path, lines), False)] == [0, 1]
+    assert [row.sample for row in read_ready_sft(written(tmp_path, lines), False)] == [0, 1]
 
 
 def test_a_stage_takes_a_ready_set_with_several_prompts_for_one_query(tmp_path, root, vpo_home):
@@ -100,4 +100,4 @@ def test_a_stage_takes_a_ready_set_with_several_prompts_for_one_query(tmp_path, 
 def test_a_wrong_value_of_a_ready_pair_is_one_clear_error(tmp_path, laptop, change):
     record = {"query": "a dog", "chosen": "good", "rejected": "bad"} | change
     with pytest.raises(DataError, match="record 1: "):
-        list(ready_dpo(written(tmp_path, json.dumps(record)), laptop.dpo, False))
+        list(read_ready_dpo(written(tmp_path, json.dumps(record)), laptop.dpo, False))

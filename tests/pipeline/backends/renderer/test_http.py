@@ -140,7 +140,7 @@ def test_a_submission_that_may_have_been_heard_is_not_sent_again_and_counts_as_p
     outcome, server = one(laptop, "lost", adapter=adapter, n_frames=None, usd_per_clip=0.5)
     assert outcome.reason == Reason.RENDER_FAILED and "counts as paid" in outcome.detail
     assert server.prompts() == ["a dog"]
-    assert Store().spent(account(server.origin.removeprefix("http://"), "m")) == 0.5
+    assert Store().read_spent_usd(account(server.origin.removeprefix("http://"), "m")) == 0.5
 
 
 @pytest.mark.parametrize(
@@ -269,7 +269,7 @@ def test_a_call_that_is_sent_on_to_another_host_stops_the_stage(laptop):
 def test_each_job_is_charged_when_it_is_bought(laptop):
     with serving_clips(faults={PROMPTS[1]: ["fails"], PROMPTS[2]: ["policy"]}) as server:
         made(laptop, server, usd_per_clip=0.25)
-        assert Store().spent(account(server.origin.removeprefix("http://"), "m")) == 5 * 0.25
+        assert Store().read_spent_usd(account(server.origin.removeprefix("http://"), "m")) == 5 * 0.25
 
 
 def test_a_budget_is_never_exceeded_and_what_was_bought_is_kept(laptop):
@@ -370,5 +370,6 @@ def test_a_run_killed_at_any_call_buys_each_clip_once(laptop, root, at):
         told, code = run()
         assert code == 0 and json.loads(told) == [frames_hash(decode(clip_of(prompt))) for prompt in PROMPTS]
         assert sorted(server.prompts()) == PROMPTS
-        spent = Store(Path(os.environ["VPO_HOME"]) / "store").spent(account(server.origin.removeprefix("http://"), "m"))
+        store = Store(Path(os.environ["VPO_HOME"]) / "store")
+        spent = store.read_spent_usd(account(server.origin.removeprefix("http://"), "m"))
         assert spent == 6 * 0.25

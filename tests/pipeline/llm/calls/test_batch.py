@@ -6,7 +6,7 @@ from collections import Counter
 import pytest
 
 from pipeline.llm.calls.endpoint import EndpointStopped
-from pipeline.llm.rounds import MOST_WAITING, next_round
+from pipeline.llm.rounds import MOST_WAITING, ask_round
 from tests.support.llm_batches import Batches as ServerBatches
 from tests.support.llm_echo import conversations, echo, expected, parse
 from tests.support.llm_in_batches import DOLLAR_A_TOKEN, Spoilt, batches_of, values
@@ -44,8 +44,12 @@ def test_a_batch_is_charged_at_half_the_price(teacher):
         asked = teacher(server, **DOLLAR_A_TOKEN)
         assert values(asked, 20) == expected(20)
         tokens = sum(entry[3] + entry[4] for entry in server.log)
-        assert asked.engine.store.spent(asked.engine.account) == asked.engine.counts.usd == tokens / 2
-        assert asked.engine.counts.requests == len(server.log)
+        assert (
+            asked.engine.ledger.store.read_spent_usd(asked.engine.ledger.account)
+            == asked.engine.ledger.counts.usd
+            == tokens / 2
+        )
+        assert asked.engine.ledger.counts.requests == len(server.log)
 
 
 def test_all_conversations_are_one_batch_and_equal_ones_one_line(teacher):
@@ -96,7 +100,7 @@ def test_a_chain_of_rounds_is_one_batch_a_round(teacher):
         asked = teacher(server)
         items = ((number, ()) for number in range(MOST_WAITING + 100))
         for sample in (0, 1):
-            items = next_round(
+            items = ask_round(
                 items,
                 is_open=lambda item, sample=sample: sample == 0 or item[0] % 10 == 0,
                 messages=lambda item: [{"role": "user", "content": f"query {item[0]}"}],

@@ -2,8 +2,8 @@
 
 import pytest
 
-from pipeline.llm.calls.batch_lines import line, line_bytes
-from pipeline.llm.calls.batch_records import Request, parts
+from pipeline.llm.calls.batch_lines import count_line_bytes, format_line
+from pipeline.llm.calls.batch_records import Request, plan_batches
 from tests.support.llm_echo import echo, expected
 from tests.support.llm_in_batches import DOLLAR_A_TOKEN, batches_of, change, values
 from tests.support.llm_server import serving
@@ -24,9 +24,9 @@ def test_batches_are_split_by_their_limits(teacher):
 def test_a_part_has_one_model_and_a_request_that_is_too_large_goes_alone():
     asked = {f"k{number}": Request('{"é": 1}' * size, model, 0, 0.0)
              for number, (model, size) in enumerate([("a", 1), ("b", 1), ("a", 1), ("a", 99), ("a", 1)])}  # fmt: skip
-    assert list(parts(asked, 9, 300)) == [["k0", "k2"], ["k3"], ["k4"], ["k1"]]
+    assert list(plan_batches(asked, 9, 300)) == [["k0", "k2"], ["k3"], ["k4"], ["k1"]]
     for key, request in asked.items():
-        assert len(line(key, "/v1/chat/completions", request.body)) <= line_bytes(key, request.body)
+        assert len(format_line(key, "/v1/chat/completions", request.body)) <= count_line_bytes(key, request.body)
 
 
 def test_what_failed_is_asked_again_by_the_next_run_under_a_new_name(teacher):
@@ -45,7 +45,7 @@ def test_a_run_killed_after_the_last_answer_was_stored_leaves_no_open_batch(teac
         values(asked, 3)
         change(tmp_path, "update batches set status = null")
         change(tmp_path, "insert into batch_requests select key, (select name from batches), 0, '{}' from answers")
-        assert asked.engine.store.counts()["teacher"] == 3
+        assert asked.engine.ledger.store.counts()["teacher"] == 3
         again = teacher(server, **DOLLAR_A_TOKEN)
         assert values(again, 3) == expected(3)
-        assert again.engine.store.connection.execute("select count(*) from batch_requests").fetchone() == (0,)
+        assert again.engine.ledger.store.connection.execute("select count(*) from batch_requests").fetchone() == (0,)

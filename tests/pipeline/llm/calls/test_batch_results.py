@@ -119,14 +119,14 @@ def test_a_download_that_breaks_off_is_begun_again_and_nothing_is_charged_twice(
         assert values(asked, 1200) == expected(1200)
         assert server.batches.broken == 2 and len(batches_of(server)) == 1
         tokens = sum(entry[3] + entry[4] for entry in server.log)
-        assert asked.engine.store.spent(asked.engine.account) == tokens / 2
+        assert asked.engine.ledger.store.read_spent_usd(asked.engine.ledger.account) == tokens / 2
 
 
 def test_a_run_killed_while_it_stored_charges_nothing_twice(teacher, tmp_path):
     with serving(echo) as server:
         asked = teacher(server, **DOLLAR_A_TOKEN)
         values(asked, 6)
-        spent = asked.engine.store.spent(asked.engine.account)
+        spent = asked.engine.ledger.store.read_spent_usd(asked.engine.ledger.account)
         change(tmp_path, "update batches set status = null")
         change(
             tmp_path,
@@ -138,4 +138,4 @@ def test_a_run_killed_while_it_stored_charges_nothing_twice(teacher, tmp_path):
         assert values(again, 6) == expected(6)
         assert len(batches_of(server)) == 1
         each = spent / 6
-        assert again.engine.store.spent(again.engine.account) == pytest.approx(spent + 2 * each)
+        assert again.engine.ledger.store.read_spent_usd(again.engine.ledger.account) == pytest.approx(spent + 2 * each)

@@ -107,7 +107,7 @@ def stopping(teacher, server, n):
     def stop():
         while not server.batches.batches:
             time.sleep(0.005)
-        teacher.engine.stream.loop.call_soon_threadsafe(teacher.engine.stop)
+        teacher.engine.way.stream.loop.call_soon_threadsafe(teacher.engine.ledger.interrupt)
 
     threading.Thread(target=stop).start()
     yield from conversations(n)
@@ -171,14 +171,13 @@ RUN = """
 import sys
 from pathlib import Path
 from pipeline.backends.teacher.openai import OpenAI
-from pipeline.llm.calls.batch import Batches, Sizes
+from pipeline.llm.calls.batch import Sizes
 from pipeline.llm.calls.engine import Engine
 from pipeline.runtime.params_file import load_params
 root, base_url, out = sys.argv[1:]
 teacher = load_params(Path(root) / "params.yaml").teacher
 params = teacher.model_copy(update=dict(backend="openai", model="m", base_url=base_url, mode="batch", attempts=3))
-engine = Engine("teacher", params)
-engine.use(Batches(engine, Sizes(requests=40, first_look_s=0.05, longest_look_s=0.05)))
+engine = Engine("teacher", params, sizes=Sizes(requests=40, first_look_s=0.05, longest_look_s=0.05))
 asked = [[{"role": "user", "content": f"query {number}"}] for number in range(200)]
 print("begun", file=sys.stderr, flush=True)
 values = [outcome.value for outcome in OpenAI(params, engine=engine).map(asked, str)]

@@ -1,6 +1,5 @@
 import pytest
 
-from pipeline.llm.calls.answers import Answer, malformed, read, usage
 from pipeline.llm.calls.endpoint import Endpoint, EndpointStopped
 
 KEY = "sk-secret-of-the-test"
@@ -55,99 +54,25 @@ def test_azure_needs_the_address_of_a_resource(endpoint):
     ],
 )  # fmt: skip
 def test_a_status_means_one_kind(endpoint, status, error, headers, kind):
-    assert endpoint().failed(status, {"error": error}, headers).kind == kind
+    assert endpoint().read_failure(status, {"error": error}, headers).kind == kind
 
 
 @pytest.mark.parametrize("body", [None, "<html>Bad Gateway</html>", [], {"error": "a text"}, {"detail": [1]}, 7])
 def test_an_error_of_any_shape_is_an_error(endpoint, body):
-    assert endpoint().failed(502, body, {}).kind == "transient"
+    assert endpoint().read_failure(502, body, {}).kind == "transient"
 
 
 def test_a_server_that_repeats_the_key_does_not_get_it_into_our_words(endpoint):
     for status in (400, 401, 500):
-        reply = endpoint().failed(status, {"error": {"message": f"the key {KEY} is wrong"}}, {})
+        reply = endpoint().read_failure(status, {"error": {"message": f"the key {KEY} is wrong"}}, {})
         assert "[key]" in reply.why and KEY not in reply.why
-    kept = endpoint().failed(400, {"error": {"message": KEY, "code": "content_filter"}}, {})
+    kept = endpoint().read_failure(400, {"error": {"message": KEY, "code": "content_filter"}}, {})
     assert KEY not in str(kept.body)
 
 
 def test_no_cut_leaves_half_of_the_key(endpoint):
-    assert KEY[:4] not in endpoint().failed(500, {"error": {"message": "x" * 290 + KEY}}, {}).why
+    assert KEY[:4] not in endpoint().read_failure(500, {"error": {"message": "x" * 290 + KEY}}, {}).why
 
 
 def test_the_words_of_an_error_can_be_written(endpoint):
-    assert endpoint().failed(500, {"error": {"message": "half \ud83d"}}, {}).why == "500: half ?"
-
-
-def choice(content="a dog", index=0, finish="stop", **message):
-    return {"index": index, "finish_reason": finish, "message": {"role": "assistant", "content": content} | message}
-
-
-@pytest.mark.parametrize(
-    ("body", "n"),
-    [
-        ([], 1),
-        ({}, 1),
-        ({"choices": []}, 1),
-        ({"choices": None}, 1),
-        ({"choices": [choice(), choice(index=1)]}, 1),
-        ({"choices": [choice(), choice()]}, 2),
-        ({"choices": [choice()]}, 2),
-        ({"choices": [{"index": 0}]}, 1),
-        ({"choices": [choice(content=["a"])]}, 1),
-        ({"choices": [choice(content="half \ud83d")]}, 1),
-        ({"choices": [choice(refusal=True)]}, 1),
-        ({"choices": ["text"]}, 1),
-    ],
-)
-def test_what_is_no_sound_completion_is_told(body, n):
-    assert malformed(body, n)
-
-
-def test_choices_are_read_by_their_index():
-    body = {"model": "m-1", "choices": [choice("two", 1), choice("one", 0)]}
-    assert malformed(body, 2) is None
-    assert read({"status": 200, "body": body}) == [Answer("one", model="m-1"), Answer("two", model="m-1")]
-
-
-def test_choices_numbered_now_in_words_and_now_in_figures_are_read():
-    body = {"choices": [choice("two", 1), choice("one", "0")]}
-    assert malformed(body, 2) is None
-    assert [answer.text for answer in read({"status": 200, "body": body})] == ["one", "two"]
-
-
-@pytest.mark.parametrize("model", [None, 7, {"id": "m"}, "m-\ud83d"])
-def test_a_model_that_is_no_text_is_none(model):
-    assert read({"status": 200, "body": {"model": model, "choices": [choice()]}})[0].model == ""
-
-
-@pytest.mark.parametrize(
-    ("given", "reason"),
-    [
-        (choice("", refusal="No."), "refused"),
-        (choice("a do", finish="length"), "truncated"),
-        (choice(None, finish="content_filter"), "content_filter"),
-        (choice(" \n"), "empty"),
-        (choice(None), "empty"),
-        (choice("fine"), None),
-    ],
-)
-def test_an_answer_without_a_usable_text_has_its_reason(given, reason):
-    assert read({"status": 200, "body": {"choices": [given]}})[0].reason == reason
-
-
-@pytest.mark.parametrize(
-    ("told", "tokens"),
-    [
-        ({"prompt_tokens": 3, "completion_tokens": 4}, (3, 4)),
-        ({"prompt_tokens": 3}, (3, 0)),
-        ({"prompt_tokens": -3, "completion_tokens": 4}, None),
-        ({"prompt_tokens": "3"}, None),
-        ({"prompt_tokens": True}, None),
-        ({"prompt_tokens": 10**30}, None),
-        (None, None),
-        ([], None),
-    ],
-)
-def test_tokens_are_counted_only_where_the_server_tells_them(told, tokens):
-    assert usage({"usage": told}) == tokens
+    assert endpoint().read_failure(500, {"error": {"message": "half \ud83d"}}, {}).why == "500: half ?"

@@ -27,12 +27,12 @@ def simulate(
             in_flight -= 1
             ticket, headers, waiting, let_through = ended
             if let_through:
-                limits.answered(ticket, headers, 100, now)
+                limits.note_answer(ticket, headers, 100, now)
             else:
                 todo, refused = todo + 1, refused + 1
-                limits.refused(ticket, headers, waiting, now)
+                limits.note_refusal(ticket, headers, waiting, now)
         while todo and in_flight < WORKERS:
-            if (wait := limits.wait(100, now)) > 0:
+            if (wait := limits.wait_s(100, now)) > 0:
                 if not looking:
                     looking = True
                     heapq.heappush(events, (now + wait + 0.002 * draw.random(), next(order), None))
@@ -108,32 +108,32 @@ def test_a_limit_that_was_given_too_high_is_mended_by_what_is_refused():
 def test_everybody_waits_when_the_server_asks_for_it():
     limits = Limits(None, None)
     first, second = limits.let_out(1, 0.0), limits.let_out(1, 0.0)
-    limits.refused(first, {}, 7.0, 1.0)
-    limits.answered(second, {}, 1, 1.1)
-    assert limits.wait(1, 1.1) == pytest.approx(6.9)
+    limits.note_refusal(first, {}, 7.0, 1.0)
+    limits.note_answer(second, {}, 1, 1.1)
+    assert limits.wait_s(1, 1.1) == pytest.approx(6.9)
 
 
 def test_refusals_of_one_moment_count_once():
     limits = Limits(None, None)
     tickets = [limits.let_out(1, 0.0) for _ in range(50)]
     for ticket in tickets:
-        limits.refused(ticket, {}, None, 0.1)
+        limits.note_refusal(ticket, {}, None, 0.1)
     assert limits.pace.rate == 1.0
 
 
 def test_tokens_are_counted_as_they_were_and_not_as_expected():
     limits = Limits(None, 6000)
     ticket = limits.let_out(100, 0.0)
-    assert limits.wait(50, 0.0) == pytest.approx(0.5)
-    limits.answered(ticket, {}, 40, 0.0)
-    assert limits.wait(50, 0.0) == 0
+    assert limits.wait_s(50, 0.0) == pytest.approx(0.5)
+    limits.note_answer(ticket, {}, 40, 0.0)
+    assert limits.wait_s(50, 0.0) == 0
 
 
 def test_a_request_larger_than_the_bucket_waits_until_so_much_has_flowed_in():
     bucket = Bucket.full(60, 10, 0.0)
-    assert bucket.wait(30, 0.0) == pytest.approx(20)
-    assert bucket.wait(30, 20.0) == 0
-    assert Bucket.full(60, 10, 0.0).wait(1000, 0.0) == pytest.approx(50)
+    assert bucket.wait_s(30, 0.0) == pytest.approx(20)
+    assert bucket.wait_s(30, 20.0) == 0
+    assert Bucket.full(60, 10, 0.0).wait_s(1000, 0.0) == pytest.approx(50)
 
 
 @pytest.mark.parametrize(
@@ -174,5 +174,5 @@ def test_a_server_that_lies_about_its_limit_stops_nothing(lie):
     limits = Limits(None, None)
     ticket = limits.let_out(1, 0.0)
     headers = {f"x-ratelimit-{what}-{name}": lie for what in ("limit", "remaining") for name in ("requests", "tokens")}
-    limits.answered(ticket, headers, 1, 0.1)
-    assert limits.wait(1, 0.2) <= 60
+    limits.note_answer(ticket, headers, 1, 0.1)
+    assert limits.wait_s(1, 0.2) <= 60

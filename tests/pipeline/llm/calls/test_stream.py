@@ -14,7 +14,7 @@ def make_stream(workers=4, **told):
         pass
 
     begin, end, stop = told.get("begin", nothing), told.get("end", nothing), told.get("stop", lambda: None)
-    return Stream(workers, begin, end, stop, told.get("blocked"), told.get("held"))
+    return Stream(workers, begin, end, stop, told.get("blocked"), told.get("most_held"))
 
 
 async def double(item):
@@ -183,7 +183,7 @@ def test_a_map_is_blocked_when_it_holds_all_it_may_and_not_while_results_are_tak
         await waiting[-1]
         return item
 
-    stream = make_stream(8, blocked=lambda: None, held=8)
+    stream = make_stream(8, blocked=lambda: None, most_held=8)
     seen = []
     for item in stream.map(range(24), wait):
         assert not stream.blocked_maps

@@ -1,0 +1,42 @@
+import os
+import subprocess
+import sys
+
+import pytest
+
+from pipeline.runtime.io import DataError
+from pipeline.runtime.locks import hold_lock
+
+
+def test_two_runs_never_write_the_same_output(tmp_path, vpo_home):
+    out = tmp_path / "out.jsonl"
+    with hold_lock(out), pytest.raises(DataError, match="another run is writing it"), hold_lock(out):
+        pass
+
+
+def test_a_stage_stops_when_the_dvc_that_started_it_is_gone(tmp_path, root):
+    """A parent starts a child that watches it, prints the child's id and dies."""
+    child = (
+        "import time; from pipeline.runtime.locks import stop_with_parent as s; s(0.05); "
+        "print('up', flush=True); time.sleep(600)"
+    )
+    parent = (
+        "import subprocess, sys, os; "
+        f"p = subprocess.Popen([sys.executable, '-c', {child!r}], stdout=subprocess.PIPE); "
+        "p.stdout.readline(); print(p.pid, flush=True); os._exit(0)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", parent], cwd=root, env={**os.environ, "DVC_STAGE": "x"}, capture_output=True, text=True
+    )
+    pid = int(done.stdout)
+    for _ in range(1200):
+        try:
+            os.kill(pid, 0)
+            with open(f"/proc/{pid}/stat") as stat:
+                if stat.read().split()[2] == "Z":
+                    return
+        except (ProcessLookupError, FileNotFoundError):
+            return
+        subprocess.run(["sleep", "0.1"])
+    os.kill(pid, 9)
+    pytest.fail("the stage went on after its parent had died")

@@ -1,0 +1,77 @@
+import json
+from itertools import islice
+from pathlib import Path
+
+import pytest
+
+from pipeline.runtime.io import DataError
+from pipeline.runtime.stage_output import Writer, dropped_path, metrics_path, stage_output
+from schemas.base import Dropped, Prompt
+from tests.support.rows import prompts
+
+
+def test_dropped_and_metrics_lie_beside():
+    out = Path("data/sft/critique.jsonl")
+    assert dropped_path(out) == Path("data/sft/critique_dropped.jsonl")
+    assert metrics_path(out) == Path("results/sft/critique.json")
+
+
+def run(tmp_path, items, rows):
+    with stage_output(tmp_path / "data" / "sft" / "out.jsonl", Prompt) as writer:
+        writer.write(items(writer.count(rows)))
+
+
+def test_what_comes_in_goes_on_or_is_dropped(tmp_path, vpo_home):
+    def stage(rows):
+        for row in rows:
+            yield row if row.sample else Dropped(input_id=row.prompt_id, reason="empty")
+
+    run(tmp_path, stage, prompts(3))
+    metrics = json.loads((tmp_path / "results" / "sft" / "out.json").read_text())
+    assert metrics == {"units_in": 3, "units_done": 2, "units_dropped": 1, "rows": 2, "dropped": {"empty": 1}}
+
+
+def test_a_row_that_vanishes_stops_the_stage_and_nothing_is_written(tmp_path, vpo_home):
+    with pytest.raises(DataError, match="3 units came in, 2 went on and 0 were dropped"):
+        run(tmp_path, lambda rows: (row for row in rows if row.sample), prompts(3))
+    assert not list((tmp_path / "data" / "sft").glob("*"))
+
+
+def test_input_that_is_left_unread_stops_the_stage(tmp_path, vpo_home):
+    with pytest.raises(DataError, match="not read to its end"):
+        run(tmp_path, lambda rows: islice(rows, 2), prompts(3))
+    assert not list((tmp_path / "data" / "sft").glob("*"))
+
+
+def test_a_stage_that_fails_leaves_the_old_output(tmp_path, vpo_home):
+    run(tmp_path, lambda rows: rows, prompts(2))
+    before = (tmp_path / "data/sft/out.jsonl").read_bytes()
+
+    def broken(rows):
+        yield next(iter(rows))
+        raise RuntimeError("power cut")
+
+    with pytest.raises(RuntimeError):
+        run(tmp_path, broken, prompts(2))
+    assert (tmp_path / "data/sft/out.jsonl").read_bytes() == before
+    assert sorted(path.name for path in (tmp_path / "data/sft").iterdir()) == ["out.jsonl", "out_dropped.jsonl"]
+
+
+def test_pairs_are_counted_by_query():
+    rows = []
+    writer = Writer(Prompt, "x", rows.append, rows.append)
+    writer.write(prompts(3) + prompts(2))
+    assert (writer.units_done, len(rows)) == (3, 5)
+
+
+def test_a_tally_sums_what_each_row_adds_and_stands_in_the_metrics_without_rows(tmp_path, vpo_home):
+    def first(rows):
+        for row in rows:
+            yield row if not row.sample else Dropped(input_id=row.prompt_id, reason="empty")
+
+    for items, total in ((prompts(1), 7), (prompts(2)[1:], 0)):
+        with stage_output(tmp_path / "data" / "out.jsonl", Prompt) as writer:
+            writer.write(first(writer.count(items)), {"sevens": lambda row: 7})
+            writer.add_metrics(source="a file")
+        metrics = json.loads((tmp_path / "results" / "out.json").read_text())
+        assert (metrics["sevens"], metrics["source"]) == (total, "a file")
