@@ -3,7 +3,7 @@ import re
 
 import pytest
 
-from pipeline.curation.prohibited import prohibited
+from pipeline.curation.prohibited_content import is_prohibited
 from pipeline.text.clean import clean
 from pipeline.world.corpus import synthetic_queries
 from pipeline.world.grammar import write
@@ -61,7 +61,7 @@ def test_a_seventh_is_unsafe_and_the_scores_are_noisy(corpus):
 @pytest.mark.parametrize("seed", range(4))
 def test_nothing_unsafe_speaks_of_minors(seed):
     texts = [row["query"] for row in synthetic_queries(2600, seed) if unsafe_words(row["query"])]
-    assert not [text for text in texts if prohibited(text)]
+    assert not [text for text in texts if is_prohibited(text)]
     assert not [text for text in texts if re.search(r"\b(?:boys?|girls?|child|baby|teenage|young)\b", text, re.I)]
 
 
