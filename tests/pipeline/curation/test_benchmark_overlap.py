@@ -1,8 +1,9 @@
+import numpy as np
 import polars as pl
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.curation.benchmark_overlap import count_leakage, describe_prompt
+from pipeline.curation.benchmark_overlap import count_leakage, describe_prompt, find_overlap
 from pipeline.curation.bleu import GUARD
 from pipeline.curation.split import NEAR
 from pipeline.curation.tokens import tokenize
@@ -39,3 +40,17 @@ def test_leakage_counts_every_similar_pair_once(rows, listed):
     }
     lists = {"a.txt": listed[:3], "b.txt": listed[3:]}
     assert count_leakage(tokenize(pl.Series(texts, dtype=pl.String)), splits, lists, NEAR) == expected
+
+
+@given(rows=st.lists(TEXT.filter(bool), min_size=1, max_size=20), prompts=st.lists(TEXT, max_size=6), data=st.data())
+@settings(max_examples=150, deadline=None)
+def test_the_overlap_is_that_of_brute_force(rows, prompts, data):
+    kept = np.flatnonzero(data.draw(st.lists(st.booleans(), min_size=len(rows), max_size=len(rows))))
+    expected = []
+    for row in kept.tolist():
+        sims = [sim(rows[row].split(), prompt.split()) if prompt else 0.0 for prompt in prompts]
+        first = next((number for number, value in enumerate(sims) if value >= NEAR - GUARD), None)
+        if first is not None:
+            expected.append((row, first, sims[first]))
+    gone, numbers, scores = find_overlap(tokenize(pl.Series(rows, dtype=pl.String)), kept, prompts, NEAR)
+    assert list(zip(gone.tolist(), numbers.tolist(), scores.tolist(), strict=True)) == expected

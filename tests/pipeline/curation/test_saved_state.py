@@ -30,8 +30,8 @@ def facts(result):
     return (
         result.n_rows, result.refused.rows(), result.facts.rows(), result.first.tolist(), result.tokens.words.tolist(),
         result.tokens.starts.tolist(), result.tokens.vocabulary.to_list(), result.witnesses.row.tolist(),
-        result.witnesses.score.tolist(), result.witnesses.same.tolist(), [matches.tolist() for matches in result.matches],
-        result.self_bleu,
+        result.witnesses.score.tolist(), result.witnesses.same.tolist(),
+        [matches.tolist() for matches in result.matches], result.self_bleu,
     )  # fmt: skip
 
 
