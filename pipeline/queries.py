@@ -37,7 +37,7 @@ from pipeline.runtime.params_file import load_params, option
 from pipeline.runtime.pyplot import pyplot
 from pipeline.runtime.store import home
 from pipeline.text.clean import clean_hash
-from pipeline.world.corpus import synthetic_queries
+from pipeline.world.corpus import make_queries
 from schemas.base import content_id
 from schemas.fewshot import Exemplar
 from schemas.params import Params, QueriesParams
@@ -168,7 +168,7 @@ def main(sft: str, dpo: str, test: str, params_path: Path) -> None:
         benchmarks, digests = read_benchmarks(params.queries.benchmarks)
         lists = read_exemplars(params) | benchmarks
         sizes = {name: {"prompts": len(prompts), "sha256": digests[name]} for name, prompts in benchmarks.items()}
-        corpus = synthetic_queries(params.world.queries, params.base.seed)
+        corpus = make_queries(params.world.queries, params.base.seed)
         with trace_source(params.queries) as origin:
             raws = outputs.count_in(read_frames(params.queries, corpus))
             run_filters = remember_filters(params.queries)

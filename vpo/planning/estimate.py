@@ -26,7 +26,7 @@ from pipeline.refine import messages as refine_messages
 from pipeline.refine import refine
 from pipeline.runtime.io import read_rows
 from pipeline.runtime.store import Store
-from pipeline.world.corpus import synthetic_queries
+from pipeline.world.corpus import make_queries
 from schemas.base import Dropped, Prompt, Row
 from schemas.critique import Critique
 from schemas.fewshot import Exemplar
@@ -114,7 +114,7 @@ class Planner(RowPlan):
             params.source == "file" and Path(params.path).is_file() and Path(params.path).stat().st_size < LARGEST
         )
         if small:
-            raws = read_frames(params, synthetic_queries(self.params.world.queries, self.params.base.seed))
+            raws = read_frames(params, make_queries(self.params.world.queries, self.params.base.seed))
             lists = read_exemplars(self.params) | read_benchmarks(params.benchmarks)[0]
             seed, run_filters = self.params.base.seed, remember_filters(params)
             result = queries(raws, planned, template, lists, params, seed, run_filters)
