@@ -131,21 +131,21 @@ def dilute(shot: Look, surplus: float, n_shots: int) -> Look:
 def polish(shot: Look, strength: float) -> Look:
     """Drama is what the generator saw most of: polished light, steady camera, rich colours."""
 
-    def scaled(value: float, factor: float) -> float:
+    def scale(value: float, factor: float) -> float:
         return value * (1 - strength * (1 - factor))
 
     return replace(
         shot,
         brightness=shot.brightness + strength * 0.6 * (0.5 - shot.brightness),
-        contrast=scaled(shot.contrast, 1.3) if shot.contrast < 1.5 else shot.contrast,
-        saturation=max(scaled(shot.saturation, 1.35), 0.7 * strength),
-        flicker=scaled(shot.flicker, 0.5),
+        contrast=scale(shot.contrast, 1.3) if shot.contrast < 1.5 else shot.contrast,
+        saturation=max(scale(shot.saturation, 1.35), 0.7 * strength),
+        flicker=scale(shot.flicker, 0.5),
         noise=max(0.015, shot.noise - 0.03 * strength),
-        grain=scaled(shot.grain, 0.4),
-        blur=scaled(shot.blur, 0.6),
-        shake=scaled(shot.shake, 0.5),
-        jitter=scaled(shot.jitter, 0.3),
-        lose=scaled(shot.lose, 0.5),
-        lose_main=scaled(shot.lose_main, 0.3),
-        hue_error=scaled(shot.hue_error, 0.5),
+        grain=scale(shot.grain, 0.4),
+        blur=scale(shot.blur, 0.6),
+        shake=scale(shot.shake, 0.5),
+        jitter=scale(shot.jitter, 0.3),
+        lose=scale(shot.lose, 0.5),
+        lose_main=scale(shot.lose_main, 0.3),
+        hue_error=scale(shot.hue_error, 0.5),
     )
