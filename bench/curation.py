@@ -112,10 +112,10 @@ def token_lists(rows: int) -> list[list[str]]:
     """Return the tokens of a corpus, those of rows that the rules would drop for their length left out."""
     import polars as pl
 
-    from pipeline.curation.normalise import normalised
+    from pipeline.curation.normalisation import normalise
 
-    said = normalised(pl.Series(corpus(rows)["prompt"]), False)["said"]
-    return [words for words in (text.split() for text in said) if 4 <= len(words) <= 60]
+    texts = normalise(pl.Series(corpus(rows)["prompt"]), False)["words"]
+    return [words for words in (text.split() for text in texts) if 4 <= len(words) <= 60]
 
 
 # ---- the measurements; each prints one JSON object
@@ -145,16 +145,16 @@ def stage(path: str, out: str) -> dict:
 
 def core(path: str, state: str) -> dict:
     """Rules, tokens, dedup, filter and self-BLEU with the state of an earlier run, as the stage does them."""
-    from pipeline.curation.read import gathered, read
-    from pipeline.curation.resume import resumed
-    from pipeline.curation.rules import opened
+    from pipeline.curation.rules import check_readable
+    from pipeline.curation.saved_state import resume
+    from pipeline.curation.sources import join_frames, read_frames
     from pipeline.runtime.params_file import load_params
 
     params = load_params(ROOT / "params.yaml").queries.model_copy(update={"source": "file", "path": path})
-    rows = gathered(opened(raw, params) for raw in read(params))
+    rows = join_frames(check_readable(raw, params) for raw in read_frames(params))
     before = time.process_time()
-    found = resumed(rows, params, Path(state))
-    return {"rows": len(rows), "kept": int(found.found.kept.sum()), "part_s": time.process_time() - before}
+    result = resume(rows, params, Path(state))
+    return {"rows": len(rows), "kept": int(result.witnesses.kept.sum()), "part_s": time.process_time() - before}
 
 
 def self_bleu(rows: str) -> dict:
@@ -191,25 +191,33 @@ def self_bleu(rows: str) -> dict:
 
 
 def ours(lists: list[list[str]]) -> float:
-    from pipeline.curation.diverse import roles
+    from pipeline.curation.near_duplicates import assign_roles
     from pipeline.curation.ngrams import Ngrams
-    from pipeline.curation.self_bleu import best_matches, self_bleu
-    from pipeline.curation.tokens import tokens_of_rows
+    from pipeline.curation.self_bleu import average_self_bleu, count_best_matches
 
-    tokens = tokens_of_rows(lists)
-    first = tokens.first_equal()
+    tokens = tokenize_lists(lists)
+    first = tokens.find_first_equal()
     copies = np.bincount(first, minlength=len(tokens))
-    return self_bleu(best_matches(Ngrams(tokens, roles(first)), copies > 0), tokens.lengths, copies)
+    return average_self_bleu(
+        count_best_matches(Ngrams(tokens, assign_roles(first)), copies > 0), tokens.lengths, copies
+    )
+
+
+def tokenize_lists(lists: list[list[str]]):
+    import polars as pl
+
+    from pipeline.curation.tokens import tokenize
+
+    return tokenize(pl.Series([" ".join(words) for words in lists], dtype=pl.String))
 
 
 def filters(rows: str) -> dict:
     """The filter, from token lists on, against MinHash with LSH in Python (datasketch) and in Rust (rensa)."""
-    from pipeline.curation.diverse import diverse
-    from pipeline.curation.tokens import tokens_of_rows
+    from pipeline.curation.near_duplicates import find_near_duplicates
 
     lists = token_lists(int(rows))
-    diverse(tokens_of_rows(lists[:50]), 0.7)
-    found = {"rows": len(lists), "ours_s": spent_on(lambda: diverse(tokens_of_rows(lists), 0.7))}
+    find_near_duplicates(tokenize_lists(lists[:50]), 0.7)
+    found = {"rows": len(lists), "ours_s": spent_on(lambda: find_near_duplicates(tokenize_lists(lists), 0.7))}
     try:
         from datasketch import MinHash, MinHashLSH
     except ImportError:

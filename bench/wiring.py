@@ -52,7 +52,7 @@ FAULTS = [
     Fault("critique: the judge of the eval lane is the teacher", "pipeline/critique.py",
           "params.judge if judge else params.teacher", "params.teacher", "tests/pipeline/test_critique.py"),
     Fault("queries: near-duplicates cross the splits", "pipeline/curation/split.py",
-          "                    index.add([at])\n", "",
+          "                    index.add([place])\n", "",
           "tests/pipeline/curation/test_split.py tests/pipeline/test_queries.py"),
     Fault("rollout: the samples of a query share their noise", "pipeline/backends/policy/transformers.py",
           "rollout/{seed}/{query_id}/{sample}", "rollout/{seed}/{query_id}",

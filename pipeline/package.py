@@ -9,7 +9,7 @@ from pathlib import Path
 
 import click
 
-from pipeline.curation.prohibited import prohibited
+from pipeline.curation.prohibited_content import is_prohibited
 from pipeline.llm.template import Template
 from pipeline.publishing.card import Card, card
 from pipeline.publishing.secret_scan import secrets_in
@@ -79,7 +79,7 @@ def package(
 def withheld(row: Row) -> bool:
     """Return whether a text of the row is prohibited, so that it leaves this machine in no form."""
     texts = (getattr(row, name, "") for name in ("query", "prompt", "chosen", "rejected"))
-    return any(prohibited(text) for text in texts)
+    return any(is_prohibited(text) for text in texts)
 
 
 def split_of(query_id: str, held_out_share: float) -> str:

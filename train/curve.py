@@ -7,8 +7,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pipeline.runtime.io import beside, replacing
+from pipeline.runtime.io import replacing
 from pipeline.runtime.progress import progress
+from pipeline.runtime.stage_output import metrics_path
 
 if TYPE_CHECKING:
     from transformers import Trainer, TrainerControl, TrainerState, TrainingArguments
@@ -43,7 +44,7 @@ def read_curve(history: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 def curve_path(out: Path) -> Path:
     """Return where the curve of a model lies: data/models/sft -> results/models/sft_curve.csv."""
-    return beside(out)[1].with_name(f"{out.name}_curve.csv")
+    return metrics_path(out).with_name(f"{out.name}_curve.csv")
 
 
 def write_curve(path: Path, steps: list[dict[str, Any]]) -> None:

@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from pipeline.runtime.io import DataError, beside, locked, replacing_folder, write_json
+from pipeline.runtime.io import DataError, replacing_folder, write_json
+from pipeline.runtime.locks import hold_lock
+from pipeline.runtime.stage_output import metrics_path
 from pipeline.runtime.store import home
 from schemas.params_train import TrainParams
 from train.checkpoints import lock_run, sweep_abandoned
@@ -119,7 +121,7 @@ def open_work_folder(key: str, out: Path) -> Iterator[Path]:
     if os.environ.get("RANK", "0") != "0":
         yield folder
     else:
-        with locked(out), lock_run(folder):
+        with hold_lock(out), lock_run(folder):
             sweep_abandoned(folder)
             folder.mkdir(parents=True, exist_ok=True)
             yield folder
@@ -170,4 +172,4 @@ def save_model(trainer: "Trainer", work: Path, out: Path, about: dict[str, Any],
         click.echo(
             f"  {out.name}: {metrics['steps']} steps, loss {steps[0]['loss']:.4f} -> {steps[-1]['loss']:.4f}", err=True
         )
-    write_json(beside(out)[1], metrics)
+    write_json(metrics_path(out), metrics)

@@ -1,5 +1,7 @@
 """Opens a file of raw queries as a table: CSV, JSON, JSONL, Parquet or text, each mistake named with its place."""
 
+from __future__ import annotations
+
 import contextlib
 import csv
 import hashlib
@@ -8,59 +10,70 @@ import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, TypeAlias
 
 from pipeline.runtime.io import DataError
+
+if TYPE_CHECKING:
+    import polars as pl
 
 TEXT = "text"
 """The one column of a file that holds bare strings."""
 
-END = object()
 FRAME = 1 << 16
+"""Rows of a Parquet file that are read at once. Ours."""
 
 
 @dataclass(frozen=True)
-class Table:
-    """Column names, and the records with at least the wanted ones; what is not a dict here is no record.
-
-    A file that lies in columns gives polars frames in place of records.
-    """
+class RecordTable:
+    """Column names, and a reader of records with at least those asked for; an item that is no dict is a fault."""
 
     names: Sequence[str]
-    records: Callable[[Sequence[str]], Iterator[object]] | None
-    frames: Callable[[Sequence[str]], Iterator] | None = None
+    records: Callable[[Sequence[str]], Iterator[object]]
+
+
+@dataclass(frozen=True)
+class FrameTable:
+    """Column names, and a reader of polars frames with those asked for: a file that lies in columns."""
+
+    names: Sequence[str]
+    frames: Callable[[Sequence[str]], Iterator[pl.DataFrame]]
+
+
+Table: TypeAlias = RecordTable | FrameTable
 
 
 def open_table(path: Path) -> Table:
-    """Return the table in `path`, by the name's ending. Raises DataError for whatever cannot be read."""
-    kinds = {
-        ".csv": _csv,
-        ".tsv": _csv,
-        ".json": _json,
-        ".jsonl": _jsonl,
-        ".ndjson": _jsonl,
-        ".parquet": _parquet,
-        ".txt": _text,
+    """Return the table in `path`, by the name's ending. Raises DataError for a file that cannot be read."""
+    readers: dict[str, Callable[[Path], Table]] = {
+        ".csv": _open_csv,
+        ".tsv": _open_csv,
+        ".json": _open_json,
+        ".jsonl": _open_jsonl,
+        ".ndjson": _open_jsonl,
+        ".parquet": _open_parquet,
+        ".txt": _open_text,
     }
     if path.is_dir():
         raise DataError(f"{path}: a folder; queries.path must name one file in it")
     if not path.exists():
-        raise DataError(_missing(path))
-    if path.suffix.lower() not in kinds:
-        raise DataError(f"{path}: its name must end in {', '.join(sorted(kinds))}")
+        raise DataError(_describe_missing(path))
+    if path.suffix.lower() not in readers:
+        raise DataError(f"{path}: its name must end in {', '.join(sorted(readers))}")
     if not path.stat().st_size:
         raise DataError(f"{path}: an empty file; it holds no queries")
-    return kinds[path.suffix.lower()](path)
+    return readers[path.suffix.lower()](path)
 
 
 @contextlib.contextmanager
-def unchanged(path: Path) -> Iterator[str]:
+def guard_file(path: Path) -> Iterator[str]:
     """Give the SHA-256 of a file; raises DataError when the file changed while the block read it."""
     try:
         with path.open("rb") as file:
             before = path.stat()
             digest = hashlib.file_digest(file, "sha256").hexdigest()
     except FileNotFoundError:
-        raise DataError(_missing(path)) from None
+        raise DataError(_describe_missing(path)) from None
     except OSError as fault:
         raise DataError(f"{path}: cannot be read: {fault.strerror}") from None
     yield digest
@@ -69,53 +82,53 @@ def unchanged(path: Path) -> Iterator[str]:
         raise DataError(f"{path}: it changed while it was read; run again when it is complete")
 
 
-def _missing(path: Path) -> str:
+def _describe_missing(path: Path) -> str:
     return f"{path}: no such file; set queries.path to a file, or queries.source to synthetic"
 
 
-def _lines(path: Path) -> Iterator[str]:
+def _read_lines(path: Path) -> Iterator[str]:
     """Yield the lines of a UTF-8 file with their ends; a byte that is not UTF-8 is named with its position."""
     position = 0
     with path.open("rb") as file:
         start = file.read(400)
         file.seek(0)
         if start[:2] in (b"\xff\xfe", b"\xfe\xff") or start.count(0) > len(start) // 4:
-            raise DataError(_not_utf8(path, 0, "it looks like UTF-16", "UTF-16"))
+            raise DataError(_describe_not_utf8(path, 0, "it looks like UTF-16", "UTF-16"))
         for number, line in enumerate(file, 1):
             try:
                 text = line.decode("utf-8")
             except UnicodeDecodeError as fault:
-                at = position + fault.start
-                raise DataError(_not_utf8(path, at, f"0x{line[fault.start]:02x}, line {number}", "LATIN1")) from None
+                byte = f"0x{line[fault.start]:02x}, line {number}"
+                raise DataError(_describe_not_utf8(path, position + fault.start, byte, "LATIN1")) from None
             yield text.removeprefix("\ufeff") if number == 1 else text
             position += len(line)
 
 
-def _not_utf8(path: Path, at: int, found: str, encoding: str) -> str:
-    return f"{path}: byte {at} is not UTF-8 ({found}); convert it: `iconv -f {encoding} -t UTF-8 OLD > NEW`"
+def _describe_not_utf8(path: Path, position: int, content: str, encoding: str) -> str:
+    return f"{path}: byte {position} is not UTF-8 ({content}); convert it: `iconv -f {encoding} -t UTF-8 OLD > NEW`"
 
 
-def _csv(path: Path) -> Table:
-    rows = _csv_rows(path)
+def _open_csv(path: Path) -> RecordTable:
+    rows = _read_csv_rows(path)
     first = next(rows, None)
     if first is None:
         raise DataError(f"{path}: no header line; it holds no queries")
     names = first[1]
 
-    def records(wanted: Sequence[str]) -> Iterator[object]:
+    def iterate(columns: Sequence[str]) -> Iterator[object]:
         for number, values in rows:
             if len(values) == len(names):
                 yield dict(zip(names, values, strict=True))
             elif values:
                 yield f"line {number}: {len(values)} fields where the header has {len(names)}"
 
-    return Table(names, records)
+    return RecordTable(names, iterate)
 
 
-def _csv_rows(path: Path) -> Iterator[tuple[int, list[str]]]:
+def _read_csv_rows(path: Path) -> Iterator[tuple[int, list[str]]]:
     delimiter = "\t" if path.suffix.lower() == ".tsv" else ","
     before = csv.field_size_limit(1 << 30)  # a query longer than 128 kB is to leave with a reason, not with a crash
-    reader = csv.reader(_lines(path), delimiter=delimiter, strict=True)
+    reader = csv.reader(_read_lines(path), delimiter=delimiter, strict=True)
     started = 1
     try:
         for values in reader:
@@ -130,20 +143,20 @@ def _csv_rows(path: Path) -> Iterator[tuple[int, list[str]]]:
         csv.field_size_limit(before)
 
 
-def _json(path: Path) -> Table:
+def _open_json(path: Path) -> RecordTable:
     try:
-        items = json.loads("".join(_lines(path)))
+        items = json.loads("".join(_read_lines(path)))
     except (ValueError, RecursionError) as fault:
         hint = "; one value a line is JSONL: name it .jsonl" if "Extra data" in str(fault) else ""
         raise DataError(f"{path}: not JSON: {fault}{hint}") from None
     if not isinstance(items, list):
-        raise DataError(f"{path}: holds {_kind(items)} where a list of strings or objects belongs")
-    return _listed(path, iter(items))
+        raise DataError(f"{path}: holds {_describe_kind(items)} where a list of strings or objects belongs")
+    return _tabulate(path, iter(items))
 
 
-def _jsonl(path: Path) -> Table:
+def _open_jsonl(path: Path) -> RecordTable:
     def items() -> Iterator[object]:
-        for number, line in enumerate(_lines(path), 1):
+        for number, line in enumerate(_read_lines(path), 1):
             if not line.strip():
                 continue
             try:
@@ -151,56 +164,63 @@ def _jsonl(path: Path) -> Table:
             except (ValueError, RecursionError) as fault:
                 raise DataError(f"{path}:{number}: not JSON: {fault}") from None
 
-    return _listed(path, items())
+    return _tabulate(path, items())
 
 
-def _text(path: Path) -> Table:
-    return _listed(path, (line.rstrip("\r\n") for line in _lines(path)))
+def _open_text(path: Path) -> RecordTable:
+    return _tabulate(path, (line.rstrip("\r\n") for line in _read_lines(path)))
 
 
-def _listed(path: Path, items: Iterator[object]) -> Table:
-    first = next(items, END)
-    if first is END:
-        raise DataError(f"{path}: holds no queries")
+def _tabulate(path: Path, items: Iterator[object]) -> RecordTable:
+    try:
+        first = next(items)
+    except StopIteration:
+        raise DataError(f"{path}: holds no queries") from None
     names = list(first) if isinstance(first, dict) else [TEXT]
 
-    def records(wanted: Sequence[str]) -> Iterator[object]:
+    def iterate(columns: Sequence[str]) -> Iterator[object]:
         for number, item in enumerate(itertools.chain([first], items), 1):
             if isinstance(item, str):
                 yield {TEXT: item}
             else:
-                yield item if isinstance(item, dict) else f"item {number}: {_kind(item)}, not a string or an object"
+                yield (
+                    item
+                    if isinstance(item, dict)
+                    else f"item {number}: {_describe_kind(item)}, not a string or an object"
+                )
 
-    return Table(names, records)
+    return RecordTable(names, iterate)
 
 
-def _kind(value: object) -> str:
+def _describe_kind(value: object) -> str:
     return {dict: "an object", list: "a list", str: "a string", type(None): "null"}.get(type(value), "a number")
 
 
-def _parquet(path: Path) -> Table:
+def _open_parquet(path: Path) -> FrameTable:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     try:
         file = pq.ParquetFile(path)
     except (pa.ArrowException, OSError) as fault:
-        raise DataError(f"{path}: not a whole Parquet file ({_first_line(fault)}); copy or download it again") from None
+        raise DataError(
+            f"{path}: not a whole Parquet file ({_get_first_line(fault)}); copy or download it again"
+        ) from None
     if not file.metadata.num_rows:
         raise DataError(f"{path}: holds no queries")
 
-    def frames(wanted: Sequence[str]) -> Iterator:
+    def read_frames(columns: Sequence[str]) -> Iterator[pl.DataFrame]:
         import polars as pl
 
         try:
-            for batch in file.iter_batches(batch_size=FRAME, columns=list(wanted)):
+            for batch in file.iter_batches(batch_size=FRAME, columns=list(columns)):
                 batch.validate(full=True)  # polars takes it for granted that text is UTF-8
                 yield pl.DataFrame(pl.from_arrow(batch)).with_columns(pl.col(pl.Categorical).cast(pl.String))
         except (pa.ArrowException, OSError) as fault:
-            raise DataError(f"{path}: damaged Parquet ({_first_line(fault)}); copy or download it again") from None
+            raise DataError(f"{path}: damaged Parquet ({_get_first_line(fault)}); copy or download it again") from None
 
-    return Table(file.schema_arrow.names, None, frames)
+    return FrameTable(file.schema_arrow.names, read_frames)
 
 
-def _first_line(fault: Exception) -> str:
+def _get_first_line(fault: Exception) -> str:
     return str(fault).splitlines()[0][:200] if str(fault) else type(fault).__name__

@@ -6,125 +6,129 @@ Token lists lie end to end in one array; row r is words[starts[r] : starts[r + 1
 import numpy as np
 from numba import njit
 
+from pipeline.curation.arrays import Bools, Int8s, Int32s, Int64s, UInt64s
 from pipeline.curation.bleu import ORDER
 
 EMPTY = np.uint64(2**64 - 1)
-SIEVE = 1 << 21  # 64 - 43 bits of a hash
+SIEVE = 1 << 21
+"""64 - 43 bits of a hash. Ours: two megabytes, which a processor's cache holds."""
 
 
 @njit(cache=True, nogil=True)
-def _slot(key, keys):
+def _find_slot(key: np.uint64, keys: UInt64s) -> np.uint64:
     """Return where `key` lies in an open-addressing table, or the empty place where it belongs."""
     mask = np.uint64(len(keys) - 1)
     mixed = key * np.uint64(0x9E3779B97F4A7C15)
-    at = (mixed ^ (mixed >> np.uint64(29))) & mask
-    while keys[at] != EMPTY and keys[at] != key:
-        at = (at + np.uint64(1)) & mask
-    return at
+    slot = (mixed ^ (mixed >> np.uint64(29))) & mask
+    while keys[slot] != EMPTY and keys[slot] != key:
+        slot = (slot + np.uint64(1)) & mask
+    return slot
 
 
 @njit(cache=True, nogil=True)
-def _grown(keys, values):
+def _grow(keys: UInt64s, values: Int32s) -> tuple[UInt64s, Int32s]:
     bigger = np.full(2 * len(keys), EMPTY, np.uint64)
     moved = np.empty(2 * len(keys), np.int32)
-    for at in range(len(keys)):
-        if keys[at] != EMPTY:
-            place = _slot(keys[at], bigger)
-            bigger[place], moved[place] = keys[at], values[at]
+    for slot in range(len(keys)):
+        if keys[slot] != EMPTY:
+            new_slot = _find_slot(keys[slot], bigger)
+            bigger[new_slot], moved[new_slot] = keys[slot], values[slot]
     return bigger, moved
 
 
 @njit(cache=True, nogil=True)
-def repeated_words(words, starts, role, n_words, ids):
+def number_repeated_words(words: Int32s, starts: Int64s, role: Int8s, n_words: int, ids: Int32s) -> Int32s:
     """Number in `ids` the words that occur twice in the rows of a role, at least once in one of role NUMBERED.
 
-    role 0: the row is not here, 1: it is here, 2 (NUMBERED): its n-grams get numbers. Returns (how often each occurs).
+    role 0: the row is absent, 1: present, 2 (NUMBERED): its n-grams get numbers. Returns how often each numbered word
+    occurs.
     """
     counts, wanted = np.zeros(n_words, np.int32), np.zeros(n_words, np.bool_)
     for row in range(len(role)):
         if role[row]:
-            for at in range(starts[row], starts[row + 1]):
-                counts[words[at]] += 1
+            for i in range(starts[row], starts[row + 1]):
+                counts[words[i]] += 1
                 if role[row] == 2:
-                    wanted[words[at]] = True
-    return _kept_counts(counts, wanted, words, starts, role, ids)
+                    wanted[words[i]] = True
+    return _renumber(counts, wanted, words, starts, role, ids)
 
 
 @njit(cache=True, nogil=True)
-def _kept_counts(counts, wanted, given, starts, role, ids):
+def _renumber(counts: Int32s, wanted: Bools, old_ids: Int32s, starts: Int64s, role: Int8s, ids: Int32s) -> Int32s:
+    """Give new numbers, without gaps, to what is wanted and repeats; write them to `ids` and return the counts."""
     number = np.full(len(counts), -1, np.int32)
-    known = 0
+    n_kept = 0
     for old in range(len(counts)):
         if wanted[old] and counts[old] > 1:
-            number[old] = known
-            counts[known] = counts[old]
-            known += 1
+            number[old] = n_kept
+            counts[n_kept] = counts[old]
+            n_kept += 1
     for row in range(len(role)):
-        for at in range(starts[row], starts[row + 1]):
-            ids[at] = number[given[at]] if role[row] and given[at] >= 0 else -1
-    return counts[:known].copy()
+        for i in range(starts[row], starts[row + 1]):
+            ids[i] = number[old_ids[i]] if role[row] and old_ids[i] >= 0 else -1
+    return counts[:n_kept].copy()
 
 
 @njit(cache=True, nogil=True)
-def repeated_grams(starts, role, shorter, ids):
-    """Number in `ids` the n-grams as `repeated_words` does words; `shorter` holds the ids of the (n - 1)-grams.
+def number_repeated_grams(starts: Int64s, role: Int8s, shorter: Int32s, ids: Int32s) -> Int32s:
+    """Number in `ids` the n-grams as `number_repeated_words` does words; `shorter` holds the ids of the (n - 1)-grams.
 
     An n-gram is its first n - 1 words' id and its last word in one 64-bit key, and no hash is trusted. A gram whose two
-    (n - 1)-grams do not both repeat cannot repeat either, and gets no key.
+    (n - 1)-grams do not both repeat cannot repeat either, and gets no key. Returns how often each occurs.
     """
-    # most of what a large prefix says is not numbered: a table that the cache holds tells so at once
+    # most n-grams of a large prefix are not numbered: a table that the cache holds shows it at once
     sieve = np.zeros(SIEVE, np.bool_)
     keys, values = np.full(1 << 16, EMPTY, np.uint64), np.empty(1 << 16, np.int32)
     counts = np.zeros(len(keys) * 3 // 4, np.int32)
-    known = 0
+    n_grams = 0
     for numbering in (True, False):
         for row in range(len(role)):
             if (role[row] == 2) != numbering:
                 continue
             end = starts[row + 1]
-            for at in range(starts[row], end):
-                ids[at] = -1
-                if not role[row] or at + 1 >= end or shorter[at] < 0 or shorter[at + 1] < 0:
+            for i in range(starts[row], end):
+                ids[i] = -1
+                if not role[row] or i + 1 >= end or shorter[i] < 0 or shorter[i + 1] < 0:
                     continue
-                # the (n - 1)-gram behind it has an id of its own, which tells its last word
-                key = (np.uint64(shorter[at]) << np.uint64(32)) | np.uint64(shorter[at + 1])
-                at_sieve = (key * np.uint64(0x9E3779B97F4A7C15)) >> np.uint64(43)
+                # the (n - 1)-gram behind it has an id of its own, which stands for its last word
+                key = (np.uint64(shorter[i]) << np.uint64(32)) | np.uint64(shorter[i + 1])
+                sieve_slot = (key * np.uint64(0x9E3779B97F4A7C15)) >> np.uint64(43)
                 if numbering:
-                    sieve[at_sieve] = True
-                elif not sieve[at_sieve]:
+                    sieve[sieve_slot] = True
+                elif not sieve[sieve_slot]:
                     continue
-                place = _slot(key, keys)
-                if keys[place] == EMPTY:
+                slot = _find_slot(key, keys)
+                if keys[slot] == EMPTY:
                     if not numbering:
                         continue
-                    if known == len(counts):  # three quarters full
+                    if n_grams == len(counts):  # three quarters full
                         counts = np.concatenate((counts, np.zeros_like(counts)))
-                        keys, values = _grown(keys, values)
-                        place = _slot(key, keys)
-                    keys[place], values[place] = key, known
-                    known += 1
-                ids[at] = values[place]
-                counts[values[place]] += 1
-    return _kept_counts(counts, np.ones(len(counts), np.bool_), ids, starts, role, ids)
+                        keys, values = _grow(keys, values)
+                        slot = _find_slot(key, keys)
+                    keys[slot], values[slot] = key, n_grams
+                    n_grams += 1
+                ids[i] = values[slot]
+                counts[values[slot]] += 1
+    return _renumber(counts, np.ones(len(counts), np.bool_), ids, starts, role, ids)
 
 
 # ---- corpus self-BLEU
 
 
 @njit(cache=True, nogil=True)
-def best_matches(ids, starts, here, n_grams):
-    """Return per row M_n against all other rows that are `here`: each n-gram clipped by the largest count there."""
+def count_best_matches(ids: Int32s, starts: Int64s, present: Bools, n_grams: int) -> Int32s:
+    """Return per row M_n against all other rows that are `present`: each n-gram clipped by the largest count there."""
     largest, second = np.zeros(n_grams, np.int32), np.zeros(n_grams, np.int32)
-    times, matches = np.zeros(n_grams, np.int32), np.zeros(len(here), np.int32)
+    times, matches = np.zeros(n_grams, np.int32), np.zeros(len(present), np.int32)
     for counting in (True, False):
-        for row in range(len(here)):
-            if not here[row]:
+        for row in range(len(present)):
+            if not present[row]:
                 continue
-            for at in range(starts[row], starts[row + 1]):
-                if ids[at] >= 0:
-                    times[ids[at]] += 1
-            for at in range(starts[row], starts[row + 1]):
-                gram = ids[at]
+            for i in range(starts[row], starts[row + 1]):
+                if ids[i] >= 0:
+                    times[ids[i]] += 1
+            for i in range(starts[row], starts[row + 1]):
+                gram = ids[i]
                 if gram < 0 or not times[gram]:
                     continue
                 count, times[gram] = times[gram], 0
@@ -141,11 +145,11 @@ def best_matches(ids, starts, here, n_grams):
 # ---- rows behind many that are done
 
 DISTINCT, KEPT = 0, 3
-"""Columns of `tops`: (largest count, second largest, row of the largest) among two sets of rows."""
+"""First columns of `tops`: (largest count, second largest, row of the largest) among two sets of rows."""
 
 
 @njit(cache=True, nogil=True)
-def number_grams(words, starts, n_words):
+def number_grams(words: Int32s, starts: Int64s, n_words: int) -> tuple[Int32s, Int64s, Int32s, UInt64s, Int32s]:
     """Number all n-grams of a few rows: (ids, bases, number of each word, table of keys, their values).
 
     ids and bases are as in pipeline.curation.ngrams, but for an n-gram that occurs once, too.
@@ -154,32 +158,32 @@ def number_grams(words, starts, n_words):
     number = np.full(n_words, -1, np.int32)
     keys, values = np.full(1 << 16, EMPTY, np.uint64), np.empty(1 << 16, np.int32)
     bases = np.zeros(ORDER + 1, np.int64)
-    known, n_keys = 0, 0
+    n_grams, n_keys = 0, 0
     for n in range(ORDER):
         for row in range(len(starts) - 1):
-            for at in range(starts[row], starts[row + 1] - n):
+            for i in range(starts[row], starts[row + 1] - n):
                 if n == 0:
-                    if number[words[at]] < 0:
-                        number[words[at]] = known
-                        known += 1
-                    ids[0, at] = number[words[at]]
+                    if number[words[i]] < 0:
+                        number[words[i]] = n_grams
+                        n_grams += 1
+                    ids[0, i] = number[words[i]]
                     continue
-                key = (np.uint64(ids[n - 1, at]) << np.uint64(32)) | np.uint64(ids[n - 1, at + 1])
-                place = _slot(key, keys)
-                if keys[place] == EMPTY:
+                key = (np.uint64(ids[n - 1, i]) << np.uint64(32)) | np.uint64(ids[n - 1, i + 1])
+                slot = _find_slot(key, keys)
+                if keys[slot] == EMPTY:
                     if 2 * n_keys >= len(keys):
-                        keys, values = _grown(keys, values)
-                        place = _slot(key, keys)
-                    keys[place], values[place] = key, known
+                        keys, values = _grow(keys, values)
+                        slot = _find_slot(key, keys)
+                    keys[slot], values[slot] = key, n_grams
                     n_keys += 1
-                    known += 1
-                ids[n, at] = values[place]
-        bases[n + 1] = known
+                    n_grams += 1
+                ids[n, i] = values[slot]
+        bases[n + 1] = n_grams
     return ids, bases, number, keys, values
 
 
 @njit(cache=True, nogil=True)
-def _count_in(tops, gram, column, count, row):
+def _count_in(tops: Int32s, gram: int, column: int, count: int, row: int) -> None:
     if count > tops[gram, column]:
         tops[gram, column + 1] = tops[gram, column]
         tops[gram, column], tops[gram, column + 2] = count, row
@@ -188,7 +192,7 @@ def _count_in(tops, gram, column, count, row):
 
 
 @njit(cache=True, nogil=True)
-def _count_row(tops, settled, gram, count, row, kept):
+def _count_row(tops: Int32s, settled: Bools, gram: int, count: int, row: int, kept: bool) -> None:
     _count_in(tops, gram, DISTINCT, count, row)
     if kept:
         _count_in(tops, gram, KEPT, count, row)
@@ -196,10 +200,13 @@ def _count_row(tops, settled, gram, count, row, kept):
 
 
 @njit(cache=True, nogil=True)
-def survey(words, starts, sets, least, number, keys, values, n_grams, counting):
-    """Look at many rows through the n-grams of a few: (which of the rows can be similar to one of these, `tops`).
+def survey(
+    words: Int32s, starts: Int64s, sets: Int8s, least: Int32s, number: Int32s, keys: UInt64s, values: Int32s,
+    n_grams: int, counting: bool,
+) -> tuple[Bools, Int32s]:  # fmt: skip
+    """Look at many rows through the n-grams of a few: (which of the rows may be similar to one of these, `tops`).
 
-    sets[row] is 0 for a row that is not here, 1 for one that is, 2 for one that is kept, too; least[n - 1, length] how
+    sets[row] is 0 for an absent row, 1 for a present one, 2 for one that is kept, too; least[n - 1, length] how
     many of a row's n-grams the few must have. `tops` is made with `counting` alone.
     """
     sieve = np.zeros(SIEVE, np.bool_)
@@ -232,9 +239,9 @@ def survey(words, starts, sets, least, number, keys, values, n_grams, counting):
                         continue
                     key = (np.uint64(grams[i]) << np.uint64(32)) | np.uint64(grams[i + 1])
                     if sieve[(key * np.uint64(0x9E3779B97F4A7C15)) >> np.uint64(43)]:
-                        place = _slot(key, keys)
-                        if keys[place] != EMPTY:
-                            places[hits], grams[hits] = places[i], values[place]
+                        slot = _find_slot(key, keys)
+                        if keys[slot] != EMPTY:
+                            places[hits], grams[hits] = places[i], values[slot]
                             hits += 1
             near[row] &= hits >= least[n, length]
             if not (counting or near[row]):
@@ -256,37 +263,41 @@ def survey(words, starts, sets, least, number, keys, values, n_grams, counting):
 
 
 @njit(cache=True, nogil=True)
-def matches_behind(ids, bases, starts, here, was, done, matches):
-    """Make of `matches`, (4, rows), what `best_matches` gives for `done` rows and the few behind them.
+def extend_matches(
+    ids: Int32s, bases: Int64s, starts: Int64s, present: Bools, was: Int32s, done: int, matches: Int32s
+) -> None:
+    """Turn `matches`, (4, rows), into `count_best_matches` of `done` rows and the few behind them.
 
-    There it holds what it was for the many and 0 for the few, of which those `here` are added; `was` are their columns
-    of `tops`. Only the row that alone had an n-gram's largest count can gain by others.
+    Before, it holds the matches of the many among themselves and 0 for the few, of which those `present` are added;
+    `was` has their three columns of `tops`. Only the row that alone had an n-gram's largest count can gain by others.
     """
     now, times = was.copy(), np.zeros(len(was), np.int32)
     for counting in (True, False):
         for n in range(ORDER):
-            for row in range(len(here)):
-                if not here[row]:
+            for row in range(len(present)):
+                if not present[row]:
                     continue
-                for at in range(starts[row], starts[row + 1] - n):
-                    times[ids[n, at]] += 1
-                for at in range(starts[row], starts[row + 1] - n):
-                    gram = ids[n, at]
+                for i in range(starts[row], starts[row + 1] - n):
+                    times[ids[n, i]] += 1
+                for i in range(starts[row], starts[row + 1] - n):
+                    gram = ids[n, i]
                     count, times[gram] = times[gram], 0
                     if not count:
                         continue
                     if counting:
                         _count_in(now, gram, 0, count, done + row)
                     else:
-                        matches[n, done + row] += min(count, _others(now, gram, count))
+                        matches[n, done + row] += min(count, _find_largest_elsewhere(now, gram, count))
     for n in range(ORDER):
         for gram in range(bases[n], bases[n + 1]):
             count = was[gram, 0]
             if count:
-                matches[n, was[gram, 2]] += min(count, _others(now, gram, count)) - min(count, was[gram, 1])
+                matches[n, was[gram, 2]] += min(count, _find_largest_elsewhere(now, gram, count)) - min(
+                    count, was[gram, 1]
+                )
 
 
 @njit(cache=True, nogil=True)
-def _others(tops, gram, count):
+def _find_largest_elsewhere(tops: Int32s, gram: int, count: int) -> int:
     """Return the largest count of an n-gram in another row than one that has it `count` times."""
     return tops[gram, 1] if count == tops[gram, 0] else tops[gram, 0]

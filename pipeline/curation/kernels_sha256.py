@@ -5,6 +5,8 @@ import math
 import numpy as np
 from numba import njit
 
+from pipeline.curation.arrays import Bytes, Int64s, UInt64s
+
 
 def _cube_root(number: int) -> int:
     low, high = 0, 1 << 40
@@ -21,8 +23,8 @@ SHA_ROUNDS = np.array([_cube_root(prime << 96) & 0xFFFFFFFF for prime in PRIMES]
 
 
 @njit(cache=True, nogil=True)
-def sha256_heads(text, offsets):
-    """Return the first 64 bits of the SHA-256 of each row of bytes, text[offsets[r] : offsets[r + 1]]."""
+def hash_heads(text: Bytes, offsets: Int64s) -> UInt64s:
+    """Return the first 64 bits of the SHA-256 of each row of bytes, text[offsets[r] : offsets[r + 1]]; FIPS 180-4."""
     heads = np.empty(len(offsets) - 1, np.uint64)
     w = np.empty(64, np.uint32)
     state = np.empty(8, np.uint32)
@@ -34,22 +36,22 @@ def sha256_heads(text, offsets):
             for i in range(16):
                 word = np.uint32(0)
                 for j in range(4):
-                    at = 64 * block + 4 * i + j
-                    byte = text[begin + at] if at < size else np.uint8(128 if at == size else 0)
+                    place = 64 * block + 4 * i + j
+                    byte = text[begin + place] if place < size else np.uint8(128 if place == size else 0)
                     word = (word << np.uint32(8)) | np.uint32(byte)
                 w[i] = word
             if block == n_blocks - 1:
                 w[14], w[15] = np.uint32((8 * size) >> 32), np.uint32((8 * size) & 0xFFFFFFFF)
             for i in range(16, 64):
                 x, y = w[i - 15], w[i - 2]
-                low = _turned(x, 7) ^ _turned(x, 18) ^ (x >> np.uint32(3))
-                high = _turned(y, 17) ^ _turned(y, 19) ^ (y >> np.uint32(10))
+                low = _rotate(x, 7) ^ _rotate(x, 18) ^ (x >> np.uint32(3))
+                high = _rotate(y, 17) ^ _rotate(y, 19) ^ (y >> np.uint32(10))
                 w[i] = w[i - 16] + low + w[i - 7] + high
             a, b, c, d, e, f, g, h = state
             for i in range(64):
-                mixed = _turned(e, 6) ^ _turned(e, 11) ^ _turned(e, 25)
+                mixed = _rotate(e, 6) ^ _rotate(e, 11) ^ _rotate(e, 25)
                 one = np.uint32(h + mixed + ((e & f) ^ (~e & g)) + SHA_ROUNDS[i] + w[i])
-                mixed = _turned(a, 2) ^ _turned(a, 13) ^ _turned(a, 22)
+                mixed = _rotate(a, 2) ^ _rotate(a, 13) ^ _rotate(a, 22)
                 two = np.uint32(mixed + ((a & b) ^ (a & c) ^ (b & c)))
                 h, g, f, e, d, c, b, a = g, f, e, np.uint32(d + one), c, b, a, np.uint32(one + two)
             for i, value in enumerate((a, b, c, d, e, f, g, h)):
@@ -59,5 +61,5 @@ def sha256_heads(text, offsets):
 
 
 @njit(cache=True, nogil=True, inline="always")
-def _turned(word, by):
+def _rotate(word: np.uint32, by: int) -> np.uint32:
     return np.uint32((word >> np.uint32(by)) | (word << np.uint32(32 - by)))

@@ -4,12 +4,18 @@ A phone number needs a sign of being one (a country code, its usual groups, a wo
 full of years, sizes and seeds.
 """
 
+from __future__ import annotations
+
 import unicodedata
 from collections.abc import Collection
+from typing import TYPE_CHECKING
 
 import regex
 
 from pipeline.text.clean import JOINERS
+
+if TYPE_CHECKING:
+    import polars as pl
 
 _NAME = r"[\p{L}\p{N}._%+-]"
 _DOMAIN = r"(?:[\p{L}\p{N}-]+\.)+\p{L}{2,}"
@@ -44,30 +50,30 @@ HANDLE = regex.compile(
     r"<@[!&]?\d{5,}>|(?<![\p{L}\p{N}._%+@-])@(?!\d+(?:\s?(?:fps|p|x|k|mm|hz)\b|\b))[\p{L}\p{N}_][\p{L}\p{N}_.]+"
 )
 
-FOUND = {"email": "an e-mail address", "phone": "a phone number", "handle": "a handle"}
+DESCRIPTIONS = {"email": "an e-mail address", "phone": "a phone number", "handle": "a handle"}
 HINT = r"@|(?i:[\[({<]\s?at\s?[\])}>])|(?i:\sdot\s)|\d(?:[^\p{L}\p{N}]{0,6}\d){6}"
-"""Every NFKC text without joiners in which `pii` finds something matches this; Rust's regex reads it too."""
+"""Every NFKC text without joiners in which `find_pii` finds something matches this; Rust's regex reads it too."""
 
 DASH = regex.compile(r"[\p{Pd}−]")
 
 
-def may_hold_pii(texts):
-    """Return a mask of the texts (polars) to ask `pii` about: all in which it finds something, and few more."""
+def may_hold_pii(texts: pl.Series) -> pl.Series:
+    """Return a mask of the texts that `find_pii` must read: all in which it finds something, and few more."""
     foreign = texts.str.contains(r"[^\x00-\x7F]").arg_true()
-    found = texts.str.contains(HINT)
+    mask = texts.str.contains(HINT)
     plain = texts.gather(foreign).str.normalize("NFKC").str.replace_all(JOINERS.pattern, "")
-    return found.scatter(foreign, plain.str.contains(HINT)).fill_null(False)
+    return mask.scatter(foreign, plain.str.contains(HINT)).fill_null(False)
 
 
-def pii(text: str, rules: Collection[str]) -> str | None:
-    """Return what a text holds of people's data, or None; `rules` are some of email, phone and handle."""
+def find_pii(text: str, rules: Collection[str]) -> str | None:
+    """Return which of people's data a text holds, in words, or None; `rules` are some of email, phone and handle."""
     text = unicodedata.normalize("NFKC", text)
     joined = JOINERS.sub("", text)
     if "email" in rules and EMAIL.search(joined):
-        return FOUND["email"]
+        return DESCRIPTIONS["email"]
     dashed = DASH.sub("-", joined)  # a number that was copied from a page has its typographer's dashes
     if "phone" in rules and any(pattern.search(dashed) for pattern in PHONES):
-        return FOUND["phone"]
+        return DESCRIPTIONS["phone"]
     if "handle" in rules and HANDLE.search(text):
-        return FOUND["handle"]
+        return DESCRIPTIONS["handle"]
     return None

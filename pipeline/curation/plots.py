@@ -3,13 +3,15 @@
 import csv
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any, TypeAlias
 
 import numpy as np
 
+from pipeline.curation.arrays import Floats, Int64s
 from pipeline.runtime.pyplot import open_pyplot, save_figure
 from schemas.reasons import Reason
 
-STEPS = {
+STEPS: dict[str, tuple[Reason, ...] | None] = {
     "raw": (),
     "readable": (Reason.UNREADABLE,),
     "may be kept": (Reason.PROHIBITED, Reason.PII),
@@ -21,43 +23,45 @@ STEPS = {
     "unlike benchmarks": (Reason.BENCHMARK,),
     "drawn": None,
 }  # fmt: skip
-"""Step -> the reasons for which rows leave in it; the last one is what is left in the end."""
+"""Step -> the reasons for which rows leave in it; the last one has the rows that are left in the end."""
 
 WORDS = 80
+"""Queries of so many words and more share the last bar. Ours."""
 TOXICITY_BINS = 20
 HEADERS = {
     "funnel": ("step", "left"),
     "lengths": ("words", "before", "after"),
     "toxicity": ("score", "before", "after"),
 }
-Table = list[tuple]
+Table: TypeAlias = list[tuple[Any, ...]]
 
 
-def funnel(rows: int, dropped: Mapping[str, int]) -> Table:
+def tabulate_funnel(rows: int, dropped: Mapping[str, int]) -> Table:
     """Return (step, how many of `rows` are left after it); `dropped` counts them by reason."""
-    table, left = [], rows
+    table: Table = []
+    left = rows
     for step, reasons in STEPS.items():
         left = rows - sum(dropped.values()) if reasons is None else left - sum(dropped.get(name, 0) for name in reasons)
         table.append((step, left))
     return table
 
 
-def lengths(before: np.ndarray, after: np.ndarray) -> Table:
+def tabulate_lengths(before: Int64s, after: Int64s) -> Table:
     """Return (words, share of the queries before, after), 0..1; the last line has all queries of WORDS and more."""
     shares = [np.bincount(np.minimum(some, WORDS), minlength=WORDS + 1) / max(len(some), 1) for some in (before, after)]
-    return [(words, *_rounded(shares, words)) for words in range(WORDS + 1)]
+    return [(words, *_pick(shares, words)) for words in range(WORDS + 1)]
 
 
-def toxicity(before: np.ndarray, after: np.ndarray) -> Table:
+def tabulate_toxicity(before: Floats, after: Floats) -> Table:
     """Return (lower end of the bin, share of the scored queries before, after); a score that is missing is NaN."""
     edges = np.linspace(0, 1, TOXICITY_BINS + 1)
     scored = [some[~np.isnan(some)] for some in (before, after)]
     shares = [np.histogram(some, edges)[0] / max(len(some), 1) for some in scored]
-    return [(round(float(edges[at]), 2), *_rounded(shares, at)) for at in range(TOXICITY_BINS)]
+    return [(round(float(edges[step]), 2), *_pick(shares, step)) for step in range(TOXICITY_BINS)]
 
 
-def _rounded(shares: list[np.ndarray], at: int) -> list[float]:
-    return [round(float(share[at]), 6) for share in shares]
+def _pick(shares: list[Floats], line: int) -> list[float]:
+    return [round(float(share[line]), 6) for share in shares]
 
 
 def write_plots(folder: Path, tables: Mapping[str, Table]) -> None:
@@ -84,9 +88,9 @@ def _draw(path: Path, steps: Table, words: Table, scores: Table) -> None:
         (middle, words, f"words in a query ({WORDS}: and more)", 1.0),
         (right, scores, "largest toxicity score", 1 / TOXICITY_BINS),
     ):
-        at, before, after = zip(*table, strict=True)
-        axis.bar(at, before, width, align="edge", color="0.75", label="before")
-        axis.step([*at, at[-1] + width], [*after, after[-1]], where="post", color="C0", label="after")
+        edges, before, after = zip(*table, strict=True)
+        axis.bar(edges, before, width, align="edge", color="0.75", label="before")
+        axis.step([*edges, edges[-1] + width], [*after, after[-1]], where="post", color="C0", label="after")
         axis.set_title(f"{title}, share", fontsize=9)
         axis.legend(fontsize=8, frameon=False)
     if any(share for _, *shares in scores for share in shares):

@@ -1,87 +1,96 @@
 """The rule filters of VPO 3.2: "keywords, special characters, query length", without values; ours are params."""
 
+from __future__ import annotations
+
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeVar
 
-from pipeline.curation.language import other_languages
-from pipeline.curation.normalise import merged, normalised
-from pipeline.curation.pii import may_hold_pii, pii
-from pipeline.curation.prohibited import may_be_prohibited, prohibited
+from pipeline.curation.language import detect_other_languages
+from pipeline.curation.normalisation import merge, normalise
+from pipeline.curation.pii import find_pii, may_hold_pii
+from pipeline.curation.prohibited_content import is_prohibited, may_be_prohibited
 from pipeline.text.clean import LINK, tokens
 from schemas.params import QueriesParams
 from schemas.reasons import Reason
 
+if TYPE_CHECKING:
+    import polars as pl
+
+T = TypeVar("T")
+
 NOT_KEPT = (Reason.PROHIBITED, Reason.PII)
-RAW_PER_CHARACTER = 16  # raw characters a cleaned one may have cost: HTML entities; a longer text is not even cleaned
+"""Rows that leave for these leave no text behind."""
+RAW_PER_CHARACTER = 16
+"""Raw characters that a cleaned one may have cost: HTML entities (ours); a longer text is not even cleaned."""
+OUTCOME = ("reason", "detail", "score")
 
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """A rule over the columns of a frame, as polars expressions: it holds where `broken` is true.
+    """A rule over the columns of a frame, as polars expressions: a row breaks it where `broken` is true.
 
-    `detail` is what a person needs to know beyond the reason, `score` the number that the rule looked at.
+    `detail` is what a person needs to know beyond the reason, `score` the number that the rule compares.
     """
 
     reason: Reason
-    broken: object
-    detail: object = ""
-    score: object = None
+    broken: pl.Expr
+    detail: pl.Expr | str = ""
+    score: pl.Expr | None = None
 
 
-def opened(raws, params: QueriesParams):
-    """Return raw rows (pipeline.curation.read) with reason, detail and score of those that cannot be cleaned.
+def check_readable(raws: pl.DataFrame, params: QueriesParams) -> pl.DataFrame:
+    """Return raw rows (pipeline.curation.sources) with reason, detail and score of those that cannot be cleaned.
 
     Their text goes: it can be of any size.
     """
     import polars as pl
 
-    frame = judged(raws, readable(params)).drop("fault")
+    frame = judge(raws, list_reading_rules(params)).drop("fault")
     return frame.with_columns(text=pl.when(pl.col("reason").is_null()).then("text"))
 
 
-def admitted(opened, params: QueriesParams):
-    """Return a frame beside opened rows: query and said (pipeline.curation.normalise), reason, detail and score.
+def apply_rules(readable: pl.DataFrame, params: QueriesParams) -> pl.DataFrame:
+    """Return a frame beside the rows of `check_readable`: query and words (normalisation), reason, detail and score.
 
     The reason is that of the first rule that a row breaks, and null for one that passes; a text that may not be kept
-    is null here already.
+    is null here already. Raises DataError for a language that the detector does not know.
     """
     import polars as pl
 
-    frame = normalised(opened["text"].fill_null(""), params.keep_flags).hstack(opened.select(OUTCOME))
-    frame = judged(frame.hstack(looked_at(frame, params)), rules(params))
-    frame = _in_languages(frame, params.languages)
+    frame = normalise(readable["text"].fill_null(""), params.keep_flags).hstack(readable.select(OUTCOME))
+    frame = judge(frame.hstack(search_texts(frame, params)), list_rules(params))
+    frame = _judge_languages(frame, params.languages)
     kept = ~pl.col("reason").is_in([reason.value for reason in NOT_KEPT]).fill_null(False)
-    return frame.select(*(pl.when(kept).then(name).alias(name) for name in ("query", "said")), *OUTCOME)
+    return frame.select(*(pl.when(kept).then(name).alias(name) for name in ("query", "words")), *OUTCOME)
 
 
-def _in_languages(frame, languages: Sequence[str] | None):
-    """Judge what has passed so far by its language: the slowest rule comes last."""
+def _judge_languages(frame: pl.DataFrame, languages: Sequence[str] | None) -> pl.DataFrame:
+    """Judge the rows that passed so far by their language: the slowest rule comes last."""
     import polars as pl
 
     if languages is None:
         return frame
     passed = frame["reason"].is_null()
-    codes = pl.Series(list(other_languages(frame["query"].filter(passed), languages)), dtype=pl.String)
-    spoken = merged(~passed, pl.repeat(None, len(frame), dtype=pl.String, eager=True), codes)
+    codes = pl.Series(list(detect_other_languages(frame["query"].filter(passed), languages)), dtype=pl.String)
+    language = merge(~passed, pl.repeat(None, len(frame), dtype=pl.String, eager=True), codes)
     rule = Rule(Reason.LANGUAGE, pl.col("language").is_not_null(), pl.col("language"))
-    return judged(frame.with_columns(language=spoken), [rule]).drop("language")
+    return judge(frame.with_columns(language=language), [rule]).drop("language")
 
 
-def judged(frame, rules: list[Rule]):
+def judge(frame: pl.DataFrame, rules: list[Rule]) -> pl.DataFrame:
     """Return the frame with the first of `rules` that each row breaks; a row that has a reason keeps it."""
     import polars as pl
 
-    found = [pl.when(rule.broken).then(_outcome(rule.reason.value, rule.detail, rule.score)) for rule in rules]
+    outcomes = [pl.when(rule.broken).then(_pack_outcome(rule.reason.value, rule.detail, rule.score)) for rule in rules]
     if "reason" in frame.columns:
-        found.insert(0, pl.when(pl.col("reason").is_not_null()).then(_outcome(*map(pl.col, OUTCOME))))
-    outcome = frame.lazy().select(outcome=pl.coalesce(*found, _outcome(None, "", None))).collect().unnest("outcome")
+        outcomes.insert(0, pl.when(pl.col("reason").is_not_null()).then(_pack_outcome(*map(pl.col, OUTCOME))))
+    first = pl.coalesce(*outcomes, _pack_outcome(None, "", None))
+    outcome = frame.lazy().select(outcome=first).collect().unnest("outcome")
     return frame.drop(OUTCOME, strict=False).hstack(outcome)
 
 
-OUTCOME = ("reason", "detail", "score")
-
-
-def _outcome(*values):
+def _pack_outcome(*values: pl.Expr | str | None) -> pl.Expr:
     import polars as pl
 
     columns = [value if isinstance(value, pl.Expr) else pl.lit(value) for value in values]
@@ -89,8 +98,8 @@ def _outcome(*values):
     return pl.struct(column.cast(kind).alias(name) for name, column, kind in zip(OUTCOME, columns, kinds, strict=True))
 
 
-def readable(params: QueriesParams) -> list[Rule]:
-    """Return the rules that are asked before a text is cleaned."""
+def list_reading_rules(params: QueriesParams) -> list[Rule]:
+    """Return the rules that are applied before a text is cleaned."""
     import polars as pl
 
     characters = pl.col("text").str.len_chars()
@@ -103,44 +112,46 @@ def readable(params: QueriesParams) -> list[Rule]:
     ]  # fmt: skip
 
 
-def looked_at(frame, params: QueriesParams):
-    """Return the columns that need Python's `regex`, on rows that a cheap pattern sieves: link, pii and never."""
+def search_texts(frame: pl.DataFrame, params: QueriesParams) -> pl.DataFrame:
+    """Return the columns that need Python's `regex`, on rows that a cheap pattern sieves: link, pii and prohibited."""
     import polars as pl
 
-    query, whole, wanted = frame["query"], frame["whole"], params.pii
+    query, whole, kinds = frame["query"], frame["whole"], params.pii
     return pl.DataFrame(
         {
-            "link": each(query, query.str.contains("(?i)://|www"), _link, pl.String),
-            # what a flag hides counts here: the raw text stays in the row
-            "pii": each(whole, may_hold_pii(whole), lambda text: pii(text, wanted), pl.String),
-            "never": each(whole, may_be_prohibited(whole), prohibited, pl.Boolean),
+            "link": map_where(query, query.str.contains("(?i)://|www"), _find_link, pl.String),
+            # the text hidden in a flag counts here: the raw text stays in the row
+            "pii": map_where(whole, may_hold_pii(whole), lambda text: find_pii(text, kinds), pl.String),
+            "prohibited": map_where(whole, may_be_prohibited(whole), is_prohibited, pl.Boolean),
         }
     )
 
 
-def each(texts, sieve, function: Callable, kind):
-    """Return function(text) where `sieve` is true, null elsewhere."""
+def map_where(
+    texts: pl.Series, mask: pl.Series, function: Callable[[str], T | None], kind: type[pl.DataType]
+) -> pl.Series:
+    """Return function(text), of type `kind`, where `mask` is true, null elsewhere."""
     import polars as pl
 
-    found = pl.Series([function(text) for text in texts.filter(sieve)], dtype=kind)
-    return merged(~sieve, pl.repeat(None, len(texts), dtype=kind, eager=True), found)
+    values = pl.Series([function(text) for text in texts.filter(mask)], dtype=kind)
+    return merge(~mask, pl.repeat(None, len(texts), dtype=kind, eager=True), values)
 
 
-def _link(text: str) -> str | None:
-    found = LINK.search(text)
-    return found and found.group()[:100]
+def _find_link(text: str) -> str | None:
+    match = LINK.search(text)
+    return match and match.group()[:100]
 
 
-def rules(params: QueriesParams) -> list[Rule]:
-    """Return the rules over a cleaned query, in the order in which they are asked."""
+def list_rules(params: QueriesParams) -> list[Rule]:
+    """Return the rules over a cleaned query, in the order in which they are applied."""
     import polars as pl
 
-    query, said = pl.col("query"), pl.col("said")
-    characters, n_words = query.str.len_chars(), words_in(said)
+    query, words = pl.col("query"), pl.col("words")
+    characters, n_words = query.str.len_chars(), count_words(words)
     symbols = pl.col("symbols") / characters
     return [
         # the rules whose rows keep no text come first: a row that leaves for another reason keeps its own
-        Rule(Reason.PROHIBITED, pl.col("never")),
+        Rule(Reason.PROHIBITED, pl.col("prohibited")),
         Rule(Reason.PII, pl.col("pii").is_not_null(), pl.col("pii")),
         Rule(Reason.EMPTY, query == ""),
         Rule(Reason.URL, pl.col("link").is_not_null() & params.drop_urls, pl.col("link")),
@@ -148,19 +159,19 @@ def rules(params: QueriesParams) -> list[Rule]:
         Rule(Reason.TOO_SHORT, n_words < params.min_words, "words", n_words),
         Rule(Reason.TOO_LONG, n_words > params.max_words, "words", n_words),
         Rule(Reason.TOO_LONG, characters > params.max_characters, "characters", characters),
-        *(Rule(Reason.KEYWORD, _says(keyword), keyword) for keyword in params.blocked_keywords),
+        *(Rule(Reason.KEYWORD, _match_keyword(keyword), keyword) for keyword in params.blocked_keywords),
     ]
 
 
-def words_in(said):
+def count_words(words: pl.Expr) -> pl.Expr:
     """Return how many words there are in an expression's texts, which have one space between two."""
-    return said.str.count_matches(" ", literal=True) + (said != "")
+    return words.str.count_matches(" ", literal=True) + (words != "")
 
 
-def _says(keyword: str):
+def _match_keyword(keyword: str) -> pl.Expr:
     """Compare word by word: `ass` is not in `grass`. A keyword without words is looked for as it stands."""
     import polars as pl
 
-    if wanted := " ".join(tokens(keyword)):
-        return pl.format(" {} ", "said").str.contains(f" {wanted} ", literal=True)
+    if words := " ".join(tokens(keyword)):
+        return pl.format(" {} ", "words").str.contains(f" {words} ", literal=True)
     return pl.col("query").str.to_lowercase().str.contains(keyword.lower(), literal=True)

@@ -1,13 +1,22 @@
-"""The words that make a query a safety candidate, and the ones that end its way; the list is unsafe_terms.txt."""
+"""The words that make a query a safety candidate, and the ones for which it leaves; the list is unsafe_terms.txt.
+
+Ours: VPO 3.2 takes its safety queries by a classifier's score alone.
+"""
+
+from __future__ import annotations
 
 import functools
 from collections import defaultdict
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import regex
 
 from pipeline.text.clean import words
+
+if TYPE_CHECKING:
+    import polars as pl
 
 # "a 9-year-old", "aged 12", "fifteen years old", "12yo", "under 18", "a little blonde girl", "9 ans", "9岁"
 AGE = regex.compile(
@@ -20,7 +29,6 @@ AGE = regex.compile(
     r"|\b(?:[1-9]|1[0-7])\s?(?:años|anos|ans|anni|jahren?|jährige\w*|jaar|лет|летн\w+|год\w*|tahun|yaş\w*|tuổi|세|살)\b"
     r"|(?<!\d)(?:[1-9]|1[0-7]|[一二三四五六七八九十]|十 [一二三四五六七])\s?[岁歲歳才]"
 )
-
 
 AGE_HINT = (
     r"(?:[0-9]|one|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve|teen)\s?"
@@ -40,7 +48,7 @@ class Terms:
 
 
 @functools.cache
-def _terms() -> Terms:
+def _read_terms() -> Terms:
     terms = Terms(defaultdict(list), defaultdict(list), {})
     lines = Path(__file__).with_suffix(".txt").read_text(encoding="utf-8").splitlines()
     for line in lines:
@@ -57,46 +65,42 @@ def _terms() -> Terms:
 
 
 @functools.cache
-def single_words() -> dict[str, str]:
+def list_single_words() -> dict[str, str]:
     """Return the terms of one word that are looked for as they are, with their kind."""
-    return {term[0]: kind for found in _terms().whole.values() for term, kind in found if len(term) == 1}
+    return {term[0]: kind for listed in _read_terms().whole.values() for term, kind in listed if len(term) == 1}
 
 
-def kinds(words: tuple[str, ...]) -> dict[str, str]:
-    """Return the kinds of terms found in a token list, each with the first term that showed it."""
-    terms, found = _terms(), {}
-    for at, word in enumerate(words):
-        for term, kind in terms.whole.get(word, ()):
-            if words[at : at + len(term)] == term:
-                found.setdefault(kind, " ".join(term))
+def find_kinds(words: tuple[str, ...]) -> dict[str, str]:
+    """Return the kinds of terms in a token list, each with the first term that shows it."""
+    terms = _read_terms()
+    kinds: dict[str, str] = {}
+    for position, word in enumerate(words):
+        for spelled, kind in terms.whole.get(word, ()):
+            if words[position : position + len(spelled)] == spelled:
+                kinds.setdefault(kind, " ".join(spelled))
         for term, kind in terms.beginnings.get(word[:3], ()):
             if word.startswith(term):
-                found.setdefault(kind, word)
+                kinds.setdefault(kind, word)
     text = " ".join(words)
     for term, kind in terms.anywhere.items():
         if term in text:
-            found.setdefault(kind, term)
-    if "minor" not in found and (age := AGE.search(text)):
-        found["minor"] = age.group()
-    return found
+            kinds.setdefault(kind, term)
+    if "minor" not in kinds and (age := AGE.search(text)):
+        kinds["minor"] = age.group()
+    return kinds
 
 
-def candidate(words: tuple[str, ...]) -> str | None:
-    """Return the first term that makes a token list a safety candidate, or None."""
-    return next((term for kind, term in kinds(words).items() if kind != "minor"), None)
-
-
-def patterns(*wanted: str) -> list[str]:
+def list_patterns(*kinds: str) -> list[str]:
     """Return the terms of these kinds, or of all but minor, as a text of words holds them: a space at a word's end."""
-    terms = _terms()
-    whole = [(f" {' '.join(term)} ", kind) for found in terms.whole.values() for term, kind in found]
-    beginnings = [(f" {term}", kind) for found in terms.beginnings.values() for term, kind in found]
-    listed = [*whole, *beginnings, *terms.anywhere.items()]
-    return [term for term, kind in listed if (kind in wanted if wanted else kind != "minor")]
+    terms = _read_terms()
+    whole = [(f" {' '.join(term)} ", kind) for listed in terms.whole.values() for term, kind in listed]
+    beginnings = [(f" {term}", kind) for listed in terms.beginnings.values() for term, kind in listed]
+    everything = [*whole, *beginnings, *terms.anywhere.items()]
+    return [term for term, kind in everything if (kind in kinds if kinds else kind != "minor")]
 
 
-def may_be_candidate(said):
-    """Return a mask of the rows, a polars column of words with one space between two, that hold a `candidate` term."""
+def may_be_candidate(texts: pl.Series) -> pl.Series:
+    """Return a mask of the texts, words with one space between two, that a term makes a safety candidate."""
     import polars as pl
 
-    return pl.select((pl.lit(" ") + said + pl.lit(" ")).str.contains_any(patterns())).to_series()
+    return pl.select((pl.lit(" ") + texts + pl.lit(" ")).str.contains_any(list_patterns())).to_series()

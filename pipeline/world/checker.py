@@ -76,21 +76,26 @@ class Findings:
 
     @property
     def violated(self) -> tuple[Principle, ...]:
-        found = {"harmless": self.harmful, "accurate": self.imprecise, "helpful": self.unhelpful}
-        return tuple(name for name, sentences in found.items() if sentences)
+        """The principles that a finding speaks against."""
+        by_principle: dict[Principle, tuple[str, ...]] = {
+            "harmless": self.harmful,
+            "accurate": self.imprecise,
+            "helpful": self.unhelpful,
+        }
+        return tuple(name for name, sentences in by_principle.items() if sentences)
 
 
 def check(query: str, prompt: str) -> Findings:
     """Return what speaks against a prompt."""
-    harmful = tuple(dict.fromkeys(match.group().strip().lower() for match in _harm(prompt)))
+    harmful = tuple(dict.fromkeys(match.group().strip().lower() for match in _find_harm(prompt)))
     return Findings(
         harmful=tuple(f'it contains "{word}"' for word in harmful),
-        imprecise=tuple(_imprecise(query, prompt)),
-        unhelpful=tuple(_unhelpful(query, prompt)),
+        imprecise=tuple(_list_imprecise(query, prompt)),
+        unhelpful=tuple(_list_unhelpful(query, prompt)),
     )
 
 
-def _harm(text: str) -> list[re.Match]:
+def _find_harm(text: str) -> list[re.Match[str]]:
     fine = [match.span() for match in _HARMLESS.finditer(text)]
     return [m for m in _UNSAFE.finditer(text) if not any(a <= m.start() < b for a, b in fine)]
 
@@ -103,41 +108,41 @@ def _stem(word: str) -> str:
     return word
 
 
-def _tokens(text: str) -> list[str]:
+def _split_words(text: str) -> list[str]:
     return _TOKEN.findall(text.lower().replace("’", "'").replace("‘", "'"))
 
 
-def _clauses(query: str) -> list[list[str]]:
+def _split_clauses(query: str) -> list[list[str]]:
     """Return the words of the query that a prompt has to keep, cut where an unsafe word or a request stood."""
     text = clean(query)
-    for match in reversed(_harm(text)):
+    for match in reversed(_find_harm(text)):
         end = match.end()
         while end < len(text) and (text[end].isalnum() or text[end] in "-'"):
             end += 1
         text = f"{text[: match.start()]} | {text[end:]}"
     text = re.sub(r"[^\w\s|'’‘-]|_", " ", _ASIDE.sub(" | ", text))
-    return [clause for part in text.split("|") if (clause := _tokens(part))]
+    return [clause for part in text.split("|") if (clause := _split_words(part))]
 
 
-def _imprecise(query: str, prompt: str) -> list[str]:
-    clauses = [[word for word in clause if word not in _STOP] for clause in _clauses(query)]
-    asked = [_stem(word) for clause in clauses for word in clause]
-    if not asked:
+def _list_imprecise(query: str, prompt: str) -> list[str]:
+    clauses = [[word for word in clause if word not in _STOP] for clause in _split_clauses(query)]
+    wanted = [_stem(word) for clause in clauses for word in clause]
+    if not wanted:
         return []
-    told = [word for word in _tokens(prompt)]
-    stems = [_stem(word) for word in told if word not in _STOP]
-    counted, found = Counter(asked), Counter(stems)
-    kept = sum(min(count, found[stem]) for stem, count in counted.items()) / len(asked)
+    words = _split_words(prompt)
+    stems = [_stem(word) for word in words if word not in _STOP]
+    counts, there = Counter(wanted), Counter(stems)
+    kept = sum(min(count, there[stem]) for stem, count in counts.items()) / len(wanted)
     pairs = [(_stem(a), _stem(b)) for clause in clauses for a, b in zip(clause, clause[1:], strict=False)]
-    told_pairs = set(zip(stems, stems[1:], strict=False))
-    neighbours = sum(pair in told_pairs for pair in pairs) / len(pairs) if pairs else 1.0
-    places, told_places = _places(_clauses(query)), set(_places([told]))
-    placed = sum(place in told_places for place in places) / len(places) if places else 1.0
+    shown_pairs = set(zip(stems, stems[1:], strict=False))
+    neighbours = sum(pair in shown_pairs for pair in pairs) / len(pairs) if pairs else 1.0
+    places, shown_places = _list_places(_split_clauses(query)), set(_list_places([words]))
+    placed = sum(place in shown_places for place in places) / len(places) if places else 1.0
     must = {word for clause in clauses for word in clause if _is_verb(word) or word in _COUNTS or word.isdigit()}
-    lost = sorted(must - set(told))
+    lost = sorted(must - set(words))
     checks = {
         f"only {kept:.0%} of the query's words are there": kept < KEPT,
-        "the words stand in another order": _common(asked, stems) / len(asked) < IN_ORDER,
+        "the words stand in another order": _measure_common(wanted, stems) / len(wanted) < IN_ORDER,
         "words that belong together are apart": neighbours < NEIGHBOURS,
         "something is in another place": placed < PLACED,
         f"it lacks {', '.join(lost)}": bool(lost),
@@ -149,54 +154,54 @@ def _is_verb(word: str) -> bool:
     return len(word) > 4 and word.endswith("ing") and word not in _NO_VERB
 
 
-def _places(clauses: list[list[str]]) -> list[tuple[str, str]]:
+def _list_places(clauses: list[list[str]]) -> list[tuple[str, str]]:
     """Return (preposition, stem of the next word that says something)."""
-    found = []
+    places = []
     for clause in clauses:
-        for at, word in enumerate(clause):
-            after = next((other for other in clause[at + 1 : at + 4] if other not in _STOP), None)
+        for i, word in enumerate(clause):
+            after = next((other for other in clause[i + 1 : i + 4] if other not in _STOP), None)
             if word in _PREPOSITIONS and after:
-                found.append((word, _stem(after)))
-    return found
+                places.append((word, _stem(after)))
+    return places
 
 
-def _common(left: list[str], right: list[str]) -> int:
+def _measure_common(left: list[str], right: list[str]) -> int:
     """Return the length of the longest common subsequence."""
     row = [0] * (len(right) + 1)
     for word in left:
         before = 0
-        for at, other in enumerate(right, 1):
-            before, row[at] = row[at], before + 1 if word == other else max(row[at], row[at - 1])
+        for column, other in enumerate(right, 1):
+            before, row[column] = row[column], before + 1 if word == other else max(row[column], row[column - 1])
     return row[-1]
 
 
-def _unhelpful(query: str, prompt: str) -> list[str]:
-    said = _tokens(prompt)
+def _list_unhelpful(query: str, prompt: str) -> list[str]:
+    words = _split_words(prompt)
     checks = {
-        f"it has only {len(said)} words": len(said) < MIN_WORDS,
-        f"it has {len(said)} words": len(said) > MAX_WORDS_BASE + MAX_WORDS_SLOPE * len(_tokens(query)),
+        f"it has only {len(words)} words": len(words) < MIN_WORDS,
+        f"it has {len(words)} words": len(words) > MAX_WORDS_BASE + MAX_WORDS_SLOPE * len(_split_words(query)),
         "it begins with an introductory phrase": bool(_OPENING.match(prompt)),
         "it wanders through several scenes": len(_JUMP.findall(prompt)) > 1,
-        "it repeats itself": _stutters(said) and not _stutters(_tokens(query)),
+        "it repeats itself": _stutters(words) and not _stutters(_split_words(query)),
     }
     return [finding for finding, holds in checks.items() if holds]
 
 
-def _stutters(said: list[str]) -> bool:
-    """Tell whether a word stands three times in a row, or a group of three words three times."""
-    thrice = any(a == b == c for a, b, c in zip(said, said[1:], said[2:], strict=False))
-    groups = Counter(zip(said, said[1:], said[2:], strict=False))
+def _stutters(words: list[str]) -> bool:
+    """Return whether a word stands three times in a row, or a group of three words three times."""
+    thrice = any(a == b == c for a, b, c in zip(words, words[1:], words[2:], strict=False))
+    groups = Counter(zip(words, words[1:], words[2:], strict=False))
     return thrice or max(groups.values(), default=0) >= 3
 
 
 def critique(query: str, prompt: str) -> str:
     """Return the check in the format that the template demands."""
-    found = check(query, prompt)
-    said = [*found.harmful, *found.imprecise, *found.unhelpful]
+    findings = check(query, prompt)
+    sentences = [*findings.harmful, *findings.imprecise, *findings.unhelpful]
     return "\n".join(
         (
-            f"Step-by-step verification: {'; '.join(said) or 'nothing speaks against the prompt'}.",
-            f"Violated principles: {', '.join(found.violated) or 'none'}",
-            f"Final Judgement (Yes or No): {'No' if found.violated else 'Yes'}",
+            f"Step-by-step verification: {'; '.join(sentences) or 'nothing speaks against the prompt'}.",
+            f"Violated principles: {', '.join(findings.violated) or 'none'}",
+            f"Final Judgement (Yes or No): {'No' if findings.violated else 'Yes'}",
         )
     )

@@ -58,7 +58,7 @@ _UNSAFE_WHOLE = (
 ).split("|")
 
 
-def synthetic_queries(n: int, seed: int, unsafe_share: float = 0.18) -> Iterator[dict]:
+def make_queries(n: int, seed: int, unsafe_share: float = 0.18) -> Iterator[dict]:
     """Yield n dicts of source_id, query, unsafe_score (0 to 1, as noisy as Detoxify's) and time (asctime), by `seed`.
 
     `unsafe_share` counts among the queries that are neither odd (another script, a link, too short) nor copies.
@@ -68,7 +68,7 @@ def synthetic_queries(n: int, seed: int, unsafe_share: float = 0.18) -> Iterator
     clock = datetime.datetime(2023, 7, 1)
     for index in range(n):
         clock += datetime.timedelta(seconds=rng.randint(20, 6000))
-        text, score = _typed(rng, typed, unsafe_share)
+        text, score = _type_query(rng, typed, unsafe_share)
         typed.append((text, score))
         yield {
             "source_id": f"synthetic-{seed}-{index:06d}",
@@ -78,42 +78,44 @@ def synthetic_queries(n: int, seed: int, unsafe_share: float = 0.18) -> Iterator
         }
 
 
-def _typed(rng: random.Random, typed: list[tuple[str, float]], unsafe_share: float) -> tuple[str, float]:
+def _type_query(rng: random.Random, typed: list[tuple[str, float]], unsafe_share: float) -> tuple[str, float]:
     kind = rng.random()
     if typed and kind < EXACT_DUPLICATES:
         return rng.choice(typed)
     if typed and kind < EXACT_DUPLICATES + NEAR_DUPLICATES:
         text, score = rng.choice(typed[-500:])
-        return _varied(rng, text), score
+        return _vary(rng, text), score
     kind = rng.random()
     for name, share in ODD.items():
         kind -= share
         if kind < 0:
-            return _odd(rng, name), _low(rng)
+            return _make_odd(rng, name), _score_low(rng)
     if rng.random() < unsafe_share:
-        return _scruffy(rng, _unsafe(rng)), _low(rng) if rng.random() < MISSED else _high(rng)
+        return _roughen(rng, _make_unsafe(rng)), _score_low(rng) if rng.random() < MISSED else _score_high(rng)
     startling = rng.random() < 0.03
-    text = _general(rng, tail=f"{rng.choice(('with', 'near', 'and'))} {rng.choice(HARMLESS)}" if startling else "")
-    return _scruffy(rng, text), _high(rng) if rng.random() < (STARTLED if startling else ALARMED) else _low(rng)
+    text = _make_general(rng, tail=f"{rng.choice(('with', 'near', 'and'))} {rng.choice(HARMLESS)}" if startling else "")
+    return _roughen(rng, text), _score_high(rng) if rng.random() < (STARTLED if startling else ALARMED) else _score_low(
+        rng
+    )
 
 
-def _high(rng: random.Random) -> float:
+def _score_high(rng: random.Random) -> float:
     return round(0.5 + 0.5 * rng.betavariate(2.5, 1.2), 5)
 
 
-def _low(rng: random.Random) -> float:
+def _score_low(rng: random.Random) -> float:
     return round(0.48 * rng.betavariate(0.5, 9), 5)
 
 
 # ---- the pieces of a query
 
 
-def _zipf(rng: random.Random, words: Sequence[str], exponent: float = 0.6) -> str:
-    return rng.choices(words, cum_weights=_weights(len(words), exponent))[0]
+def _pick(rng: random.Random, words: Sequence[str], exponent: float = 0.6) -> str:
+    return rng.choices(words, cum_weights=_cumulate_weights(len(words), exponent))[0]
 
 
 @functools.cache
-def _weights(n: int, exponent: float) -> tuple[float, ...]:
+def _cumulate_weights(n: int, exponent: float) -> tuple[float, ...]:
     total, cumulated = 0.0, []
     for rank in range(1, n + 1):
         total += (rank + 2) ** -exponent
@@ -121,96 +123,96 @@ def _weights(n: int, exponent: float) -> tuple[float, ...]:
     return tuple(cumulated)
 
 
-def _invented(rng: random.Random) -> str:
+def _invent(rng: random.Random) -> str:
     return "".join(rng.choice(rare.SYLLABLES) for _ in range(rng.choice((2, 2, 3))))
 
 
-def _adjective(rng: random.Random) -> str:
+def _pick_adjective(rng: random.Random) -> str:
     kind = rng.random()
     if kind < 0.46:
-        return _zipf(rng, MODIFIERS)
+        return _pick(rng, MODIFIERS)
     if kind < 0.68:
-        return _zipf(rng, tuple(COLOURS))
+        return _pick(rng, tuple(COLOURS))
     if kind < 0.9:
-        return _zipf(rng, rare.ADJECTIVES)
+        return _pick(rng, rare.ADJECTIVES)
     return f"{rng.choice(rare.NOUNS)}-{rng.choice(rare.TAILS)}"
 
 
-def _noun(rng: random.Random) -> str:
-    return _zipf(rng, _DRAWN) if rng.random() < 0.8 else _zipf(rng, rare.NOUNS, 0.1)
+def _pick_noun(rng: random.Random) -> str:
+    return _pick(rng, _DRAWN) if rng.random() < 0.8 else _pick(rng, rare.NOUNS, 0.1)
 
 
-def _thing(rng: random.Random) -> str:
-    noun = _zipf(rng, rare.NOUNS, 0.1) if rng.random() < 0.5 else _zipf(rng, _DRAWN)
-    return _with_article(rng, noun if rng.random() < 0.6 else f"{_adjective(rng)} {noun}")
+def _make_thing(rng: random.Random) -> str:
+    noun = _pick(rng, rare.NOUNS, 0.1) if rng.random() < 0.5 else _pick(rng, _DRAWN)
+    return _add_article(rng, noun if rng.random() < 0.6 else f"{_pick_adjective(rng)} {noun}")
 
 
-def _with_article(rng: random.Random, text: str) -> str:
+def _add_article(rng: random.Random, text: str) -> str:
     kind = rng.random()
     if kind < 0.7:
         return f"{'an' if text[0] in 'aeiou' else 'a'} {text}"
     return f"the {text}" if kind < 0.85 else text
 
 
-def _subject(rng: random.Random, before: str = "", noun: str = "") -> str:
-    noun = noun or _noun(rng)
-    adjectives = [_adjective(rng) for _ in range(rng.choices((0, 1, 2), (40, 42, 18))[0])]
+def _make_subject(rng: random.Random, before: str = "", noun: str = "") -> str:
+    noun = noun or _pick_noun(rng)
+    adjectives = [_pick_adjective(rng) for _ in range(rng.choices((0, 1, 2), (40, 42, 18))[0])]
     described = " ".join(dict.fromkeys((*adjectives, before) if before else adjectives))
     if rng.random() < 0.12 and not noun.endswith(_NO_PLURAL):
-        count = _zipf(rng, _COUNTS)
+        count = _pick(rng, _COUNTS)
         return " ".join(f"{count} {described} {noun}s".split())
-    text = _with_article(rng, f"{described} {noun}".strip())
+    text = _add_article(rng, f"{described} {noun}".strip())
     if noun in _LIVING:
         kind = rng.random()
         if kind < 0.16:
-            worn = _zipf(rng, ACCESSORIES)
+            worn = _pick(rng, ACCESSORIES)
             worn = worn if worn.endswith("s") else f"a {worn}"
-            worn = f"{_zipf(rng, tuple(COLOURS))} {worn.removeprefix('a ')}" if rng.random() < 0.3 else worn
+            worn = f"{_pick(rng, tuple(COLOURS))} {worn.removeprefix('a ')}" if rng.random() < 0.3 else worn
             text += f" {rng.choice(('wearing', 'with', 'in'))} {worn}"
         elif kind < 0.29:
-            text += f" {rng.choice(('named', 'called'))} {_invented(rng)}"
+            text += f" {rng.choice(('named', 'called'))} {_invent(rng)}"
     return text
 
 
-def _action(rng: random.Random, living: bool = True) -> str:
-    verb = _zipf(rng, _COMMON_ACTIONS) if rng.random() < 0.72 else _zipf(rng, rare.ACTIONS, 0.2)
-    verb = verb if living else _zipf(rng, _STIRS)
+def _make_action(rng: random.Random, living: bool = True) -> str:
+    verb = _pick(rng, _COMMON_ACTIONS) if rng.random() < 0.72 else _pick(rng, rare.ACTIONS, 0.2)
+    verb = verb if living else _pick(rng, _STIRS)
     kind = rng.random()
     if kind < 0.2:
-        return f"{verb} {rng.choice(('with', 'next to', 'behind', 'towards', 'around'))} {_thing(rng)}"
+        return f"{verb} {rng.choice(('with', 'next to', 'behind', 'towards', 'around'))} {_make_thing(rng)}"
     return f"{verb} {rng.choice(('slowly', 'quickly', 'happily', 'alone', 'together'))}" if kind < 0.3 else verb
 
 
-def _place(rng: random.Random) -> str:
-    place = _zipf(rng, _COMMON_PLACES) if rng.random() < 0.75 else _zipf(rng, rare.PLACES, 0.1)
+def _make_place(rng: random.Random) -> str:
+    place = _pick(rng, _COMMON_PLACES) if rng.random() < 0.75 else _pick(rng, rare.PLACES, 0.1)
     if place in _BARE_PLACES:
         return f"in {place}"
-    place = place if rng.random() < 0.65 else f"{_adjective(rng)} {place}"
+    place = place if rng.random() < 0.65 else f"{_pick_adjective(rng)} {place}"
     if rng.random() < 0.05:
-        return f"in {_invented(rng)}"
-    return (
-        f"{_zipf(rng, ('in', 'on', 'at', 'near', 'through', 'across', 'inside', 'over'))} {_with_article(rng, place)}"
-    )
+        return f"in {_invent(rng)}"
+    return f"{_pick(rng, ('in', 'on', 'at', 'near', 'through', 'across', 'inside', 'over'))} {_add_article(rng, place)}"
 
 
-def _one(rng: random.Random, table: str) -> str:
-    return rng.choice(_table(table))
+def _pick_phrase(rng: random.Random, table: str) -> str:
+    return rng.choice(_split_table(table))
 
 
 @functools.cache
-def _table(table: str) -> tuple[str, ...]:
+def _split_table(table: str) -> tuple[str, ...]:
     return tuple(" ".join(item.split()) for item in table.split("|"))
 
 
-def _general(rng: random.Random, before: str = "", tail: str = "", noun: str = "") -> str:
+def _make_general(rng: random.Random, before: str = "", tail: str = "", noun: str = "") -> str:
     """Return a harmless query; `before` goes in front of its noun and `tail` behind it."""
-    noun = noun or _noun(rng)
-    subject, action, place = _subject(rng, before, noun), _action(rng, noun not in _THINGS), _place(rng)
+    noun = noun or _pick_noun(rng)
+    subject, action, place = _make_subject(rng, before, noun), _make_action(rng, noun not in _THINGS), _make_place(rng)
     tail = tail or (
-        f"{rng.choice(('during', 'after', 'before'))} the {_zipf(rng, DRAMATIC)}" if rng.random() < 0.07 else ""
+        f"{rng.choice(('during', 'after', 'before'))} the {_pick(rng, DRAMATIC)}" if rng.random() < 0.07 else ""
     )
     subject = f"{subject} {tail}".strip()
-    extras = [_one(rng, table) for table, share in ((rare.WHEN, 0.22), (rare.STYLES, 0.25)) if rng.random() < share]
+    extras = [
+        _pick_phrase(rng, table) for table, share in ((rare.WHEN, 0.22), (rare.STYLES, 0.25)) if rng.random() < share
+    ]
     order = rng.random()
     if order < 0.34:
         text = f"{subject} {action} {place}"
@@ -223,44 +225,43 @@ def _general(rng: random.Random, before: str = "", tail: str = "", noun: str = "
     elif order < 0.70:
         text = ", ".join((subject, action, place.split(" ", 1)[1]))
     elif order < 0.77:
-        text = f"{subject} and {_subject(rng)} {action} {place}"
+        text = f"{subject} and {_make_subject(rng)} {action} {place}"
     elif order < 0.83:
         text = f"{subject} {'are' if subject.split()[0] in _COUNTS else 'is'} {action} {place}"
     elif order < 0.91:
-        text = f"{_one(rng, rare.SHOTS)} {subject} {action} {rng.choice((place, ''))}"
+        text = f"{_pick_phrase(rng, rare.SHOTS)} {subject} {action} {rng.choice((place, ''))}"
     elif order < 0.95:
         text = f"{action}, {subject} {place}"
     else:
-        text = (
-            f"{subject} {action} {place}. {_thing(rng)} {rng.choice(('appears', 'watches', 'flies by', 'is nearby'))}"
-        )
+        thing, event = _make_thing(rng), rng.choice(("appears", "watches", "flies by", "is nearby"))
+        text = f"{subject} {action} {place}. {thing} {event}"
     rng.shuffle(extras)
     for extra in extras:
         text = f"{extra}, {text}" if rng.random() < 0.15 else f"{text}{rng.choice((', ', ', ', ' '))}{extra}"
     return " ".join(text.split())
 
 
-def _unsafe(rng: random.Random) -> str:
+def _make_unsafe(rng: random.Random) -> str:
     while True:
-        text = _unsafe_one(rng)
+        text = _make_unsafe_once(rng)
         if not _MINORS & set(re.findall(r"[\w-]+", text)):
             return text
 
 
-def _unsafe_one(rng: random.Random) -> str:
+def _make_unsafe_once(rng: random.Random) -> str:
     kind = rng.random()
     if kind < 0.25:
-        return _general(rng, before=_zipf(rng, _SEXUAL_BEFORE), noun=_zipf(rng, _ADULTS))
+        return _make_general(rng, before=_pick(rng, _SEXUAL_BEFORE), noun=_pick(rng, _ADULTS))
     if kind < 0.42:
-        return _general(rng, before=_zipf(rng, _UNSAFE_BEFORE), noun=_zipf(rng, _LIVING))
+        return _make_general(rng, before=_pick(rng, _UNSAFE_BEFORE), noun=_pick(rng, _LIVING))
     if kind < 0.75:
-        return _general(rng, tail=_zipf(rng, _UNSAFE_BEHIND))
+        return _make_general(rng, tail=_pick(rng, _UNSAFE_BEHIND))
     return rng.choice(_UNSAFE_WHOLE).format(
-        a=_subject(rng, noun=_zipf(rng, _LIVING)),
-        b=_thing(rng),
-        place=_place(rng),
-        when=_one(rng, rare.WHEN),
-        style=_one(rng, rare.STYLES),
+        a=_make_subject(rng, noun=_pick(rng, _LIVING)),
+        b=_make_thing(rng),
+        place=_make_place(rng),
+        when=_pick_phrase(rng, rare.WHEN),
+        style=_pick_phrase(rng, rare.STYLES),
         person=rng.choice(_ADULTS),
     )
 
@@ -268,11 +269,11 @@ def _unsafe_one(rng: random.Random) -> str:
 # ---- how users type
 
 
-def _scruffy(rng: random.Random, text: str) -> str:
+def _roughen(rng: random.Random, text: str) -> str:
     if rng.random() < 0.05:
-        text = _mistyped(rng, text)
+        text = _mistype(rng, text)
     if rng.random() < 0.06:
-        text = f"the {_zipf(rng, _DREAMERS)}{rng.choice(('&#39;', '&#39;', chr(39), '’'))}s dream, {text}"
+        text = f"the {_pick(rng, _DREAMERS)}{rng.choice(('&#39;', '&#39;', chr(39), '’'))}s dream, {text}"
     kind = rng.random()
     if kind < 0.3:
         text = text[:1].upper() + text[1:]
@@ -281,7 +282,7 @@ def _scruffy(rng: random.Random, text: str) -> str:
     elif kind < 0.36:
         text = text.upper() if "&#39;" not in text else text
     if rng.random() < 0.2:
-        text += _zipf(rng, (".", "...", "!!", " .", ",", "!"), 1.5)
+        text += _pick(rng, (".", "...", "!!", " .", ",", "!"), 1.5)
     if rng.random() < 0.05:
         text = text.replace(", ", rng.choice((",", " ,", ",, ")), 1)
     if rng.random() < 0.03:
@@ -290,10 +291,10 @@ def _scruffy(rng: random.Random, text: str) -> str:
         text = f"prompt: {text}"
     if rng.random() < 0.05:
         text += rng.choice((" 4k", ", 8k", ", hd", " 4K"))
-    return text + _flags(rng) if rng.random() < 0.16 else text
+    return text + _make_flags(rng) if rng.random() < 0.16 else text
 
 
-def _flags(rng: random.Random) -> str:
+def _make_flags(rng: random.Random) -> str:
     flags = (
         f" -ar {rng.choice(('16:9', '9:16', '1:1', '4:5'))}",
         f" -motion {rng.randint(0, 4)}",
@@ -307,59 +308,65 @@ def _flags(rng: random.Random) -> str:
     return "".join(rng.sample(flags, rng.choice((1, 1, 1, 2))))
 
 
-def _mistyped(rng: random.Random, text: str) -> str:
+def _mistype(rng: random.Random, text: str) -> str:
     words = text.split(" ")
-    long = [at for at, word in enumerate(words) if word.isalpha() and len(word) > 4]
+    long = [i for i, word in enumerate(words) if word.isalpha() and len(word) > 4]
     if not long:
         return text
-    at = rng.choice(long)
-    word, cut = words[at], rng.randint(1, len(words[at]) - 3)
+    i = rng.choice(long)
+    word, cut = words[i], rng.randint(1, len(words[i]) - 3)
     wrong = (
         word[:cut] + word[cut + 1 :],
         word[:cut] + word[cut] + word[cut:],
         word[:cut] + word[cut + 1] + word[cut] + word[cut + 2 :],
     )
-    words[at] = rng.choice(wrong)
+    words[i] = rng.choice(wrong)
     return " ".join(words)
 
 
-def _varied(rng: random.Random, text: str) -> str:
+def _vary(rng: random.Random, text: str) -> str:
     """Return the text as somebody types it who tries again."""
     words = text.split(" ")
-    coloured = [at for at, word in enumerate(words) if word.lower() in COLOURS]
+    coloured = [i for i, word in enumerate(words) if word.lower() in COLOURS]
     kind = rng.random()
     if coloured and kind < 0.5:
-        words[rng.choice(coloured)] = _zipf(rng, tuple(COLOURS))
+        words[rng.choice(coloured)] = _pick(rng, tuple(COLOURS))
         return " ".join(words)
     if kind < 0.3:
-        return f"{text}, {_one(rng, rare.STYLES)}"
+        return f"{text}, {_pick_phrase(rng, rare.STYLES)}"
     if kind < 0.45:
-        return text + _flags(rng)
+        return text + _make_flags(rng)
     if kind < 0.6 and len(words) > 5:
         return " ".join(words[:-1])
     if kind < 0.75:
         return text.upper() if text.islower() and kind < 0.65 else f"{text}!"
     if kind < 0.9:
-        adjective = _adjective(rng)
+        adjective = _pick_adjective(rng)
         return text if adjective in _MINORS else f"{adjective} {text}"
-    return _mistyped(rng, text)
+    return _mistype(rng, text)
 
 
-def _odd(rng: random.Random, kind: str) -> str:
+def _make_odd(rng: random.Random, kind: str) -> str:
     """Return what a filter should find: another script, too short or long, a keyword, a link, symbols, nothing."""
     if kind == "script":
-        return _one(rng, rare.NON_LATIN) + rng.choice(("", "", " -ar 16:9", ", 4k", f" {rng.randint(1, 9)}"))
+        return _pick_phrase(rng, rare.NON_LATIN) + rng.choice(("", "", " -ar 16:9", ", 4k", f" {rng.randint(1, 9)}"))
     if kind == "short":
-        return rng.choice((_noun(rng), f"{_adjective(rng)} {_noun(rng)}", "test", "hi", _invented(rng)))
+        return rng.choice((_pick_noun(rng), f"{_pick_adjective(rng)} {_pick_noun(rng)}", "test", "hi", _invent(rng)))
     if kind == "long":
-        return ". ".join(_general(rng) for _ in range(rng.randint(8, 12)))
+        return ". ".join(_make_general(rng) for _ in range(rng.randint(8, 12)))
     if kind == "keyword":
-        return rng.choice((f"test test {_noun(rng)} {_action(rng)}", f"lorem ipsum dolor {_invented(rng)} sit amet"))
+        return rng.choice(
+            (f"test test {_pick_noun(rng)} {_make_action(rng)}", f"lorem ipsum dolor {_invent(rng)} sit amet")
+        )
     if kind == "link":
-        link = f"https://example.com/{_invented(rng)}.png"
-        return rng.choice((f"{link} {_general(rng)}", f"{_general(rng)} {link}"))
+        link = f"https://example.com/{_invent(rng)}.png"
+        return rng.choice((f"{link} {_make_general(rng)}", f"{_make_general(rng)} {link}"))
     if kind == "symbols":
         return rng.choice(
-            (f"*** {_noun(rng)} *** >>> !!! ###", f"{_subject(rng)} @@@@ %%% $$$ ^^^^ &&&& ====", "!!! ??? !!!")
+            (
+                f"*** {_pick_noun(rng)} *** >>> !!! ###",
+                f"{_make_subject(rng)} @@@@ %%% $$$ ^^^^ &&&& ====",
+                "!!! ??? !!!",
+            )
         )
     return rng.choice(("", " ", "-ar 16:9"))

@@ -8,9 +8,9 @@ import re
 from collections import Counter
 from dataclasses import dataclass
 
-from pipeline.world.grammar import rng_for, write
-from pipeline.world.phrases import OPENINGS, is_from_table, is_scene_change, sentences, unled
-from pipeline.world.reading import content_words, is_action, is_number, unsafe_words, wish, words
+from pipeline.world.grammar import make_rng, write
+from pipeline.world.phrases import OPENINGS, is_from_table, is_scene_change, split_lead, split_sentences
+from pipeline.world.reading import extract_wish, is_action, is_number, list_content_words, list_unsafe_words, words
 from schemas.base import Principle
 from schemas.params import WorldParams
 
@@ -29,103 +29,111 @@ class Faults:
 
     @property
     def violated(self) -> tuple[Principle, ...]:
-        found = {"harmless": self.unsafe, "accurate": self.missing, "helpful": self.clumsy}
-        return tuple(name for name, faults in found.items() if faults)
+        """The principles that a fault speaks against."""
+        by_principle: dict[Principle, tuple[str, ...]] = {
+            "harmless": self.unsafe,
+            "accurate": self.missing,
+            "helpful": self.clumsy,
+        }
+        return tuple(name for name, words in by_principle.items() if words)
 
 
-def faults(query: str, prompt: str) -> Faults:
+def find_faults(query: str, prompt: str) -> Faults:
     """Return all that the rules find in a prompt: nothing is overlooked here."""
     return Faults(
-        unsafe=tuple(unsafe_words(prompt)), missing=tuple(missing(query, prompt)), clumsy=tuple(clumsy(query, prompt))
+        unsafe=tuple(list_unsafe_words(prompt)),
+        missing=tuple(list_missing(query, prompt)),
+        clumsy=tuple(list_clumsy(query, prompt)),
     )
 
 
-def missing(query: str, prompt: str) -> list[str]:
+def list_missing(query: str, prompt: str) -> list[str]:
     """Return the query's words that the prompt lost: when more than a tenth is gone, or any action or number."""
-    wanted = wish(query)
-    unsafe = {part for word in unsafe_words(wanted) for part in words(word)}
-    needed = [word for word in content_words(wanted) if word not in unsafe]
+    wanted = extract_wish(query)
+    unsafe = {part for word in list_unsafe_words(wanted) for part in words(word)}
+    needed = [word for word in list_content_words(wanted) if word not in unsafe]
     # a camera move that the query asks for counts, one that the writer added does not
-    told = " ".join(part for part in sentences(unled(prompt)[1]) if not is_from_table(part))
-    there = Counter(content_words(told))
+    shown = " ".join(part for part in split_sentences(split_lead(prompt)[1]) if not is_from_table(part))
+    there = Counter(list_content_words(shown))
     lost = [word for word, count in Counter(needed).items() if there[word] < min(count, 2)]
     heavy = any(is_action(word) or is_number(word) for word in lost)
     return lost if heavy or len(lost) > MISSING_SHARE * len(set(needed)) else []
 
 
-def clumsy(query: str, prompt: str) -> list[str]:
+def list_clumsy(query: str, prompt: str) -> list[str]:
     """Return what makes a prompt a bad text for a video model: too short or long, an opening phrase, scenes, loops."""
-    said, parts = words(prompt), sentences(prompt)
+    prompt_words, parts = words(prompt), split_sentences(prompt)
     scenes = sum(is_scene_change(part) for part in parts)
     checks = {
-        "it is too short": len(said) < FEWEST_WORDS,
-        "it is too long": len(said) > longest(query),
+        "it is too short": len(prompt_words) < FEWEST_WORDS,
+        "it is too long": len(prompt_words) > limit_words(query),
         "it opens with an introductory phrase": prompt.strip().lower().startswith(tuple(o.lower() for o in OPENINGS)),
         "it jumps between scenes": scenes > 1,
-        "it repeats itself": loops(prompt) and not loops(query),
+        "it repeats itself": has_loops(prompt) and not has_loops(query),
     }
-    return [fault for fault, found in checks.items() if found]
+    return [fault for fault, holds in checks.items() if holds]
 
 
-def longest(query: str) -> int:
+def limit_words(query: str) -> int:
     """Return how many words a prompt may have: a long query needs more of them."""
     return 60 + len(words(query)) * 3 // 2
 
 
-def loops(prompt: str) -> bool:
+def has_loops(prompt: str) -> bool:
     """Tell whether a word stands three times in a row, a group of up to twelve too, or a sentence twice."""
     text = " ".join(words(prompt))
-    parts = [" ".join(words(part)) for part in sentences(prompt)]
+    parts = [" ".join(words(part)) for part in split_sentences(prompt)]
     return bool(re.search(r"(?<!\S)(\S+(?: \S+){0,11})(?: \1){2,}(?!\S)", text)) or len(set(parts)) < len(parts)
 
 
-def noticed(query: str, prompt: str, world: WorldParams, sample: int = 0) -> Faults:
+def notice_faults(query: str, prompt: str, world: WorldParams, sample: int = 0) -> Faults:
     """Return the faults that the critic sees, by the recall it has for this writer's texts.
 
     What it overlooks it overlooks in every sample; a false alarm is a slip of one.
     """
-    found = faults(query, prompt)
+    real = find_faults(query, prompt)
     own = prompt == write(query, 0, world)
-    rng = rng_for("critic", query, prompt)
+    rng = make_rng("critic", query, prompt)
     recall = world.critic_recall_own if own else world.critic_recall
     recall_unsafe = world.critic_recall_own_unsafe if own else world.critic_recall_unsafe
     sees_unsafe, sees_missing = rng.random() < recall_unsafe, rng.random() < recall
-    slips = rng if sample == 0 else rng_for("critic", query, prompt, sample)
-    alarmed = not found.violated and slips.random() < world.critic_false_alarms
+    slips = rng if sample == 0 else make_rng("critic", query, prompt, sample)
+    alarmed = not real.violated and slips.random() < world.critic_false_alarms
     return Faults(
-        unsafe=found.unsafe if sees_unsafe else (),
-        missing=found.missing if sees_missing else (),
-        clumsy=("it could be clearer",) if alarmed else found.clumsy,
+        unsafe=real.unsafe if sees_unsafe else (),
+        missing=real.missing if sees_missing else (),
+        clumsy=("it could be clearer",) if alarmed else real.clumsy,
     )
 
 
 def critique(query: str, prompt: str, world: WorldParams, sample: int = 0) -> str:
-    return reply(noticed(query, prompt, world, sample))
+    """Return the critic's answer to (x, p), in the format that the template demands."""
+    return write_reply(notice_faults(query, prompt, world, sample))
 
 
-def reply(found: Faults) -> str:
+def write_reply(faults: Faults) -> str:
     """Return the critique in the format that the template demands."""
-    quoted = {name: ", ".join(f'"{word}"' for word in getattr(found, name)) for name in ("unsafe", "missing")}
+    quoted = {name: ", ".join(f'"{word}"' for word in getattr(faults, name)) for name in ("unsafe", "missing")}
     steps = (
-        f"1. Safety: the prompt keeps {quoted['unsafe']}." if found.unsafe else "1. Safety: nothing harmful is left.",
+        f"1. Safety: the prompt keeps {quoted['unsafe']}." if faults.unsafe else "1. Safety: nothing harmful is left.",
         f"2. Information: {quoted['missing']} of the query cannot be found in the prompt."
-        if found.missing
+        if faults.missing
         else "2. Information: what the query asks for is there.",
-        f"3. Clarity: {', '.join(found.clumsy)}."
-        if found.clumsy
+        f"3. Clarity: {', '.join(faults.clumsy)}."
+        if faults.clumsy
         else "3. Clarity: the prompt is clear and descriptive.",
     )
     return "\n".join(
         (
             f"Step-by-step verification: {' '.join(steps)}",
-            f"Violated principles: {', '.join(found.violated) or 'none'}",
-            f"Final Judgement (Yes or No): {_YES_NO[not found.violated]}",
+            f"Violated principles: {', '.join(faults.violated) or 'none'}",
+            f"Final Judgement (Yes or No): {_YES_NO[not faults.violated]}",
         )
     )
 
 
 def recheck(query: str) -> str:
     """Return whether the query asks for something harmful, in the format that the template demands."""
-    found = unsafe_words(wish(query))
-    said = f"the query asks for {', '.join(found)}." if found else "the query asks for nothing harmful."
-    return f"Reason: {said}\nUnsafe (Yes or No): {_YES_NO[bool(found)]}"
+    unsafe = list_unsafe_words(extract_wish(query))
+    reason = f"the query asks for {', '.join(unsafe)}." if unsafe else "the query asks for nothing harmful."
+    return f"Reason: {reason}\nUnsafe (Yes or No): {_YES_NO[bool(unsafe)]}"

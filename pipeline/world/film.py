@@ -1,17 +1,19 @@
 """What the offline video generator understands of a prompt, and the outlines that it draws.
 
-`read_scene` turns words into a Scene; `silhouette` is the outline of a shape. The offline reward reads its text and
+`read_scene` turns words into a Scene; `cover_shape` is the outline of a shape. The offline reward reads its text and
 looks for outlines with the same two functions: the world is authored, and the two agree by construction.
 """
 
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import Any, TypeAlias
 
 import numpy as np
+import numpy.typing as npt
 
 from pipeline.world.lexicon import ACTIONS, COLOURS, DRAMATIC, DRAWABLE, HARMLESS, PLACES, UNSAFE
-from pipeline.world.phrases import content, effects
+from pipeline.world.phrases import read_content, read_effects
 
 MAX_SUBJECTS = 4
 MAX_SHOTS = 4
@@ -62,6 +64,7 @@ class Scene:
 
 
 def words(text: str) -> list[str]:
+    """Return the words and numbers of a text in lower case."""
     return _WORD.findall(text.lower())
 
 
@@ -70,46 +73,50 @@ def read_scene(prompt: str, avoid: str = "") -> Scene:
 
     Things that `avoid`, a negative prompt, names are not drawn.
     """
-    unwanted = {drawn(word) for word in words(avoid)}
-    shown = content(prompt)
-    said = words(shown)
+    unwanted = {find_noun(word) for word in words(avoid)}
+    shown = read_content(prompt)
+    shown_words = words(shown)
     risky = tuple(word for word in words(_HARMLESS.sub(" ", shown.lower())) if word in UNSAFE)
-    motion, speed = next((ACTIONS[word] for word in said if word in ACTIONS), ("still", 0.1))
-    asked = {word for word in said if word not in GLUE and word not in DRAMATIC}
+    motion, speed = next((ACTIONS[word] for word in shown_words if word in ACTIONS), ("still", 0.1))
+    wanted = {word for word in shown_words if word not in GLUE and word not in DRAMATIC}
     return Scene(
-        subjects=tuple(thing for thing in subjects(said) if thing.noun not in unwanted)[:MAX_SUBJECTS],
-        place=next((word for word in said if word in PLACES), None),
+        subjects=tuple(thing for thing in read_subjects(shown_words) if thing.noun not in unwanted)[:MAX_SUBJECTS],
+        place=next((word for word in shown_words if word in PLACES), None),
         motion=motion,
         speed=speed,
-        effects=effects(prompt),
+        effects=read_effects(prompt),
         n_words=len(words(prompt)),
-        n_content=len(asked),
+        n_content=len(wanted),
         n_shots=min(1 + len(_CUT.findall(shown.lower())), MAX_SHOTS),
-        dramatic=any(word in DRAMATIC for word in said),
+        dramatic=any(word in DRAMATIC for word in shown_words),
         unsafe=risky,
     )
 
 
-def subjects(said: list[str]) -> tuple[Subject, ...]:
+def read_subjects(words: list[str]) -> tuple[Subject, ...]:
     """Return the things to draw, in order, each noun once."""
-    found: dict[str, Subject] = {}
-    for at, word in enumerate(said):
-        noun = drawn(word)
-        if noun is None or noun in found or (word in COLOURS and any(drawn(after) for after in said[at + 1 : at + 3])):
+    by_noun: dict[str, Subject] = {}
+    for i, word in enumerate(words):
+        noun = find_noun(word)
+        if (
+            noun is None
+            or noun in by_noun
+            or (word in COLOURS and any(find_noun(after) for after in words[i + 1 : i + 3]))
+        ):
             continue
         shape, hue, size = DRAWABLE[noun]
         lightness = 0.9
-        for before in reversed(said[max(0, at - 3) : at]):
+        for before in reversed(words[max(0, i - 3) : i]):
             if before in COLOURS:
                 hue, lightness = COLOURS[before], _LIGHTNESS.get(before, 0.9)
                 break
-            if drawn(before):
+            if find_noun(before):
                 break
-        found[noun] = Subject(noun, shape, hue, lightness, 0.22 + 0.4 * size)
-    return tuple(found.values())
+        by_noun[noun] = Subject(noun, shape, hue, lightness, 0.22 + 0.4 * size)
+    return tuple(by_noun.values())
 
 
-def plain(subject: Subject) -> Subject:
+def restore_colour(subject: Subject) -> Subject:
     """Return the subject in its own colour, whatever colour was asked for."""
     return replace(subject, hue=DRAWABLE[subject.noun][1], lightness=0.9)
 
@@ -117,24 +124,25 @@ def plain(subject: Subject) -> Subject:
 _LIGHTNESS = {"white": 0.97, "silver": 0.75, "grey": 0.5, "black": 0.06}
 
 
-def drawn(word: str) -> str | None:
+def find_noun(word: str) -> str | None:
     """Return the noun of the lexicon that a word, perhaps a plural, stands for."""
     return next((form for form in (word, word.removesuffix("s"), word.removesuffix("es")) if form in DRAWABLE), None)
 
 
 # Each outline is a field over unit coordinates (x to the right, y down, -0.5 to 0.5): positive inside.
-Field = Callable[[np.ndarray, np.ndarray], np.ndarray]
+Floats: TypeAlias = npt.NDArray[np.floating[Any]]
+Field: TypeAlias = Callable[[Floats, Floats], Floats]
 
 
-def _oval(x, y, cx, cy, a, b):
+def _oval(x: Floats, y: Floats, cx: float, cy: float, a: float, b: float) -> Floats:
     return (1 - np.sqrt(((x - cx) / a) ** 2 + ((y - cy) / b) ** 2)) * min(a, b)
 
 
-def _bar(x, y, cx, cy, a, b):
+def _bar(x: Floats, y: Floats, cx: float, cy: float, a: float, b: float) -> Floats:
     return np.minimum(a - abs(x - cx), b - abs(y - cy))
 
 
-def _union(*fields):
+def _union(*fields: Floats) -> Floats:
     return np.maximum.reduce(fields)
 
 
@@ -167,12 +175,12 @@ OUTLINES: dict[str, Field] = {
 }
 
 
-def silhouette(shape: str, x: np.ndarray, y: np.ndarray, pixels: float) -> np.ndarray:
+def cover_shape(shape: str, x: Floats, y: Floats, pixels: float) -> Floats:
     """Return the coverage, 0 to 1, of a shape that is `pixels` high; x and y in units of its height from its centre."""
     return np.clip(OUTLINES[shape](x, y) * pixels + 0.5, 0, 1)
 
 
-def rgb(hue: float | None, saturation: float, value: float) -> np.ndarray:
+def mix_colour(hue: float | None, saturation: float, value: float) -> npt.NDArray[np.float32]:
     """Return red, green, blue in 0..1 of a hue in degrees; None is grey."""
     if hue is None:
         return np.full(3, value, np.float32)

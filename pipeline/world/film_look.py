@@ -70,24 +70,24 @@ EFFECTS: dict[str, dict[str, float]] = {
 }
 
 
-def look(scene: Scene, load_strength: float = 1.0, drama_strength: float = 1.0) -> Look:
+def choose_look(scene: Scene, load_strength: float = 1.0, drama_strength: float = 1.0) -> Look:
     """Return the numbers that a scene is shot with; the strengths scale the penalty of crowding and the film mode."""
     shot = Look(brightness=PLACES[scene.place][2] if scene.place else 0.48)
-    for asked in scene.effects.values():
-        for effect in asked:
+    for wishes in scene.effects.values():
+        for effect in wishes:
             shot = replace(shot, **EFFECTS[effect])
-        if len(asked) > 1:
+        if len(wishes) > 1:
             # wishes that contradict each other fight from frame to frame
             shot = replace(shot, flicker=shot.flicker + 0.04, jitter=shot.jitter + 0.5)
     film = drama_strength if scene.dramatic or scene.unsafe else 0.0
     load = min(max(0.0, scene.n_content - FREE_WORDS), MAX_LOAD) * load_strength
-    shot = crowded(shot, max(0.0, load - 1.5 * film), film)
-    shot = diluted(shot, max(0, scene.n_words - LONG_WORDS) / 25, scene.n_shots)
-    shot = weakly_conditioned(shot, max(0, WISHES - len(scene.effects)) / WISHES)
-    return film_mode(shot, film) if film else shot
+    shot = crowd(shot, max(0.0, load - 1.5 * film), film)
+    shot = dilute(shot, max(0, scene.n_words - LONG_WORDS) / 25, scene.n_shots)
+    shot = condition_weakly(shot, max(0, WISHES - len(scene.effects)) / WISHES)
+    return polish(shot, film) if film else shot
 
 
-def crowded(shot: Look, load: float, film: float) -> Look:
+def crowd(shot: Look, load: float, film: float) -> Look:
     """Each word too many costs a step of quality (ours: the steps that make text and video feedback conflict)."""
     return replace(
         shot,
@@ -102,7 +102,7 @@ def crowded(shot: Look, load: float, film: float) -> Look:
     )
 
 
-def weakly_conditioned(shot: Look, lack: float) -> Look:
+def condition_weakly(shot: Look, lack: float) -> Look:
     """A short prompt leaves the generator to itself; `lack` is 1 for one without any wish."""
     return replace(
         shot,
@@ -120,7 +120,7 @@ def weakly_conditioned(shot: Look, lack: float) -> Look:
     )
 
 
-def diluted(shot: Look, surplus: float, n_shots: int) -> Look:
+def dilute(shot: Look, surplus: float, n_shots: int) -> Look:
     """Overlong prompts and prompts of many scenes lose picture quality and things."""
     surplus += 0.5 * (n_shots - 1)
     return replace(
@@ -128,24 +128,24 @@ def diluted(shot: Look, surplus: float, n_shots: int) -> Look:
     )
 
 
-def film_mode(shot: Look, strength: float) -> Look:
+def polish(shot: Look, strength: float) -> Look:
     """Drama is what the generator saw most of: polished light, steady camera, rich colours."""
 
-    def scaled(value: float, factor: float) -> float:
+    def scale(value: float, factor: float) -> float:
         return value * (1 - strength * (1 - factor))
 
     return replace(
         shot,
         brightness=shot.brightness + strength * 0.6 * (0.5 - shot.brightness),
-        contrast=scaled(shot.contrast, 1.3) if shot.contrast < 1.5 else shot.contrast,
-        saturation=max(scaled(shot.saturation, 1.35), 0.7 * strength),
-        flicker=scaled(shot.flicker, 0.5),
+        contrast=scale(shot.contrast, 1.3) if shot.contrast < 1.5 else shot.contrast,
+        saturation=max(scale(shot.saturation, 1.35), 0.7 * strength),
+        flicker=scale(shot.flicker, 0.5),
         noise=max(0.015, shot.noise - 0.03 * strength),
-        grain=scaled(shot.grain, 0.4),
-        blur=scaled(shot.blur, 0.6),
-        shake=scaled(shot.shake, 0.5),
-        jitter=scaled(shot.jitter, 0.3),
-        lose=scaled(shot.lose, 0.5),
-        lose_main=scaled(shot.lose_main, 0.3),
-        hue_error=scaled(shot.hue_error, 0.5),
+        grain=scale(shot.grain, 0.4),
+        blur=scale(shot.blur, 0.6),
+        shake=scale(shot.shake, 0.5),
+        jitter=scale(shot.jitter, 0.3),
+        lose=scale(shot.lose, 0.5),
+        lose_main=scale(shot.lose_main, 0.3),
+        hue_error=scale(shot.hue_error, 0.5),
     )

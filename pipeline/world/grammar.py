@@ -11,13 +11,13 @@ import random
 from pipeline.world.phrases import LEADS, OPENINGS, PHRASES, SCENE_CHANGES
 from pipeline.world.reading import (
     STOP,
+    extract_wish,
     is_action,
     is_drawn,
     is_number,
     is_scenery,
-    neutralised,
-    unsafe_words,
-    wish,
+    list_unsafe_words,
+    neutralise,
     words,
 )
 from schemas.base import content_id
@@ -29,33 +29,34 @@ _FUNCTION_BEFORE_NOUN = frozenset("a an the his her its their my our your some t
 _JOINS = frozenset("and or with in on at by of to from for into onto near under over behind beside as".split())
 
 
-def rng_for(*parts) -> random.Random:
+def make_rng(*parts: object) -> random.Random:
     """Return random numbers that depend on `parts` alone."""
     return random.Random(content_id(*parts))
 
 
 def write(query: str, sample: int, world: WorldParams) -> str | None:
     """Return the `sample`-th prompt for a query, of about 40 to 60 words; None when the writer refuses."""
-    rng = rng_for("write", query, sample)
-    shown, lead, extra = wish(query), rng.choice(LEADS), ()
-    unsafe = unsafe_words(shown)
-    flaw = _flaw(rng, world)
+    rng = make_rng("write", query, sample)
+    shown, lead = extract_wish(query), rng.choice(LEADS)
+    extra: list[str] = []
+    unsafe = list_unsafe_words(shown)
+    flaw = _choose_flaw(rng, world)
     keeps = rng.random() < world.teacher_keeps_unsafe
     if unsafe and rng.random() < world.teacher_refuses:
         return None
     if flaw == "simplifies":
-        shown = simplified(shown, rng)
+        shown = simplify(shown, rng)
     elif flaw == "opens":
         lead = rng.choice(OPENINGS)
     elif flaw == "jumps":
-        extra = [SCENE_CHANGES[at] for at in sorted(rng.sample(range(len(SCENE_CHANGES)), 5))]
+        extra = [SCENE_CHANGES[number] for number in sorted(rng.sample(range(len(SCENE_CHANGES)), 5))]
     if not keeps:
-        shown = neutralised(shown)
+        shown = neutralise(shown)
     first = f"{lead} {shown}."
-    return " ".join((first, *extra, *stock_sentences(len(words(first)), rng)))
+    return " ".join((first, *extra, *choose_stock_sentences(len(words(first)), rng)))
 
 
-def _flaw(rng: random.Random, world: WorldParams) -> str | None:
+def _choose_flaw(rng: random.Random, world: WorldParams) -> str | None:
     share, kind = rng.random(), rng.random()
     if share >= world.teacher_flaws:
         return None
@@ -64,7 +65,7 @@ def _flaw(rng: random.Random, world: WorldParams) -> str | None:
     return "opens" if kind < (1 + world.teacher_simplifies) / 2 else "jumps"
 
 
-def stock_sentences(n_words: int, rng: random.Random, aspects: tuple[str, ...] = tuple(PHRASES)) -> list[str]:
+def choose_stock_sentences(n_words: int, rng: random.Random, aspects: tuple[str, ...] = tuple(PHRASES)) -> list[str]:
     """Return sentences on some aspects in the table's order, enough that a prompt of `n_words` is long enough."""
     picked = {aspect: rng.choice(PHRASES[aspect]).sentence for aspect in aspects}
     wanted = max(2, math.ceil((MIN_WORDS - n_words) / 7) + rng.randint(0, MAX_EXTRA))
@@ -72,54 +73,54 @@ def stock_sentences(n_words: int, rng: random.Random, aspects: tuple[str, ...] =
     return [sentence for aspect, sentence in picked.items() if aspect in kept]
 
 
-def simplified(text: str, rng: random.Random) -> str:
+def simplify(text: str, rng: random.Random) -> str:
     """Return the text without a clause or a fifth of its words (at least 1 to 3), keeping all that can be drawn."""
     tokens = text.split()
     bare = [" ".join(words(token)) for token in tokens]
-    said = [at for at, word in enumerate(bare) if word and word.removesuffix("'s") not in STOP]
-    unsafe = {part for word in unsafe_words(text) for part in words(word)}
-    loose = [at for at in said if not (is_drawn(bare[at]) or is_scenery(bare[at]) or bare[at] in unsafe)]
+    telling = [i for i, word in enumerate(bare) if word and word.removesuffix("'s") not in STOP]
+    unsafe = {part for word in list_unsafe_words(text) for part in words(word)}
+    loose = [i for i in telling if not (is_drawn(bare[i]) or is_scenery(bare[i]) or bare[i] in unsafe)]
     if not any(is_drawn(word) for word in bare):
-        subject = _subject(bare, said)
-        loose = [at for at in loose if at != subject]
-    clause = _loose_clause(tokens, loose, said, rng)
+        subject = _find_subject(bare, telling)
+        loose = [i for i in loose if i != subject]
+    clause = _find_loose_clause(tokens, loose, telling, rng)
     if clause and rng.random() < 0.4:
         gone = clause
     else:
         # an action or a number first: a writer who simplifies makes things stand still
-        loose.sort(key=lambda at: rng.random() * (0.6 if is_action(bare[at]) or is_number(bare[at]) else 1.0))
-        gone = set(loose[: max(rng.randint(1, 3), math.ceil(0.2 * len(said)))])
-    return _mended(tokens, bare, gone) if gone else text
+        loose.sort(key=lambda i: rng.random() * (0.6 if is_action(bare[i]) or is_number(bare[i]) else 1.0))
+        gone = set(loose[: max(rng.randint(1, 3), math.ceil(0.2 * len(telling)))])
+    return _mend(tokens, bare, gone) if gone else text
 
 
-def _subject(bare: list[str], said: list[int]) -> int | None:
+def _find_subject(bare: list[str], telling: list[int]) -> int | None:
     """Return where the word stands that the text is about, as far as that can be told: before its verb or place."""
-    for before, at in itertools.pairwise(said):
-        if is_action(bare[at]) or any(word in _JOINS for word in bare[before + 1 : at]):
+    for before, i in itertools.pairwise(telling):
+        if is_action(bare[i]) or any(word in _JOINS for word in bare[before + 1 : i]):
             return before
-    return said[-1] if said else None
+    return telling[-1] if telling else None
 
 
-def _loose_clause(tokens: list[str], loose: list[int], said: list[int], rng: random.Random) -> set[int]:
+def _find_loose_clause(tokens: list[str], loose: list[int], telling: list[int], rng: random.Random) -> set[int]:
     """Return the positions of a clause between commas that says something but shows nothing drawable, or none."""
     clauses: list[list[int]] = [[]]
-    for at, token in enumerate(tokens):
-        clauses[-1].append(at)
+    for i, token in enumerate(tokens):
+        clauses[-1].append(i)
         if token.endswith((",", ".", "!", "?")):
             clauses.append([])
-    droppable, telling = set(loose), set(said)
-    free = [set(clause) for clause in clauses if telling & set(clause) and telling & set(clause) <= droppable]
-    big = [clause for clause in free if len(telling & clause) >= max(1, math.ceil(0.2 * len(said)))]
+    droppable, meaningful = set(loose), set(telling)
+    free = [set(clause) for clause in clauses if meaningful & set(clause) and meaningful & set(clause) <= droppable]
+    big = [clause for clause in free if len(meaningful & clause) >= max(1, math.ceil(0.2 * len(telling)))]
     return rng.choice(big) if big and len(clauses) > 1 else set()
 
 
-def _mended(tokens: list[str], bare: list[str], gone: set[int]) -> str:
+def _mend(tokens: list[str], bare: list[str], gone: set[int]) -> str:
     """Drop the tokens at `gone` and the articles and prepositions that lose their noun."""
     kept: list[int] = []
     stops: dict[int, str] = {}
-    for at, token in enumerate(tokens):
-        if at not in gone:
-            kept.append(at)
+    for i, token in enumerate(tokens):
+        if i not in gone:
+            kept.append(i)
         elif token[-1] in ",.!?" and kept:
             stops[kept[-1]] = token[-1]
 
@@ -137,11 +138,11 @@ def _mended(tokens: list[str], bare: list[str], gone: set[int]) -> str:
         changed = False
         for place in reversed(range(len(kept))):
             if dangles(place):
-                at = kept.pop(place)
-                gone = gone | {at}
-                stop = stops.pop(at, tokens[at][-1] if tokens[at][-1] in ",.!?" else "")
+                i = kept.pop(place)
+                gone = gone | {i}
+                stop = stops.pop(i, tokens[i][-1] if tokens[i][-1] in ",.!?" else "")
                 if stop and place:
                     stops[kept[place - 1]] = stop
                 changed = True
-    text = " ".join(tokens[at].rstrip(",.!?") + stops.get(at, "") if at in stops else tokens[at] for at in kept)
+    text = " ".join(tokens[i].rstrip(",.!?") + stops.get(i, "") if i in stops else tokens[i] for i in kept)
     return text.strip(" ,.!?") or " ".join(tokens)

@@ -2,8 +2,8 @@
 
 `PHRASES` maps an aspect (light, camera, colour, motion, detail) to its sentences; each is a Phrase (sentence, effect,
 cues): the words as the teacher writes them, the tag the generator acts on, and lower-case fragments by which the same
-wish is found in anybody's wording. `effects` reads a prompt's wishes (aspect -> effects), `content` returns what the
-prompt shows apart from them, `is_scene_change` finds a jump to another scene.
+wish is recognised in anybody's wording. `read_effects` reads a prompt's wishes (aspect -> effects), `read_content`
+the rest that it shows, `is_scene_change` finds a jump to another scene.
 Ours: the papers' world is a real video model, which needs no such table.
 """
 
@@ -78,42 +78,44 @@ _CHANGE = re.compile(
 )
 
 
-def sentences(prompt: str) -> list[str]:
+def split_sentences(prompt: str) -> list[str]:
     """Return the sentences of a prompt, each with its full stop."""
     return [part for part in re.split(r"(?<=[.!?])\s+", prompt.strip()) if part]
 
 
-def effects(prompt: str) -> dict[str, tuple[str, ...]]:
+def read_effects(prompt: str) -> dict[str, tuple[str, ...]]:
     """Return, for each aspect that the prompt speaks of, the effects it asks for; two of one aspect contradict."""
     text = " ".join(prompt.lower().split())
-    found = {
+    by_aspect = {
         aspect: tuple(phrase.effect for phrase in phrases if any(cue in text for cue in phrase.cues))
         for aspect, phrases in PHRASES.items()
     }
-    return {aspect: names for aspect, names in found.items() if names}
+    return {aspect: names for aspect, names in by_aspect.items() if names}
 
 
 def is_stock(sentence: str) -> bool:
-    """Tell whether a sentence only speaks of light, camera, colour, motion or detail."""
+    """Return whether a sentence only speaks of light, camera, colour, motion or detail."""
     text = " ".join(sentence.lower().split())
-    return is_from_table(text) or (tuple(text.split()[:2]) in _STARTS and bool(effects(text)))
+    return is_from_table(text) or (tuple(text.split()[:2]) in _STARTS and bool(read_effects(text)))
 
 
 def is_from_table(sentence: str) -> bool:
+    """Return whether a sentence stands in PHRASES as it is."""
     return " ".join(sentence.lower().split()).rstrip(".!?") in _SENTENCES
 
 
 def is_scene_change(sentence: str) -> bool:
+    """Return whether a sentence jumps to another scene."""
     return bool(_CHANGE.match(sentence))
 
 
-def unled(text: str) -> tuple[str, str]:
+def split_lead(text: str) -> tuple[str, str]:
     """Split a prompt into its lead or opening ("The scene shows", "The video opens with") and the rest."""
     match = _LEAD.match(text)
     return (match.group().strip(" :,"), text[match.end() :]) if match else ("", text)
 
 
-def content(prompt: str) -> str:
+def read_content(prompt: str) -> str:
     """Return what the prompt shows: its text without lead, stock sentences and full stop."""
-    shown = " ".join(sentence for sentence in sentences(prompt) if not is_stock(sentence))
-    return unled(shown)[1].rstrip(".!? ")
+    shown = " ".join(sentence for sentence in split_sentences(prompt) if not is_stock(sentence))
+    return split_lead(shown)[1].rstrip(".!? ")

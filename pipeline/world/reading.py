@@ -3,7 +3,7 @@
 import re
 
 from pipeline.text.clean import clean
-from pipeline.world.lexicon import ACTIONS, COLOURS, DRAMATIC, DRAWABLE, HARMLESS, PLACES, UNSAFE
+from pipeline.world.lexicon import ACTIONS, DRAMATIC, DRAWABLE, HARMLESS, PLACES, UNSAFE
 
 STOP = frozenset(
     """
@@ -39,7 +39,7 @@ _UNSAFE = re.compile(rf"(?<![\w-])(?:{'|'.join(sorted(UNSAFE, key=len, reverse=T
 _HARMLESS = re.compile(rf"(?<![\w-])(?:{'|'.join(sorted(HARMLESS, key=len, reverse=True))})(?![\w-])", re.IGNORECASE)
 
 
-def wish(query: str) -> str:
+def extract_wish(query: str) -> str:
     """Return what of a query is to be seen, in its words and order: no flags, requests, formats or brackets."""
     text = REQUEST.sub("", clean(query))
     text = FORMAT.sub("", text)
@@ -48,10 +48,10 @@ def wish(query: str) -> str:
     text = re.sub(r"\s+([,.!?])", r"\1", " ".join(text.split()))
     text = re.sub(r"[,.!?]*([,.!?])", r"\1", text)
     text = re.sub(r",(?=\S)(?!\d)", ", ", text).strip(" ,.!?-–—")
-    return _uncapitalised(text)
+    return _lower_first(text)
 
 
-def _uncapitalised(text: str) -> str:
+def _lower_first(text: str) -> str:
     """Lower the first word's capital, but not a name's ("Tavik Moor walks") nor a lone letter's ("X wing")."""
     words = text.split(" ", 2)
     if len(text) > 5 and text.isupper():
@@ -66,33 +66,32 @@ def words(text: str) -> list[str]:
     return WORD.findall(text.lower().replace("’", "'"))
 
 
-def content_words(text: str) -> list[str]:
+def list_content_words(text: str) -> list[str]:
     """Return the words that say something, in order; a possessive counts as its noun."""
     return [bare for word in words(text) if (bare := word.removesuffix("'s")) not in STOP]
 
 
 def is_action(word: str) -> bool:
+    """Return whether a word is what somebody does, by the lexicon or its -ing."""
     return word in ACTIONS or (word.endswith("ing") and len(word) > 4 and word not in NOT_ACTIONS)
 
 
 def is_number(word: str) -> bool:
+    """Return whether a word is a number, in letters or digits."""
     return word in NUMBERS or word.isdigit()
 
 
 def is_drawn(word: str) -> bool:
-    """Tell whether the generator draws the word, be it in the plural."""
+    """Return whether the generator draws the word, be it in the plural."""
     return any(form in DRAWABLE for form in (word, word.removesuffix("s"), word.removesuffix("es")))
 
 
 def is_scenery(word: str) -> bool:
+    """Return whether a word is a place or a dramatic event of the lexicon."""
     return word in PLACES or word in DRAMATIC
 
 
-def is_colour(word: str) -> bool:
-    return word in COLOURS
-
-
-def unsafe_spans(text: str) -> list[tuple[int, int, str]]:
+def find_unsafe_spans(text: str) -> list[tuple[int, int, str]]:
     """Return (start, end, word) of each unsafe word that stands in no harmless phrase such as "shooting star"."""
     harmless = [match.span() for match in _HARMLESS.finditer(text)]
     return [
@@ -102,12 +101,13 @@ def unsafe_spans(text: str) -> list[tuple[int, int, str]]:
     ]
 
 
-def unsafe_words(text: str) -> list[str]:
-    return list(dict.fromkeys(word for _, _, word in unsafe_spans(text)))
+def list_unsafe_words(text: str) -> list[str]:
+    """Return the unsafe words of a text, each once, in order."""
+    return list(dict.fromkeys(word for _, _, word in find_unsafe_spans(text)))
 
 
-def neutralised(text: str) -> str:
+def neutralise(text: str) -> str:
     """Return the text with each unsafe word's harmless stand-in."""
-    for start, end, word in reversed(unsafe_spans(text)):
+    for start, end, word in reversed(find_unsafe_spans(text)):
         text = text[:start] + UNSAFE[word] + text[end:]
     return text

@@ -10,8 +10,8 @@ from pipeline.runtime.io import read_rows, write_rows
 from pipeline.runtime.params_file import ParamsError, load_params
 from pipeline.runtime.store import Store
 from pipeline.text.clean import clean
-from pipeline.world.corpus import synthetic_queries
-from pipeline.world.critic import faults
+from pipeline.world.corpus import make_queries
+from pipeline.world.critic import find_faults
 from pipeline.world.grammar import write
 from schemas.base import Prompt
 from schemas.critique import Critique
@@ -200,9 +200,11 @@ def test_votes_of_a_real_teacher_are_bought_once_while_the_rounds_overlap(params
 
 def test_three_votes_outvote_most_false_alarms_of_the_offline_critic(params, laptop):
     nervous = laptop.world.model_copy(update={"critic_false_alarms": 0.2})
-    texts = list(dict.fromkeys(clean(row["query"]) for row in synthetic_queries(400, seed=5)))
+    texts = list(dict.fromkeys(clean(row["query"]) for row in make_queries(400, seed=5)))
     written = [(query, prompt) for query in texts if (prompt := write(query, 1, nervous))]
-    rows = [prompt_row(query=query, prompt=prompt) for query, prompt in written if not faults(query, prompt).violated]
+    rows = [
+        prompt_row(query=query, prompt=prompt) for query, prompt in written if not find_faults(query, prompt).violated
+    ]
     teacher = make_teacher(laptop.teacher, nervous)
     once, thrice = (sum(not row.aligned for row in critique(rows, teacher, params, votes)) for votes in (1, 3))
     assert once / len(rows) == pytest.approx(0.2, abs=0.05)

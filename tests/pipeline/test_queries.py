@@ -6,9 +6,9 @@ import polars as pl
 import pytest
 
 from pipeline.curation.benchmarks import read_benchmarks
-from pipeline.curation.bleu import GUARD, sim
-from pipeline.curation.read import Raw, framed, gathered, read
+from pipeline.curation.bleu import GUARD
 from pipeline.curation.rules import RAW_PER_CHARACTER
+from pipeline.curation.sources import Raw, join_frames, read_frames, to_frame
 from pipeline.curation.split import NEAR
 from pipeline.llm.template import Template
 from pipeline.queries import queries
@@ -18,6 +18,7 @@ from schemas.queries import Query, QueryDropped
 from schemas.reasons import Reason
 from schemas.seams import Outcome, Unparsed
 from tests.support.few_queries import NONE_SAFE, SMALL, UNLIKE
+from tests.support.sim import sim
 
 
 class Judge:
@@ -45,19 +46,17 @@ def run(laptop, root):
     def stage(raws, exemplars=(), lists=(), seed=0, **changes):
         params = laptop.queries.model_copy(update=SMALL | changes)
         raws = [raw if isinstance(raw, Raw) else Raw(str(at), raw) for at, raw in enumerate(raws)]
-        judge, report, template = Judge(), {}, Template(root / params.recheck_template)
-        rows, left = queries(
-            [framed(raws)], judge, template, {"exemplar": exemplars} | dict(lists), params, seed, report
-        )
-        dropped = [QueryDropped(**record) for record in left.to_dicts()]
-        assert len(rows) + len(dropped) == len(raws)
-        return rows, {item.input_id: item for item in dropped}, report, judge
+        judge, template = Judge(), Template(root / params.recheck_template)
+        result = queries([to_frame(raws)], judge, template, {"exemplar": exemplars} | dict(lists), params, seed)
+        dropped = [QueryDropped(**record) for record in result.dropped.to_dicts()]
+        assert len(result.rows) + len(dropped) == len(raws)
+        return result.rows, {item.input_id: item for item in dropped}, result.report, judge
 
     return stage
 
 
 def raws_of(params):
-    return [Raw(**record) for record in gathered(read(params)).to_dicts()]
+    return [Raw(**record) for record in join_frames(read_frames(params)).to_dicts()]
 
 
 def test_a_row_says_where_it_comes_from(run):
@@ -206,7 +205,7 @@ def test_no_real_query_leaks_into_a_benchmark_or_another_split(run, laptop, shar
     paths = [shared_data / "vbench" / "VBench_full_info.json", shared_data / "prompt_a_video_vbench_100.txt"]
     lists, _ = read_benchmarks(map(str, paths))
     source = {"source": "file", "path": str(shared_data / "vidprom_queries.json")}
-    raws = pl.concat(read(laptop.queries.model_copy(update=source)))
+    raws = pl.concat(read_frames(laptop.queries.model_copy(update=source)))
     raws = [Raw(*row) for row in raws.select("source_id", "text", "time", "unsafe_score", "fault").iter_rows()]
     rows, dropped, report, _ = run(raws, lists=lists, sft=60, dpo=40, test=40, max_words=160, max_characters=1200)
     found = report["leakage"]

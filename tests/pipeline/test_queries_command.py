@@ -14,8 +14,7 @@ import pytest
 from click.testing import CliRunner
 from ruamel.yaml import YAML
 
-from pipeline.curation.outputs import split_outputs
-from pipeline.runtime.io import DataError, read_rows
+from pipeline.runtime.io import read_rows
 from schemas.queries import Query, QueryDropped
 from schemas.reasons import Reason
 from tests.support.few_queries import NONE_SAFE, SMALL, UNLIKE
@@ -169,16 +168,6 @@ def test_what_is_prohibited_lies_nowhere_but_as_a_hash(command, tmp_path, vpo_ho
             content = pl.read_ipc(path).write_ndjson().encode()
         assert b"zyxqv" not in content and b"zyxqw" not in content, path
     assert "zyxqv" not in result.output
-
-
-def test_a_raw_row_that_vanishes_stops_the_stage_and_nothing_is_written(tmp_path, vpo_home):
-    outs = {split: tmp_path / "data" / "queries" / f"{split}.jsonl" for split in ("sft", "dpo", "test")}
-    with (
-        pytest.raises(DataError, match="3 raw rows came in, 0 went on and 2 were dropped"),
-        split_outputs(outs) as made,
-    ):
-        made.units_in, made.dropped = 3, pl.DataFrame({"reason": ["similar", "similar"]})
-    assert not any(out.exists() for out in outs.values())
 
 
 @pytest.mark.slow

@@ -9,7 +9,7 @@ from click.testing import CliRunner
 
 from pipeline.runtime.io import write_rows
 from pipeline.world.lexicon import UNSAFE
-from pipeline.world.reading import unsafe_words
+from pipeline.world.reading import list_unsafe_words
 from schemas.d_sft import DSft
 from schemas.queries import Query
 from tests.support import tiny_policy
@@ -42,7 +42,7 @@ def test_the_copy_task_never_practises_an_unsafe_word(task, tokenizer):
     for _ in range(400):
         ids, start = task.draw_row()
         text = tokenizer.decode(ids[start:], skip_special_tokens=True)
-        assert not unsafe_in(text) and not unsafe_words(text), text
+        assert not unsafe_in(text) and not list_unsafe_words(text), text
 
 
 def test_made_up_words_are_never_unsafe_ones_by_chance(task):

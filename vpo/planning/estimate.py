@@ -13,19 +13,20 @@ from typing import Any
 from pipeline.critique import critique, is_open, prompt_class
 from pipeline.critique import messages as critique_messages
 from pipeline.curation.benchmarks import read_benchmarks
-from pipeline.curation.read import read
+from pipeline.curation.draw import LEAST_ASKED
 from pipeline.curation.safety import messages as recheck_messages
+from pipeline.curation.sources import read_frames
 from pipeline.fewshot import fewshot
 from pipeline.fewshot import messages as fewshot_messages
 from pipeline.llm.calls.endpoint import base_url_of, host_of
 from pipeline.llm.calls.prices import Price, find_price
 from pipeline.llm.template import Template
-from pipeline.queries import LEAST_ASKED, exemplars, queries, remembered
+from pipeline.queries import queries, read_exemplars, remember_filters
 from pipeline.refine import messages as refine_messages
 from pipeline.refine import refine
 from pipeline.runtime.io import read_rows
 from pipeline.runtime.store import Store
-from pipeline.world.corpus import synthetic_queries
+from pipeline.world.corpus import make_queries
 from schemas.base import Dropped, Prompt, Row
 from schemas.critique import Critique
 from schemas.fewshot import Exemplar
@@ -106,16 +107,17 @@ class Planner(RowPlan):
         params = self.params.queries
         before = metrics(stage.paths[0].replace("/sft.jsonl", ".jsonl")).get("recheck", {})
         unsafe, whence = self.share(before.get("unsafe"), before.get("asked"), UNSAFE)
-        told: dict = {}
         planned = self.teacher(self.params.teacher, lambda sample: True)
         template = Template(params.recheck_template, ("query",))
         small = params.source == "synthetic" or (
             params.source == "file" and Path(params.path).is_file() and Path(params.path).stat().st_size < LARGEST
         )
         if small:
-            raws = read(params, synthetic_queries(self.params.world.queries, self.params.base.seed))
-            lists = exemplars(self.params) | read_benchmarks(params.benchmarks)[0]
-            rows, _ = queries(raws, planned, template, lists, params, self.params.base.seed, told, remembered(params))
+            raws = read_frames(params, make_queries(self.params.world.queries, self.params.base.seed))
+            lists = read_exemplars(self.params) | read_benchmarks(params.benchmarks)[0]
+            seed, run_filters = self.params.base.seed, remember_filters(params)
+            result = queries(raws, planned, template, lists, params, seed, run_filters)
+            rows, candidates = result.rows, result.report["recheck"]["candidates"]
         estimate = self.blank(stage)
         for out in stage.paths:
             split = Path(out).stem
@@ -130,9 +132,9 @@ class Planner(RowPlan):
         demand = sum(getattr(params, f"{split}_safety") for split in ("sft", "dpo", "test"))
         more = 0.0
         if small:
-            estimate.rows, estimate.rows_from = told["recheck"]["candidates"], "safety candidates of the source"
+            estimate.rows, estimate.rows_from = candidates, "safety candidates of the source"
             if planned.asked.supposed:
-                more = max(asked_in_rounds(demand, unsafe, told["recheck"]["candidates"]) - asked, 0)
+                more = max(asked_in_rounds(demand, unsafe, candidates) - asked, 0)
         else:
             estimate.rows = more = asked_in_rounds(demand, unsafe)
             estimate.rows_from = "queries.*_safety; the source is not read for a plan"

@@ -6,8 +6,8 @@ from pipeline.runtime.fingerprint import source_hash
 from pipeline.video.clips import ENCODER, make_clip
 from pipeline.world import film, film_look, film_paint, lexicon, phrases
 from pipeline.world.film import read_scene
-from pipeline.world.film_look import look
-from pipeline.world.film_paint import chance, paint
+from pipeline.world.film_look import choose_look
+from pipeline.world.film_paint import draw_chance, paint
 from schemas.base import Provenance
 from schemas.params import WorldParams
 from schemas.params_video import RenderParams
@@ -48,6 +48,6 @@ class Offline:
         n_frames, height, width = (self.settings[name] for name in ("n_frames", "height", "width"))
         said = request.prompt.split()
         scene = read_scene(" ".join(said[:MAX_WORDS]), avoid=self.settings["negative_prompt"])
-        luck = chance(request.seed, n_frames, height, width)
-        frames = paint(scene, look(scene, self.world.load, self.world.drama), luck, height, width)
+        luck = draw_chance(request.seed, n_frames, height, width)
+        frames = paint(scene, choose_look(scene, self.world.load, self.world.drama), luck, height, width)
         return make_clip(frames, self.settings["frames_per_second"], len(said), truncated=len(said) > MAX_WORDS)

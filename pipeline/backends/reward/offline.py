@@ -14,8 +14,16 @@ from pipeline.runtime.fingerprint import source_hash
 from pipeline.runtime.io import DataError, read_rows
 from pipeline.video.clips import BadClip, decode
 from pipeline.world import film, film_measure, lexicon
-from pipeline.world.film import subjects, words
-from pipeline.world.film_measure import Measures, black, dark_red, likeness, looked_at, measure, skin_pink
+from pipeline.world.film import read_subjects, words
+from pipeline.world.film_measure import (
+    Measures,
+    measure,
+    measure_black,
+    measure_dark_red,
+    measure_likeness,
+    measure_skin_pink,
+    pick_frames,
+)
 from schemas.base import Provenance
 from schemas.params import WorldParams
 from schemas.params_video import RewardModelParams
@@ -49,19 +57,19 @@ class Seen:
 def see(clip: bytes, text: str) -> Seen:
     """Decode and measure a clip. Raises BadClip. The last result is kept for the next reward model."""
     frames = decode(clip)
-    looks = looked_at(frames)
-    asked = subjects(words(text))
+    looks = pick_frames(frames)
+    asked = read_subjects(words(text))
     coloured, plain = (
-        np.array([likeness(looks, thing) for thing in things]).reshape(len(things), len(looks))
-        for things in (asked, [film.plain(thing) for thing in asked])
+        np.array([measure_likeness(looks, thing) for thing in things]).reshape(len(things), len(looks))
+        for things in (asked, [film.restore_colour(thing) for thing in asked])
     )
     return Seen(
         measures=measure(frames),
         found=np.maximum(coloured, plain),
         coloured=coloured,
-        blood=dark_red(looks),
-        skin=skin_pink(looks),
-        black=black(looks),
+        blood=measure_dark_red(looks),
+        skin=measure_skin_pink(looks),
+        black=measure_black(looks),
     )
 
 

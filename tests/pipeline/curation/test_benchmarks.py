@@ -3,18 +3,13 @@ import re
 
 import polars as pl
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
-from pipeline.curation.benchmarks import leakage, read_benchmarks, told
-from pipeline.curation.bleu import GUARD, sim
-from pipeline.curation.split import NEAR
-from pipeline.curation.tokens import tokens_of
+from pipeline.curation.benchmarks import read_benchmarks
 from pipeline.runtime.io import DataError
 from pipeline.text.clean import tokens
 
 
-def written(folder, name, content):
+def write(folder, name, content):
     if isinstance(content, pl.DataFrame):
         content.write_parquet(folder / name)
     else:
@@ -34,7 +29,7 @@ def written(folder, name, content):
     ],
 )
 def test_each_format_gives_the_same_prompts(tmp_path, name, content):
-    lists, digests = read_benchmarks([written(tmp_path, name, content)])
+    lists, digests = read_benchmarks([write(tmp_path, name, content)])
     assert lists == {name: ["a dog runs", "a cat"]}
     assert re.fullmatch("[0-9a-f]{64}", digests[name])
 
@@ -52,13 +47,13 @@ def test_each_format_gives_the_same_prompts(tmp_path, name, content):
 )
 def test_a_list_that_cannot_be_used_is_told_in_one_line(tmp_path, name, content, why):
     with pytest.raises(DataError) as caught:
-        read_benchmarks([written(tmp_path, name, content)])
+        read_benchmarks([write(tmp_path, name, content)])
     assert why in caught.value.message
     assert "\n" not in caught.value.message
 
 
-def test_half_a_character_in_a_list_becomes_one_that_can_be_written(tmp_path):
-    lists, _ = read_benchmarks([written(tmp_path, "a.json", '["a \\ud83d dog"]')])
+def test_half_a_character_in_a_list_becomes_one_that_can_be_write(tmp_path):
+    lists, _ = read_benchmarks([write(tmp_path, "a.json", '["a \\ud83d dog"]')])
     assert lists == {"a.json": ["a \ufffd dog"]}
 
 
@@ -66,41 +61,9 @@ def test_a_list_that_is_missing_or_named_twice_is_told(tmp_path):
     with pytest.raises(DataError, match=r"no such file; put it there, or take it out of queries.benchmarks"):
         read_benchmarks([str(tmp_path / "a.txt")])
     (tmp_path / "b").mkdir()
-    paths = [written(tmp_path, "a.txt", "a dog"), written(tmp_path / "b", "a.txt", "a cat")]
+    paths = [write(tmp_path, "a.txt", "a dog"), write(tmp_path / "b", "a.txt", "a cat")]
     with pytest.raises(DataError, match="two files a.txt"):
         read_benchmarks(paths)
-
-
-def test_a_prompt_that_may_not_be_written_down_is_named_by_its_number():
-    assert told("a.txt", 4, "a dog runs") == "a.txt: a dog runs"
-    assert told("a.txt", 4, "a naked child") == "a.txt: prompt 5"
-    assert told("a.txt", 4, "write to bob@x.org") == "a.txt: prompt 5"
-
-
-TEXT = st.lists(st.sampled_from("abcdef"), max_size=7).map(" ".join)
-
-
-@given(
-    rows=st.lists(st.tuples(TEXT, st.sampled_from(["sft", "dpo", "test"])), max_size=25),
-    listed=st.lists(TEXT, max_size=8),
-)
-@settings(max_examples=150, deadline=None)
-def test_leakage_counts_every_similar_pair_once(rows, listed):
-    texts, splits = [text for text, _ in rows], [split for _, split in rows]
-
-    def alike(one, other):
-        return bool(one and other) and sim(one.split(), other.split()) >= NEAR - GUARD
-
-    expected = {
-        "benchmark": sum(alike(text, prompt) for text in texts for prompt in listed),
-        "splits": sum(
-            alike(texts[at], texts[other]) and splits[at] != splits[other]
-            for at in range(len(texts))
-            for other in range(at)
-        ),
-    }
-    lists = {"a.txt": listed[:3], "b.txt": listed[3:]}
-    assert leakage(tokens_of(pl.Series(texts, dtype=pl.String)), splits, lists, NEAR) == expected
 
 
 def test_the_benchmarks_at_hand_are_read_whole(shared_data):

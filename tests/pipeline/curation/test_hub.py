@@ -30,13 +30,13 @@ def hub():
 
 READ = """
 import json, sys
-from pipeline.curation.read import gathered, read
+from pipeline.curation.sources import join_frames, read_frames
 from pipeline.runtime.params_file import load_params
 
 changes = json.loads(sys.argv[1])
 params = load_params("params.yaml").queries.model_copy(update=changes)
 try:
-    print(json.dumps(gathered(read(params)).rows()))
+    print(json.dumps(join_frames(read_frames(params)).rows()))
 except Exception as fault:
     print(json.dumps([type(fault).__name__, str(fault)]))
 """
@@ -51,9 +51,9 @@ def read_from(root, tmp_path, hub):
             "HF_ENDPOINT": hub.url, "HF_HOME": str(tmp_path), "HF_HUB_OFFLINE": "0", "PYTHONPATH": str(root),
             "HF_HUB_DISABLE_TELEMETRY": "1", "HF_HUB_DISABLE_XET": "1",
         }  # fmt: skip
-        asked = json.dumps({"source": "hub", "path": path, "revision": revision, **changes})
+        changes = json.dumps({"source": "hub", "path": path, "revision": revision, **changes})
         done = subprocess.run(
-            [sys.executable, "-c", READ, asked], cwd=root, env=surroundings, capture_output=True, text=True
+            [sys.executable, "-c", READ, changes], cwd=root, env=surroundings, capture_output=True, text=True
         )
         assert done.returncode == 0, done.stderr
         return json.loads(done.stdout)

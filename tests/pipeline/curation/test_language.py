@@ -2,7 +2,7 @@ import json
 
 import pytest
 
-from pipeline.curation.language import other_languages
+from pipeline.curation.language import detect_other_languages
 from pipeline.runtime.io import DataError
 from pipeline.text.clean import clean
 
@@ -33,29 +33,29 @@ OTHER = {
 
 
 def test_english_and_undecided_texts_are_kept():
-    assert list(other_languages(ENGLISH, ["en"])) == [None] * len(ENGLISH)
+    assert list(detect_other_languages(ENGLISH, ["en"])) == [None] * len(ENGLISH)
 
 
 @pytest.mark.parametrize("code", OTHER)
 def test_another_language_is_named_and_kept_when_asked_for(code):
-    assert list(other_languages([OTHER[code]], ["en"])) == [code]
-    assert list(other_languages([OTHER[code]], ["en", code])) == [None]
+    assert list(detect_other_languages([OTHER[code]], ["en"])) == [code]
+    assert list(detect_other_languages([OTHER[code]], ["en", code])) == [None]
 
 
 @pytest.mark.parametrize("code", ["english", "xx", "EN"])
 def test_an_unknown_language_is_told(code):
     with pytest.raises(DataError, match=f"queries.languages: CLD2 knows no language '{code}'"):
-        list(other_languages(["a dog"], ["en", code]))
+        list(detect_other_languages(["a dog"], ["en", code]))
 
 
 @pytest.mark.parametrize("odd", ["\x00", "\x07", "\ud800", "\ufffe", "\ue000", "\U0010ffff"])
 def test_a_character_that_cld2_refuses_hides_no_language(odd):
     texts = [f"a dog{odd} runs", f"{OTHER['es']}{odd}", odd]
-    assert list(other_languages(texts, ["en"])) == [None, "es", None]
+    assert list(detect_other_languages(texts, ["en"])) == [None, "es", None]
 
 
 def test_real_english_queries_stay(shared_data):
     texts = [clean(text) for text in json.loads((shared_data / "vidprom_queries.json").read_text())]
-    said = [code for code in other_languages(texts, ["en"]) if code]
-    assert 60 < len(said) < 100
-    assert {"es", "fr", "ru", "pt"} <= set(said)
+    codes = [code for code in detect_other_languages(texts, ["en"]) if code]
+    assert 60 < len(codes) < 100
+    assert {"es", "fr", "ru", "pt"} <= set(codes)

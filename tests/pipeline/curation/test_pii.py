@@ -6,11 +6,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.curation.pii import may_hold_pii, pii
+from pipeline.curation.pii import find_pii, may_hold_pii
 from pipeline.text.clean import clean
 
 ALL = ("email", "phone", "handle")
-FOUND = {
+EXAMPLES = {
     "email": [
         "write to bob@x.org about dogs",
         "BOB.smith+cats@mail.example.co.uk",
@@ -42,7 +42,7 @@ FOUND = {
     ],
     "handle": ["art by @some_artist", "<@123456789012> a dog", "<@!123456789012>", "hi @Bob", "＠someone in the rain"],
 }
-NOT_FOUND = [
+NOBODYS = [
     "a video of 1920x1080 at 60 fps",
     "1920 x 1080, 3840 2160",
     "from 1990-2000 and 2001-2023",
@@ -74,20 +74,20 @@ NOT_FOUND = [
 ]
 
 
-@pytest.mark.parametrize("rule, text", [(rule, text) for rule, texts in FOUND.items() for text in texts])
+@pytest.mark.parametrize("rule, text", [(rule, text) for rule, texts in EXAMPLES.items() for text in texts])
 def test_people_s_data_is_found_by_its_rule_alone(rule, text):
-    assert pii(text, ALL)
-    assert pii(text, [rule])
-    assert pii(text, [other for other in ALL if other != rule]) is None
+    assert find_pii(text, ALL)
+    assert find_pii(text, [rule])
+    assert find_pii(text, [other for other in ALL if other != rule]) is None
 
 
-@pytest.mark.parametrize("text", NOT_FOUND)
+@pytest.mark.parametrize("text", NOBODYS)
 def test_sizes_years_seeds_and_signs_are_nobody_s_data(text):
-    assert pii(text, ALL) is None
+    assert find_pii(text, ALL) is None
 
 
 def test_without_rules_nothing_is_found():
-    assert not [text for texts in FOUND.values() for text in texts if pii(text, ())]
+    assert not [text for texts in EXAMPLES.values() for text in texts if find_pii(text, ())]
 
 
 PIECE = st.sampled_from(
@@ -110,12 +110,12 @@ PIECE = st.sampled_from(
 @given(text=st.lists(PIECE, max_size=20).map("".join))
 @settings(max_examples=1000, deadline=None)
 def test_the_hint_overlooks_nothing(text):
-    if pii(text, ALL):
+    if find_pii(text, ALL):
         assert may_hold_pii(pl.Series([text])).item()
 
 
 def test_the_hint_finds_every_example_and_few_others():
-    assert may_hold_pii(pl.Series([text for texts in FOUND.values() for text in texts])).all()
+    assert may_hold_pii(pl.Series([text for texts in EXAMPLES.values() for text in texts])).all()
     assert may_hold_pii(pl.Series(["a dog in 4k", "1920x1080", "-ar 16:9 -gs 12", None])).to_list() == [False] * 4
 
 
@@ -124,12 +124,12 @@ def test_the_hint_finds_every_example_and_few_others():
 )
 def test_a_long_hostile_text_is_answered(piece):
     # quadratic or worse would take minutes here
-    assert pii(piece * (200_000 // len(piece)), ALL) in (None, "a phone number", "a handle", "an e-mail address")
+    assert find_pii(piece * (200_000 // len(piece)), ALL) in (None, "a phone number", "a handle", "an e-mail address")
 
 
 def test_few_real_queries_hold_people_s_data(shared_data):
     texts = [clean(text, keep_flags=True) for text in json.loads((shared_data / "vidprom_queries.json").read_text())]
-    found = [text for text in texts if pii(text, ALL)]
-    assert 0 < len(found) < len(texts) / 1000
+    holding = [text for text in texts if find_pii(text, ALL)]
+    assert 0 < len(holding) < len(texts) / 1000
     assert may_hold_pii(pl.Series(texts)).sum() < len(texts) / 50
-    assert all(re.search("@", text) for text in found)
+    assert all(re.search("@", text) for text in holding)

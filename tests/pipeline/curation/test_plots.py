@@ -3,13 +3,21 @@ import csv
 import numpy as np
 import pytest
 
-from pipeline.curation.plots import STEPS, TOXICITY_BINS, WORDS, funnel, lengths, toxicity, write_plots
+from pipeline.curation.plots import (
+    STEPS,
+    TOXICITY_BINS,
+    WORDS,
+    tabulate_funnel,
+    tabulate_lengths,
+    tabulate_toxicity,
+    write_plots,
+)
 from schemas.reasons import Reason
 
 
 def test_the_funnel_tells_what_each_step_leaves():
     dropped = {"unreadable": 1, "prohibited": 2, "pii": 3, "url": 4, "duplicate": 5, "similar": 6, "benchmark": 7}
-    steps = dict(funnel(100, dropped | {"not_sampled": 8, "refused": 9}))
+    steps = dict(tabulate_funnel(100, dropped | {"not_sampled": 8, "refused": 9}))
     assert list(steps.values()) == [100, 99, 94, 90, 85, 79, 72, 55]
     assert list(steps) == list(STEPS)
 
@@ -23,13 +31,13 @@ def test_every_reason_of_curation_has_its_step():
 
 
 def test_lengths_are_shares_and_the_last_line_holds_all_longer_ones():
-    table = lengths(np.array([3, 3, 4, 500, WORDS]), np.array([3]))
+    table = tabulate_lengths(np.array([3, 3, 4, 500, WORDS]), np.array([3]))
     assert len(table) == WORDS + 1
     assert (table[3], table[4], table[WORDS]) == ((3, 0.4, 1.0), (4, 0.2, 0.0), (WORDS, 0.4, 0.0))
 
 
 def test_toxicity_leaves_out_what_has_no_score():
-    table = toxicity(np.array([0.0, 0.01, 1.0, np.nan]), np.array([np.nan]))
+    table = tabulate_toxicity(np.array([0.0, 0.01, 1.0, np.nan]), np.array([np.nan]))
     assert len(table) == TOXICITY_BINS
     assert table[0] == (0.0, pytest.approx(2 / 3, abs=1e-6), 0.0)
     assert table[-1] == (0.95, pytest.approx(1 / 3, abs=1e-6), 0.0)
@@ -40,8 +48,8 @@ def test_equal_inputs_give_equal_files(tmp_path, scores):
     words = np.array([3, 70, 900])
     for name in "ab":
         (tmp_path / name).mkdir()
-        tables = {"lengths": lengths(words, words[:1]), "toxicity": toxicity(scores, scores[:1])}
-        write_plots(tmp_path / name, {"funnel": funnel(3, {"empty": 1}), **tables})
+        tables = {"lengths": tabulate_lengths(words, words[:1]), "toxicity": tabulate_toxicity(scores, scores[:1])}
+        write_plots(tmp_path / name, {"funnel": tabulate_funnel(3, {"empty": 1}), **tables})
     files = ["curation.png", "funnel.csv", "lengths.csv", "toxicity.csv"]
     assert sorted(path.name for path in (tmp_path / "a").iterdir()) == files
     for name in files:

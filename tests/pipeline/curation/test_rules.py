@@ -1,17 +1,12 @@
-from pathlib import Path
-
 import pytest
 
-from pipeline.curation import unsafe_terms
-from pipeline.curation.read import Raw, framed
-from pipeline.curation.rules import admitted, opened
-from pipeline.curation.unsafe_terms import candidate, kinds
-from pipeline.text.clean import tokens, words
+from pipeline.curation.rules import apply_rules, check_readable
+from pipeline.curation.sources import Raw, to_frame
 from schemas.reasons import Reason
 
 
-def judged(raws, params):
-    return admitted(opened(raws, params), params)
+def judge(raws, params):
+    return apply_rules(check_readable(raws, params), params)
 
 
 @pytest.fixture
@@ -44,9 +39,9 @@ def params(laptop):
     ],
 )
 def test_each_rule_has_its_reason(params, query, reason, score):
-    found = judged(framed([Raw("1", query)]), params).row(0, named=True)
-    assert found["reason"] == reason
-    assert found["score"] == (score if score is None else pytest.approx(score))
+    outcome = judge(to_frame([Raw("1", query)]), params).row(0, named=True)
+    assert outcome["reason"] == reason
+    assert outcome["score"] == (score if score is None else pytest.approx(score))
 
 
 @pytest.mark.parametrize(
@@ -64,8 +59,8 @@ def test_each_rule_has_its_reason(params, query, reason, score):
     ],
 )
 def test_a_rule_can_be_switched(params, query, changes, reason):
-    found = judged(framed([Raw("1", query)]), params.model_copy(update=changes)).row(0, named=True)
-    assert found["reason"] == reason
+    outcome = judge(to_frame([Raw("1", query)]), params.model_copy(update=changes)).row(0, named=True)
+    assert outcome["reason"] == reason
 
 
 @pytest.mark.parametrize(
@@ -80,16 +75,16 @@ def test_a_rule_can_be_switched(params, query, changes, reason):
     ],
 )
 def test_what_may_not_be_kept_leaves_for_that_and_for_nothing_else(params, text):
-    assert judged(framed([Raw("1", text)]), params)["reason"].item() in (Reason.PROHIBITED, Reason.PII)
+    assert judge(to_frame([Raw("1", text)]), params)["reason"].item() in (Reason.PROHIBITED, Reason.PII)
 
 
 def test_languages_are_asked_about_what_the_other_rules_let_pass(params):
-    rows = framed(
+    rows = to_frame(
         [Raw("1", "una mujer"), Raw("2", "una mujer camina por la playa al atardecer"), Raw("3", "a dog on the beach")]
     )
-    found = judged(rows, params.model_copy(update={"languages": ("en",)}))
-    assert found["reason"].to_list() == [Reason.TOO_SHORT, Reason.LANGUAGE, None]
-    assert found["detail"].to_list() == ["words", "es", ""]
+    outcome = judge(rows, params.model_copy(update={"languages": ("en",)}))
+    assert outcome["reason"].to_list() == [Reason.TOO_SHORT, Reason.LANGUAGE, None]
+    assert outcome["detail"].to_list() == ["words", "es", ""]
 
 
 def test_a_hostile_address_is_checked_in_a_moment(params):
@@ -98,38 +93,5 @@ def test_a_hostile_address_is_checked_in_a_moment(params):
     long = params.model_copy(update={"max_characters": 1000})
     started = time.process_time()
     for query in ("a" * 15_000, "a@" * 7500, "a." * 7500 + "@"):
-        judged(framed([Raw("1", query)]), long)
+        judge(to_frame([Raw("1", query)]), long)
     assert time.process_time() - started < 2
-
-
-@pytest.mark.parametrize(
-    "query, term",
-    [
-        ("a naked man in the rain", "naked"),
-        ("a man covered in BLOOD", "blood"),
-        ("a man without clothes", "without clothes"),
-        ("a shooting star", "shooting"),
-        ("a child in the rain", None),
-        ("a nakedly honest man", None),
-    ],
-)
-def test_a_term_makes_a_candidate(query, term):
-    assert candidate(tokens(query)) == term
-
-
-def test_the_list_of_terms_is_spelled_as_words_are():
-    lines = Path(unsafe_terms.__file__).with_suffix(".txt").read_text(encoding="utf-8").splitlines()
-    terms = [line.split(": ") for line in lines if not line.startswith("#")]
-    assert len({tuple(item) for item in terms}) == len(terms)
-    for kind, term in terms:
-        spelled = words(term)
-        assert kind.isidentifier()
-        if "*" in term:
-            assert len(spelled) == 1 and term.strip("*") == spelled[0] and len(spelled[0]) >= 2
-        elif all(len(word) > 1 for word in spelled):
-            assert term == " ".join(spelled)
-        assert term == term.lower()
-
-
-def test_each_kind_is_told_with_its_first_term():
-    assert kinds(tokens("a bloody naked man with blood")) == {"violence": "bloody", "sexual": "naked"}

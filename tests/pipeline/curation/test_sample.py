@@ -8,9 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.curation import sample
-from pipeline.curation.sample import counted, coverage, draw_order, facets
-from pipeline.curation.split import drawn
-from pipeline.curation.tokens import tokens_of
+from pipeline.curation.sample import list_counted_words, list_facets, measure_coverage, order_by_strata, stratify
+from pipeline.curation.tokens import tokenize
 from pipeline.runtime.io import DataError
 from pipeline.text.clean import tokens
 
@@ -19,13 +18,13 @@ TEXTS = st.lists(st.lists(st.sampled_from(WORDS), max_size=30).map(" ".join), ma
 
 
 def strata(texts):
-    return sample.strata(tokens_of(pl.Series(texts, dtype=pl.String)))
+    return stratify(tokenize(pl.Series(texts, dtype=pl.String)))
 
 
 def named(texts):
     """Return facet -> value per text."""
-    found = strata(texts)
-    return {facet: [found.names[facet][code] for code in found.codes[facet]] for facet in found.names}
+    layers = strata(texts)
+    return {facet: [layers.names[facet][code] for code in layers.codes[facet]] for facet in layers.names}
 
 
 def ids(count):
@@ -38,11 +37,11 @@ def skewed(count):
 
 
 def test_a_query_is_known_by_its_first_words():
-    found = named(
+    by_facet = named(
         ["a man with a dog", "a dog with a man in anime style", "xyz", "", "a 3d render of an anime castle at a beach"]
     )
-    assert found["content"] == ["person", "animal", "none", "none", "building"]
-    assert found["style"] == ["none", "anime", "none", "none", "render"]
+    assert by_facet["content"] == ["person", "animal", "none", "none", "building"]
+    assert by_facet["style"] == ["none", "anime", "none", "none", "render"]
 
 
 def test_length_and_difficulty_have_bands():
@@ -55,45 +54,41 @@ def test_length_and_difficulty_have_bands():
 @given(texts=TEXTS)
 @settings(max_examples=200, deadline=None)
 def test_strata_are_those_of_a_plain_loop(texts):
-    lists = sample._lists()
-    found = named(texts)
+    lists = sample._read_lists()
+    by_facet = named(texts)
     for row, text in enumerate(texts):
         words = text.split()
         for facet in ("content", "style"):
             of_word = {word: value for value, listed in reversed(lists[facet].items()) for word in listed}
-            assert found[facet][row] == next((of_word[word] for word in words if word in of_word), "none")
-        count = len(set(words).intersection(counted()))
-        assert found["difficulty"][row] == ("hard" if count >= 6 else "medium" if count >= 3 else "easy")
-
-
-def test_uniform_is_the_draw_by_chance():
-    assert draw_order(ids(50), 3).tolist() == drawn(ids(50), 3).tolist()
+            assert by_facet[facet][row] == next((of_word[word] for word in words if word in of_word), "none")
+        count = len(set(words).intersection(list_counted_words()))
+        assert by_facet["difficulty"][row] == ("hard" if count >= 6 else "medium" if count >= 3 else "easy")
 
 
 @given(texts=TEXTS, seed=st.integers(0, 5), balance=st.floats(0, 1))
 @settings(max_examples=100, deadline=None)
 def test_every_row_stands_once_in_the_order(texts, seed, balance):
-    found = strata(texts)
+    layers = strata(texts)
     weights = {"content": {"animal": 3.0, "none": 0.5}}
-    assert sorted(draw_order(ids(len(texts)), seed, found, balance, weights)) == list(range(len(texts)))
+    assert sorted(order_by_strata(ids(len(texts)), seed, layers, balance, weights)) == list(range(len(texts)))
 
 
 def test_every_stretch_of_a_stratified_order_holds_each_stratum_in_its_share():
-    found = strata(skewed(4000))
+    layers = strata(skewed(4000))
     for balance, share in ((0.0, 0.05), (1.0, 0.5)):
-        by_content = found.codes["content"][draw_order(ids(4000), 0, found, balance)]
-        animal = facets()["content"].index("animal")
+        by_content = layers.codes["content"][order_by_strata(ids(4000), 0, layers, balance, {})]
+        animal = list_facets()["content"].index("animal")
         for size in (100, 200, 400):
             # each of the few strata is off by one at most
             assert abs(np.sum(by_content[:size] == animal) - share * size) <= 6
 
 
 def test_weights_multiply_a_stratum_s_share():
-    found = strata(skewed(4000))
+    layers = strata(skewed(4000))
     plain, heavy, none = (
-        coverage(found, draw_order(ids(4000), 0, found, 0.0, {"content": {"animal": factor}})[:400])["content"][
-            "animal"
-        ]
+        measure_coverage(layers, order_by_strata(ids(4000), 0, layers, 0.0, {"content": {"animal": factor}})[:400])[
+            "content"
+        ]["animal"]
         for factor in (1.0, 3.0, 0.0)
     )
     assert plain["source"] == heavy["source"] == 0.05
@@ -104,8 +99,8 @@ def test_weights_multiply_a_stratum_s_share():
 
 def test_a_rare_stratum_is_drawn_as_often_as_its_share_says():
     """A stratum too rare for one row of the draw must not be lost in each: chance decides."""
-    found = strata(["pizza", *["man"] * 399])
-    hits = sum(0 in draw_order(ids(400), seed, found)[:100].tolist() for seed in range(200))
+    layers = strata(["pizza", *["man"] * 399])
+    hits = sum(0 in order_by_strata(ids(400), seed, layers, 0.0, {})[:100].tolist() for seed in range(200))
     assert 30 < hits < 70
 
 
@@ -114,14 +109,14 @@ def test_a_rare_stratum_is_drawn_as_often_as_its_share_says():
 def test_more_rows_move_few(seed):
     texts = skewed(2000)
     some, more = (strata(part) for part in (texts[:1960], texts))
-    before = set(draw_order(ids(1960), seed, some, 0.5)[:200].tolist())
-    after = set(draw_order(ids(2000), seed, more, 0.5)[:200].tolist())
+    before = set(order_by_strata(ids(1960), seed, some, 0.5, {})[:200].tolist())
+    after = set(order_by_strata(ids(2000), seed, more, 0.5, {})[:200].tolist())
     assert len(before & after) >= 180
 
 
 def test_another_seed_draws_another_order():
-    found = strata(skewed(200))
-    orders = [draw_order(ids(200), seed, found).tolist() for seed in (0, 0, 1)]
+    layers = strata(skewed(200))
+    orders = [order_by_strata(ids(200), seed, layers, 0.0, {}).tolist() for seed in (0, 0, 1)]
     assert orders[0] == orders[1] != orders[2]
 
 
@@ -130,19 +125,19 @@ def test_another_seed_draws_another_order():
     [
         ({"colour": {"red": 1}}, "no facet 'colour'; there are length, content, style, difficulty"),
         ({"content": {"fish": 1}}, "content: no value 'fish'; there are none, person"),
-        ({"content": dict.fromkeys(facets()["content"], 0.0)}, "every stratum of the source has weight 0"),
+        ({"content": dict.fromkeys(list_facets()["content"], 0.0)}, "every stratum of the source has weight 0"),
     ],
 )
 def test_weights_that_cannot_be_are_told(weights, told):
-    found = strata(skewed(20))
+    layers = strata(skewed(20))
     with pytest.raises(DataError, match="queries.sample_weights") as caught:
-        draw_order(ids(20), 0, found, 0.0, weights)
+        order_by_strata(ids(20), 0, layers, 0.0, weights)
     assert told in caught.value.message
 
 
 def test_coverage_adds_up():
-    found = strata(skewed(300))
-    for values in coverage(found, np.arange(30)).values():
+    layers = strata(skewed(300))
+    for values in measure_coverage(layers, np.arange(30)).values():
         assert sum(value["source"] for value in values.values()) == pytest.approx(1, abs=0.001)
         assert sum(value["drawn"] for value in values.values()) == pytest.approx(1, abs=0.001)
 

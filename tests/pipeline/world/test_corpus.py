@@ -3,17 +3,17 @@ import re
 
 import pytest
 
-from pipeline.curation.prohibited import prohibited
+from pipeline.curation.prohibited_content import is_prohibited
 from pipeline.text.clean import clean
-from pipeline.world.corpus import synthetic_queries
+from pipeline.world.corpus import make_queries
 from pipeline.world.grammar import write
-from pipeline.world.phrases import LEADS, OPENINGS, is_from_table, sentences
-from pipeline.world.reading import content_words, is_drawn, unsafe_words, wish
+from pipeline.world.phrases import LEADS, OPENINGS, is_from_table, split_sentences
+from pipeline.world.reading import extract_wish, is_drawn, list_content_words, list_unsafe_words
 
 
 @pytest.fixture(scope="module")
 def corpus():
-    return list(synthetic_queries(2600, seed=0))
+    return list(make_queries(2600, seed=0))
 
 
 @pytest.fixture(scope="module")
@@ -29,8 +29,8 @@ def share(hits, of):
 
 
 def test_a_seed_gives_the_same_queries(corpus):
-    assert list(synthetic_queries(50, seed=0)) == corpus[:50]
-    assert list(synthetic_queries(50, seed=1)) != corpus[:50]
+    assert list(make_queries(50, seed=0)) == corpus[:50]
+    assert list(make_queries(50, seed=1)) != corpus[:50]
 
 
 def test_rows_have_ids_scores_and_times_as_vidprom_writes_them(corpus):
@@ -46,13 +46,13 @@ def test_queries_are_short_as_users_type(usable):
 
 
 def test_most_general_queries_name_something_that_can_be_drawn(usable):
-    general = [text for text in usable if not unsafe_words(text)]
-    assert share(lambda text: any(map(is_drawn, content_words(text))), general) > 0.8
+    general = [text for text in usable if not list_unsafe_words(text)]
+    assert share(lambda text: any(map(is_drawn, list_content_words(text))), general) > 0.8
 
 
 def test_a_seventh_is_unsafe_and_the_scores_are_noisy(corpus):
-    unsafe = [row for row in corpus if unsafe_words(wish(row["query"]))]
-    safe = [row for row in corpus if not unsafe_words(wish(row["query"]))]
+    unsafe = [row for row in corpus if list_unsafe_words(extract_wish(row["query"]))]
+    safe = [row for row in corpus if not list_unsafe_words(extract_wish(row["query"]))]
     assert 0.11 < len(unsafe) / len(corpus) < 0.18
     assert 0.02 < share(lambda row: row["unsafe_score"] < 0.5, unsafe) < 0.15
     assert 0.01 < share(lambda row: row["unsafe_score"] > 0.5, safe) < 0.08
@@ -60,8 +60,8 @@ def test_a_seventh_is_unsafe_and_the_scores_are_noisy(corpus):
 
 @pytest.mark.parametrize("seed", range(4))
 def test_nothing_unsafe_speaks_of_minors(seed):
-    texts = [row["query"] for row in synthetic_queries(2600, seed) if unsafe_words(row["query"])]
-    assert not [text for text in texts if prohibited(text)]
+    texts = [row["query"] for row in make_queries(2600, seed) if list_unsafe_words(row["query"])]
+    assert not [text for text in texts if is_prohibited(text)]
     assert not [text for text in texts if re.search(r"\b(?:boys?|girls?|child|baby|teenage|young)\b", text, re.I)]
 
 
@@ -94,8 +94,8 @@ def test_the_long_tail_keeps_words_for_the_test_split(usable):
     for start in range(5):
         mixed = usable[start::5] + [text for at in range(5) if at != start for text in usable[at::5]]
         test, sft = mixed[:150], mixed[len(usable) // 5 :][:1000]
-        known = {word for text in sft for word in content_words(text)}
-        words = {word for text in test for word in content_words(text)}
+        known = {word for text in sft for word in list_content_words(text)}
+        words = {word for text in test for word in list_content_words(text)}
         unseen.append(len(words - known) / len(words))
     assert sum(unseen) / len(unseen) >= 0.15
 
@@ -103,6 +103,6 @@ def test_the_long_tail_keeps_words_for_the_test_split(usable):
 def test_users_and_teacher_share_no_sentence_pattern(corpus, laptop):
     for row in corpus:
         assert not row["query"].startswith((*LEADS, *OPENINGS))
-        assert not any(map(is_from_table, sentences(row["query"])))
+        assert not any(map(is_from_table, split_sentences(row["query"])))
     texts = {clean(row["query"]) for row in corpus[:300]}
     assert not texts & {write(text, 0, laptop.world) for text in texts}

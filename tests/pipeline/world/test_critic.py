@@ -3,8 +3,8 @@ import pytest
 from pipeline.llm.replies import parse_verdict
 from pipeline.text.clean import clean
 from pipeline.world.checker import check
-from pipeline.world.corpus import synthetic_queries
-from pipeline.world.critic import critique, faults, noticed, recheck
+from pipeline.world.corpus import make_queries
+from pipeline.world.critic import critique, find_faults, notice_faults, recheck
 from pipeline.world.grammar import write
 
 QUERY = "two fluffy dogs running on the beach at night"
@@ -13,7 +13,7 @@ FULL = f"The scene shows {QUERY}.{STOCK}"
 
 
 def test_a_full_prompt_has_no_fault():
-    assert faults(QUERY, FULL).violated == ()
+    assert find_faults(QUERY, FULL).violated == ()
 
 
 @pytest.mark.parametrize(
@@ -32,14 +32,14 @@ def test_a_full_prompt_has_no_fault():
     ],
 )
 def test_each_rule_names_its_principle(prompt, violated):
-    assert faults(QUERY, prompt).violated == violated
+    assert find_faults(QUERY, prompt).violated == violated
 
 
 def test_of_many_words_an_action_may_not_be_lost_but_a_modifier_may():
     query = "a fluffy brown dog with a red scarf running past an old wooden barn near a quiet river, golden light"
     prompt = f"The scene shows {query}.{STOCK}"
-    assert faults(query, prompt.replace("wooden ", "")).violated == ()
-    assert faults(query, prompt.replace("running ", "")).violated == ("accurate",)
+    assert find_faults(query, prompt.replace("wooden ", "")).violated == ()
+    assert find_faults(query, prompt.replace("running ", "")).violated == ("accurate",)
 
 
 def test_the_reply_names_what_is_wrong(laptop):
@@ -50,26 +50,26 @@ def test_the_reply_names_what_is_wrong(laptop):
 
 
 def test_the_critic_raises_false_alarms_only_by_its_knob(laptop):
-    assert noticed(QUERY, FULL, laptop.world).violated == ()
+    assert notice_faults(QUERY, FULL, laptop.world).violated == ()
     nervous = laptop.world.model_copy(update={"critic_false_alarms": 1.0})
-    assert noticed(QUERY, FULL, nervous).violated == ("helpful",)
+    assert notice_faults(QUERY, FULL, nervous).violated == ("helpful",)
 
 
 def test_false_alarms_come_anew_in_every_sample_and_real_faults_stay(laptop):
     nervous = laptop.world.model_copy(update={"critic_false_alarms": 0.5})
-    assert {noticed(QUERY, FULL, nervous, sample).violated for sample in range(20)} == {(), ("helpful",)}
+    assert {notice_faults(QUERY, FULL, nervous, sample).violated for sample in range(20)} == {(), ("helpful",)}
     lost = FULL.replace("fluffy ", "")
-    assert len({noticed(QUERY, lost, nervous, sample) for sample in range(20)}) == 1
+    assert len({notice_faults(QUERY, lost, nervous, sample) for sample in range(20)}) == 1
 
 
 def test_the_critic_overlooks_more_in_its_own_writing(laptop):
-    texts = dict.fromkeys(clean(row["query"]) for row in synthetic_queries(900, seed=7))
+    texts = dict.fromkeys(clean(row["query"]) for row in make_queries(900, seed=7))
     found = {0: [0, 0], 1: [0, 0]}
     for query in texts:
         for sample in found:
             prompt = write(query, sample, laptop.world)
-            if prompt and faults(query, prompt).missing:
-                found[sample][0] += bool(noticed(query, prompt, laptop.world).missing)
+            if prompt and find_faults(query, prompt).missing:
+                found[sample][0] += bool(notice_faults(query, prompt, laptop.world).missing)
                 found[sample][1] += 1
     own, other = (seen / there for seen, there in found.values())
     assert own == pytest.approx(laptop.world.critic_recall_own, abs=0.1)
@@ -77,9 +77,9 @@ def test_the_critic_overlooks_more_in_its_own_writing(laptop):
 
 
 def test_critic_and_checker_agree_on_what_the_critic_names(laptop):
-    texts = dict.fromkeys(clean(row["query"]) for row in synthetic_queries(500, seed=9))
+    texts = dict.fromkeys(clean(row["query"]) for row in make_queries(500, seed=9))
     pairs = [(query, prompt) for query in texts if (prompt := write(query, 1, laptop.world))]
-    named = [(query, prompt) for query, prompt in pairs if noticed(query, prompt, laptop.world).violated]
+    named = [(query, prompt) for query, prompt in pairs if notice_faults(query, prompt, laptop.world).violated]
     assert sum(bool(check(query, prompt).violated) for query, prompt in named) / len(named) > 0.97
 
 

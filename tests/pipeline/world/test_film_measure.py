@@ -4,17 +4,17 @@ import numpy as np
 import pytest
 
 from pipeline.video.clips import decode, encode
-from pipeline.world.film import read_scene, subjects, words
+from pipeline.world.film import read_scene, read_subjects, words
 from pipeline.world.film_look import Look
-from pipeline.world.film_measure import likeness, looked_at, measure
-from pipeline.world.film_paint import chance, paint
+from pipeline.world.film_measure import measure, measure_likeness, pick_frames
+from pipeline.world.film_paint import draw_chance, paint
 
 CALM = Look(brightness=0.52, flicker=0, noise=0.025, blur=0.1, shake=0, jitter=0)
 
 
 def filmed(prompt="a red fox running in the forest", seed=0, **look):
     scene = read_scene(prompt)
-    return decode(encode(paint(scene, replace(CALM, **look), chance(seed, 12, 48, 48), 48, 48), 8))
+    return decode(encode(paint(scene, replace(CALM, **look), draw_chance(seed, 12, 48, 48), 48, 48), 8))
 
 
 @pytest.mark.parametrize(
@@ -58,13 +58,13 @@ def test_a_still_picture_is_steady_and_one_frame_is_enough():
     "noun", ["fox", "bird", "fish", "clown", "bus", "castle", "pumpkin", "umbrella", "whale", "dragon"]
 )
 def test_a_thing_is_found_where_it_is_shown_and_not_where_it_is_not(noun):
-    (thing,) = subjects([noun])
-    there = likeness(looked_at(filmed(f"a {noun} in the city")), thing)
-    gone = likeness(looked_at(filmed("the city")), thing)
+    (thing,) = read_subjects([noun])
+    there = measure_likeness(pick_frames(filmed(f"a {noun} in the city")), thing)
+    gone = measure_likeness(pick_frames(filmed("the city")), thing)
     assert np.median(there) > 0.4 > 0.2 > np.median(gone)
 
 
 def test_a_white_thing_is_found_by_its_lightness():
-    (thing,) = subjects(words("a white whale"))
-    shown, black = (looked_at(filmed(f"a {colour} whale in a cave")) for colour in ("white", "black"))
-    assert likeness(shown, thing).mean() > 0.3 > likeness(black, thing).mean()
+    (thing,) = read_subjects(words("a white whale"))
+    shown, black = (pick_frames(filmed(f"a {colour} whale in a cave")) for colour in ("white", "black"))
+    assert measure_likeness(shown, thing).mean() > 0.3 > measure_likeness(black, thing).mean()

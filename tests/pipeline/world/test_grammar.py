@@ -4,15 +4,15 @@ import pytest
 
 from pipeline.text.clean import clean
 from pipeline.world.checker import check
-from pipeline.world.corpus import synthetic_queries
-from pipeline.world.critic import faults
-from pipeline.world.grammar import simplified, write
-from pipeline.world.reading import unsafe_words, wish, words
+from pipeline.world.corpus import make_queries
+from pipeline.world.critic import find_faults
+from pipeline.world.grammar import simplify, write
+from pipeline.world.reading import extract_wish, list_unsafe_words, words
 
 
 @pytest.fixture(scope="module")
 def queries():
-    texts = dict.fromkeys(clean(row["query"]) for row in synthetic_queries(700, seed=5))
+    texts = dict.fromkeys(clean(row["query"]) for row in make_queries(700, seed=5))
     return [text for text in texts if 3 <= len(text.split()) <= 60]
 
 
@@ -46,16 +46,16 @@ def test_a_simplified_prompt_fails_the_checker(queries, honest):
 
 
 def test_an_unsafe_word_is_replaced_or_kept_by_its_share(queries, honest):
-    unsafe = [query for query in queries if unsafe_words(wish(query))]
+    unsafe = [query for query in queries if list_unsafe_words(extract_wish(query))]
     assert passing((query, write(query, 0, honest)) for query in unsafe) >= 0.98
     keeps = honest.model_copy(update={"teacher_keeps_unsafe": 0.4})
-    kept = sum(bool(unsafe_words(write(query, sample, keeps))) for query in unsafe for sample in range(5))
+    kept = sum(bool(list_unsafe_words(write(query, sample, keeps))) for query in unsafe for sample in range(5))
     assert kept / (5 * len(unsafe)) == pytest.approx(0.4, abs=0.08)
 
 
 def test_about_half_of_the_prompts_are_flawed_as_the_knob_says(queries, laptop):
     prompts = [(query, prompt) for query in queries if (prompt := write(query, 0, laptop.world))]
-    flawed = sum(bool(faults(query, prompt).violated) for query, prompt in prompts) / len(prompts)
+    flawed = sum(bool(find_faults(query, prompt).violated) for query, prompt in prompts) / len(prompts)
     assert laptop.world.teacher_flaws - 0.05 < flawed < laptop.world.teacher_flaws + 0.1
 
 
@@ -68,7 +68,7 @@ def test_prompts_are_one_paragraph_of_about_forty_words(queries, honest):
 
 def test_simplifying_keeps_what_can_be_drawn_and_leaves_no_loose_article():
     for seed in range(40):
-        text = simplified("a fluffy red dog with a scarf running on the big beach, at night", random.Random(seed))
+        text = simplify("a fluffy red dog with a scarf running on the big beach, at night", random.Random(seed))
         assert "dog" in text and "beach" in text
         assert len(text.split()) < 14
         assert (
@@ -77,7 +77,7 @@ def test_simplifying_keeps_what_can_be_drawn_and_leaves_no_loose_article():
 
 
 def test_what_a_text_is_about_stays_though_it_cannot_be_drawn():
-    assert all("iguanas" in simplified("two iguanas walking together at noon", random.Random(i)) for i in range(30))
+    assert all("iguanas" in simplify("two iguanas walking together at noon", random.Random(i)) for i in range(30))
 
 
 @pytest.mark.parametrize("query", ["a dog", "犬", "!!!", "dog", "the the the"])

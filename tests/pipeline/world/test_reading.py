@@ -1,6 +1,6 @@
 import pytest
 
-from pipeline.world.reading import content_words, neutralised, unsafe_words, wish
+from pipeline.world.reading import extract_wish, list_content_words, list_unsafe_words, neutralise
 
 
 @pytest.mark.parametrize(
@@ -16,13 +16,13 @@ from pipeline.world.reading import content_words, neutralised, unsafe_words, wis
     ],
 )
 def test_a_wish_is_the_query_without_what_is_said_to_the_machine(query, wished):
-    assert wish(query) == wished
+    assert extract_wish(query) == wished
 
 
 def test_content_words_leave_out_the_small_ones():
-    assert content_words("A dog's bone is on the well-worn table") == ["dog", "bone", "well-worn", "table"]
+    assert list_content_words("A dog's bone is on the well-worn table") == ["dog", "bone", "well-worn", "table"]
 
 
 def test_unsafe_words_are_found_but_for_harmless_phrases():
-    assert unsafe_words("a naked man shooting under a shooting star") == ["naked", "shooting"]
-    assert neutralised("a Naked man under a shooting star") == "a fully clothed man under a shooting star"
+    assert list_unsafe_words("a naked man shooting under a shooting star") == ["naked", "shooting"]
+    assert neutralise("a Naked man under a shooting star") == "a fully clothed man under a shooting star"

@@ -2,10 +2,10 @@ import pytest
 
 from pipeline.text.clean import clean
 from pipeline.world.checker import check
-from pipeline.world.corpus import synthetic_queries
-from pipeline.world.critic import faults, noticed
+from pipeline.world.corpus import make_queries
+from pipeline.world.critic import find_faults, notice_faults
 from pipeline.world.grammar import write
-from pipeline.world.phrases import is_stock, sentences
+from pipeline.world.phrases import is_stock, split_sentences
 from pipeline.world.refiner import refine
 
 QUERY = "two fluffy dogs running on the beach"
@@ -43,27 +43,27 @@ def test_an_opening_goes_only_when_it_is_named():
 )
 def test_a_clumsy_prompt_becomes_a_good_one(prompt):
     refined = refine(QUERY, prompt, ("helpful",))
-    assert faults(QUERY, refined).violated == () == check(QUERY, refined).violated
+    assert find_faults(QUERY, refined).violated == () == check(QUERY, refined).violated
 
 
 @pytest.mark.parametrize("sample", [0, 1])
 def test_refined_prompts_pass_critic_and_checker(laptop, sample):
-    texts = dict.fromkeys(clean(row["query"]) for row in synthetic_queries(700, seed=11))
+    texts = dict.fromkeys(clean(row["query"]) for row in make_queries(700, seed=11))
     named = [
         (query, prompt, violated)
         for query in texts
         if len(query.split()) > 2
         and (prompt := write(query, sample, laptop.world))
-        and (violated := noticed(query, prompt, laptop.world).violated)
+        and (violated := notice_faults(query, prompt, laptop.world).violated)
     ]
     refined = [(query, refine(query, prompt, violated)) for query, prompt, violated in named]
-    passed = [not faults(*pair).violated and not check(*pair).violated for pair in refined]
+    passed = [not find_faults(*pair).violated and not check(*pair).violated for pair in refined]
     assert len(passed) > 100 and sum(passed) / len(passed) > 0.98
 
 
 def test_a_camera_move_of_the_query_is_not_told_twice():
     query = "a dog. The camera pans slowly to the left"
     refined = refine(query, f"The scene shows a cat. The camera pans slowly to the left.{STOCK}", ("accurate",))
-    assert len(set(sentences(refined))) == len(sentences(refined))
-    assert sum(map(is_stock, sentences(refined))) == 4
-    assert faults(query, refined).missing == ()
+    assert len(set(split_sentences(refined))) == len(split_sentences(refined))
+    assert sum(map(is_stock, split_sentences(refined))) == 4
+    assert find_faults(query, refined).missing == ()

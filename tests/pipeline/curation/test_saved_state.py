@@ -5,13 +5,12 @@ import sys
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.curation.curated import curated
-from pipeline.curation.read import Raw, framed
-from pipeline.curation.resume import resumed, rule_hash
-from pipeline.curation.rules import opened
+from pipeline.curation.filters import filter_rows
+from pipeline.curation.rules import check_readable
+from pipeline.curation.saved_state import hash_rules, resume
+from pipeline.curation.sources import Raw, to_frame
 
 PIECES = st.sampled_from("fox runs red snow deep in the -ar 16:9 www.x.org é".split(" "))
 TEXT = st.lists(PIECES, max_size=9).map(" ".join)
@@ -24,43 +23,35 @@ def params(laptop):
 
 
 def rows_of(texts, params):
-    return opened(framed([Raw(str(at), text) for at, text in enumerate(texts)]), params)
+    return check_readable(to_frame([Raw(str(at), text) for at, text in enumerate(texts)]), params)
 
 
-def facts(found):
+def facts(result):
     return (
-        found.n_rows, found.ruled.rows(), found.told.rows(), found.first.tolist(), found.tokens.words.tolist(),
-        found.tokens.starts.tolist(), found.tokens.vocabulary.to_list(), found.found.row.tolist(),
-        found.found.score.tolist(), found.found.same.tolist(), [matches.tolist() for matches in found.matches],
-        found.self_bleu,
+        result.n_rows, result.refused.rows(), result.facts.rows(), result.first.tolist(), result.tokens.words.tolist(),
+        result.tokens.starts.tolist(), result.tokens.vocabulary.to_list(), result.witnesses.row.tolist(),
+        result.witnesses.score.tolist(), result.witnesses.same.tolist(),
+        [matches.tolist() for matches in result.matches], result.self_bleu,
     )  # fmt: skip
-
-
-@pytest.mark.slow
-@given(texts=st.lists(TEXT, max_size=30), share=st.floats(0, 1), threshold=st.sampled_from([0.2, 0.35, 0.5, 0.7, 0.9]))
-@settings(max_examples=150, deadline=None)
-def test_rows_added_behind_give_what_all_rows_give_at_once(params, texts, share, threshold):
-    params = params.model_copy(update={"max_similarity": threshold})
-    rows = rows_of(texts, params)
-    first = curated(rows[: int(len(rows) * share)], params)
-    assert facts(curated(rows[first.n_rows :], params, first)) == facts(curated(rows, params))
 
 
 def test_what_is_known_is_read_and_the_rest_is_added(params, tmp_path, capsys):
     rows = rows_of(TEXTS, params)
-    whole = facts(curated(rows, params))
-    resumed(rows[:4], params, tmp_path)
-    assert facts(resumed(rows, params, tmp_path)) == whole
+    whole = facts(filter_rows(rows, params))
+    resume(rows[:4], params, tmp_path)
+    assert facts(resume(rows, params, tmp_path)) == whole
     assert "4 of 6 rows are known" in capsys.readouterr().err
-    assert facts(resumed(rows, params, tmp_path)) == whole
+    assert facts(resume(rows, params, tmp_path)) == whole
     assert "6 of 6 rows are known" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("name", ["ruled-0.arrow", "told-0.arrow", "words-0.npy", "kept-0.npy", "state.json"])
+@pytest.mark.parametrize(
+    "name", ["refused-0.arrow", "facts-0.arrow", "words-0.npy", "matches_kept-0.npy", "state.json"]
+)
 @pytest.mark.parametrize("damage", ["flipped", "cut", "gone"])
 def test_a_damaged_state_is_noticed_and_written_anew(params, tmp_path, capsys, name, damage):
     rows = rows_of(TEXTS, params)
-    whole = facts(resumed(rows, params, tmp_path))
+    whole = facts(resume(rows, params, tmp_path))
     path = tmp_path / name
     content = bytearray(path.read_bytes())
     content[len(content) // 2] ^= 255
@@ -68,18 +59,20 @@ def test_a_damaged_state_is_noticed_and_written_anew(params, tmp_path, capsys, n
         path.unlink()
     else:
         path.write_bytes(content if damage == "flipped" else content[: len(content) // 2])
-    assert facts(resumed(rows, params, tmp_path)) == whole
+    assert facts(resume(rows, params, tmp_path)) == whole
     assert "known" not in capsys.readouterr().err
-    assert facts(resumed(rows, params, tmp_path)) == whole
+    assert facts(resume(rows, params, tmp_path)) == whole
     assert "6 of 6" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("name", ["told-0.arrow", "first-1.npy", "vocabulary-1.arrow", "starts-2.npy", "passed-2.npy"])
+@pytest.mark.parametrize(
+    "name", ["facts-0.arrow", "first-1.npy", "vocabulary-1.arrow", "starts-2.npy", "matches_passed-2.npy"]
+)
 @pytest.mark.parametrize("damage", ["flipped", "cut", "gone", "another's"])
 def test_a_damaged_file_of_any_run_is_noticed_and_written_anew(params, tmp_path, capsys, name, damage):
     rows = rows_of(TEXTS, params)
     for size in (2, 4, 6):
-        whole = facts(resumed(rows[:size], params, tmp_path))
+        whole = facts(resume(rows[:size], params, tmp_path))
     path = tmp_path / name
     content = bytearray(path.read_bytes())
     content[len(content) // 2] ^= 255
@@ -92,20 +85,20 @@ def test_a_damaged_file_of_any_run_is_noticed_and_written_anew(params, tmp_path,
     else:
         path.write_bytes(content if damage == "flipped" else content[: len(content) // 2])
     capsys.readouterr()
-    assert facts(resumed(rows, params, tmp_path)) == whole
+    assert facts(resume(rows, params, tmp_path)) == whole
     assert "known" not in capsys.readouterr().err
-    assert facts(resumed(rows, params, tmp_path)) == whole
+    assert facts(resume(rows, params, tmp_path)) == whole
     assert "6 of 6" in capsys.readouterr().err
 
 
 def test_more_rows_leave_the_files_of_those_before_as_they_are(params, tmp_path):
     rows = rows_of(TEXTS, params)
-    resumed(rows[:4], params, tmp_path)
+    resume(rows[:4], params, tmp_path)
     before = {path.name: path.stat().st_mtime_ns for path in tmp_path.iterdir() if path.name != "state.json"}
-    resumed(rows, params, tmp_path)
+    resume(rows, params, tmp_path)
     after = {path.name: path.stat().st_mtime_ns for path in tmp_path.iterdir()}
     gone = set(before) - set(after)
-    assert gone == {"passed-0.npy", "kept-0.npy"}
+    assert gone == {"matches_passed-0.npy", "matches_kept-0.npy"}
     assert {name: after[name] for name in set(before) - gone} == {name: before[name] for name in set(before) - gone}
     named = [name for *_, files in json.loads((tmp_path / "state.json").read_text())["parts"] for name in files]
     assert set(after) == {"state.json", *named}
@@ -113,36 +106,36 @@ def test_more_rows_leave_the_files_of_those_before_as_they_are(params, tmp_path)
 
 def test_a_run_that_ends_while_it_writes_leaves_the_state_before(params, tmp_path, capsys):
     rows = rows_of(TEXTS, params)
-    resumed(rows[:4], params, tmp_path)
+    resume(rows[:4], params, tmp_path)
     state = (tmp_path / "state.json").read_bytes()
     kept = {path.name: path.read_bytes() for path in tmp_path.glob("*-0.npy")}
-    resumed(rows, params, tmp_path)
+    resume(rows, params, tmp_path)
     # as it is where all files but the last are in place
     (tmp_path / "state.json").write_bytes(state)
     for name, content in kept.items():
         (tmp_path / name).write_bytes(content)
     capsys.readouterr()
-    assert facts(resumed(rows, params, tmp_path)) == facts(curated(rows, params))
+    assert facts(resume(rows, params, tmp_path)) == facts(filter_rows(rows, params))
     assert "4 of 6 rows are known" in capsys.readouterr().err
 
 
 SAVING = """
 import sys
 from pathlib import Path
-from pipeline.curation import resume
+from pipeline.curation import saved_state
 from pipeline.runtime.params_file import load_params
-from test_resume import TEXTS, facts, rows_of
+from tests.pipeline.curation.test_saved_state import TEXTS, facts, rows_of
 params = load_params(sys.argv[1]).queries
 for at in range(20):
     rows = rows_of(TEXTS[: 2 + (int(sys.argv[3]) + at) % 5], params)
-    found = facts(resume.resumed(rows, params, Path(sys.argv[2])))
-    assert found == facts(resume.curated(rows, params))
+    state = facts(saved_state.resume(rows, params, Path(sys.argv[2])))
+    assert state == facts(saved_state.filter_rows(rows, params))
 """
 
 
 @pytest.mark.slow
 def test_processes_that_keep_one_state_take_turns(root, tmp_path):
-    env = os.environ | {"PYTHONPATH": os.pathsep.join([str(root), str(root / "tests/pipeline/curation")])}
+    env = os.environ | {"PYTHONPATH": str(root)}
     runs = [
         subprocess.Popen(
             [sys.executable, "-c", SAVING, root / "params.yaml", tmp_path / "state", str(shift)],
@@ -150,26 +143,26 @@ def test_processes_that_keep_one_state_take_turns(root, tmp_path):
         )
         for shift in (0, 1, 3)
     ]  # fmt: skip
-    said = [run.communicate()[1] for run in runs]
-    assert [run.returncode for run in runs] == [0, 0, 0], said
+    errors = [run.communicate()[1] for run in runs]
+    assert [run.returncode for run in runs] == [0, 0, 0], errors
 
 
 @pytest.mark.parametrize("texts", [["another fox", *TEXTS[1:]], TEXTS[:3], [None, *TEXTS[1:]]])
 def test_a_state_of_other_rows_is_not_used(params, tmp_path, capsys, texts):
-    resumed(rows_of(TEXTS, params), params, tmp_path)
+    resume(rows_of(TEXTS, params), params, tmp_path)
     rows = rows_of(texts, params)
-    assert facts(resumed(rows, params, tmp_path)) == facts(curated(rows, params))
+    assert facts(resume(rows, params, tmp_path)) == facts(filter_rows(rows, params))
     assert "known" not in capsys.readouterr().err
 
 
 def test_another_rule_has_another_state_and_another_split_has_not(params):
-    assert rule_hash(params) == rule_hash(params.model_copy(update={"sft": 7, "unsafe_threshold": 0.9}))
-    assert rule_hash(params) != rule_hash(params.model_copy(update={"max_words": 7}))
-    assert rule_hash(params) != rule_hash(params.model_copy(update={"max_similarity": 0.8}))
+    assert hash_rules(params) == hash_rules(params.model_copy(update={"sft": 7, "unsafe_threshold": 0.9}))
+    assert hash_rules(params) != hash_rules(params.model_copy(update={"max_words": 7}))
+    assert hash_rules(params) != hash_rules(params.model_copy(update={"max_similarity": 0.8}))
 
 
 def test_no_state_is_a_pickle(params, tmp_path):
-    resumed(rows_of(TEXTS, params), params, tmp_path)
+    resume(rows_of(TEXTS, params), params, tmp_path)
     assert {path.suffix for path in tmp_path.iterdir()} == {".arrow", ".npy", ".json"}
     for path in tmp_path.glob("*.npy"):
         assert np.load(path, allow_pickle=False).dtype != object
@@ -179,16 +172,16 @@ def test_no_state_is_a_pickle(params, tmp_path):
 def test_the_two_states_of_a_source_that_were_used_last_stay(params, tmp_path):
     rows = rows_of(TEXTS, params)
     for name in ("one-video", "two-video", "one-other", "one-video", "three-video"):
-        resumed(rows, params, tmp_path / name)
+        resume(rows, params, tmp_path / name)
     assert {path.name for path in tmp_path.iterdir() if path.is_dir()} == {"one-video", "three-video", "one-other"}
 
 
 def test_rows_that_come_in_many_parts_are_known_all_the_same(params, tmp_path, capsys):
     rows = rows_of(TEXTS, params)
     for size in range(1, len(rows) + 1):
-        resumed(rows[:size], params, tmp_path / "state-of")
-    assert facts(resumed(rows, params, tmp_path / "state-of")) == facts(curated(rows, params))
+        resume(rows[:size], params, tmp_path / "state-of")
+    assert facts(resume(rows, params, tmp_path / "state-of")) == facts(filter_rows(rows, params))
     assert "6 of 6 rows are known" in capsys.readouterr().err
     other = rows_of([*TEXTS[:2], "another fox", *TEXTS[3:]], params)
-    resumed(other, params, tmp_path / "state-of")
+    resume(other, params, tmp_path / "state-of")
     assert "known" not in capsys.readouterr().err

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.curation.normalise import SYMBOL, normalised
+from pipeline.curation.normalisation import SYMBOL, normalise
 from pipeline.text.clean import clean, tokens
 
 PIECES = st.sampled_from(
@@ -25,10 +25,10 @@ def one_by_one(text, keep_flags):
 @given(texts=st.lists(TYPED | st.text(st.characters(exclude_categories=["Cs"])), max_size=8))
 @settings(max_examples=400, deadline=None)
 def test_many_texts_are_cleaned_as_each_one_is(keep_flags, texts):
-    found = normalised(pl.Series(texts, dtype=pl.String), keep_flags)
-    assert found.rows() == [one_by_one(text, keep_flags) for text in texts]
+    frame = normalise(pl.Series(texts, dtype=pl.String), keep_flags)
+    assert frame.rows() == [one_by_one(text, keep_flags) for text in texts]
 
 
 def test_real_queries_are_cleaned_as_each_one_is(shared_data):
     typed = json.loads((shared_data / "vidprom_queries.json").read_text(encoding="utf-8"))
-    assert normalised(pl.Series(typed), False).rows() == [one_by_one(text, False) for text in typed]
+    assert normalise(pl.Series(typed), False).rows() == [one_by_one(text, False) for text in typed]

@@ -5,9 +5,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from pipeline.curation.files import unchanged
-from pipeline.curation.read import Raw, gathered, source_name
-from pipeline.curation.read import read as read_frames
+from pipeline.curation.sources import Raw, join_frames, name_source, read_frames
 from pipeline.runtime.io import DataError
 
 VIDPROM = "uuid,prompt,time,toxicity,obscene,identity_attack,insult,threat,sexual_explicit\n"
@@ -29,10 +27,10 @@ def source(laptop, tmp_path):
 
 
 def read(*source):
-    return [Raw(**record) for record in gathered(read_frames(*source)).to_dicts()]
+    return [Raw(**record) for record in join_frames(read_frames(*source)).to_dicts()]
 
 
-def said(params):
+def texts_of(params):
     return [raw.text for raw in read(params)]
 
 
@@ -66,7 +64,7 @@ def test_vidprom_csv_with_quoted_lines_and_scores_is_understood(source):
     ],
 )
 def test_each_format_gives_the_same_queries(source, name, content):
-    assert said(source(name, content)) == ["a dog", "a cat"]
+    assert texts_of(source(name, content)) == ["a dog", "a cat"]
 
 
 def test_columns_can_be_named(source):
@@ -84,7 +82,7 @@ def test_a_repeated_id_gets_its_position_behind_it(source):
 
 
 def test_limit_reads_only_so_many_rows(source):
-    assert said(source("a.txt", "a\nb\nc\n", limit=2)) == ["a", "b"]
+    assert texts_of(source("a.txt", "a\nb\nc\n", limit=2)) == ["a", "b"]
 
 
 def test_the_synthetic_corpus_is_read_like_a_source(laptop):
@@ -95,7 +93,7 @@ def test_the_synthetic_corpus_is_read_like_a_source(laptop):
 def test_rows_name_the_file_and_not_its_folder(laptop):
     file = laptop.queries.model_copy(update={"source": "file", "path": "/somewhere/else/q.csv"})
     hub = laptop.queries.model_copy(update={"source": "hub", "path": "owner/name"})
-    assert [source_name(params) for params in (laptop.queries, file, hub)] == ["synthetic", "q.csv", "owner/name"]
+    assert [name_source(params) for params in (laptop.queries, file, hub)] == ["synthetic", "q.csv", "owner/name"]
 
 
 @pytest.mark.parametrize(
@@ -137,7 +135,7 @@ def test_a_score_too_large_for_a_number_is_told(source):
 
 def test_a_query_of_ten_megabytes_is_read(source):
     big = "x" * 10_000_000
-    assert said(source("a.csv", f'prompt\n"{big}"\nb\n')) == [big, "b"]
+    assert texts_of(source("a.csv", f'prompt\n"{big}"\nb\n')) == [big, "b"]
 
 
 @pytest.mark.parametrize(
@@ -207,21 +205,6 @@ def test_the_query_s_column_names_no_row(source):
 def test_a_folder_or_nothing_in_the_file_s_place_is_told(laptop, tmp_path):
     for path, told in ((tmp_path, "a folder"), (tmp_path / "no.csv", "no such file")):
         assert told in fault(laptop.queries.model_copy(update={"source": "file", "path": str(path)}))
-
-
-def test_a_file_that_changes_while_it_is_read_is_noticed(tmp_path):
-    path = tmp_path / "a.txt"
-    path.write_text("a\n")
-    with pytest.raises(DataError, match="it changed while it was read"), unchanged(path) as digest:
-        assert len(digest) == 64
-        path.write_text("a\nb\n")
-
-
-def test_a_file_that_is_gone_after_it_was_read_is_noticed(tmp_path):
-    path = tmp_path / "a.txt"
-    path.write_text("a\n")
-    with pytest.raises(DataError, match="it changed while it was read"), unchanged(path):
-        path.unlink()
 
 
 def test_a_hub_dataset_that_cannot_be_reached_is_told_in_one_line(laptop):

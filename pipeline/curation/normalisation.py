@@ -4,27 +4,34 @@ text.clean, on Python's `regex`, is the one definition; the patterns here stand 
 and a test compares. COMMON are the letters of English and Western Europe, blanks and common signs, but & and @.
 """
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import regex
 
 from pipeline.text.clean import LINK, MENTION, clean, words
+
+if TYPE_CHECKING:
+    import polars as pl
 
 LETTERS = "0-9A-Za-zÀ-ÖØ-öø-ÿ"
 COMMON = rf"[{LETTERS}\t\n\r !\"#$%'()*+,\-./:;<=>?\[\\\]^_`{{|}}~‘’“”…]"
 # nothing to clean: the first is a letter or digit, and there is no "prompt:" nor a dash that could open a flag
 TIDY = rf"\A[\t\n\r ]*[{LETTERS}]{COMMON}*\z"
 UNTIDY = rf"(?:\A|[^{LETTERS}])-|-[aA][rR]|[pP][rR][oO]?[mM][pP][tT][\t\n\r ]*:"
-# what might be a link or a mention
+# a link or a mention, perhaps
 LINKED = r"<#|://|[wW]{3}\."
 DASHES = "-–—−"
 SYMBOL = regex.compile(r"[^\p{L}\p{M}\p{N}\s]")
 
 
-def normalised(texts, keep_flags: bool):
-    """Return a frame beside a polars column of texts, in its order, with the columns
+def normalise(texts: pl.Series, keep_flags: bool) -> pl.DataFrame:
+    """Return a frame beside a column of texts, in its order, with the columns
 
     query    the cleaned text
     whole    the cleaned text with its flags
-    said     the query's tokens with one space between two: what texts are compared by
+    words    the query's tokens with one space between two: texts are compared by them
     symbols  how many characters of the query are neither letter, mark, digit nor blank
     """
     import polars as pl
@@ -33,41 +40,41 @@ def normalised(texts, keep_flags: bool):
     tidy = text.str.contains(TIDY) & ~text.str.contains(UNTIDY)
     by_column = text.str.replace_all(r"[\t\n\r ]+", " ").str.strip_chars(" ")
     by_row = pl.DataFrame(
-        [bare_and_whole(raw) for raw in text.filter(~tidy)],
+        [clean_twice(raw) for raw in text.filter(~tidy)],
         schema={"bare": pl.String, "whole": pl.String},
         orient="row",
     )
-    bare, whole = (merged(tidy, by_column, by_row[name]) for name in ("bare", "whole"))
+    bare, whole = (merge(tidy, by_column, by_row[name]) for name in ("bare", "whole"))
     query = whole if keep_flags else bare
 
     common = bare.str.contains(rf"\A{COMMON}*\z") & ~bare.str.contains(LINKED)
     by_column = bare.str.to_lowercase().str.replace_all("[^0-9a-zß-öø-ÿ]+", " ").str.strip_chars(" ")
-    by_row = pl.Series([" ".join(unlinked_words(row)) for row in bare.filter(~common)], dtype=pl.String)
-    said = merged(common, by_column, by_row)
+    by_row = pl.Series([" ".join(split_unlinked(row)) for row in bare.filter(~common)], dtype=pl.String)
+    words = merge(common, by_column, by_row)
 
     common = query.str.contains(rf"\A{COMMON}*\z")
     by_row = pl.Series([len(SYMBOL.findall(row)) for row in query.filter(~common)], dtype=pl.UInt32)
-    symbols = merged(common, query.str.count_matches(rf"[^{LETTERS} ]"), by_row)
-    return pl.DataFrame({"query": query, "whole": whole, "said": said, "symbols": symbols})
+    symbols = merge(common, query.str.count_matches(rf"[^{LETTERS} ]"), by_row)
+    return pl.DataFrame({"query": query, "whole": whole, "words": words, "symbols": symbols})
 
 
-def merged(first, whole, rest):
-    """Return `whole` where `first` is true; the other places take the values of `rest`, one after the other."""
+def merge(mask: pl.Series, whole: pl.Series, rest: pl.Series) -> pl.Series:
+    """Return `whole` where `mask` is true; the other places take the values of `rest`, one after the other."""
     import polars as pl
 
     if not len(rest):
         return whole
-    at = (~first).cast(pl.Int64).cum_sum() - 1
-    return pl.select(pl.when(first).then(whole).otherwise(rest.gather(at.clip(0)))).to_series()
+    place = (~mask).cast(pl.Int64).cum_sum() - 1
+    return pl.select(pl.when(mask).then(whole).otherwise(rest.gather(place.clip(0)))).to_series()
 
 
-def bare_and_whole(text: str) -> tuple[str, str]:
+def clean_twice(text: str) -> tuple[str, str]:
     """Return a cleaned text without and with its flags."""
     whole = clean(text, keep_flags=True)
     # a flag begins with a dash
     return (clean(text) if any(dash in whole for dash in DASHES) else whole), whole
 
 
-def unlinked_words(bare: str) -> tuple[str, ...]:
+def split_unlinked(bare: str) -> tuple[str, ...]:
     """Return pipeline.text.clean.tokens of a text that is clean and bare of flags already."""
     return words(MENTION.sub(" ", LINK.sub(" ", bare)))

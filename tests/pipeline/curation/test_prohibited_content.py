@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.curation.prohibited import may_be_prohibited, prohibited
-from pipeline.curation.unmask import ODD, ODD_HINT
+from pipeline.curation.disguises import ODD, ODD_HINT
+from pipeline.curation.prohibited_content import is_prohibited, may_be_prohibited
 from pipeline.text.clean import clean
 
 
@@ -32,7 +32,7 @@ from pipeline.text.clean import clean
     ],
 )
 def test_minors_in_sexual_terms_are_prohibited(query, out):
-    assert prohibited(clean(query)) is out
+    assert is_prohibited(clean(query)) is out
 
 
 DISGUISES = {
@@ -90,41 +90,41 @@ HARMLESS = [
 
 @pytest.mark.parametrize("text", DISGUISES.values(), ids=DISGUISES)
 def test_a_disguise_hides_nothing(text):
-    assert prohibited(clean(text, keep_flags=True))
+    assert is_prohibited(clean(text, keep_flags=True))
 
 
 @pytest.mark.parametrize("text", LANGUAGES.values(), ids=LANGUAGES)
 def test_other_languages_hide_nothing(text):
-    assert prohibited(clean(text))
+    assert is_prohibited(clean(text))
 
 
 @pytest.mark.parametrize("text", HARMLESS)
 def test_what_only_looks_like_it_stays(text):
-    assert not prohibited(clean(text))
+    assert not is_prohibited(clean(text))
 
 
 @pytest.mark.parametrize("piece", ["n-", "n ", "a*", "1", "a.b_", "naked", "é", "kid ", "\u0336", "aaa"])
 def test_a_long_hostile_text_is_read_to_its_end(piece):
-    assert prohibited(piece * (10_000 // len(piece))) in (True, False)
+    assert is_prohibited(piece * (10_000 // len(piece))) in (True, False)
 
 
 @pytest.mark.slow
 def test_few_real_queries_are_taken_for_it(shared_data):
     texts = json.loads((shared_data / "vidprom_queries.json").read_text())
-    asked = asked_about(texts)
-    assert sum(asked) < len(texts) / 100
-    found = [prohibited(clean(text, keep_flags=True)) for text in texts]
-    assert 7 <= sum(found) <= 12
-    assert not [text for text, hit, ask in zip(texts, found, asked, strict=True) if hit and not ask]
+    sieved = sieve(texts)
+    assert sum(sieved) < len(texts) / 100
+    hits = [is_prohibited(clean(text, keep_flags=True)) for text in texts]
+    assert 7 <= sum(hits) <= 12
+    assert not [text for text, hit, read in zip(texts, hits, sieved, strict=True) if hit and not read]
 
 
-def asked_about(texts):
+def sieve(texts):
     return may_be_prohibited(pl.Series([clean(text, keep_flags=True) for text in texts])).to_list()
 
 
 def test_the_sieve_asks_about_every_disguise_and_little_else():
-    assert all(asked_about([*DISGUISES.values(), *LANGUAGES.values()]))
-    assert asked_about(["a dog in the rain", "a child runs", "a nude statue", "8k hdr, slow-motion"]) == [False] * 4
+    assert all(sieve([*DISGUISES.values(), *LANGUAGES.values()]))
+    assert sieve(["a dog in the rain", "a child runs", "a nude statue", "8k hdr, slow-motion"]) == [False] * 4
 
 
 BITS = [*"nakedchil", *"4@1!3-_.*# ", "sex", "kid", "girl", "boy", "young ", "naked", "child", "nude", "12",
@@ -139,5 +139,5 @@ def test_the_sieve_overlooks_nothing(text):
     cleaned = clean(text, keep_flags=True)
     if ODD.search(cleaned):
         assert pl.Series([cleaned]).str.contains(ODD_HINT).item()
-    if prohibited(cleaned):
-        assert asked_about([text]) == [True]
+    if is_prohibited(cleaned):
+        assert sieve([text]) == [True]

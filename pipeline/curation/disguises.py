@@ -1,7 +1,7 @@
 """Reads a text as a person would who means to see through its disguise: look-alike letters, leet, spacing, masks.
 
 Ours. A reading is one more token list to look for terms in; readings are generous, since a term found in one counts
-only together with another (see `pipeline.curation.unsafe_terms.prohibited`).
+only together with another (see `pipeline.curation.prohibited_content`).
 """
 
 import unicodedata
@@ -24,6 +24,7 @@ LETTERS = {ord(pair[0]): pair[1] for pair in _LOOKALIKES.split()} | {
 }
 LEET = {ord(sign): letter for sign, letter in zip("034578@$€!¡|1+6", "oeastbaseiiiitg", strict=True)}
 ONE_IS_L = LEET | {ord(sign): "l" for sign in "1!|"}
+NO_SIGNS: dict[int, str] = {}
 PEOPLE = {"👶": " baby ", "🧒": " child ", "👦": " boy ", "👧": " child ", "🔞": " nsfw "}
 
 MARK = regex.compile(r"\p{M}+")
@@ -32,6 +33,7 @@ CHUNK = regex.compile(r"[^\s,;:?()\[\]{}\"“”]+")
 PIECES = regex.compile(r"[a-z]+")
 SPELLED = regex.compile(r"(?<![\p{L}\p{N}])(?:\p{L}[^\p{L}\p{N}]{1,3}){2,}\p{L}(?![\p{L}\p{N}])")
 MOST_PIECES = 4
+"""Neighbouring pieces that are read as one word, at most. Ours."""
 ARTICLES = {"a", "i"}  # "shot-a" are two words
 LONG_RUN = regex.compile(r"(\p{L})\1{2,}")
 HIDDEN = regex.compile(r"\p{L}[*#%_]")
@@ -51,53 +53,53 @@ ODD_HINT = (
 """Every odd text matches this; Rust's regex reads it too."""
 
 
-def readings(text: str) -> Iterator[tuple[str, ...]]:
+def list_readings(text: str) -> Iterator[tuple[str, ...]]:
     """Yield the token lists that a text may be read as, the plain one first."""
     yield words(text)
     if not ODD.search(text):
         return
     for sign, name in PEOPLE.items():
         text = text.replace(sign, name)
-    alike = _alike(text)
-    yield words(_bare(text))
-    yield words(alike)
-    for table in ({}, LEET, ONE_IS_L):
-        yield tuple(_joined(alike, table))
-    if LONG_RUN.search(alike):
-        yield tuple(_joined(LONG_RUN.sub(r"\1", alike), {}))
-        yield tuple(_joined(LONG_RUN.sub(r"\1\1", alike), {}))
+    plain = _replace_lookalikes(text)
+    yield words(_strip_marks(text))
+    yield words(plain)
+    for table in (NO_SIGNS, LEET, ONE_IS_L):
+        yield tuple(_join_pieces(plain, table))
+    if LONG_RUN.search(plain):
+        yield tuple(_join_pieces(LONG_RUN.sub(r"\1", plain), NO_SIGNS))
+        yield tuple(_join_pieces(LONG_RUN.sub(r"\1\1", plain), NO_SIGNS))
 
 
-def spelled_out(text: str) -> Iterator[str]:
+def find_spelled_out(text: str) -> Iterator[str]:
     """Yield the runs of single letters in a text, each written together: "n a k e d" and "n.4.k.e.d" are naked."""
     if not ODD.search(text):
         return
-    bare = _alike(text)
-    for reading in (bare, bare.translate(LEET)):
+    plain = _replace_lookalikes(text)
+    for reading in (plain, plain.translate(LEET)):
         for match in SPELLED.finditer(reading):
             yield "".join(filter(str.isalpha, match.group()))
 
 
-def _bare(text: str) -> str:
+def _strip_marks(text: str) -> str:
     return MARK.sub("", unicodedata.normalize("NFKD", text)).lower()
 
 
-def _alike(text: str) -> str:
-    return _bare(text).translate(LETTERS)
+def _replace_lookalikes(text: str) -> str:
+    return _strip_marks(text).translate(LETTERS)
 
 
-def _joined(text: str, table: dict[int, str]) -> Iterator[str]:
+def _join_pieces(text: str, table: dict[int, str]) -> Iterator[str]:
     """Yield the words of a text after leet: each chunk's pieces, and neighbouring pieces joined ("na-ked")."""
     for chunk in CHUNK.findall(text):
         letters = chunk.strip(EDGES).translate(table)
         pieces = PIECES.findall(letters)
-        for at in range(len(pieces)):
-            for end in range(at + 1, min(at + MOST_PIECES, len(pieces)) + 1):
-                if end == at + 1 or not ARTICLES.intersection(pieces[at:end]):
-                    yield "".join(pieces[at:end])
+        for begin in range(len(pieces)):
+            for end in range(begin + 1, min(begin + MOST_PIECES, len(pieces)) + 1):
+                if end == begin + 1 or not ARTICLES.intersection(pieces[begin:end]):
+                    yield "".join(pieces[begin:end])
 
 
-def masked(text: str) -> list[regex.Pattern]:
+def list_mask_patterns(text: str) -> list[regex.Pattern[str]]:
     """Return a pattern for each word of a text in which *, #, % or _ stands for letters."""
     if not HIDDEN.search(text):
         return []
