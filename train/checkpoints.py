@@ -15,6 +15,7 @@ from pathlib import Path
 
 import click
 
+from pipeline.runtime.fingerprint import code_of
 from pipeline.runtime.io import write_json
 from pipeline.runtime.store import home
 from schemas.base import content_id
@@ -31,7 +32,7 @@ LIBRARIES = ("torch", "transformers", "trl", "peft", "accelerate", "deepspeed")
 def run_key(stage: str, rows: list[dict], model: str, params: TrainParams, setting: dict, **more) -> str:
     """Return the key of a training run: equal keys give equal weights on one machine, so a checkpoint may be shared."""
     shaping = params.model_dump(mode="json", exclude=TrainParams.NOT_SHAPING)
-    code = {path.name: file_hash(path) for path in sorted(Path(__file__).parent.glob("*.py"))}
+    code = code_of(Path(__file__).parents[1], f"train/{stage}.py")
     return content_id("train", stage, rows, weights_hash(model), shaping, setting, code, versions(), more)
 
 
