@@ -84,6 +84,13 @@ def test_a_recipe_stands_and_is_put_into_the_params_as_dvc_writes_it(project, na
     assert not as_dvc_writes_it(project / "params.yaml")
 
 
+def test_a_recipe_of_ones_own_layout_is_put_in_as_dvc_writes_it(project):
+    (project / "recipes/mine.yaml").write_text("# mine\nqueries:\n  pii: [email, phone]  # no handles\n")
+    vpo("use", "mine")
+    assert load_params(project / "params.yaml").queries.pii == ("email", "phone")
+    assert not as_dvc_writes_it(project / "params.yaml")
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_every_recipe_makes_valid_params_and_keeps_every_comment(project, name):
     before = comments(project / "params.yaml")
