@@ -1,21 +1,77 @@
-"""params.yaml -> a constant: every stage depends on it, so a wrong value or an unknown key stops the run first."""
+"""The gate before all work: params.yaml is checked, and the code and the files that stages stand on are told by hash.
+
+A wrong value or an unknown key stops the run first. A stage depends on data/code/<its module>.json, so that a comment
+re-runs nothing, and on data/files/<section>.json instead of the folder where a person puts files.
+"""
+
+import hashlib
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
 
 import click
 
-from pipeline.runtime.io import write_json
+from pipeline.runtime.fingerprint import code_of, stage_modules
+from pipeline.runtime.io import replacing_folder, write_json
 from pipeline.runtime.params_file import load_params, option, refuse_same_judge, refuse_unpinned
 from pipeline.scoring.questions import read_questions
+from schemas.params import Params
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def named_paths(params: Params) -> dict[str, list[str]]:
+    """Return section -> the files and folders that its keys name and no stage of the graph makes."""
+    queries = [*params.queries.benchmarks]
+    if params.queries.source == "file" and params.queries.path is not None:
+        queries.append(params.queries.path)
+    models = params.reward.models.values()
+    return {
+        "queries": queries,
+        "d_sft": [path for path in [params.d_sft.path] if path is not None],
+        "d_dpo": [path for path in [params.d_dpo.path] if path is not None],
+        "reward": [path for model in models for path in (model.questions, model.model, model.head) if path is not None],
+    }
+
+
+def file_hashes(paths: Iterable[str]) -> dict[str, str]:
+    """Return path -> SHA-256 of each file, and of each file in a folder; what is not there is left out.
+
+    A stage that reads a missing file says so itself, and the name of a model on the Hub is no path.
+    """
+    return {str(file): _sha256(file) for path in sorted({*paths}) for file in _files(Path(path))}
+
+
+def _files(path: Path) -> Iterator[Path]:
+    for file in sorted(path.rglob("*")) if path.is_dir() else [path]:
+        if file.is_file():
+            yield file
+
+
+def _sha256(file: Path) -> str:
+    with file.open("rb") as opened:
+        return hashlib.file_digest(opened, "sha256").hexdigest()
+
+
+def write_folder(folder: str | Path, contents: Mapping[str, Mapping[str, str]]) -> None:
+    """Write each mapping to <its name>.json in `folder`, in the place of all that was there."""
+    with replacing_folder(Path(folder)) as temporary:
+        for name, mapping in contents.items():
+            write_json(temporary / f"{name}.json", mapping)
 
 
 @click.command("params")
 @click.argument("out")
+@click.argument("code")
+@click.argument("files")
 @option
-def main(out, params_path):
-    """Check the whole params file before any work."""
+def main(out: str, code: str, files: str, params_path: str) -> None:
+    """Check the whole params file before any work; say by hash which code and which named files stages stand on."""
     params = load_params(params_path)
     refuse_same_judge(params)
     refuse_unpinned(params)
     for model in params.reward.models.values():
         if model.questions is not None:  # else it would be found out when all clips are rendered
             read_questions(model.questions)
+    write_folder(code, {Path(module).stem: code_of(ROOT, module) for module in stage_modules(ROOT)})
+    write_folder(files, {section: file_hashes(paths) for section, paths in named_paths(params).items()})
     write_json(out, {"params": "valid"})

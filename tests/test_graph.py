@@ -12,8 +12,8 @@ from pipeline.runtime.io import read_rows
 from schemas.render import Render
 from tests.support.held import held
 from tests.support.llm_server import serving
-from tests.support.project import Project, kill, stage_processes
-from vpo.deps import stages
+from tests.support.project import Project, kill, listed_params, stage_processes
+from vpo.stages import stages
 
 pytestmark = pytest.mark.graph
 
@@ -37,6 +37,23 @@ def test_a_second_repro_runs_nothing(project):
     assert "up to date" in done.stdout
 
 
+def stages_run(project):
+    lines = project.run("dvc", "repro").stdout.splitlines()
+    return {line.split("'")[1] for line in lines if line.startswith("Running stage")}
+
+
+def test_prose_and_a_stray_file_run_the_gate_alone_and_a_line_of_critique_its_seven(copy):
+    for file in ("pipeline/llm/calls/limits.py", "schemas/reasons.py", "train/sft.py", "pipeline/curation/rules.py"):
+        with (copy.path / file).open("a") as opened:
+            opened.write("# a comment\n")
+    (copy.path / "data/raw/stray.csv").write_text("query\na cat\n")
+    assert stages_run(copy) == {"params"}
+    with (copy.path / "pipeline/critique.py").open("a") as opened:
+        opened.write("\n\nANSWER = 42\n")
+    arms = ("original", "fewshot", "sft", "dpo_no_text", "dpo")
+    assert stages_run(copy) == {"params", "critique@sft", "critique@dpo", *(f"critique_eval@{arm}" for arm in arms)}
+
+
 # where a stage runs, how fast and for how much, and what names a file that is a dep itself, shapes no row
 NO_DEP = re.compile(
     r"\.(max_concurrency|api_key_env|timeout_s|attempts|launch|checkpoint_s|report_to|template|recheck_template|exemplars|questions)$"
@@ -52,7 +69,7 @@ def test_every_stage_lists_the_params_it_reads(project):
         name, _, key = path.name.partition("@")
         if name == "params":  # it lists the whole file
             continue
-        listed = [str(item).replace("${key}", key) for item in graph[name].get("params", [])]
+        listed = [item.replace("${key}", key) for item in listed_params(graph[name])]
         for read in set(path.read_text().split()):
             covered = any(read == item or read.startswith(f"{item}.") for item in listed)
             assert covered or NO_DEP.search(read), f"{name} reads {read}, which dvc.yaml does not list for it"

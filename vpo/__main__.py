@@ -17,7 +17,6 @@ COMMANDS = {
     "doctor": "Check what a run needs, and say what to do; ends with 1 where something is wrong.",
     "stages": "List the stages of the graph with what each does and writes.",
     "schema": "Print the JSON Schema of a stage's row, or of params.yaml; without a name, list the names.",
-    "deps": "Compare the code under deps in dvc.yaml with the import graph.",
 }
 """name -> the first line of its help, written here so that the door opens without loading them all"""
 

@@ -73,7 +73,14 @@ def merge(tree, overlay, above: str = "") -> Iterator[tuple[str, object, object]
             yield from merge(tree[name], value, f"{key}.")
         elif name not in tree or tree[name] != value:
             yield key, tree.get(name), value
-            tree[name] = value
+            tree[name] = _plain(value)
+
+
+def _plain(value: object) -> object:
+    """Return lists and mappings without the recipe's own layout and comments."""
+    if isinstance(value, dict):
+        return {name: _plain(item) for name, item in value.items()}
+    return [_plain(item) for item in value] if isinstance(value, list) else value
 
 
 def shown(value) -> str:
@@ -81,14 +88,9 @@ def shown(value) -> str:
 
 
 def round_trip():
-    """Return a YAML that reads and writes params.yaml without changing a byte of what it does not change."""
+    """Return a YAML that writes params.yaml as `dvc exp run -S` does, so that neither changes a line of the other's."""
     from ruamel.yaml import YAML
 
     yaml = YAML()
-    yaml.width = 10_000
-    yaml.preserve_quotes = True
-    yaml.indent(mapping=2, sequence=4, offset=2)
-    yaml.representer.add_representer(
-        type(None), lambda representer, _: representer.represent_scalar("tag:yaml.org,2002:null", "null")
-    )
+    yaml.default_flow_style = False
     return yaml

@@ -1,12 +1,26 @@
 """`vpo stages`: the table of contents of the graph."""
 
 import re
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import click
 
-from vpo.deps import module_of, stages
 from vpo.project import find_project
+
+COMMAND = re.compile(r"^python -m (pipeline|train) (\w+)")
+
+
+def module_of(command: str) -> str | None:
+    """Return the file of the stage that a `cmd` runs: "python -m train sft ..." -> "train/sft.py"."""
+    match = COMMAND.match(command)
+    return f"{match[1]}/{match[2]}.py" if match else None
+
+
+def stages(graph: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """Return each stage's own mapping, the one under `do` for foreach."""
+    return {name: stage.get("do", stage) for name, stage in graph["stages"].items()}
 
 
 def table(root: Path) -> list[dict[str, str]]:

@@ -11,8 +11,8 @@ from schemas.base import content_id
 PACKAGES = ("schemas", "pipeline", "train")
 """The packages that can shape a row."""
 CARRIERS = ("pipeline/runtime/", "pipeline/llm/calls/", "pipeline/__main__.py", "train/__main__.py")
-"""What carries rows and answers and makes none: left out of every stage's code, by place (design 21)."""
-CHECKS = ("schemas/params.py", "schemas/params_train.py", "schemas/params_video.py", "schemas/section.py")
+"""What carries rows and answers and makes none: left out of every stage's code, by place."""
+CHECKS = ("schemas/params", "schemas/section.py")
 """The types of params: a value that shapes a result is a key that dvc.yaml lists."""
 CARRIER_FILES = ("train/throughput.py",)
 
@@ -23,8 +23,12 @@ def syntax_hash(source: str) -> str:
     Comments, docstrings, layout and type comments do not count. `ast.dump` differs between Python versions (3.12 and
     3.13 add fields and drop empty ones), so the tree is walked: class names and set fields alone.
     """
+    return _tree_hash(ast.parse(source))
+
+
+def _tree_hash(tree: ast.Module) -> str:
     digest = hashlib.sha256()
-    for word in _words(ast.parse(source)):
+    for word in _words(tree):
         digest.update(word.encode("utf-8", "surrogatepass"))
         digest.update(b"\0")
     return digest.hexdigest()[:16]
@@ -56,7 +60,25 @@ def _has_docstring(node: ast.AST) -> bool:
 
 def is_carrier(path: str) -> bool:
     """Return whether a file of ours (relative, with slashes) only carries rows or checks params."""
-    return path.startswith(CARRIERS) or path in CHECKS or path in CARRIER_FILES
+    return path.startswith((*CARRIERS, *CHECKS)) or path in CARRIER_FILES
+
+
+def stage_modules(root: Path) -> list[str]:
+    """Return the files of the stages, relative to `root`: at the top of pipeline/ and train/, with a command `main`.
+
+    The files themselves say it, so that a graph's gate writes the same whichever of them its own dvc.yaml names.
+    """
+    paths = [path for package in ("pipeline", "train") for path in sorted((root / package).glob("[!_]*.py"))]
+    return [path.relative_to(root).as_posix() for path in paths if _has_command(path)]
+
+
+def _has_command(path: Path) -> bool:
+    return any(isinstance(node, ast.FunctionDef) and node.name == "main" for node in _parsed(path).body)
+
+
+@functools.cache  # read once for its imports and once for its hash, for each of many stages
+def _parsed(path: Path) -> ast.Module:
+    return ast.parse(path.read_text(encoding="utf-8"))
 
 
 def modules_of(root: Path, module: str) -> list[str]:
@@ -75,11 +97,11 @@ def modules_of(root: Path, module: str) -> list[str]:
     return sorted(reached)
 
 
-@functools.cache  # a module is read once, not once a stage
+@functools.cache
 def imports(root: Path, path: str) -> tuple[str, ...]:
     """Return our files that one file imports, in the order of its lines."""
     files: list[str] = []
-    for node in ast.walk(ast.parse((root / path).read_text(encoding="utf-8"))):
+    for node in ast.walk(_parsed(root / path)):
         if isinstance(node, ast.Import):
             names = [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
@@ -104,7 +126,7 @@ def _files_of(root: Path, name: str) -> list[str]:
 @functools.cache
 def file_syntax_hash(path: Path) -> str:
     """Return the syntax hash of a file."""
-    return syntax_hash(path.read_text(encoding="utf-8"))
+    return _tree_hash(_parsed(path))
 
 
 def code_of(root: Path, module: str) -> dict[str, str]:

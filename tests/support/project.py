@@ -5,7 +5,9 @@ import shutil
 import signal
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from ruamel.yaml import YAML
 
@@ -30,6 +32,12 @@ TINY = {
     "dpo.reward_gap": 0.1,
     "evaluate.bootstrap": 200,
 }
+
+
+def listed_params(stage: Mapping[str, Any]) -> list[str]:
+    """Return the keys of params.yaml that a stage of dvc.yaml lists, those of its shared lists too."""
+    lists = [item["params.yaml"] if isinstance(item, Mapping) else [item] for item in stage.get("params", [])]
+    return [key for keys in lists for key in keys or ["params.yaml"]]
 
 
 class Project:

@@ -1,3 +1,5 @@
+import difflib
+import json
 import re
 import shutil
 
@@ -25,6 +27,16 @@ def vpo(*arguments):
     return CliRunner().invoke(main, arguments)
 
 
+def as_dvc_writes_it(path, *overrides):
+    """Write `path` as `dvc exp run -S` does; return the lines that this adds and those that it takes."""
+    from dvc.utils.hydra import apply_overrides
+
+    before = path.read_text().splitlines()
+    apply_overrides(path, list(overrides))
+    changes = difflib.unified_diff(before, path.read_text().splitlines(), n=0, lineterm="")
+    return [line for line in changes if re.match(r"[+-](?!\+\+ |-- )", line)]
+
+
 def comments(path):
     return [re.sub(r"\s+", " ", line.split("#", 1)[1]) for line in path.read_text().splitlines() if "#" in line]
 
@@ -35,6 +47,48 @@ def keys(overlay, above=""):
             yield from keys(value, f"{above}{name}.")
         else:
             yield f"{above}{name}"
+
+
+def test_another_value_by_dvc_changes_one_line_of_the_params_and_the_old_one_none(project):
+    path = project / "params.yaml"
+    before = path.read_bytes()
+    gap = "reward_gap: 0.5                # S0 9"
+    assert as_dvc_writes_it(path, "dpo.reward_gap=0.8") == [f"-  {gap}", f"+  {gap.replace('0.5', '0.8')}"]
+    as_dvc_writes_it(path, "dpo.reward_gap=0.5")
+    assert path.read_bytes() == before
+
+
+def lists(tree, above=""):
+    for name, value in tree.items():
+        if isinstance(value, dict):
+            yield from lists(value, f"{above}{name}.")
+        elif isinstance(value, list):
+            yield f"{above}{name}", value
+
+
+def test_a_list_that_dvc_empties_and_fills_again_keeps_the_file_and_its_comments(project):
+    path = project / "params.yaml"
+    before = path.read_bytes()
+    listed = dict(lists(round_trip().load(before)))
+    assert {"queries.pii", "queries.benchmarks", "evaluate.versus"} <= listed.keys()
+    for key, value in listed.items():
+        as_dvc_writes_it(path, f"{key}=[]" if value else f"{key}=[a,b]")
+        as_dvc_writes_it(path, f"{key}={json.dumps(value)}")
+        assert path.read_bytes() == before, key
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_recipe_stands_and_is_put_into_the_params_as_dvc_writes_it(project, name):
+    assert not as_dvc_writes_it(project / f"recipes/{name}.yaml")
+    vpo("use", name)
+    assert not as_dvc_writes_it(project / "params.yaml")
+
+
+def test_a_recipe_of_ones_own_layout_is_put_in_as_dvc_writes_it(project):
+    (project / "recipes/mine.yaml").write_text("# mine\nqueries:\n  pii: [email, phone]  # no handles\n")
+    vpo("use", "mine")
+    assert load_params(project / "params.yaml").queries.pii == ("email", "phone")
+    assert not as_dvc_writes_it(project / "params.yaml")
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -1,3 +1,4 @@
+import ast
 import os
 import shutil
 import subprocess
@@ -5,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.runtime.fingerprint import code_of, imports, modules_of, syntax_hash
+from pipeline.runtime.fingerprint import PACKAGES, code_of, imports, modules_of, stage_modules, syntax_hash
 
 SOURCE = '''"""A module."""
 
@@ -107,3 +108,64 @@ def test_what_a_stage_imports_is_followed_into_functions(tmp_path):
     assert modules_of(tmp_path, "pipeline/a.py") == expected
     assert list(code_of(tmp_path, "pipeline/a.py")) == expected
     assert imports(tmp_path, "pipeline/room/b.py") == ("pipeline/runtime/io.py",)
+
+
+def code_by_stage(root: Path) -> dict[str, dict[str, str]]:
+    return {module: code_of(root, module) for module in stage_modules(root)}
+
+
+def copied(root: Path, folder: Path) -> Path:
+    for package in PACKAGES:
+        shutil.copytree(root / package, folder / package, ignore=shutil.ignore_patterns("__pycache__"))
+    return folder
+
+
+def with_more_prose(source: str) -> str:
+    """Add a word to every docstring and a comment to the end."""
+    lines = source.splitlines(keepends=True)
+    kinds = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, kinds) and ast.get_docstring(node):
+            number = node.body[0].lineno - 1
+            lines[number] = lines[number].replace('"""', '"""Prose. ', 1)
+    return "".join([*lines, "\n# a comment\n"])
+
+
+def test_prose_changes_the_code_of_no_stage(root, tmp_path):
+    for path in sorted(copied(root, tmp_path).rglob("*.py")):
+        source = path.read_text()
+        prose = with_more_prose(source)
+        assert "Prose. " in prose or not source
+        path.write_text(prose)
+    assert code_by_stage(tmp_path) == code_by_stage(root)
+
+
+@pytest.mark.parametrize(
+    ("file", "stages"),
+    [
+        ("pipeline/llm/calls/limits.py", []),
+        ("pipeline/runtime/io.py", []),
+        ("pipeline/critique.py", ["pipeline/critique.py"]),
+        ("train/sft.py", ["train/sft.py"]),
+    ],
+)
+def test_a_line_of_code_changes_the_stages_that_it_shapes(root, tmp_path, file, stages):
+    with (copied(root, tmp_path) / file).open("a") as opened:
+        opened.write("\nANSWER = 42\n")
+    before, after = code_by_stage(root), code_by_stage(tmp_path)
+    assert before.keys() == after.keys()
+    assert [module for module in before if before[module] != after[module]] == stages
+
+
+def test_a_stage_is_a_module_at_the_top_that_has_a_command(tmp_path):
+    for name, text in {
+        "pipeline/__main__.py": "def main(): ...\n",
+        "pipeline/critique.py": "@click.command()\ndef main(): ...\n",
+        "pipeline/shapes.py": "def other(): ...\n",
+        "pipeline/llm/rounds.py": "def main(): ...\n",
+        "train/sft.py": "def main(): ...\n",
+        "schemas/base.py": "def main(): ...\n",
+    }.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text)
+    assert stage_modules(tmp_path) == ["pipeline/critique.py", "train/sft.py"]

@@ -22,7 +22,7 @@ def changed(tmp_path, root, old, new):
         ("dominance: none", "dominance: nine", r"dpo.dominance: .*'none' or 'question'"),
         ("  source: synthetic", "  source: file", r"params.yaml:\d+:\d+: queries: path must be set for source file"),
         ("backend: offline               # off", "backend: opnai # off", "teacher.backend: .*'offline' or 'openai'"),
-        ("base_url: null", "base_url: http://x", "teacher: base_url is read by openai, not by offline: set it to null"),
+        ("base_url:", "base_url: http://x", "teacher: base_url is read by openai, not by offline: set it to null"),
         ("model: checklist", "model: nothing", "reward: model must be one of reward.models: checklist, dims"),
         ("model: grammar", "model: gpt-4o", "teacher: model must be one of grammar, checker for backend offline"),
         ("formula: weighted_yes", "formula: mean_dims", "formula mean_dims reads dimensions, which model checklist"),
@@ -31,13 +31,13 @@ def changed(tmp_path, root, old, new):
         ("replicate: 0.05", "replicate: 1.5", "reward.replicate: .*less than or equal to 1"),
         ("long_prompts: truncate", "long_prompts: shorten", "render.long_prompts shorten needs teacher.backend"),
         ("n_frames: 12", "n_frames: null", "render: backend offline needs n_frames"),
-        ("  usd_per_clip: null", "  usd_per_clip: 1", "render: usd_per_clip is read by http, not by offline"),
-        ("\n  weights: null", "\n  weights: {VQ: 1}", "reward: weights is read by formula z_sum, not by weighted_yes"),
+        ("  usd_per_clip:", "  usd_per_clip: 1", "render: usd_per_clip is read by http, not by offline"),
+        ("\n  weights:", "\n  weights: {VQ: 1}", "reward: weights is read by formula z_sum, not by weighted_yes"),
         ("model: checklist", "model: []", "reward: model must name one of reward.models, or several that differ"),
         ("model: checklist", "model: [dims, dims]", "reward: model must name one of reward.models, or several"),
-        ("\n  weights: null", "\n  weights: {VQ: .nan}", "reward.weights.VQ: .*finite number"),
-        ("sample_weights: null", "sample_weights: {style: {realistic: .inf}}", "realistic: .*finite number"),
-        ("blocked_keywords: [", "blocked_keywords: [' ', ", "blocked_keywords.*match pattern"),
+        ("\n  weights:", "\n  weights: {VQ: .nan}", "reward.weights.VQ: .*finite number"),
+        ("sample_weights:", "sample_weights: {style: {realistic: .inf}}", "realistic: .*finite number"),
+        ("blocked_keywords:\n", "blocked_keywords:\n  - ' '\n", "blocked_keywords.*match pattern"),
         ("base:", "bose:", "bose: unknown key; did you mean base?"),
         ("world:", "world: [", "not YAML"),
     ],
@@ -54,14 +54,14 @@ def test_switching_to_a_real_teacher_takes_three_values(tmp_path, root):
         tmp_path, root,
         "backend: offline               # offline | openai\n"
         "  model: grammar                 # S0 9: GPT-4o\n"
-        "  base_url: null",
+        "  base_url:",
         "backend: openai\n  model: gpt-4o\n  base_url: http://127.0.0.1:1/v1",
     )  # fmt: skip
     assert load_params(path).teacher.model == "gpt-4o"
 
 
 def test_noise_must_be_measured_before_a_pair_can_beat_it(tmp_path, root):
-    path = changed(tmp_path, root, "min_effect: null", "min_effect: 1")
+    path = changed(tmp_path, root, "min_effect:", "min_effect: 1")
     assert load_params(path).dpo.min_effect == 1
     path.write_text(path.read_text().replace("replicate: 0.05", "replicate: 0"))
     with pytest.raises(ParamsError, match="dpo.min_effect needs reward.replicate above 0"):

@@ -89,7 +89,7 @@ def test_several_prompts_for_one_query_are_numbered(tmp_path):
 def test_a_stage_takes_a_ready_set_with_several_prompts_for_one_query(tmp_path, root, vpo_home):
     lines = "\n".join(json.dumps({"query": "a dog", "prompt": prompt}) for prompt in ("One.", "Two."))
     ready = written(tmp_path, lines)
-    text = (root / "params.yaml").read_text().replace("d_sft:\n  path: null", f"d_sft:\n  path: {ready}")
+    text = (root / "params.yaml").read_text().replace("d_sft:\n  path:", f"d_sft:\n  path: {ready}")
     params, out = written(tmp_path, text, "params.yaml"), tmp_path / "data/sft/d_sft.jsonl"
     done = CliRunner().invoke(d_sft, ["critique.jsonl", "refine.jsonl", str(out), "--params", params])
     assert done.exit_code == 0, done.output
