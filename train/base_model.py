@@ -18,7 +18,7 @@ from pipeline.runtime.params_file import load_params, option
 from pipeline.runtime.progress import progress
 from pipeline.world.lexicon import UNSAFE
 from schemas.d_sft import DSft
-from schemas.params import BaseModelParams
+from schemas.params_policy import HubModelParams, TinyModelParams
 from schemas.queries import Query
 from train.base import NAMED
 from train.run import keep_freed_memory, quiet, require
@@ -85,7 +85,7 @@ class CopyTask:
             yield [self.row() for _ in range(size)]
 
 
-def learn_to_copy(model, batches, params: BaseModelParams, pad: int) -> list[float]:
+def learn_to_copy(model, batches, params: TinyModelParams, pad: int) -> list[float]:
     """Train by a fixed number of steps and return each one's loss; a plain loop: TRL costs twice as much here."""
     import torch
 
@@ -119,7 +119,7 @@ def learn_to_copy(model, batches, params: BaseModelParams, pad: int) -> list[flo
     return found
 
 
-def tiny(texts: list[str], words: list[str], template: Template, params: BaseModelParams, seed: int):
+def tiny(texts: list[str], words: list[str], template: Template, params: TinyModelParams, seed: int):
     """Return (model, tokenizer, losses): the tokenizer learns `texts`, the copy task takes its words from `words`."""
     asked = [template.fill(query=SLOT)]
     tokenizer = train_tokenizer([*asked, *texts], params.vocab_size)
@@ -133,7 +133,7 @@ def tiny(texts: list[str], words: list[str], template: Template, params: BaseMod
     return model, tokenizer, losses
 
 
-def pinned(params: BaseModelParams) -> dict[str, str | None]:
+def pinned(params: HubModelParams) -> dict[str, str | None]:
     """Return name and revision of a real base model. Raises DataError for one whose weights could change unseen."""
     if not params.revision and not Path(params.name).is_dir():
         raise DataError(
@@ -151,7 +151,7 @@ def main(queries, out, params_path):
     """Make the tiny Llama and its tokenizer, or name the real base model."""
     params = load_params(params_path)
     with locked(out), replacing_folder(out) as folder:
-        if params.base_model.backend == "hub":
+        if isinstance(params.base_model, HubModelParams):
             named = pinned(params.base_model)
             write_json(folder / NAMED, named)
             write_json(beside(out)[1], named)

@@ -12,7 +12,7 @@ PACKAGES = ("schemas", "pipeline", "train")
 """The packages that can shape a row."""
 CARRIERS = ("pipeline/runtime/", "pipeline/llm/calls/", "pipeline/__main__.py", "train/__main__.py")
 """What carries rows and answers and makes none: left out of every stage's code, by place (design 21)."""
-CHECKS = ("schemas/params.py", "schemas/params_train.py", "schemas/params_video.py", "schemas/section.py")
+CHECKS = ("schemas/params", "schemas/section.py", "schemas/needs.py", "schemas/backends.py")
 """The types of params: a value that shapes a result is a key that dvc.yaml lists."""
 CARRIER_FILES = ("train/throughput.py",)
 
@@ -56,7 +56,7 @@ def _has_docstring(node: ast.AST) -> bool:
 
 def is_carrier(path: str) -> bool:
     """Return whether a file of ours (relative, with slashes) only carries rows or checks params."""
-    return path.startswith(CARRIERS) or path in CHECKS or path in CARRIER_FILES
+    return path.startswith((*CARRIERS, *CHECKS)) or path in CARRIER_FILES
 
 
 def modules_of(root: Path, module: str) -> list[str]:

@@ -15,6 +15,7 @@ from typing import NamedTuple, TypeVar
 
 from pipeline.runtime.io import write_json
 from schemas.base import Provenance, content_id
+from schemas.needs import Device
 from schemas.seams import Outcome
 
 T = TypeVar("T", bound=Outcome)
@@ -59,11 +60,18 @@ def at_once(backend) -> int:
     return getattr(backend, "at_once", 1)
 
 
-def timed(outcomes: Iterable[T], work: Work, folder: Path, at_once: int = 1, workers: int | None = None) -> Iterator[T]:
+def timed(
+    outcomes: Iterable[T],
+    work: Work,
+    folder: Path,
+    at_once: int = 1,
+    workers: int | None = None,
+    device: Device = "gpu",
+) -> Iterator[T]:
     """Yield `outcomes` as they come, and keep in `folder` how long those with a value took.
 
-    A backend finishes `at_once` together. `workers` is how many devices they come from: None is one where
-    VPO_EXECUTOR is local; elsewhere it is not known, and nothing is kept.
+    A backend finishes `at_once` together; `device` is where it works, as it declares. `workers` is how many devices
+    outcomes come from: None is one where VPO_EXECUTOR is local; elsewhere it is not known, and nothing is kept.
     """
     if workers is None and os.environ.get("VPO_EXECUTOR", "local") in ("", "local"):
         workers = 1
@@ -73,7 +81,7 @@ def timed(outcomes: Iterable[T], work: Work, folder: Path, at_once: int = 1, wor
     def keep() -> None:
         if workers and (found := measured(begun, arrivals, at_once * workers)):
             units, seconds, with_loading = found
-            put(folder, work, Speed(units, seconds * workers, with_loading, device(work.backend)))
+            put(folder, work, Speed(units, seconds * workers, with_loading, device_name(device)))
 
     try:
         for outcome in outcomes:
@@ -98,11 +106,9 @@ def measured(begun: float, arrivals: Sequence[float], at_once: int) -> tuple[int
     return (len(arrivals), arrivals[-1] - begun, True) if arrivals else None
 
 
-def device(backend: str) -> str:
+def device_name(device: Device) -> str:
     """Return the name of what a backend works on here: a GPU's name, "cpu", or "host" for somebody else's."""
-    if backend.startswith("offline"):
-        return CPU
-    return HOST if backend == "http" else device_here()
+    return {"cpu": CPU, "host": HOST}.get(device) or device_here()
 
 
 def device_here() -> str:

@@ -10,7 +10,7 @@ from statistics import fmean, pstdev
 
 from pipeline.runtime.io import DataError
 from pipeline.scoring.questions import read_questions
-from schemas.params_video import CHECKLISTS, RewardModelParams, RewardParams
+from schemas.params_reward import ChecklistParams, RewardModelParams, RewardParams
 from schemas.reward import Question, Reward
 
 Formula = Callable[[Reward], float]
@@ -205,7 +205,7 @@ def rated(rows: Iterable[Reward], params: RewardParams) -> dict[tuple[str, str],
     asked = {
         name: by_dimension(read_questions(model.questions))
         for name, model in params.models.items()
-        if model.backend in CHECKLISTS
+        if isinstance(model, ChecklistParams)
     }
     found: dict[tuple[str, str], dict[str, float]] = defaultdict(dict)
     for row in rows:
@@ -233,7 +233,7 @@ def safety_answers(rows: Iterable[Reward], params: RewardParams) -> dict[str, di
     asked = {
         name: {item.question_id for item in read_questions(model.questions) if item.dimension == "safety"}
         for name, model in params.models.items()
-        if model.backend in CHECKLISTS
+        if isinstance(model, ChecklistParams)
     }
     if not any(asked.values()):
         raise DataError("dpo.safety_veto needs questions of dimension safety, and no model of reward.models has any")

@@ -13,6 +13,7 @@ from pipeline.runtime.io import DataError
 from pipeline.video.clips import ClipStore, Place
 from pipeline.video.long_prompts import fitted
 from schemas.base import Dropped, Prompt
+from schemas.queries import Query
 from schemas.render import Render
 from vpo.planning.estimate import Planner
 from vpo.planning.gpu import GpuPlanner
@@ -47,7 +48,7 @@ def warm_up(planner: Planner, n: int) -> None:
     if lost and not rows:
         raise DataError(f"warm-up: none of {len(lost)} clips could be made: {lost[0].reason} {lost[0].detail}")
     for name, model in params.reward.models.items():
-        scorer = make_scorer(name, model, params.world)
+        scorer = make_scorer(name, model)
         # clips of equal frames share a score
         distinct = {scorer.key(row): row for row in (*rows, *lane.rows)}
         unscored = [row for key, row in distinct.items() if store.get(key) is None][:n]
@@ -67,7 +68,8 @@ def trained_lane(planner: Planner) -> Lane:
         lane = gpu.lanes.get(stage.name)
         if "--critique" in stage.options and lane and (lane.missing or lane.rows):
             return lane
-    queries = planner.made[TEST].known if TEST in planner.made else ()
+    known = planner.made[TEST].known if TEST in planner.made else ()
+    queries = [row for row in known if isinstance(row, Query)]
     if not queries:
         raise DataError(f"--warm-up needs prompts: neither rollouts nor {TEST} are there; run `dvc repro queries`")
     prompts: list[Prompt] = list(untouched(queries, "original"))

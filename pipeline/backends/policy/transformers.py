@@ -11,14 +11,14 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipeline.backends.policy import model_revision
 from pipeline.backends.policy.batch import Batch, Text
+from pipeline.backends.policy.model_folder import model_revision
 from pipeline.llm.template import Template
 from pipeline.runtime.io import DataError
 from pipeline.runtime.one_thread import one_thread
 from pipeline.runtime.store import Store, store_key
 from schemas.base import Provenance, QueryBase
-from schemas.params import PolicyParams, RolloutParams
+from schemas.params_policy import RolloutParams, TransformersPolicyParams
 from schemas.reasons import Reason
 from schemas.seams import Outcome
 
@@ -35,7 +35,7 @@ class Sample:
 class Transformers:
     """Writes up to `batch_size` samples side by side; each is stored when it ends and never written again."""
 
-    def __init__(self, folder: str | Path, params: PolicyParams, store: Store | None = None):
+    def __init__(self, folder: str | Path, params: TransformersPolicyParams, store: Store | None = None):
         try:
             import torch
             from transformers import AutoModelForCausalLM, AutoTokenizer

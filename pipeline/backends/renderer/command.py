@@ -27,14 +27,15 @@ from typing import BinaryIO
 
 import click
 
-from pipeline.backends.renderer import command_guard, video_id
+from pipeline.backends.renderer import command_guard
+from pipeline.backends.renderer.clip_id import video_id
 from pipeline.backends.renderer.http_host import MOST_FILE
 from pipeline.runtime.io import DataError
 from pipeline.runtime.store import home
 from pipeline.video.clips import BadClip
 from pipeline.video.ingest import Asked, ingest
 from schemas.base import Provenance, content_id
-from schemas.params_video import RenderParams
+from schemas.params_render import CommandRenderParams
 from schemas.reasons import Reason
 from schemas.seams import Clip, Outcome, RenderRequest
 
@@ -54,8 +55,8 @@ class Command:
 
     token_limit = None
 
-    def __init__(self, params: RenderParams):
-        self.params, self.asked = params, Asked.by(params)
+    def __init__(self, params: CommandRenderParams):
+        self.params, self.needs, self.asked = params, params.needs, Asked.by(params)
         self.at_once = params.batch_size or BATCH_SIZE
         told = (
             "n_frames", "height", "width", "frames_per_second", "num_inference_steps", "guidance_scale",
@@ -71,10 +72,10 @@ class Command:
     def count_tokens(self, prompt: str) -> int:
         raise NotImplementedError("a program outside does not tell how it counts")
 
-    def map(self, asked: Iterable[RenderRequest]) -> Iterator[Outcome[Clip]]:
+    def map(self, requests: Iterable[RenderRequest]) -> Iterator[Outcome[Clip]]:
         """Yield an Outcome for each request, in order. Raises DataError when the program cannot be used."""
         folder = home() / "command" / content_id(self.by.model_dump(), self.settings)
-        source, barren = iter(asked), 0
+        source, barren = iter(requests), 0
         while batch := list(islice(source, self.at_once)):
             wanted = {video_id(self, request): request for request in batch}
             with _held(folder) as lock:

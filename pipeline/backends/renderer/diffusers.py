@@ -21,7 +21,7 @@ from pipeline.backends.weights import name_of, revision_of
 from pipeline.runtime.io import DataError
 from pipeline.video.clips import make_clip
 from schemas.base import Provenance, content_id
-from schemas.params_video import RenderParams
+from schemas.params_render import DiffusersRenderParams
 from schemas.reasons import Reason
 from schemas.seams import Clip, Outcome, RenderRequest
 
@@ -33,9 +33,9 @@ class Closed(Exception):
 class Diffusers:
     """Renders on the GPU, or on the CPU where there is none, while the clips of the batch before are encoded."""
 
-    def __init__(self, params: RenderParams):
+    def __init__(self, params: DiffusersRenderParams):
         revision = revision_of(params.model, params.revision)
-        self.model, self.commit = params.model, params.revision
+        self.model, self.commit, self.needs = params.model, params.revision, params.needs
         self.at_once = params.batch_size or 1  # ours: one video fills a GPU, and its bits depend on no neighbour
         self.configs = read_configs(params.model, params.revision)
         self.resolved = resolve(params, self.configs)
@@ -54,13 +54,13 @@ class Diffusers:
     def pipeline(self):
         return load(self.model, self.commit, self.configs.index, self.resolved)
 
-    def map(self, asked: Iterable[RenderRequest]) -> Iterator[Outcome[Clip]]:
+    def map(self, requests: Iterable[RenderRequest]) -> Iterator[Outcome[Clip]]:
         """Yield one Outcome for each request, in order.
 
-        `asked` is read and clips are encoded here; the pipeline runs in a thread, one batch ahead, so that a clip can
-        be kept as soon as it is whole. Closing stops it at its next denoising step.
+        `requests` is read and clips are encoded here; the pipeline runs in a thread, one batch ahead, so that a clip
+        can be kept as soon as it is whole. Closing stops it at its next denoising step.
         """
-        source, closed = iter(asked), threading.Event()
+        source, closed = iter(requests), threading.Event()
         size = BatchSize(self.at_once, self.by.model, self.by.revision, content_id(self.settings))
 
         def begin() -> tuple[list[RenderRequest], Future] | None:

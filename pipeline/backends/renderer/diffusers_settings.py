@@ -11,7 +11,7 @@ from pathlib import Path
 from pipeline.backends.renderer.facts import Facts, facts_of
 from pipeline.runtime.io import DataError
 from schemas.base import content_id
-from schemas.params_video import RenderParams
+from schemas.params_render import DiffusersRenderParams
 
 INSTALL = "backend diffusers needs diffusers and torch: pip install 'vpo[render]'"
 
@@ -71,7 +71,7 @@ class Resolved:
     offload: str
 
 
-def resolve(params: RenderParams, configs: Configs) -> Resolved:
+def resolve(params: DiffusersRenderParams, configs: Configs) -> Resolved:
     """Return what clips of these params depend on.
 
     Not in it: batch size, offload and device, which move the last bits at most; nor the versions of diffusers and
@@ -106,7 +106,7 @@ def resolve(params: RenderParams, configs: Configs) -> Resolved:
     return Resolved(facts, settings, configs.scheduler, changes, value("offload"))
 
 
-def refuse_impossible(params: RenderParams, facts: Facts, settings: dict) -> None:
+def refuse_impossible(params: DiffusersRenderParams, facts: Facts, settings: dict) -> None:
     model, n, step = params.model, settings["n_frames"], facts.frames_step
     if step == 0 and n != 1:
         raise DataError(f"{model} makes pictures: render.n_frames must be 1 or null, not {n}")
@@ -126,7 +126,7 @@ def refuse_impossible(params: RenderParams, facts: Facts, settings: dict) -> Non
         raise DataError(f"{model}: {facts.pipeline} has no use_dynamic_cfg: set render.use_dynamic_cfg to null")
 
 
-def second_guidance(params: RenderParams, facts: Facts, configs: Configs) -> float | None:
+def second_guidance(params: DiffusersRenderParams, facts: Facts, configs: Configs) -> float | None:
     if configs.index.get("boundary_ratio") is not None:
         told = (params.guidance_scale_2, facts.guidance_scale_2, params.guidance_scale, facts.guidance_scale)
         return next(value for value in told if value is not None)
@@ -135,7 +135,7 @@ def second_guidance(params: RenderParams, facts: Facts, configs: Configs) -> flo
     return None
 
 
-def text_length(params: RenderParams, facts: Facts, configs: Configs) -> int:
+def text_length(params: DiffusersRenderParams, facts: Facts, configs: Configs) -> int:
     length = params.max_sequence_length or facts.max_sequence_length
     if facts.pipeline == "StableDiffusionPipeline" and length != facts.max_sequence_length:
         raise DataError(
@@ -148,13 +148,13 @@ def text_length(params: RenderParams, facts: Facts, configs: Configs) -> int:
     return length
 
 
-def safety_checker(params: RenderParams, configs: Configs) -> bool:
+def safety_checker(params: DiffusersRenderParams, configs: Configs) -> bool:
     if params.safety_checker and not has(configs.index, "safety_checker"):
         raise DataError(f"{params.model} has no safety checker: set render.safety_checker to null")
     return has(configs.index, "safety_checker") and params.safety_checker is not False
 
 
-def scheduler_of(params: RenderParams, facts: Facts, configs: Configs) -> tuple[str, dict]:
+def scheduler_of(params: DiffusersRenderParams, facts: Facts, configs: Configs) -> tuple[str, dict]:
     """Return the scheduler's class and the changes to the config that the weights come with."""
     try:
         import diffusers

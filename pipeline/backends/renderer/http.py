@@ -10,7 +10,7 @@ import time
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 
-from pipeline.backends.renderer import video_id
+from pipeline.backends.renderer.clip_id import video_id
 from pipeline.backends.renderer.http_adapters import ADAPTERS
 from pipeline.backends.renderer.http_host import Host, Reply
 from pipeline.llm.calls.stream import Stream
@@ -19,7 +19,7 @@ from pipeline.runtime.store import Purchase, Store, account, store_key
 from pipeline.video.clips import BadClip
 from pipeline.video.ingest import Asked, ingest
 from schemas.base import Provenance
-from schemas.params_video import RenderParams
+from schemas.params_render import HttpRenderParams
 from schemas.reasons import Reason
 from schemas.seams import Clip, Outcome, RenderRequest
 
@@ -48,8 +48,8 @@ class Http:
 
     token_limit = None
 
-    def __init__(self, params: RenderParams, store: Store | None = None):
-        self.params, self.adapter, self.store = params, ADAPTERS[params.adapter], store
+    def __init__(self, params: HttpRenderParams, store: Store | None = None):
+        self.params, self.needs, self.adapter, self.store = params, params.needs, ADAPTERS[params.adapter], store
         self.host = Host(params, self.adapter)
         shape = ("n_frames", "height", "width", "frames_per_second", "num_inference_steps", "guidance_scale")
         told = {name: value for name in shape if (value := getattr(params, name)) is not None}
@@ -76,9 +76,9 @@ class Http:
     def count_tokens(self, prompt: str) -> int:
         raise NotImplementedError("a host does not tell how it counts")
 
-    def map(self, asked: Iterable[RenderRequest]) -> Iterator[Outcome[Clip]]:
+    def map(self, requests: Iterable[RenderRequest]) -> Iterator[Outcome[Clip]]:
         """Yield an Outcome for each request, in order. Raises DataError when the host cannot be used."""
-        return self.stream.map(asked, self._outcome)
+        return self.stream.map(requests, self._outcome)
 
     async def _begin(self) -> None:
         self.store = self.store or Store()

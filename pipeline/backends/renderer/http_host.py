@@ -18,7 +18,7 @@ from pipeline.llm.calls.answers import said
 from pipeline.llm.calls.endpoint import host_of
 from pipeline.llm.calls.limits import retry_after_s
 from pipeline.runtime.io import DataError
-from schemas.params_video import RenderParams
+from schemas.params_render import ADAPTER_KEYS, HttpRenderParams
 
 CALL_S, STALLED_S = 60.0, 60.0
 MOST_REPLY, MOST_FILE = 4 << 20, 512 << 20
@@ -47,14 +47,14 @@ class Reply:
 class Host:
     """An address that makes clips, and the key for it. The key goes to this address alone."""
 
-    def __init__(self, params: RenderParams, adapter: Adapter):
+    def __init__(self, params: HttpRenderParams, adapter: Adapter):
         self.adapter, self.base_url = adapter, params.base_url.rstrip("/")
         self.name, self.model = host_of(self.base_url), params.model
         address = urlsplit(self.base_url)
         if address.scheme not in ("http", "https") or not address.hostname or "@" in address.netloc:
             raise DataError("render.base_url must be http(s)://host[:port][/path], without a name and password")
-        self.variable = params.api_key_env or adapter.key_env
-        self.needs_key = adapter.needs_key or params.api_key_env is not None
+        self.variable = params.api_key_env or ADAPTER_KEYS[params.adapter]
+        self.needs_key = bool(params.needs.keys)
         self.key = SecretStr("")
 
     async def open(self) -> None:

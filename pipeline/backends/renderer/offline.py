@@ -10,7 +10,7 @@ from pipeline.world.film_look import look
 from pipeline.world.film_paint import chance, paint
 from schemas.base import Provenance
 from schemas.params import WorldParams
-from schemas.params_video import RenderParams
+from schemas.params_render import OfflineRenderParams
 from schemas.seams import Clip, Outcome, RenderRequest
 
 MAX_WORDS = 226
@@ -20,8 +20,8 @@ MAX_WORDS = 226
 class Offline:
     """Draws a prompt's nouns as coloured outlines, moves them, and films them better or worse by the prompt's words."""
 
-    def __init__(self, params: RenderParams, world: WorldParams):
-        self.world = world
+    def __init__(self, params: OfflineRenderParams, world: WorldParams):
+        self.world, self.needs = world, params.needs
         sources = [module.__file__ for module in (film, film_look, film_paint, lexicon, phrases)]
         self.by = Provenance(
             backend="offline",
@@ -41,8 +41,8 @@ class Offline:
     def count_tokens(self, prompt: str) -> int:
         return len(prompt.split())
 
-    def map(self, asked: Iterable[RenderRequest]) -> Iterator[Outcome[Clip]]:
-        return (Outcome(value=self.clip(request), by=self.by) for request in asked)
+    def map(self, requests: Iterable[RenderRequest]) -> Iterator[Outcome[Clip]]:
+        return (Outcome(value=self.clip(request), by=self.by) for request in requests)
 
     def clip(self, request: RenderRequest) -> Clip:
         n_frames, height, width = (self.settings[name] for name in ("n_frames", "height", "width"))

@@ -13,10 +13,10 @@ from pipeline.backends.reward.frames import FEW, spread
 from pipeline.backends.reward.in_process import InProcess, Look, Rate, Rated, need_libraries, told_by
 from pipeline.backends.weights import PICKLES
 from pipeline.runtime.io import DataError
-from schemas.params_video import RewardModelParams
+from schemas.params_reward import AestheticParams
 
 
-def aesthetic(params: RewardModelParams) -> InProcess:
+def aesthetic(params: AestheticParams) -> InProcess:
     """Return the scorer of CLIP params.model and head params.head. Raises DataError."""
     need_libraries(params.backend)
     head = head_file(params.head)
@@ -42,7 +42,7 @@ def head_file(head: str) -> Path:
     return found[0]
 
 
-def load(params: RewardModelParams, head: Path, dtype: str) -> Rate:
+def load(params: AestheticParams, head: Path, dtype: str) -> Rate:
     model = load_clip(params, dtype)
     weight, bias = load_head(model, head)
 

@@ -13,7 +13,7 @@ from pipeline.backends.weights import name_of, revision_of
 from pipeline.scoring.questions import PLACEHOLDER, fill, questions_hash, read_questions
 from pipeline.video.clips import BadClip, decode, rate
 from schemas.base import Provenance, content_id
-from schemas.params_video import RewardModelParams
+from schemas.params_reward import ModelChecklistParams
 from schemas.reasons import Reason
 from schemas.reward import Answer
 from schemas.seams import Outcome, ScoreRequest, Scores
@@ -26,7 +26,7 @@ QUESTIONS_AT_ONCE = 32
 class Checklist:
     """Answers a file's questions about a clip; loads the model at the first clip."""
 
-    def __init__(self, params: RewardModelParams):
+    def __init__(self, params: ModelChecklistParams):
         self.params = params
         self.questions = read_questions(params.questions)
         self.n_frames = params.n_frames or MOST_FRAMES

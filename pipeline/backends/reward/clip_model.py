@@ -6,7 +6,7 @@ import numpy as np
 
 from pipeline.backends.reward.in_process import Look, load_model, load_processor
 from pipeline.llm.replies import neutralise
-from schemas.params_video import RewardModelParams
+from schemas.params_reward import InProcessScorerParams
 
 BATCH = 8
 DTYPE = "float32"
@@ -27,14 +27,14 @@ class ClipModel:
         return self.model.config.text_config.max_position_embeddings
 
 
-def load_clip(params: RewardModelParams, dtype: str) -> ClipModel:
+def load_clip(params: InProcessScorerParams, dtype: str) -> ClipModel:
     """Return the CLIP model of a folder or Hub repository in transformers' layout. Raises DataError."""
     from transformers import CLIPModel
 
     return ClipModel(load_model(CLIPModel, params, dtype), *load_processors(params))
 
 
-def load_processors(params: RewardModelParams) -> tuple:
+def load_processors(params: InProcessScorerParams) -> tuple:
     """Return (picture processor, tokenizer)."""
     from transformers import CLIPImageProcessorPil, CLIPTokenizer
 

@@ -28,7 +28,7 @@ from pipeline.backends.reward.clip_model import (
 from pipeline.backends.reward.frames import FEW, spread
 from pipeline.backends.reward.in_process import InProcess, Look, Rate, Rated, load_model, need_libraries, told_by
 from schemas.base import content_id
-from schemas.params_video import RewardModelParams
+from schemas.params_reward import RegressionScorerParams
 
 CONDITION = (
     "light, color, clarity, tone, style, ambiance, artistry, shape, face, hair, hands, limbs, structure, instance, "
@@ -43,7 +43,7 @@ The authors' evaluation and Prompt-A-Video; the training code has 0.01.
 LAYERS, HEADS, HEAD_WIDTH, WIDER = 4, 16, 64, 4
 
 
-def mps(params: RewardModelParams) -> InProcess:
+def mps(params: RegressionScorerParams) -> InProcess:
     """Return the scorer. Raises DataError."""
     need_libraries(params.backend)
     most, dtype = params.n_frames or FEW, params.dtype or DTYPE
@@ -51,7 +51,7 @@ def mps(params: RewardModelParams) -> InProcess:
     return InProcess(by, partial(spread, most=most), partial(load, params, dtype), params.batch_size or BATCH)
 
 
-def load(params: RewardModelParams, dtype: str) -> Rate:
+def load(params: RegressionScorerParams, dtype: str) -> Rate:
     import torch
 
     model = load_model(model_class(), params, dtype, rename={r"^mps\.": ""})

@@ -17,8 +17,7 @@ from pipeline.world import film, film_measure, lexicon
 from pipeline.world.film import subjects, words
 from pipeline.world.film_measure import Measures, black, dark_red, likeness, looked_at, measure, skin_pink
 from schemas.base import Provenance
-from schemas.params import WorldParams
-from schemas.params_video import RewardModelParams
+from schemas.params_reward import OfflineChecklistParams, OfflineDimsParams
 from schemas.reasons import Reason
 from schemas.reward import Answer, Dimension, Question
 from schemas.seams import Outcome, ScoreRequest, Scores
@@ -173,7 +172,7 @@ def scored(items: Iterable[ScoreRequest], score: Callable[[Seen], Scores], by: P
 class OfflineChecklist:
     """Answers the questions of a file, as far as CHECKS knows their ids."""
 
-    def __init__(self, params: RewardModelParams, world: WorldParams):
+    def __init__(self, params: OfflineChecklistParams):
         questions = list(read_rows(params.questions, Question))
         if strange := [item.question_id for item in questions if item.question_id not in CHECKS]:
             raise DataError(
@@ -195,7 +194,7 @@ class OfflineChecklist:
 class OfflineDims:
     """Values of DIMENSIONS."""
 
-    def __init__(self, params: RewardModelParams, world: WorldParams):
+    def __init__(self, params: OfflineDimsParams):
         self.by = Provenance(backend="offline_dims", model="dims", revision=source_hash(SOURCES))
 
     def map(self, items: Iterable[ScoreRequest]) -> Iterator[Outcome[Scores]]:

@@ -9,7 +9,7 @@ from itertools import chain
 
 import numpy as np
 
-from pipeline.backends.reward import sound
+from pipeline.backends.reward.soundness import refuse_unsound
 from pipeline.runtime.io import DataError
 from pipeline.video.clips import encode
 from schemas.base import Provenance
@@ -51,7 +51,7 @@ def must_look(backend: RewardModel) -> None:
     """
     good = good_frames()
     clips = [encode(frames, FRAMES_PER_SECOND) for frames in (good, spoilt(good))]
-    outcomes = [sound(outcome) for outcome in backend.map([ScoreRequest(clip, TEXT) for clip in clips])]
+    outcomes = [refuse_unsound(outcome) for outcome in backend.map([ScoreRequest(clip, TEXT) for clip in clips])]
     who, said = f"{backend.by.backend} {backend.by.model}", [outcome.value for outcome in outcomes]
     if said == [None, None]:
         raise DataError(

@@ -22,7 +22,7 @@ from pipeline.backends.reward.in_process import (
     told_by,
 )
 from pipeline.llm.template import Template
-from schemas.params_video import RewardModelParams
+from schemas.params_reward import RegressionScorerParams
 
 TEMPLATE = Path(__file__).parents[2] / "templates" / "videoscore.jinja"
 DIMENSIONS = ("VQ", "TC", "DD", "TVA", "FC")
@@ -31,7 +31,7 @@ DTYPE = "bfloat16"
 """The authors' code; 8 billion weights are 17 GB."""
 
 
-def videoscore(params: RewardModelParams, template: Path = TEMPLATE) -> InProcess:
+def videoscore(params: RegressionScorerParams, template: Path = TEMPLATE) -> InProcess:
     """Return the scorer; `template` reads `text`. Raises DataError."""
     need_libraries(params.backend)
     words = Template(template, needs=("text",))
@@ -40,7 +40,7 @@ def videoscore(params: RewardModelParams, template: Path = TEMPLATE) -> InProces
     return InProcess(by, partial(spread, most=most), partial(load, params, words, dtype), params.batch_size or BATCH)
 
 
-def load(params: RewardModelParams, words: Template, dtype: str) -> Rate:
+def load(params: RegressionScorerParams, words: Template, dtype: str) -> Rate:
     import torch
     from PIL import Image
     from transformers import AutoTokenizer, Idefics2ImageProcessorPil, Idefics2Processor

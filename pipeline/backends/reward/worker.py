@@ -18,7 +18,7 @@ from pipeline.runtime.io import DataError
 from pipeline.scoring.questions import fill, questions_hash, read_questions
 from pipeline.video.clips import BadClip, decode
 from schemas.base import Provenance, content_id
-from schemas.params_video import RewardModelParams
+from schemas.params_reward import ChecklistParams, VideoAlignParams, VisionRewardParams
 from schemas.reasons import Reason
 from schemas.reward import Answer, Dimension
 from schemas.seams import Outcome, ScoreRequest, Scores
@@ -53,11 +53,11 @@ class Worker:
     It outlives one `map`: a worker on Ray is given few clips at a time, and the weights take minutes to load.
     """
 
-    def __init__(self, params: RewardModelParams, load_s: float = LOAD_S):
+    def __init__(self, params: VisionRewardParams | VideoAlignParams, load_s: float = LOAD_S):
         if params.revision is None:
             raise DataError(f"{params.backend}: set revision to the 40-hex commit of {params.model}")
         self.params, self.load_s = params, load_s
-        self.questions = read_questions(params.questions) if params.questions else ()
+        self.questions = read_questions(params.questions) if isinstance(params, ChecklistParams) else ()
         how = content_id(questions_hash(self.questions), WAY[params.backend], VERSION)
         self.by = Provenance(backend=params.backend, model=params.model, revision=f"{params.revision}+{how}")
         self.hello = {

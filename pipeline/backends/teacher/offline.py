@@ -14,7 +14,8 @@ from pipeline.runtime.io import DataError
 from pipeline.text import clean
 from pipeline.world import checker, critic, grammar, refiner
 from schemas.base import Principle, Provenance
-from schemas.params import TeacherParams, WorldParams
+from schemas.params import WorldParams
+from schemas.params_teacher import OfflineTeacherParams
 from schemas.reasons import Reason
 from schemas.seams import Messages, Outcome, Unparsed
 
@@ -90,7 +91,7 @@ def _named(messages: Messages) -> tuple[Principle, ...]:
 class Offline:
     """Answers at once and for nothing, so it needs no store; its revision is the hash of its own source and knobs."""
 
-    def __init__(self, params: TeacherParams, world: WorldParams):
+    def __init__(self, params: OfflineTeacherParams, world: WorldParams):
         self.model = params.model
         self.world = world if params.model == "grammar" else None
         knobs = {
@@ -106,10 +107,10 @@ class Offline:
         return ""
 
     def map(
-        self, asked: Iterable[Messages], parse: Callable[[str], T], template: str | None = None, sample: int = 0
+        self, conversations: Iterable[Messages], parse: Callable[[str], T], template: str | None = None, sample: int = 0
     ) -> Iterator[Outcome[T]]:
         by = Provenance(backend="offline", model=self.model, revision=self.revision, template=template)
-        for messages in asked:
+        for messages in conversations:
             try:
                 yield Outcome(value=parse(answer(self.model, messages, sample, self.world)), by=by)
             except Unparsed as fault:

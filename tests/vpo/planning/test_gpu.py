@@ -16,6 +16,7 @@ from schemas.d_dpo import DDpo
 from schemas.d_sft import DSft
 from schemas.render import Render
 from schemas.rollout import Rollout
+from tests.support.params import with_values
 from tests.support.small_project import ROOT, prompt, queries, small_project, write_params
 from vpo.plan import main
 from vpo.planning.estimate import Planner
@@ -170,15 +171,15 @@ def test_an_offline_backend_costs_nothing_on_a_gpu_and_what_it_takes_of_a_cpu_is
 
 def test_hours_are_units_times_seconds():
     row = GpuRow("render@dpo", "clips", "diffusers", "m", to_make=36_000)
-    assert row.costs(Cost(45.0, "published for H100", "H100"), offline=False).gpu_hours == 450
+    assert row.costs(Cost(45.0, "published for H100", "H100"), on_cpu=False).gpu_hours == 450
     row = GpuRow("render@dpo", "clips", "diffusers", "m", to_make=36_000)
-    row.costs(Cost(45.0, "measured on cpu", CPU), offline=False)
+    row.costs(Cost(45.0, "measured on cpu", CPU), on_cpu=False)
     assert (row.gpu_hours, row.cpu_hours) == (0, 450)
 
 
 def test_what_nobody_knows_is_said_and_not_counted_as_nothing():
-    known = GpuRow("render@dpo", "clips", "diffusers", "m", to_make=80).costs(Cost(45.0, "", "H100"), offline=False)
-    unknown = GpuRow("reward@dpo", "scores", "videoscore", "vs", to_make=80).costs(None, offline=False)
+    known = GpuRow("render@dpo", "clips", "diffusers", "m", to_make=80).costs(Cost(45.0, "", "H100"), on_cpu=False)
+    unknown = GpuRow("reward@dpo", "scores", "videoscore", "vs", to_make=80).costs(None, on_cpu=False)
     assert unknown.gpu_hours is None and unknown.source == "unknown: run vpo plan --warm-up"
     assert total([known, unknown])["gpu_hours"] == 1.0
     assert total([known, unknown])["unknown"] == ["reward@dpo vs"]
@@ -209,7 +210,7 @@ def test_a_model_that_is_not_on_this_machine_has_published_seconds_and_memory(pr
     ],
 )
 def test_memory_follows_the_offload_and_says_what_it_assumes(laptop, facts, values, gigabytes, n_assumed):
-    found, assumed = memory(laptop.render.model_copy(update=values), facts)
+    found, assumed = memory(with_values(laptop.render, backend="diffusers", model="them/it", **values), facts)
     assert (found, len(assumed)) == (gigabytes, n_assumed)
 
 

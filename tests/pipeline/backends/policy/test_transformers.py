@@ -3,7 +3,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from pipeline.backends.policy import make_policy, model_revision
+from pipeline.backends.policy import make_policy
+from pipeline.backends.policy.model_folder import model_revision
 from pipeline.backends.policy.transformers import Transformers, attention_window, uniform
 from pipeline.runtime.io import DataError
 from pipeline.runtime.store import Store, store_key

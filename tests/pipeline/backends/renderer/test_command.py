@@ -8,14 +8,16 @@ import time
 
 import pytest
 
-from pipeline.backends.renderer import make_renderer, video_id
+from pipeline.backends.renderer import make_renderer
+from pipeline.backends.renderer.clip_id import video_id
 from pipeline.backends.renderer.command import Command
 from pipeline.runtime.io import DataError
 from pipeline.runtime.store import home
-from schemas.params_video import RenderParams
+from schemas.params_render import RenderParams
 from schemas.reasons import Reason
 from schemas.seams import RenderRequest
 from tests.support.clip_server import clip_of
+from tests.support.params import with_values
 
 pytestmark = pytest.mark.slow
 
@@ -72,7 +74,7 @@ def params(laptop, words, **values) -> RenderParams:
         backend="command", model="m", revision="r", command=words, n_frames=4, height=32, width=48,
         frames_per_second=8,
     )  # fmt: skip
-    return RenderParams(**{**laptop.render.model_dump(), **base, **values})
+    return with_values(laptop.render, **{**base, **values})
 
 
 def made(laptop, program, prompts, **values):
@@ -200,8 +202,8 @@ RUN = """
 import json, sys
 from schemas.seams import RenderRequest
 from pipeline.backends.renderer.command import Command
-from schemas.params_video import Render
-renderer = Command(Render(**json.loads(sys.argv[1])))
+from tests.support.params import section_of
+renderer = Command(section_of("render", **json.loads(sys.argv[1])))
 list(renderer.map(RenderRequest(prompt, 7) for prompt in json.loads(sys.argv[2])))
 """
 
@@ -253,6 +255,7 @@ told = parser.parse_args()
 assert (told.config, told.batch_size, told.llm_refine) == ("configs/opensora-v1-2/inference/sample.py", "1", "False")
 assert (told.image_size, told.fps, told.flow) == (["32", "48"], "8", "5"), told
 import os
+from tests.support.params import with_values
 os.makedirs(told.save_dir)
 for at, prompt in enumerate(open(told.prompt_path).read().splitlines()):
     path = get_save_path_name(told.save_dir, sample_name=None, sample_idx=0 + at, prompt=prompt, num_sample=1, k=0)

@@ -66,8 +66,9 @@ def test_a_missing_library_is_told_with_the_extra_that_brings_it(tiny_pipeline, 
         "import sys; sys.modules['diffusers'] = None\n"
         "from pipeline.backends.renderer.diffusers import Diffusers\n"
         "from pipeline.runtime.params_file import load_params\n"
-        "told = load_params('params.yaml').render.model_copy(update={'model': sys.argv[1]})\n"
-        "Diffusers(told)"
+        "from tests.support.params import with_values\n"
+        "told = load_params('params.yaml').render\n"
+        "Diffusers(with_values(told, backend='diffusers', model=sys.argv[1]))"
     )
     done = subprocess.run(
         [sys.executable, "-c", script, str(tiny_pipeline("wan"))],
@@ -84,8 +85,9 @@ def test_a_model_on_the_hub_is_found_by_its_id_and_commit(tiny_pipeline, root, t
         "from pipeline.backends.renderer import RenderRequest\n"
         "from pipeline.backends.renderer.diffusers import Diffusers\n"
         "from pipeline.runtime.params_file import load_params\n"
-        "told = load_params('params.yaml').render.model_copy(update=json.loads(sys.argv[1]))\n"
-        "renderer = Diffusers(told)\n"
+        "from tests.support.params import with_values\n"
+        "told = load_params('params.yaml').render\n"
+        "renderer = Diffusers(with_values(told, **json.loads(sys.argv[1])))\n"
         "(outcome,) = renderer.map([RenderRequest('a dog runs', 1)])\n"
         "print(json.dumps([renderer.by.model, renderer.by.revision, outcome.value.frames_hash]))"
     )

@@ -4,7 +4,7 @@ import shutil
 
 import pytest
 
-from pipeline.backends.renderer import video_id
+from pipeline.backends.renderer.clip_id import video_id
 from pipeline.backends.renderer.diffusers import Diffusers
 from pipeline.backends.renderer.facts import (
     COGVIDEOX_2B,

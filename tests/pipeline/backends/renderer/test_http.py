@@ -15,10 +15,11 @@ from pipeline.backends.renderer.http_host import Host, Reply
 from pipeline.runtime.io import DataError
 from pipeline.runtime.store import Store, account
 from pipeline.video.clips import decode, frames_hash
-from schemas.params_video import RenderParams
+from schemas.params_render import RenderParams
 from schemas.reasons import Reason
 from schemas.seams import RenderRequest
 from tests.support.clip_server import KEY, clip_of, serving_clips
+from tests.support.params import with_values
 
 pytestmark = pytest.mark.slow
 
@@ -35,7 +36,7 @@ def params(laptop, base_url, **values) -> RenderParams:
         backend="http", model="m", base_url=base_url, adapter="plain", n_frames=4, height=32, width=48,
         frames_per_second=8, api_key_env="HOST_KEY", poll_s=0.01, timeout_s=30, max_concurrency=3,
     )  # fmt: skip
-    return RenderParams(**{**laptop.render.model_dump(), **base, **values})
+    return with_values(laptop.render, **{**base, **values})
 
 
 def made(laptop, server, prompts=PROMPTS, **values) -> list:
@@ -340,8 +341,9 @@ RUN = """
 import json, sys
 from schemas.seams import RenderRequest
 from pipeline.backends.renderer.http import Http
-from schemas.params_video import Render
-renderer = Http(Render(**json.loads(sys.argv[1])))
+from tests.support.params import section_of
+from tests.support.params import with_values
+renderer = Http(section_of("render", **json.loads(sys.argv[1])))
 made = renderer.map(RenderRequest(f"prompt {n}", 7) for n in range(6))
 print(json.dumps([outcome.value.frames_hash for outcome in made]))
 """

@@ -2,9 +2,10 @@ from typing import get_args
 
 import pytest
 
-from pipeline.backends.renderer import RENDERERS, make_renderer, video_id
+from pipeline.backends.renderer import RENDERERS, make_renderer
+from pipeline.backends.renderer.clip_id import video_id
 from pipeline.video.clips import decode
-from schemas.params_video import RenderParams
+from schemas.params_render import RenderParams
 from schemas.seams import RenderRequest
 
 

@@ -4,19 +4,20 @@ import shutil
 import numpy as np
 import pytest
 
-from pipeline.backends.reward import make_reward, sound
+from pipeline.backends.reward import make_reward
 from pipeline.backends.reward.checklist import Checklist
 from pipeline.backends.reward.processor import plain
+from pipeline.backends.reward.soundness import refuse_unsound
 from pipeline.backends.reward.workers.visionreward import one_a_second
 from pipeline.backends.reward.yes_no import YesNo, made_clip
 from pipeline.runtime.io import DataError
 from pipeline.scoring.questions import read_questions
 from pipeline.video.clips import decode, encode
-from schemas.params_video import RewardModelParams
 from schemas.reasons import Reason
 from schemas.seams import ScoreRequest
 from tests.support import tiny_scorers
 from tests.support.made_questions import WORDS
+from tests.support.params import section_of
 
 pytestmark = pytest.mark.usefixtures("vpo_home")
 TEXTS = [f"Is the {'very ' * (number % 4)}small thing number {number} in it?" for number in range(10)]
@@ -50,14 +51,14 @@ def params(tmp_path, folders):
 
     def made(name="qwen2_vl", **changes):
         values = {"backend": "checklist", "questions": str(path), "scored_text": "query", "model": str(folders[name])}
-        return RewardModelParams(**values | changes)
+        return section_of("reward", **values | changes)
 
     return made
 
 
 def scored(params, clip, text="a dog"):
     (outcome,) = Checklist(params).map([ScoreRequest(clip, text)])
-    return sound(outcome)
+    return refuse_unsound(outcome)
 
 
 def loaded(folder, batch_size=4):
@@ -242,7 +243,7 @@ def test_a_picture_is_a_clip_of_one_frame(params):
 
 
 def test_who_scores_is_known_before_weights_are_read(params, laptop):
-    scorer = make_reward(params(), laptop.world)
+    scorer = make_reward(params())
     assert scorer.backend.model is None and scorer.by.backend == "checklist" and "+" in scorer.by.revision
 
 

@@ -93,12 +93,12 @@ def test_weights_that_are_pickles_are_refused(clip_scorers, tmp_path, backend):
     (tmp_path / "config.json").write_text("{}")
     torch.save({"weight": torch.zeros(1)}, tmp_path / "pytorch_model.bin")
     with pytest.raises(DataError, match="pytorch_model.bin is a pickle"):
-        make_reward(at(clip_scorers, backend, tmp_path), None)
+        make_reward(at(clip_scorers, backend, tmp_path))
 
 
 def test_a_hub_model_without_its_commit_is_refused():
     with pytest.raises(DataError, match="set revision to the model's 40-hex commit"):
-        make_reward(tiny.params("clip", "openai/clip-vit-large-patch14"), None)
+        make_reward(tiny.params("clip", "openai/clip-vit-large-patch14"))
 
 
 @pytest.mark.parametrize("lost", ["preprocessor_config.json", "tokenizer.json"])
@@ -116,7 +116,7 @@ def test_the_heads_pickle_is_refused_and_converted_by_the_command_that_the_error
     tensors = load_file(clip_scorers / "head.safetensors")
     torch.save(tensors, tmp_path / "head.pth")
     with pytest.raises(DataError, match="python -m pipeline.backends.reward.convert .*head.pth .*head.safetensors"):
-        make_reward(params_of(clip_scorers, "aesthetic", head=str(tmp_path / "head.pth")), None)
+        make_reward(params_of(clip_scorers, "aesthetic", head=str(tmp_path / "head.pth")))
     done = CliRunner().invoke(convert, [str(tmp_path / "head.pth"), str(tmp_path / "head.safetensors")])
     assert done.exit_code == 0 and done.output.startswith("sha256 ")
     made = values(score(params_of(clip_scorers, "aesthetic", head=str(tmp_path / "head.safetensors"))))
@@ -143,7 +143,7 @@ def test_a_head_of_another_model_is_refused(clip_scorers, tmp_path):
 
 def test_a_missing_head_is_told_before_any_work(clip_scorers, tmp_path):
     with pytest.raises(DataError, match="no such file; reward's head is a safetensors file"):
-        make_reward(params_of(clip_scorers, "aesthetic", head=str(tmp_path / "none.safetensors")), None)
+        make_reward(params_of(clip_scorers, "aesthetic", head=str(tmp_path / "none.safetensors")))
 
 
 def open_clip(tensors):
@@ -197,7 +197,7 @@ def test_a_scorer_is_made_without_loading_its_weights(clip_scorers, tmp_path):
     import torch
 
     copy = changed(clip_scorers, tmp_path, "clip", lambda tensors: tensors.clear() or tensors.update(x=torch.zeros(1)))
-    backend = make_reward(at(clip_scorers, "clip", copy), None)
+    backend = make_reward(at(clip_scorers, "clip", copy))
     assert list(backend.map([])) == []
 
 
@@ -206,7 +206,7 @@ import sys
 from tests.support import tiny_clip_scorers as tiny
 from pipeline.backends.reward import make_reward
 from schemas.seams import ScoreRequest
-backend = make_reward(tiny.params("clip", "someone/clip", revision="a" * 40), None)
+backend = make_reward(tiny.params("clip", "someone/clip", revision="a" * 40))
 said = list(backend.map([ScoreRequest(tiny.video(0), "a red ball")]))
 print(backend.by.model, backend.by.revision, said[0].value.dims[0].value)
 """

@@ -179,13 +179,13 @@ def test_a_special_token_in_a_users_text_ends_nothing(clip_scorers):
 
 def test_the_revision_tells_weights_frames_and_precision(clip_scorers):
     def revision(**values):
-        return make_reward(params_of(clip_scorers, "aesthetic", **values), None).by.revision
+        return make_reward(params_of(clip_scorers, "aesthetic", **values)).by.revision
 
     weights, head, frames, dtype = revision().split()
     assert len(weights) == 16 and (frames, dtype) == ("spread-4", "float32")
     assert revision(n_frames=2).split() == [weights, head, "spread-2", "float32"]
     assert revision(dtype="bfloat16").split()[3] == "bfloat16"
-    assert make_reward(params_of(clip_scorers, "aesthetic"), None).by.model == "clip"
+    assert make_reward(params_of(clip_scorers, "aesthetic")).by.model == "clip"
 
 
 @pytest.mark.parametrize("backend", ["clip", "hpsv2", "aesthetic", "mps"])
@@ -193,7 +193,7 @@ def test_the_stage_scores_a_clip_and_keeps_the_score(clip_scorers, tmp_path, bac
     frames = decode(tiny.video(7))
     clip = make_clip(frames, 8)
     row = render_row("v0", prompt=TEXT).model_copy(update={"frames_hash": clip.frames_hash})
-    scorer = make_scorer("tiny", params_of(clip_scorers, backend), None)
+    scorer = make_scorer("tiny", params_of(clip_scorers, backend))
     store = Store(tmp_path / "store")
     made = list(reward([row], lambda row: clip.content, [scorer], store))
     assert not isinstance(made[0], Dropped) and made[0].scored_by.revision == scorer.by.revision
@@ -224,7 +224,7 @@ def test_the_metrics_count_the_texts_that_each_model_cut_also_where_nothing_is_s
         for at, text in enumerate(texts)
     ]
     store = Store(tmp_path / "store")
-    scorers = [make_scorer(name, params_of(clip_scorers, name), None) for name in ("clip", "aesthetic")]
+    scorers = [make_scorer(name, params_of(clip_scorers, name)) for name in ("clip", "aesthetic")]
     for _ in range(2):
         list(reward(rows, lambda row: clip.content, scorers, store))
         assert texts_cut(rows, scorers, store) == {"text_truncated": {"clip": 2}}

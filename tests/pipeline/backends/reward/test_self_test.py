@@ -99,4 +99,4 @@ def test_the_offline_models_look(laptop, root, name):
     params = laptop.reward.models[name]
     if params.questions:
         params = params.model_copy(update={"questions": str(root / params.questions)})
-    assert [item.value is not None for item in make_reward(params, laptop.world).map([ITEM])] == [True]
+    assert [item.value is not None for item in make_reward(params).map([ITEM])] == [True]

@@ -7,14 +7,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipeline.backends.reward import make_reward, sound
+from pipeline.backends.reward import make_reward
+from pipeline.backends.reward.soundness import refuse_unsound
 from pipeline.backends.reward.worker import Worker
 from pipeline.runtime.io import DataError
 from pipeline.video.clips import encode
 from schemas.base import Dropped
-from schemas.params_video import RewardModelParams
 from schemas.reasons import Reason
 from schemas.seams import ScoreRequest
+from tests.support.params import section_of
 
 pytestmark = pytest.mark.slow
 
@@ -39,14 +40,14 @@ def params(tmp_path):
         asked = {"questions": str(tmp_path / "questions.jsonl")} if scorer == "visionreward" else {}
         worker = [sys.executable, str(FAKE), scorer, str(tmp_path / "notes"), *words]
         values = {"backend": scorer, "model": "them/scorer", "revision": REVISION, "scored_text": "query"}
-        return RewardModelParams(**values | asked | {"worker": worker} | changes)
+        return section_of("reward", **values | asked | {"worker": worker} | changes)
 
     made.notes = tmp_path / "notes"
     return made
 
 
 def scored(params, clip, *texts):
-    return [sound(outcome) for outcome in Worker(params).map(ScoreRequest(clip, text) for text in texts)]
+    return [refuse_unsound(outcome) for outcome in Worker(params).map(ScoreRequest(clip, text) for text in texts)]
 
 
 def sheet(outcome):
@@ -83,7 +84,7 @@ def test_each_question_is_asked_with_the_text_in_it_and_answered_in_the_files_or
 
 
 def test_the_seam_builds_it_by_name(params, laptop):
-    assert make_reward(params(), laptop.world).by == Worker(params()).by
+    assert make_reward(params()).by == Worker(params()).by
 
 
 def test_one_child_scores_all_clips_and_ends_with_the_stage(params, clip):

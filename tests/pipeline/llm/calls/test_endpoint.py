@@ -2,6 +2,7 @@ import pytest
 
 from pipeline.llm.calls.answers import Answer, malformed, read, usage
 from pipeline.llm.calls.endpoint import Endpoint, EndpointStopped
+from tests.support.params import with_values
 
 KEY = "sk-secret-of-the-test"
 
@@ -11,7 +12,7 @@ def endpoint(laptop, monkeypatch):
     monkeypatch.setenv("OPENAI_API_KEY", KEY)
 
     def make(**changes):
-        return Endpoint(laptop.teacher.model_copy(update={"backend": "openai", "model": "m"} | changes))
+        return Endpoint(with_values(laptop.teacher, **{"backend": "openai", "model": "m"} | changes))
 
     return make
 

@@ -12,6 +12,7 @@ from pipeline.runtime.store import Store
 from tests.support.in_thread import in_thread
 from tests.support.llm_echo import echo
 from tests.support.llm_server import LLMServer, serving
+from tests.support.params import with_values
 
 
 @pytest.fixture
@@ -19,8 +20,9 @@ def engine(laptop, tmp_path, monkeypatch):
     monkeypatch.setenv("OPENAI_API_KEY", "sk-secret-of-the-test")
 
     def make(server, **changes):
-        params = laptop.teacher.model_copy(
-            update=dict(backend="openai", model="m", base_url=server.base_url, attempts=3, timeout_s=60.0) | changes
+        params = with_values(
+            laptop.teacher,
+            **dict(backend="openai", model="m", base_url=server.base_url, attempts=3, timeout_s=60.0) | changes,
         )
         return Engine("teacher", params, Store(tmp_path / "store"))
 
