@@ -53,7 +53,7 @@ class Command:
     next one takes, and only the rest is asked for. `revision` must name all that the program and its command do.
     """
 
-    token_limit = None
+    token_limit: int | None = None
 
     def __init__(self, params: CommandRenderParams):
         self.params, self.needs, self.asked = params, params.needs, Asked.by(params)
@@ -145,7 +145,8 @@ class Command:
             try:
                 code = guard.wait()
             finally:
-                guard.stdin.close()
+                if guard.stdin is not None:
+                    guard.stdin.close()
                 guard.wait()
             last = _last_line(log)
         if not _is_folder(clips):

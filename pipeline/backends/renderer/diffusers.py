@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import cached_property, partial
 from itertools import islice
+from typing import Any
 
 import numpy as np
 
@@ -51,7 +52,8 @@ class Diffusers:
         return counter(self.model, self.commit, self.configs.index)
 
     @cached_property
-    def pipeline(self):
+    def pipeline(self) -> Any:
+        """The pipeline of diffusers, loaded."""
         return load(self.model, self.commit, self.configs.index, self.resolved)
 
     def map(self, requests: Iterable[RenderRequest]) -> Iterator[Outcome[Clip]]:
@@ -82,11 +84,13 @@ class Diffusers:
             finally:
                 closed.set()
 
-    def pictures(self, pipeline, closed: threading.Event, batch: list[RenderRequest]) -> list[tuple[np.ndarray, bool]]:
+    def pictures(
+        self, pipeline: Any, closed: threading.Event, batch: list[RenderRequest]
+    ) -> list[tuple[np.ndarray, bool]]:
         """Return of each request its frames, float (n, height, width, 3) in 0 to 1, and whether they were blackened."""
         import torch
 
-        def step(pipeline, number, timestep, tensors):
+        def step(pipeline: Any, number: int, timestep: Any, tensors: dict[str, Any]) -> dict[str, Any]:
             if closed.is_set():
                 raise Closed
             return tensors
@@ -108,15 +112,15 @@ class Diffusers:
     def arguments(self) -> dict:
         """What the pipeline's call takes of the settings."""
         settings, facts = self.settings, self.resolved.facts
-        told = {name: settings[name] for name in ("height", "width", "num_inference_steps", "guidance_scale")}
+        arguments = {name: settings[name] for name in ("height", "width", "num_inference_steps", "guidance_scale")}
         if facts.frames_step:
-            told |= {"num_frames": settings["n_frames"], "max_sequence_length": settings["max_sequence_length"]}
+            arguments |= {"num_frames": settings["n_frames"], "max_sequence_length": settings["max_sequence_length"]}
         for name in ("guidance_scale_2", "use_dynamic_cfg"):
             if settings[name] is not None:
-                told[name] = settings[name]
+                arguments[name] = settings[name]
         if facts.pipeline == "LTXPipeline":
-            told["frame_rate"] = settings["frames_per_second"]
-        return told
+            arguments["frame_rate"] = settings["frames_per_second"]
+        return arguments
 
     def outcome(self, request: RenderRequest, frames: np.ndarray, blackened: bool) -> Outcome[Clip]:
         """Return the clip, or why there is none. Raises DataError for another size than was asked for."""

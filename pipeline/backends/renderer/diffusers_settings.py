@@ -7,6 +7,7 @@ import inspect
 import json
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from pipeline.backends.renderer.facts import Facts, facts_of
 from pipeline.runtime.io import DataError
@@ -45,14 +46,14 @@ def read_json(model: str, revision: str | None, name: str) -> dict:
         except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as fault:
             raise DataError(f"{model} at {revision}: no {name}: {str(fault).splitlines()[0]}") from None
     try:
-        found = json.loads(path.read_bytes())
+        content = json.loads(path.read_bytes())
     except FileNotFoundError:
         raise DataError(f"{model}: no {name}, so it is no pipeline of diffusers") from None
     except (ValueError, RecursionError) as fault:
         raise DataError(f"{path}: {fault}") from None
-    if not isinstance(found, dict):
+    if not isinstance(content, dict):
         raise DataError(f"{path}: holds no object")
-    return found
+    return content
 
 
 def has(index: dict, component: str) -> bool:
@@ -81,9 +82,9 @@ def resolve(params: DiffusersRenderParams, configs: Configs) -> Resolved:
     """
     facts = facts_of(params.model, configs.transformer | configs.index)
 
-    def value(name: str):
-        told = getattr(params, name)
-        return getattr(facts, name) if told is None else told
+    def value(name: str) -> Any:
+        chosen = getattr(params, name)
+        return getattr(facts, name) if chosen is None else chosen
 
     scheduler, changes = scheduler_of(params, facts, configs)
     config = configs.scheduler | changes
@@ -128,8 +129,8 @@ def refuse_impossible(params: DiffusersRenderParams, facts: Facts, settings: dic
 
 def second_guidance(params: DiffusersRenderParams, facts: Facts, configs: Configs) -> float | None:
     if configs.index.get("boundary_ratio") is not None:
-        told = (params.guidance_scale_2, facts.guidance_scale_2, params.guidance_scale, facts.guidance_scale)
-        return next(value for value in told if value is not None)
+        choices = (params.guidance_scale_2, facts.guidance_scale_2, params.guidance_scale, facts.guidance_scale)
+        return next(value for value in choices if value is not None)
     if params.guidance_scale_2 is not None:
         raise DataError(f"{params.model} has no second expert: set render.guidance_scale_2 to null")
     return None

@@ -162,8 +162,8 @@ class Host:
             except ValueError as fault:  # an address that is none, or a file without an end
                 return Reply("rejected", why=self.redacted(str(fault)))
             except (self.aiohttp.ClientError, TimeoutError) as fault:
-                if isinstance(getattr(fault, "os_error", None), Inside):
-                    return Reply("rejected", why=f"{host_of(url)}: {fault.os_error}")
+                if isinstance(inside := getattr(fault, "os_error", None), Inside):
+                    return Reply("rejected", why=f"{host_of(url)}: {inside}")
                 return Reply("transient", why=self.redacted(f"{type(fault).__name__}: {fault}"))
             why = f"{status} from {host_of(url)}"
             if status == 401 and headers:
@@ -195,18 +195,18 @@ class Inside(OSError):
     """An address of this machine or of its own network."""
 
 
-async def is_inside(host: str) -> bool:
+async def is_inside(host: str | None) -> bool:
     """Tell whether a host lies in our own network; one that nobody knows does not."""
     try:
-        found = await asyncio.get_running_loop().getaddrinfo(host, None)
+        addresses = await asyncio.get_running_loop().getaddrinfo(host, None)
     except (OSError, UnicodeError):  # the latter for what can be no host's name
         return False
-    return any(not ip_address(address[0]).is_global for *_, address in found)
+    return any(not ip_address(address[0]).is_global for *_, address in addresses)
 
 
-def outside_alone(found: tuple) -> socket.socket:
-    """Return a socket for what getaddrinfo found. Raises Inside: here, where no other name can be told any more."""
-    family, kind, protocol, _, address = found
+def outside_alone(info: tuple) -> socket.socket:
+    """Return a socket for an entry of getaddrinfo. Raises Inside: here, where no other name can be told any more."""
+    family, kind, protocol, _, address = info
     if not ip_address(address[0]).is_global:
         raise Inside("an address inside our own network, where base_url does not lie")
     return socket.socket(family, kind, protocol)

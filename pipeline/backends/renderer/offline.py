@@ -1,6 +1,7 @@
 """Offline renderer: a procedural text-to-video generator, weak where real ones are weak (pipeline/world/film*.py)."""
 
 from collections.abc import Iterable, Iterator
+from typing import Any
 
 from pipeline.runtime.fingerprint import source_hash
 from pipeline.video.clips import ENCODER, make_clip
@@ -22,21 +23,20 @@ class Offline:
 
     def __init__(self, params: OfflineRenderParams, world: WorldParams):
         self.world, self.needs = world, params.needs
-        sources = [module.__file__ for module in (film, film_look, film_paint, lexicon, phrases)]
+        sources = [str(module.__file__) for module in (film, film_look, film_paint, lexicon, phrases)]
         self.by = Provenance(
             backend="offline",
             model="film",
             revision=source_hash([*sources, __file__], encoder=ENCODER, load=world.load, drama=world.drama),
         )
-        self.settings = {
+        self.settings: dict[str, Any] = {
             "n_frames": params.n_frames,
             "height": params.height,
             "width": params.width,
             "frames_per_second": params.frames_per_second,
             "negative_prompt": params.negative_prompt,
         }
-
-        self.token_limit = MAX_WORDS
+        self.token_limit: int | None = MAX_WORDS
 
     def count_tokens(self, prompt: str) -> int:
         return len(prompt.split())
@@ -46,8 +46,8 @@ class Offline:
 
     def clip(self, request: RenderRequest) -> Clip:
         n_frames, height, width = (self.settings[name] for name in ("n_frames", "height", "width"))
-        said = request.prompt.split()
-        scene = read_scene(" ".join(said[:MAX_WORDS]), avoid=self.settings["negative_prompt"])
+        words = request.prompt.split()
+        scene = read_scene(" ".join(words[:MAX_WORDS]), avoid=self.settings["negative_prompt"])
         luck = chance(request.seed, n_frames, height, width)
         frames = paint(scene, look(scene, self.world.load, self.world.drama), luck, height, width)
-        return make_clip(frames, self.settings["frames_per_second"], len(said), truncated=len(said) > MAX_WORDS)
+        return make_clip(frames, self.settings["frames_per_second"], len(words), truncated=len(words) > MAX_WORDS)

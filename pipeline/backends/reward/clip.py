@@ -9,7 +9,7 @@ from functools import partial
 
 from pipeline.backends.reward.clip_model import BATCH, DTYPE, embed_frames, embed_texts, load_clip, means, truncated
 from pipeline.backends.reward.frames import FEW, spread
-from pipeline.backends.reward.in_process import InProcess, Look, Rate, Rated, need_libraries, told_by
+from pipeline.backends.reward.in_process import InProcess, Look, Rate, Rated, need_libraries, provenance_of
 from schemas.params_reward import RegressionScorerParams
 
 
@@ -22,7 +22,7 @@ def by_cosine(params: RegressionScorerParams, name: str, times: float) -> InProc
     """Return a scorer whose dimension `name` is `times` the mean cosine of frames and text."""
     need_libraries(params.backend)
     most, dtype = params.n_frames or FEW, params.dtype or DTYPE
-    by = told_by(params, f"spread-{most}", dtype)
+    by = provenance_of(params, f"spread-{most}", dtype)
     make = partial(load, params, dtype, name, times)
     return InProcess(by, partial(spread, most=most), make, params.batch_size or BATCH)
 

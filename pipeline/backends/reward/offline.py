@@ -22,7 +22,7 @@ from schemas.reasons import Reason
 from schemas.reward import Answer, Dimension, Question
 from schemas.seams import Outcome, ScoreRequest, Scores
 
-SOURCES = tuple(module.__file__ for module in (film, film_measure, lexicon)) + (__file__,)
+SOURCES = tuple(str(module.__file__) for module in (film, film_measure, lexicon)) + (__file__,)
 FOUND = 0.3
 """Likeness from which on a thing counts as seen; a thing of the same hue passes whatever its outline.
 

@@ -36,13 +36,13 @@ TASKS = {
 
 def task_of(messages: Messages) -> str:
     """Return which task the last user message sets. Raises DataError when its format is none of ours."""
-    asked = next((message["content"] for message in reversed(messages) if message["role"] == "user"), "")
+    question = next((message["content"] for message in reversed(messages) if message["role"] == "user"), "")
     for task, demanded in TASKS.items():
-        if demanded.search(asked):
+        if demanded.search(question):
             return task
     raise DataError(
         "the offline teacher knows a task by the format that the template demands ([[start]], Final Judgement (Yes or "
-        f"No), Final Refined Prompt, Unsafe (Yes or No)) and finds none in: {asked[:80]!r}"
+        f"No), Final Refined Prompt, Unsafe (Yes or No)) and finds none in: {question[:80]!r}"
     )
 
 
@@ -50,8 +50,8 @@ def between(messages: Messages, tag: str) -> str:
     """Return the text of the last <tag> ... </tag> that a user message holds. Raises DataError when there is none."""
     for message in reversed(messages):
         if message["role"] == "user":
-            if found := re.findall(rf"<{tag}>\s*(.*?)\s*</{tag}>", message["content"], re.S):
-                return found[-1]
+            if texts := re.findall(rf"<{tag}>\s*(.*?)\s*</{tag}>", message["content"], re.S):
+                return texts[-1]
     raise DataError(f"the offline teacher reads the text between <{tag}> and </{tag}>; the template has no such tags")
 
 
@@ -65,6 +65,8 @@ def answer(model: str, messages: Messages, sample: int, world: WorldParams | Non
         if task != "critique":
             raise DataError(f"the offline model checker only critiques; it was asked for: {task}")
         return checker.critique(query, between(messages, "video_prompt"))
+    if world is None:
+        raise ValueError("model grammar needs the world's knobs")
     if task == "recheck":
         return critic.recheck(query)
     if task == "fewshot":
@@ -73,18 +75,18 @@ def answer(model: str, messages: Messages, sample: int, world: WorldParams | Non
     prompt = between(messages, "video_prompt")
     if task == "critique":
         return critic.critique(query, prompt, world, sample)
-    named = _named(messages)
-    refined = refiner.refine(query, prompt, named)
+    principles = _principles(messages)
+    refined = refiner.refine(query, prompt, principles)
     return (
-        f"Reflection on how to refine the Prompt: it should become {' and '.join(named)}.\n"
+        f"Reflection on how to refine the Prompt: it should become {' and '.join(principles)}.\n"
         f"Final Refined Prompt: [[start]] {refined} [[end]]"
     )
 
 
-def _named(messages: Messages) -> tuple[Principle, ...]:
+def _principles(messages: Messages) -> tuple[Principle, ...]:
     """Return the principles that the critique before the refinement names; all, when it names none."""
-    said = next((message["content"] for message in reversed(messages) if message["role"] == "assistant"), "")
-    lines = re.findall(r"^violated principles:(.*)$", said.lower(), re.M)
+    reply = next((message["content"] for message in reversed(messages) if message["role"] == "assistant"), "")
+    lines = re.findall(r"^violated principles:(.*)$", reply.lower(), re.M)
     return tuple(name for name in PRINCIPLES if lines and name in lines[-1]) or PRINCIPLES
 
 
@@ -101,7 +103,7 @@ class Offline:
         }
         folder = Path(grammar.__file__).parent
         files = [folder / f"{name}.py" for name in SOURCES[self.model]]
-        self.revision = source_hash([*files, clean.__file__, __file__], **knobs)
+        self.revision = source_hash([*files, str(clean.__file__), __file__], **knobs)
 
     def status(self) -> str:
         return ""

@@ -136,7 +136,7 @@ def test_a_released_model_runs_with_its_own_template_and_chat_format(chatty, tin
     params = tiny_params.policy.model_copy(update={"template": str(words)})
     released = Transformers(folder, params, Store(tmp_path / "store"))
     ours = Transformers(chatty, tiny_params.policy, Store(tmp_path / "store"))
-    ids = released.asked(QUERIES[0], sampling())
+    ids = released.tokens_of(QUERIES[0], sampling())
     asked = released.tokenizer.decode(ids)
     bos = released.tokenizer.bos_token
     shown = PRINCIPLES.replace("{{ query }}", QUERIES[0].query).strip()

@@ -1,15 +1,13 @@
 import functools
 import json
 from statistics import fmean
-from typing import get_args
 
 import pytest
 
 from pipeline.backends.renderer import make_renderer
-from pipeline.backends.reward import backends, make_reward
+from pipeline.backends.reward import make_reward
 from pipeline.backends.reward.offline import CHECKS, DIMENSIONS
 from pipeline.runtime.io import DataError, read_rows
-from schemas.params_reward import RewardModelParams
 from schemas.reward import Question
 from schemas.seams import RenderRequest, ScoreRequest
 
@@ -60,10 +58,6 @@ def mean(world, prompts, texts=SHOWN):
 
 def full(style, shown=SHOWN):
     return [f"The scene shows {text}. {style}" for text in shown]
-
-
-def test_the_names_in_the_type_are_the_names_in_the_dict(laptop):
-    assert set(get_args(RewardModelParams.model_fields["backend"].annotation)) == set(backends(laptop.world))
 
 
 def test_every_question_of_the_file_can_be_answered_and_every_answer_is_asked_for(world):
