@@ -13,7 +13,7 @@ from ruamel.yaml import YAML
 from bench.wiring import FAULTS
 from schemas import ROWS
 from schemas.params import Params
-from schemas.section import Section
+from schemas.section import section_classes
 from vpo.deps import code_deps, imports, module_of, stages
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -88,11 +88,11 @@ def test_listed_params_exist_and_shape_the_result(name):
     for key in STAGES[name].get("params", []):
         if not isinstance(key, str) or "${" in key or key == "params.yaml:":
             continue
-        section = Params
+        sections = [Params]
         for part in key.split("."):
-            assert part in section.model_fields, f"{name}: {key}"
-            kind = section.model_fields[part].annotation
-            section = kind if isinstance(kind, type) and issubclass(kind, Section) else Section
+            fields = [section.model_fields[part] for section in sections if part in section.model_fields]
+            assert fields, f"{name}: {key}"
+            sections = [kind for field in fields for kind in section_classes(field.annotation)]
         assert key.split(".")[-1] not in NEVER_DEPS
 
 
@@ -116,6 +116,34 @@ def test_layers_hold(path):
         for name in names:
             if name.split(".")[0] in ALLOWED:
                 assert name.split(".")[0] in ALLOWED[mine], f"{path.name} imports {name}"
+
+
+def asks_for_a_backend_by_name(node):
+    """Tell whether code compares something called `backend`, or how it starts, with a name of its own."""
+    if isinstance(node, ast.Compare):
+        sides = [node.left, *node.comparators]
+    elif isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "startswith":
+        sides = [node.func.value]
+    else:
+        return False
+    return any(getattr(side, "attr", getattr(side, "id", "")) == "backend" for side in sides)
+
+
+SEAM_FOLDERS = ("schemas", "pipeline/backends")
+
+
+@pytest.mark.parametrize("path", CODE, ids=lambda path: str(path.relative_to(ROOT)))
+def test_nobody_outside_the_seams_asks_for_a_backends_name(path):
+    """What a backend needs stands in its params class (schemas/needs.py); a name asked elsewhere is a fourth place."""
+    if not str(path.relative_to(ROOT)).startswith(SEAM_FOLDERS):
+        lines = [node.lineno for node in ast.walk(tree_of(path)) if asks_for_a_backend_by_name(node)]
+        assert not lines, f"lines {lines}"
+
+
+def test_a_question_for_a_backends_name_is_noticed():
+    for code in ("params.render.backend == 'http'", "backend in NAMES", "row.by.backend.startswith('offline')"):
+        assert any(asks_for_a_backend_by_name(node) for node in ast.walk(ast.parse(code))), code
+    assert not any(asks_for_a_backend_by_name(node) for node in ast.walk(ast.parse("MAKERS[params.backend](params)")))
 
 
 @pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.name)
