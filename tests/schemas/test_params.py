@@ -12,12 +12,6 @@ SECTIONS = {
     "policy": "policy",
     "render": "render",
 }
-    "teacher": "teacher",
-    "judge": "teacher",
-    "base_model": "base_model",
-    "policy": "policy",
-    "render": "render",
-}
 PARAM_FILES = ["params.yaml", "recipes/prompt-a-video.yaml", "recipes/vpo-cogvideox-2b.yaml"]
 
 
