@@ -16,14 +16,6 @@ from tests.support.tiny_pipelines import DOG, FAMILIES, SIZES
 pytestmark = pytest.mark.slow
 
 
-def test_a_folder_of_pickles_is_refused(diffusers_params, tmp_path):
-    (tmp_path / "unet").mkdir()
-    (tmp_path / "model_index.json").write_text("{}")
-    (tmp_path / "unet" / "diffusion_pytorch_model.bin").write_bytes(b"x")
-    with pytest.raises(DataError, match="is a pickle"):
-        Diffusers(diffusers_params(tmp_path))
-
-
 def test_a_component_that_has_pickles_alone_is_not_loaded(tiny_pipeline, diffusers_params, tmp_path):
     folder = shutil.copytree(tiny_pipeline("wan"), tmp_path / "half")
     weights = folder / "vae" / "diffusion_pytorch_model.safetensors"

@@ -12,15 +12,19 @@ from pipeline.backends.reward.soundness import refuse_unsound
 from pipeline.backends.reward.worker import Worker
 from pipeline.runtime.io import DataError
 from pipeline.video.clips import encode
-from schemas.base import Dropped
 from schemas.reasons import Reason
 from schemas.seams import ScoreRequest
 from tests.support.params import section_of
 
 pytestmark = pytest.mark.slow
 
+
 REVISION = "0123456789abcdef0123456789abcdef01234567"
+
+
 FAKE = Path(__file__).resolve().parents[4] / "support/fake_scorer.py"
+
+
 QUESTIONS = {"q1": "Is [[prompt]] in the video?", "q2": "Is it sharp?", "q3": "Is it calm?"}
 
 
@@ -190,18 +194,6 @@ def test_an_odd_number_is_no_score(params, clip, text, detail):
     assert well.value is not None
 
 
-@pytest.mark.parametrize(("text", "detail"), [("half", "?"), ("halves", "answers nobody asked for: ?")])
-def test_half_a_character_in_what_a_worker_says_can_be_written_down(params, clip, text, detail):
-    odd, _ = scored(params(), clip, text, "a fox")
-    row = Dropped(input_id="v0", reason=odd.reason, detail=odd.detail)
-    assert json.loads(row.model_dump_json())["detail"] == detail
-
-
-def test_an_answer_given_twice_is_never_the_next_clips(params, clip):
-    outcomes = scored(params(), clip, "twice", "a fox", "two foxes")
-    assert [sheet(outcome) for outcome in outcomes[1:]] == [right("a fox"), right("two foxes")]
-
-
 def test_a_worker_that_dies_once_is_started_again_and_every_clip_is_scored(params, clip):
     outcomes = scored(params(), clip, "first", "dies 1", "last")
     assert [outcome.reason for outcome in outcomes] == [None] * 3
@@ -258,11 +250,6 @@ def test_a_worker_that_never_says_that_it_is_ready_stops_the_stage(params, clip)
     assert alive(params) == []
 
 
-def test_a_program_that_is_not_there_stops_the_stage(params, clip):
-    with pytest.raises(DataError, match="worker no/such/python cannot be started"):
-        scored(params(worker=("no/such/python", "x.py")), clip, "a fox")
-
-
 def test_a_program_that_says_something_else_stops_the_stage(params, clip):
     with pytest.raises(DataError, match="the worker has protocol hello"):
         scored(params(worker=(sys.executable, "-c", "print('hello'); input()")), clip, "a fox")
@@ -276,10 +263,3 @@ def test_a_worker_needs_a_pinned_model(params):
 def test_a_marker_in_the_text_is_data(params, clip):
     (outcome,) = scored(params(), clip, "[[prompt]]")
     assert sheet(outcome) == right("[[prompt]]")
-
-
-def test_nothing_of_our_python_leads_the_workers_astray(params, clip, monkeypatch):
-    (params.notes / "sitecustomize.py").write_text("import os; os._exit(7)")
-    monkeypatch.setenv("PYTHONPATH", str(params.notes))
-    (outcome,) = scored(params(), clip, "a fox")
-    assert outcome.value is not None

@@ -1,19 +1,21 @@
-"""Weights of the CLIP family: whole, of this model and no pickles, or a word about what is wrong."""
-
 import os
 import shutil
 import subprocess
 import sys
-from functools import partial
 
 import pytest
-from click.testing import CliRunner
 
 from pipeline.backends.reward import make_reward
-from pipeline.backends.reward.convert import main as convert
+from pipeline.reward import make_scorer, reward
 from pipeline.runtime.io import DataError
+from pipeline.runtime.store import Store
+from pipeline.video.clips import decode, make_clip
+from schemas.base import Dropped
+from schemas.reasons import Reason
+from schemas.seams import ScoreRequest
 from tests.support import tiny_clip_scorers as tiny
-from tests.support.clip_scores import CLIPS, params_of, score, values
+from tests.support.clip_scores import CLIPS, TEXT, params_of, score, values
+from tests.support.rows import render_row
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("vpo_home")]  # batch sizes are kept there
 
@@ -77,15 +79,6 @@ def test_a_weight_of_another_shape_is_refused(clip_scorers, tmp_path):
         score(at(clip_scorers, "clip", copy))
 
 
-def test_mps_weights_of_the_mirror_are_read_by_their_names(clip_scorers, tmp_path):
-    def mirror(tensors):
-        for name in list(tensors):
-            tensors[f"mps.{name}"] = tensors.pop(name)
-
-    copy = changed(clip_scorers, tmp_path, "mps", mirror)
-    assert values(score(at(clip_scorers, "mps", copy))) == values(score(params_of(clip_scorers, "mps")))
-
-
 @pytest.mark.parametrize("backend", ["clip", "mps"])
 def test_weights_that_are_pickles_are_refused(clip_scorers, tmp_path, backend):
     import torch
@@ -107,90 +100,6 @@ def test_a_folder_without_its_processor_says_which_file_to_copy(clip_scorers, tm
     (tmp_path / "bare" / lost).unlink()
     with pytest.raises(DataError, match=f"no {lost} or .* beside the weights; copy"):
         score(at(clip_scorers, "clip", tmp_path / "bare"))
-
-
-def test_the_heads_pickle_is_refused_and_converted_by_the_command_that_the_error_names(clip_scorers, tmp_path):
-    import torch
-    from safetensors.torch import load_file
-
-    tensors = load_file(clip_scorers / "head.safetensors")
-    torch.save(tensors, tmp_path / "head.pth")
-    with pytest.raises(DataError, match="python -m pipeline.backends.reward.convert .*head.pth .*head.safetensors"):
-        make_reward(params_of(clip_scorers, "aesthetic", head=str(tmp_path / "head.pth")))
-    done = CliRunner().invoke(convert, [str(tmp_path / "head.pth"), str(tmp_path / "head.safetensors")])
-    assert done.exit_code == 0 and done.output.startswith("sha256 ")
-    made = values(score(params_of(clip_scorers, "aesthetic", head=str(tmp_path / "head.safetensors"))))
-    assert made == values(score(params_of(clip_scorers, "aesthetic")))
-
-
-def test_a_pickle_that_could_run_code_is_not_converted(tmp_path):
-    import torch
-
-    torch.save(partial(print, "gotcha"), tmp_path / "module.pth")
-    done = CliRunner().invoke(convert, [str(tmp_path / "module.pth"), str(tmp_path / "out.safetensors")])
-    assert done.exit_code == 1 and "not a file of tensors alone" in done.output and "gotcha" not in done.output
-    assert not (tmp_path / "out.safetensors").exists()
-
-
-def test_a_head_of_another_model_is_refused(clip_scorers, tmp_path):
-    import torch
-    from safetensors.torch import save_file
-
-    save_file({"weight": torch.zeros(1, 512), "bias": torch.zeros(1)}, tmp_path / "head.safetensors")
-    with pytest.raises(DataError, match=r"\(1, 512\).*; a head of this CLIP model has .*\(1, 24\)"):
-        score(params_of(clip_scorers, "aesthetic", head=str(tmp_path / "head.safetensors")))
-
-
-def test_a_missing_head_is_told_before_any_work(clip_scorers, tmp_path):
-    with pytest.raises(DataError, match="no such file; reward's head is a safetensors file"):
-        make_reward(params_of(clip_scorers, "aesthetic", head=str(tmp_path / "none.safetensors")))
-
-
-def open_clip(tensors):
-    """Return transformers' CLIP tensors in open_clip's layout, and with what HPSv2's file has around them."""
-    import torch
-
-    tensors, made = dict(tensors), {}
-    for ours, theirs in (("vision_model", "visual.transformer"), ("text_model", "transformer")):
-        for at in range(2):
-            place, block = f"{ours}.encoder.layers.{at}.", f"{theirs}.resblocks.{at}."
-            for kind in ("weight", "bias"):
-                parts = [tensors.pop(f"{place}self_attn.{part}_proj.{kind}") for part in "qkv"]
-                made[f"{block}attn.in_proj_{kind}"] = torch.cat(parts)
-                for name, other in (
-                    ("layer_norm1", "ln_1"), ("layer_norm2", "ln_2"), ("self_attn.out_proj", "attn.out_proj"),
-                    ("mlp.fc1", "mlp.c_fc"), ("mlp.fc2", "mlp.c_proj"),
-                ):  # fmt: skip
-                    made[f"{block}{other}.{kind}"] = tensors.pop(f"{place}{name}.{kind}")
-    made["visual.proj"] = tensors.pop("visual_projection.weight").T
-    made["text_projection"] = tensors.pop("text_projection.weight").T
-    names = {
-        "logit_scale": "logit_scale",
-        "vision_model.embeddings.class_embedding": "visual.class_embedding",
-        "vision_model.embeddings.patch_embedding.weight": "visual.conv1.weight",
-        "vision_model.embeddings.position_embedding.weight": "visual.positional_embedding",
-        "text_model.embeddings.position_embedding.weight": "positional_embedding",
-        "text_model.embeddings.token_embedding.weight": "token_embedding.weight",
-        "vision_model.pre_layrnorm": "visual.ln_pre",
-        "vision_model.post_layernorm": "visual.ln_post",
-        "text_model.final_layer_norm": "ln_final",
-    }
-    for name in list(tensors):
-        stem, _, kind = name.rpartition(".")
-        made[names[name] if name in names else f"{names[stem]}.{kind}"] = tensors.pop(name)
-    return {"epoch": 1, "state_dict": made}
-
-
-def test_weights_in_open_clips_layout_are_converted_to_what_hpsv2_reads(clip_scorers, tmp_path):
-    import torch
-    from safetensors.torch import load_file
-
-    shutil.copytree(clip_scorers / "clip", tmp_path / "hps")
-    torch.save(open_clip(load_file(clip_scorers / "clip" / "model.safetensors")), tmp_path / "hps.pt")
-    done = CliRunner().invoke(convert, [str(tmp_path / "hps.pt"), str(tmp_path / "hps" / "model.safetensors")])
-    assert done.exit_code == 0, done.output
-    converted = values(score(at(clip_scorers, "hpsv2", tmp_path / "hps")))
-    assert converted == values(score(params_of(clip_scorers, "hpsv2")))
 
 
 def test_a_scorer_is_made_without_loading_its_weights(clip_scorers, tmp_path):
@@ -221,3 +130,51 @@ def test_a_pinned_model_of_the_hub_is_read_from_its_cache_without_network(clip_s
     assert done.returncode == 0, done.stderr
     value = values(score(params_of(clip_scorers, "clip"), CLIPS[:1]))[0]
     assert done.stdout.split() == ["someone/clip", "a" * 40, "spread-4", "float32", str(value)]
+
+
+@pytest.mark.parametrize("backend", ["clip", "hpsv2", "aesthetic", "mps"])
+def test_clips_rated_together_have_the_values_of_each_alone(clip_scorers, backend):
+    items = [ScoreRequest(tiny.video(seed, n), text) for seed, n, text in ((2, 3, "x"), (3, 9, TEXT), (4, 1, "a b c"))]
+    params = params_of(clip_scorers, backend)
+    alone = [values(score(params, [item]))[0] for item in items]
+    assert values(score(params, items)) == pytest.approx(alone, abs=3e-5)
+    assert len(set(alone)) == 3
+
+
+@pytest.mark.parametrize("backend", ["clip", "hpsv2", "aesthetic", "mps"])
+def test_a_broken_clip_keeps_its_place_among_the_others(clip_scorers, backend):
+    outcomes = score(
+        params_of(clip_scorers, backend, batch_size=2), [CLIPS[0], ScoreRequest(b"no video", TEXT), CLIPS[1]]
+    )
+    assert [outcome.reason for outcome in outcomes] == [None, Reason.BAD_CLIP, None]
+    assert all(outcome.by is not None for outcome in outcomes[::2])
+
+
+def test_the_revision_tells_weights_frames_and_precision(clip_scorers):
+    def revision(**values):
+        return make_reward(params_of(clip_scorers, "aesthetic", **values)).by.revision
+
+    weights, head, frames, dtype = revision().split()
+    assert len(weights) == 16 and (frames, dtype) == ("spread-4", "float32")
+    assert revision(n_frames=2).split() == [weights, head, "spread-2", "float32"]
+    assert revision(dtype="bfloat16").split()[3] == "bfloat16"
+    assert make_reward(params_of(clip_scorers, "aesthetic")).by.model == "clip"
+
+
+@pytest.mark.parametrize("backend", ["clip", "hpsv2", "aesthetic", "mps"])
+def test_the_stage_scores_a_clip_and_keeps_the_score(clip_scorers, tmp_path, backend):
+    frames = decode(tiny.video(7))
+    clip = make_clip(frames, 8)
+    row = render_row("v0", prompt=TEXT).model_copy(update={"frames_hash": clip.frames_hash})
+    scorer = make_scorer("tiny", params_of(clip_scorers, backend))
+    store = Store(tmp_path / "store")
+    made = list(reward([row], lambda row: clip.content, [scorer], store))
+    assert not isinstance(made[0], Dropped) and made[0].scored_by.revision == scorer.by.revision
+    assert [item.name for item in made[0].dims] == [
+        {"clip": "CLIP", "hpsv2": "HPS", "aesthetic": "AES", "mps": "MPS"}[backend]
+    ]
+
+    def unread(row):
+        raise AssertionError("read a clip whose score is known")
+
+    assert list(reward([row], unread, [scorer], store)) == made
