@@ -110,21 +110,19 @@ def check_extras(wanted: set[str]) -> Iterator[Check]:
     """Yield a check of each extra; a missing one is wrong where it is among `wanted`."""
     for extra, modules in EXTRAS.items():
         lacking = [name for name in modules if importlib.util.find_spec(name) is None]
-        found = f"without {', '.join(lacking)}" if lacking else "installed"
+        state = f"without {', '.join(lacking)}" if lacking else "installed"
         yield Check(
             f"extra {extra}",
             not lacking or extra not in wanted,
-            found,
+            state,
             f"pip install 'vpo[{extra}]'" if lacking else "",
         )
 
 
 def check_dvc() -> Check:
     """Look for the command that runs the graph."""
-    found = shutil.which("dvc")
-    return Check(
-        "dvc", bool(found), "on PATH" if found else "not on PATH", "" if found else "source .venv/bin/activate"
-    )
+    path = shutil.which("dvc")
+    return Check("dvc", bool(path), "on PATH" if path else "not on PATH", "" if path else "source .venv/bin/activate")
 
 
 def check_rwlock(root: Path) -> Check:
@@ -144,8 +142,8 @@ def check_home(folder: Path) -> Check:
     nearest = next(path for path in (folder, *folder.parents) if path.exists())
     ok = nearest.is_dir() and os.access(nearest, os.W_OK)
     size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
-    found = f"{folder}, {size / 2**20:.0f} MB" if ok else f"{folder} cannot be written"
-    return Check("VPO_HOME", ok, found, "" if ok else "set VPO_HOME to a folder of yours")
+    state = f"{folder}, {size / 2**20:.0f} MB" if ok else f"{folder} cannot be written"
+    return Check("VPO_HOME", ok, state, "" if ok else "set VPO_HOME to a folder of yours")
 
 
 def check_disk(place: str, folder: Path) -> Check:

@@ -19,7 +19,7 @@ from schemas.rollout import Rollout
 from schemas.seams import Renderer
 from vpo.planning.estimate import Planner
 from vpo.planning.gpu_cost import Cost, GpuRow, idle, measured, memory, published
-from vpo.planning.gpu_look import ELSEWHERE, NOT_RENDERED, Clips, Lane, Looker, Seen, Unmade
+from vpo.planning.gpu_look import ELSEWHERE, NOT_RENDERED, ClipNames, Clips, Lane, Looker, Unmade
 from vpo.planning.gpu_train import train
 from vpo.planning.graph import Stage
 from vpo.planning.rows import LEAST_SEEN, Rows, metrics
@@ -69,11 +69,11 @@ class GpuPlanner:
         prompts = self.planner.rows(stage.paths[-2], Rollout)
         checked = self.planner.made.get(stage.paths[0], Rows()) if "--critique" in stage.options else None
         replicate = self.params.reward.replicate if "--replicate" in stage.options else 0.0
-        looker, seen = Looker(self.renderer, self.planned), Seen(self.store)
-        known = [item for item in prompts.known if isinstance(item, Prompt)]
+        looker, clips = Looker(self.renderer, self.planned), ClipNames(self.store)
+        written = [item for item in prompts.known if isinstance(item, Prompt)]
         passed = None if checked is None else {item.prompt_id: item.aligned for item in verdicts(checked)}
-        asked = wanted(known, self.params.base.seed, passed, replicate=replicate)
-        items = list(render(asked, self.renderer, seen, seen.places, lambda: looker))
+        requests = wanted(written, self.params.base.seed, passed, replicate=replicate)
+        items = list(render(requests, self.renderer, clips, clips.places, lambda: looker))
         there = [item for item in items if isinstance(item, Render)]
         lost = [item for item in items if isinstance(item, Dropped)]
         missing = {item.input_id for item in lost if item.detail == NOT_RENDERED}
@@ -85,7 +85,7 @@ class GpuPlanner:
         row.in_store = len(there) + sum(item.detail.endswith(ELSEWHERE) for item in lost)
         row.to_make = row.wanted - row.in_store
         self.clips[out] = Clips(there, looker.coming, later)
-        firsts = {item.prompt_id: item for item in reversed(known) if item.prompt_id in missing}
+        firsts = {item.prompt_id: item for item in reversed(written) if item.prompt_id in missing}
         self.lanes[stage.name] = Lane(list(reversed(firsts.values())), there)
         self.sizes += [item.size for item in there]
         if self.fault:
@@ -113,9 +113,9 @@ class GpuPlanner:
 
     def share(self, stage: Stage, row: GpuRow, checked: Rows | None) -> float:
         """Return which share of prompts that are not known yet will be rendered."""
-        seen = metrics(stage.paths[-1])
-        units = seen.get("units_in", 0)
-        again = seen["dropped"].get("duplicate", 0) / units if units >= LEAST_SEEN else 0.0
+        counts = metrics(stage.paths[-1])
+        units = counts.get("units_in", 0)
+        again = counts["dropped"].get("duplicate", 0) / units if units >= LEAST_SEEN else 0.0
         if again:
             row.notes.append(f"{again:.0%} of the prompts repeat another: as in the last run")
         if checked is None:
@@ -175,7 +175,7 @@ def its_own(renderer: Renderer) -> Facts | None:
     if not isinstance(renderer, Diffusers):
         return None
     facts, config = renderer.resolved.facts, renderer.configs.transformer | renderer.configs.index
-    same_size = bool(facts.told_by) and all(config.get(name) == value for name, value in facts.told_by.items())
+    same_size = bool(facts.size_by) and all(config.get(name) == value for name, value in facts.size_by.items())
     return facts if same_size or known(renderer.model) else None
 
 
@@ -193,5 +193,5 @@ def total(rows: Sequence[GpuRow]) -> dict:
 
 def all_or_none(numbers: Sequence[float | None]) -> float | None:
     """Return the sum, None where one of the numbers is unknown."""
-    known = [number for number in numbers if number is not None]
-    return sum(known) if len(known) == len(numbers) else None
+    summands = [number for number in numbers if number is not None]
+    return sum(summands) if len(summands) == len(numbers) else None

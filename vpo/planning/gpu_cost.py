@@ -76,10 +76,10 @@ def idle(row: GpuRow, there: float, why: str = "unchanged: does not run") -> Gpu
 
 def measured(folder: Path, work: Work | None) -> Cost | None:
     """Return what was measured of some work: on a GPU before a CPU, without loading before with it, the newest."""
-    found = speeds(folder, work) if work else []
-    if not found:
+    measurements = speeds(folder, work) if work else []
+    if not measurements:
         return None
-    best = min(found, key=lambda speed: (speed.with_loading, speed.device == CPU))
+    best = min(measurements, key=lambda speed: (speed.with_loading, speed.device == CPU))
     loading = ", loading of the model included" if best.with_loading else ""
     return Cost(best.each, f"measured on {best.device}{loading}", best.device)
 
@@ -94,8 +94,8 @@ def published(params: DiffusersRenderParams, facts: Facts | None, settings: Mapp
     device = "H100" if "H100" in facts.seconds_per_clip else next(iter(facts.seconds_per_clip))
     scale = 1.0
     for name in ("num_inference_steps", "n_frames", "height", "width"):
-        told = settings.get(name) or getattr(params, name)
-        scale *= (told or getattr(facts, name)) / getattr(facts, name)
+        value = settings.get(name) or getattr(params, name)
+        scale *= (value or getattr(facts, name)) / getattr(facts, name)
     source = f"published for {device}"
     if scale != 1:
         source += f", times {scale:.2g} for steps and pixels that are not the authors' (assumed)"

@@ -82,7 +82,7 @@ class Unmade:
         raise DataError(f"renderer {self.by.backend} cannot be made on this machine")
 
 
-class Seen(ClipStore):
+class ClipNames(ClipStore):
     """The clips of a store by name alone: a plan does not read and hash them all."""
 
     def get(self, key: str) -> dict | None:

@@ -79,10 +79,10 @@ def to_train_on(planner: Planner, stage: Stage, notes: list[str]) -> Rows:
     """Return the rows that a stage will train on, or how many are expected."""
     path, kind = stage.paths[0], DSft if stage.module == "sft" else DDpo
     if Path(path).is_file():
-        found, late = list(read_rows(path, kind)), planner.late(path)
+        rows, late = list(read_rows(path, kind)), planner.late(path)
         if not late:
-            return Rows(found, 0.0, path)
-        return Rows((), len(found), f"as many as {path} holds; made anew behind {late}", like=found)
+            return Rows(rows, 0.0, path)
+        return Rows((), len(rows), f"as many as {path} holds; made anew behind {late}", like=rows)
     maker = next((other for other in planner.stages.values() if path in other.outs), None)
     if kind is DSft:
         judged = planner.made.get("data/sft/critique.jsonl", Rows())

@@ -22,7 +22,7 @@ class Text:
     """A text to write: its name, the tokens it follows, its own uniform numbers (none where it is greedy)."""
 
     key: str
-    asked: list[int]
+    prompt: list[int]
     noise: np.ndarray | None = None
     written: list[int] = field(default_factory=list)
     ended: bool = False
@@ -51,7 +51,7 @@ class Batch:
         """Read what the texts follow, all but the last token, which the first step reads."""
         rows = [row for row, text in enumerate(self.texts) if text is None]
         for row, text in zip(rows, texts, strict=False):
-            self.texts[row], self.tokens[row], self.places[row] = text, text.asked[-1], len(text.asked) - 1
+            self.texts[row], self.tokens[row], self.places[row] = text, text.prompt[-1], len(text.prompt) - 1
         pairs = zip(texts, rows, strict=False)
         for length, some in groupby(sorted(pairs, key=by_length), lambda place: by_length(place)[0]):
             if length:
@@ -61,13 +61,13 @@ class Batch:
         """Fill the rows of texts of about one length; the samples of a query are read once."""
         import torch
 
-        inputs = {tuple(text.asked[:-1]): None for text, _ in placed}
-        numbers = {asked: number for number, asked in enumerate(inputs)}
-        ids = torch.tensor([[*asked, *[0] * (length - len(asked))] for asked in inputs], device=self.device)
+        inputs = {tuple(text.prompt[:-1]): None for text, _ in placed}
+        numbers = {prompt: number for number, prompt in enumerate(inputs)}
+        ids = torch.tensor([[*prompt, *[0] * (length - len(prompt))] for prompt in inputs], device=self.device)
         self.slots.widen(length)
         self.slots.read(
             torch.tensor([row for _, row in placed], device=self.device),
-            torch.tensor([numbers[tuple(text.asked[:-1])] for text, _ in placed], device=self.device),
+            torch.tensor([numbers[tuple(text.prompt[:-1])] for text, _ in placed], device=self.device),
         )
         places = torch.arange(length, device=self.device)
         with torch.inference_mode():
@@ -135,7 +135,7 @@ class Batch:
 
 def by_length(placed: tuple[Text, int]) -> tuple[int, int]:
     text, row = placed
-    return whole(len(text.asked) - 1, LEAST_ROWS), row
+    return whole(len(text.prompt) - 1, LEAST_ROWS), row
 
 
 def draw(logits: Any, u: Any, temperature: float, top_p: float) -> Any:

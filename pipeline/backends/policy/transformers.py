@@ -93,12 +93,12 @@ class Transformers:
         key = store_key("policy", **depends)
         if key in open_samples:
             return open_samples[key]
-        asked = Sample(key, depends, self.store.get(key))
-        if asked.answer is None:
+        sample = Sample(key, depends, self.store.get(key))
+        if sample.answer is None:
             noise = uniform(seed, query.query_id, number, sampling.max_new_tokens) if sampling.temperature else None
-            open_samples[key] = asked
+            open_samples[key] = sample
             waiting.append(Text(key, self.tokens_of(query, sampling), noise))
-        return asked
+        return sample
 
     def tokens_of(self, query: QueryBase, sampling: RolloutParams) -> list[int]:
         """Return the tokens that the answer to a query follows; the chat template writes its own first token."""

@@ -64,7 +64,7 @@ class Http:
             )
         if ("height" in sent) != ("width" in sent):
             raise DataError("render.height and render.width are sent together: set both or none")
-        self.sent, self.asked = sent, Asked.by(params)
+        self.sent, self.shape = sent, Asked.by(params)
         self.adapter.submit(params.model, "", 0, sent, "")  # what the host has no words for is known before the run
         self.by = Provenance(backend="http", model=params.model, revision=params.revision or "unknown")
         self.settings = {"host": self.host.name, "adapter": params.adapter, **sent}
@@ -102,11 +102,11 @@ class Http:
         key = store_key("render_job", video_id=once, host=self.host.name, adapter=self.params.adapter)
         try:
             async with self.buying[key]:  # equal requests side by side are bought once
-                known = self.store.get(key)
-                job_id = known["job_id"] if known else await self._buy(key, once, request)
-            content = await self._fetched(key, job_id, known is not None)
+                bought = self.store.get(key)
+                job_id = bought["job_id"] if bought else await self._buy(key, once, request)
+            content = await self._fetched(key, job_id, bought is not None)
             async with self.taking:  # one at a time: frames are large
-                return Outcome(value=await asyncio.to_thread(ingest, content, self.asked), by=self.by)
+                return Outcome(value=await asyncio.to_thread(ingest, content, self.shape), by=self.by)
         except NoClip as fault:
             return Outcome(by=self.by, reason=fault.reason, detail=fault.detail)
         except BadClip as fault:  # its job stays known: the host would make it so again, for money
@@ -155,9 +155,9 @@ class Http:
         if not isinstance(job_id, str | int) or not 0 < len(str(job_id)) <= 300 or not is_plain(str(job_id)):
             raise self._stopped(f"{self.host.name} answers a submission without a job's id; is the adapter right?")
         answer = {"job_id": str(job_id), "host": self.host.name}
-        asked = {"model": self.params.model, "prompt": request.prompt, "seed": request.seed, **self.settings}
-        bought = Purchase(key, "render_job", asked, answer, (0, 0), self.usd)
-        _, self.spent = self.store.buy_many([bought], self.account)
+        depends = {"model": self.params.model, "prompt": request.prompt, "seed": request.seed, **self.settings}
+        purchase = Purchase(key, "render_job", depends, answer, (0, 0), self.usd)
+        _, self.spent = self.store.buy_many([purchase], self.account)
         self.failures, self.limited_since, self.takes_jobs = 0, None, True
         return answer["job_id"]
 
@@ -191,7 +191,7 @@ class Http:
             if job and job.state == "refused":
                 raise NoClip(Reason.CONTENT_FILTER, self.host.redacted(f"job {job_id}: {job.why}"))
             if job and job.state == "done":
-                reply = await self.host.download(job.at, self.timeout_s)
+                reply = await self.host.download(job.place, self.timeout_s)
                 if reply.kind == "answer":
                     self.failures = 0
                     return reply.content

@@ -20,13 +20,13 @@ class Call:
 
 @dataclass(frozen=True)
 class Job:
-    """What a host says of a job; `at` is where a finished clip lies: a URL, or a path that follows base_url.
+    """What a host says of a job; `place` is where a finished clip lies: a URL, or a path that follows base_url.
 
     It is as the host gives it, and need be neither.
     """
 
     state: Literal["running", "done", "failed", "refused"]
-    at: Any = ""
+    place: Any = ""
     why: str = ""
 
 

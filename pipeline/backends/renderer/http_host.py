@@ -132,14 +132,14 @@ class Host:
             return Reply("transient", why=why, retry_after=waiting, lost=status in (408, 502, 504))
         return Reply("rejected", why=why)
 
-    async def download(self, at: Any, longest_s: float) -> Reply:
+    async def download(self, place: Any, longest_s: float) -> Reply:
         """Fetch a clip within `longest_s` from where the host says: a URL, or a path that follows base_url.
 
         The key goes along to our host alone. Raises nothing that a server can cause.
         """
-        if not isinstance(at, str):
+        if not isinstance(place, str):
             return Reply("rejected", why="the clip's address is no text")
-        url = self.base_url + at if at.startswith("/") else at
+        url = self.base_url + place if place.startswith("/") else place
         for hop in range(MOST_REDIRECTS + 1):
             try:
                 if urlsplit(url).scheme not in ("http", "https"):
