@@ -5,6 +5,7 @@ import click
 from pipeline.runtime.io import write_json
 from pipeline.runtime.params_file import load_params, option, refuse_same_judge, refuse_unpinned
 from pipeline.scoring.questions import read_questions
+from schemas.params_reward import ChecklistParams
 
 
 @click.command("params")
@@ -16,6 +17,6 @@ def main(out, params_path):
     refuse_same_judge(params)
     refuse_unpinned(params)
     for model in params.reward.models.values():
-        if model.questions is not None:  # else it would be found out when all clips are rendered
+        if isinstance(model, ChecklistParams):  # else it would be found out when all clips are rendered
             read_questions(model.questions)
     write_json(out, {"params": "valid"})

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping
 from types import UnionType
-from typing import Any, ClassVar, Literal, get_args, get_origin
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict
 
@@ -20,20 +20,22 @@ class Section(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
 
-    def __getattribute__(self, name: str) -> Any:
-        value = super().__getattribute__(name)
-        if _recording is not None and name in type(self).model_fields:
-            here = _recording.get(id(self))
-            if here is not None:
-                key = f"{here}.{name}" if here else name
-                if isinstance(value, Section):
-                    _recording[id(value)] = key
-                elif isinstance(value, dict) and all(isinstance(item, Section) for item in value.values()):
-                    for item_name, item in value.items():
-                        _recording[id(item)] = f"{key}.{item_name}"
-                else:
-                    _read.add(key)
-        return value
+    if not TYPE_CHECKING:  # a type checker would take every name for an attribute
+
+        def __getattribute__(self, name: str) -> Any:
+            value = super().__getattribute__(name)
+            if _recording is not None and name in type(self).model_fields:
+                here = _recording.get(id(self))
+                if here is not None:
+                    key = f"{here}.{name}" if here else name
+                    if isinstance(value, Section):
+                        _recording[id(value)] = key
+                    elif isinstance(value, dict) and all(isinstance(item, Section) for item in value.values()):
+                        for item_name, item in value.items():
+                            _recording[id(item)] = f"{key}.{item_name}"
+                    else:
+                        _read.add(key)
+            return value
 
 
 def record(params: Section) -> set[str]:
@@ -46,6 +48,8 @@ def record(params: Section) -> set[str]:
 
 class BackendParams(Section):
     """The keys that one backend reads of its seam's section, and what it needs; `backend` is a Literal of its name."""
+
+    backend: str
 
     NEEDS: ClassVar[Needs]
     """what holds whatever the values are"""
