@@ -74,7 +74,7 @@ def test_a_model_on_the_hub_is_found_by_its_id_and_commit(tiny_pipeline, root, t
     shutil.copytree(tiny_pipeline("cogvideox"), tmp_path / "hub" / "models--THUDM--CogVideoX-2b" / "snapshots" / commit)
     script = (
         "import sys, json\n"
-        "from pipeline.backends.renderer import RenderRequest\n"
+        "from schemas.seams import RenderRequest\n"
         "from pipeline.backends.renderer.diffusers import Diffusers\n"
         "from pipeline.runtime.params_file import load_params\n"
         "from tests.support.params import with_values\n"

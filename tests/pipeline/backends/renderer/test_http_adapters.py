@@ -72,7 +72,7 @@ def test_openais_protocol_is_spoken(laptop):
 @pytest.mark.parametrize("adapter", ["zhipu", "openai"])
 def test_frames_and_rate_are_sent_as_seconds(laptop, adapter):
     renderer = Http(params(laptop, "http://127.0.0.1:1", adapter=adapter, n_frames=32))
-    body = renderer.adapter.submit("m", "p", 0, renderer.told, "once").body
+    body = renderer.adapter.submit("m", "p", 0, renderer.sent, "once").body
     assert body.get("duration", body.get("seconds")) in (4, "4")
 
 

@@ -19,7 +19,7 @@ pytestmark = pytest.mark.slow
 REVISION = "0123456789abcdef0123456789abcdef01234567"
 
 
-FAKE = Path(__file__).resolve().parents[4] / "support/fake_scorer.py"
+FAKE = Path(__file__).resolve().parents[3] / "support/fake_scorer.py"
 
 
 QUESTIONS = {"q1": "Is [[prompt]] in the video?", "q2": "Is it sharp?", "q3": "Is it calm?"}
