@@ -23,7 +23,6 @@ from pipeline.runtime.params_file import load_params
 from pipeline.runtime.stage_output import stage_output
 from pipeline.runtime.store import Store
 from pipeline.video.clips import ClipStore, Packed, decode, encode, frames_hash, shard_folder, write_shards
-from schemas.params_video import RenderParams
 from schemas.render import Render
 from schemas.rollout import Rollout
 from schemas.seams import RenderRequest
@@ -50,12 +49,13 @@ def clock(work: Callable[[], None]) -> Spent:
 
 def renderer(folder: Path, **values) -> Diffusers:
     from tests.support import tiny_pipelines
+    from tests.support.params import with_values
 
-    given = load_params(ROOT / "params.yaml").render.model_dump() | {
+    given = {
         "backend": "diffusers", "model": str(folder), "dtype": "float32", "frames_per_second": 8.0,
         "max_sequence_length": tiny_pipelines.TEXT_LENGTH,
     }  # fmt: skip
-    return Diffusers(RenderParams(**(given | values)))
+    return Diffusers(with_values(load_params(ROOT / "params.yaml").render, **(given | values)))
 
 
 def prompts(n: int) -> list[Rollout]:

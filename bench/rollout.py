@@ -63,12 +63,12 @@ def one_by_one(model, temperature: float, asked: list[Text], stop=ENDS) -> dict[
     how = dict(do_sample=True, temperature=temperature, top_p=0.9, top_k=0) if temperature else dict(do_sample=False)
     torch.manual_seed(0)
     for text in asked:
-        ids = torch.tensor([text.asked])
+        ids = torch.tensor([text.prompt])
         out = model.generate(
             ids, attention_mask=torch.ones_like(ids), max_new_tokens=LONGEST, eos_token_id=sorted(stop) or None,
             pad_token_id=0, **how,
         )  # fmt: skip
-        found[text.key] = out[0, len(text.asked) :].tolist()
+        found[text.key] = out[0, len(text.prompt) :].tolist()
     return found
 
 

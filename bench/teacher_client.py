@@ -40,12 +40,13 @@ def engine(base_url: str, n: int, words: str, keep: bool) -> dict:
     from pipeline.backends.teacher.openai import OpenAI
     from pipeline.runtime.params_file import load_params
     from pipeline.runtime.store import Store
+    from tests.support.params import with_values
 
     more = json.loads(os.environ.get("VPO_BENCH_TEACHER", "{}"))
-    params = load_params(root / "params.yaml").teacher
-    values = params.model_dump() | dict(backend="openai", model="m", base_url=base_url, max_concurrency=WORKERS) | more
+    values = dict(backend="openai", model="m", base_url=base_url, max_concurrency=WORKERS) | more
+    params = with_values(load_params(root / "params.yaml").teacher, **values)
     with tempfile.TemporaryDirectory() as folder:
-        teacher = OpenAI(type(params)(**values), Store(Path(folder) / "store"))
+        teacher = OpenAI(params, Store(Path(folder) / "store"))
         kept, good, failed, stopped = [], 0, 0, None
         try:
             for outcome in teacher.map(conversations(words, n), parse=str):

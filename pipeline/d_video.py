@@ -20,7 +20,7 @@ from pipeline.scoring.replication import replicates
 from schemas.base import Dropped, content_id
 from schemas.d_video import DVideo
 from schemas.params import DpoParams
-from schemas.params_video import RewardParams
+from schemas.params_reward import RewardParams
 from schemas.reasons import Reason
 from schemas.render import Render
 from schemas.reward import Reward

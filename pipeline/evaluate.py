@@ -18,7 +18,7 @@ from pipeline.runtime.params_file import load_params, option, refuse_same_judge
 from schemas.base import Provenance
 from schemas.evaluate import Evaluate
 from schemas.params import Params
-from schemas.params_video import RewardParams
+from schemas.params_reward import RewardParams
 from schemas.queries import Query
 from schemas.reward import Reward
 

@@ -158,6 +158,7 @@ def described(
     template_hash: str,
 ) -> Card:
     """Return what the card says."""
+    base = params.base_model.needs.weights
     return Card(
         name=params.package.name,
         license=params.package.license,
@@ -167,7 +168,7 @@ def described(
         sources=sorted({row.source for row in rows["queries"]}),
         written_by=writers,
         filters=filters,
-        base_model=(params.base_model.backend, published(params.base_model.name)),
+        base_model=(params.base_model.backend, published(base.model if base else None)),
         template=(params.policy.template, template_hash),
         target=params.dpo.target,
         held_out_share=params.package.held_out_share,

@@ -15,8 +15,11 @@ from pipeline.runtime.io import replacing_folder, write_json
 from pipeline.runtime.params_file import load_params, option, refuse_same_judge, refuse_unpinned
 from pipeline.scoring.questions import read_questions
 from schemas.params import Params
+from schemas.params_reward import ChecklistParams
 
 ROOT = Path(__file__).resolve().parents[1]
+NAMED = ("questions", "model", "head")
+"""the keys of a reward model that may name a file or a folder; a backend's params have those that it reads"""
 
 
 def named_paths(params: Params) -> dict[str, list[str]]:
@@ -29,7 +32,7 @@ def named_paths(params: Params) -> dict[str, list[str]]:
         "queries": queries,
         "d_sft": [path for path in [params.d_sft.path] if path is not None],
         "d_dpo": [path for path in [params.d_dpo.path] if path is not None],
-        "reward": [path for model in models for path in (model.questions, model.model, model.head) if path is not None],
+        "reward": [path for model in models for key in NAMED if (path := getattr(model, key, None)) is not None],
     }
 
 
@@ -70,7 +73,7 @@ def main(out: str, code: str, files: str, params_path: str) -> None:
     refuse_same_judge(params)
     refuse_unpinned(params)
     for model in params.reward.models.values():
-        if model.questions is not None:  # else it would be found out when all clips are rendered
+        if isinstance(model, ChecklistParams):  # else it would be found out when all clips are rendered
             read_questions(model.questions)
     write_folder(code, {Path(module).stem: code_of(ROOT, module) for module in stage_modules(ROOT)})
     write_folder(files, {section: file_hashes(paths) for section, paths in named_paths(params).items()})

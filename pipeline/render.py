@@ -10,7 +10,8 @@ from typing import NamedTuple
 
 import click
 
-from pipeline.backends.renderer import SPREAD, make_renderer, video_id
+from pipeline.backends.renderer import make_renderer
+from pipeline.backends.renderer.clip_id import video_id
 from pipeline.backends.teacher import make_teacher
 from pipeline.runtime.fanout import fan_out
 from pipeline.runtime.io import read_rows
@@ -139,8 +140,8 @@ def rendered(
     work, folder = describe_work("render", renderer.by, renderer.settings), speeds_folder(clips.store.root)
 
     def buy(missing: Iterator[Wanted]) -> Iterator[Outcome[dict]]:
-        made = fan_out(make, missing, lambda item: item.request, keep, spreads=renderer.by.backend in SPREAD)
-        return time_outcomes(made, work, folder, count_at_once(renderer))
+        made = fan_out(make, missing, lambda item: item.request, keep, spreads=renderer.needs.spreads)
+        return time_outcomes(made, work, folder, count_at_once(renderer), device=renderer.needs.device)
 
     return buy_missing(asked, lookup, buy)
 

@@ -6,7 +6,8 @@ from functools import partial
 
 import click
 
-from pipeline.backends.reward import make_reward, sound
+from pipeline.backends.reward import make_reward
+from pipeline.backends.reward.soundness import refuse_unsound
 from pipeline.runtime.fanout import fan_out
 from pipeline.runtime.paid_once import buy_missing
 from pipeline.runtime.params_file import load_params, option
@@ -16,8 +17,7 @@ from pipeline.runtime.stage_output import stage_output
 from pipeline.runtime.store import Store, store_key
 from pipeline.video.clips import read_clip, shard_folder
 from schemas.base import Dropped, Provenance
-from schemas.params import WorldParams
-from schemas.params_video import RewardModelParams
+from schemas.params_reward import RewardModelParams
 from schemas.reasons import Reason
 from schemas.render import Render
 from schemas.reward import Reward
@@ -91,7 +91,7 @@ def scored(
         return ScoreRequest(read(row), scorer.text(row))
 
     def keep(row: Render, outcome: Outcome[Scores]) -> Outcome[dict]:
-        outcome = sound(outcome)
+        outcome = refuse_unsound(outcome)
         if outcome.value is None:
             return Outcome(reason=outcome.reason, detail=outcome.detail)
         answer = {
@@ -108,7 +108,13 @@ def scored(
     return buy_missing(
         clips,
         lookup,
-        lambda missing: time_outcomes(fan_out(scorer.make, missing, ask, keep), scorer.work, folder, scorer.at_once),
+        lambda missing: time_outcomes(
+            fan_out(scorer.make, missing, ask, keep, spreads=scorer.params.needs.spreads),
+            scorer.work,
+            folder,
+            scorer.at_once,
+            device=scorer.params.needs.device,
+        ),
     )
 
 
@@ -149,8 +155,8 @@ def constant(row: Reward) -> bool:
     return len(row.answers) > 1 and len({item.answer for item in row.answers}) == 1
 
 
-def make_scorer(name: str, params: RewardModelParams, world: WorldParams) -> Scorer:
-    make = partial(make_reward, params, world)
+def make_scorer(name: str, params: RewardModelParams) -> Scorer:
+    make = partial(make_reward, params)
     backend = make()
     return Scorer(name, params, backend.by, make, count_at_once(backend))
 
@@ -162,7 +168,7 @@ def make_scorer(name: str, params: RewardModelParams, world: WorldParams) -> Sco
 def main(render, out, params_path):
     """video -> r: score every clip with every reward model."""
     params = load_params(params_path)
-    scorers = [make_scorer(name, model, params.world) for name, model in params.reward.models.items()]
+    scorers = [make_scorer(name, model) for name, model in params.reward.models.items()]
     with stage_output(out, Reward, label="reward") as writer, progress("reward") as at:
         clips = list(writer.read(render, Render, times=len(scorers)))
         with Store() as store:

@@ -3,13 +3,30 @@
 Unknown keys are refused, so a typo is an error and not a default.
 """
 
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, field_validator, model_validator
 
+from schemas.params_policy import (
+    BaseModelParams,
+    OptimizeParams,
+    PolicyEndpointParams,
+    PolicyParams,
+    RolloutParams,
+)
+from schemas.params_render import RenderParams
+from schemas.params_reward import RewardModelParams, RewardParams
+from schemas.params_teacher import EndpointParams, OfflineTeacherParams, TeacherParams
 from schemas.params_train import DpoTrainParams, SftParams
-from schemas.params_video import RenderParams, RewardParams
-from schemas.section import COMMIT, Seam, Section
+from schemas.section import COMMIT, BackendParams, Section
+
+__all__ = [
+    "BaseModelParams", "BaseParams", "CritiqueParams", "DDpoParams", "DSftParams", "DpoParams", "DpoTrainParams",
+    "EndpointParams", "EvaluateParams", "EvaluatedArmParams", "FewshotParams", "OptimizeParams", "PackageParams",
+    "Params", "PolicyEndpointParams", "PolicyParams", "QueriesParams", "RefineParams", "RenderParams",
+    "RewardModelParams", "RewardParams", "RolloutParams", "SftParams", "TeacherParams", "TrainedArmParams",
+    "WorldParams",
+]  # fmt: skip
 
 
 class BaseParams(Section):
@@ -55,7 +72,7 @@ class QueriesParams(Section):
     recheck_template: str
 
     @model_validator(mode="after")
-    def path_goes_with_source(self):
+    def path_goes_with_source(self) -> "QueriesParams":
         if (self.source == "synthetic") == (self.path is not None):
             right = "null for source synthetic" if self.source == "synthetic" else f"set for source {self.source}"
             raise ValueError(f"path must be {right}")
@@ -68,59 +85,12 @@ class QueriesParams(Section):
         return self
 
     @model_validator(mode="after")
-    def weights_go_with_strata(self):
+    def weights_go_with_strata(self) -> "QueriesParams":
         stratified = self.sample == "stratified"
         for name in ("sample_balance", "sample_weights"):
             if (getattr(self, name) is not None) != stratified:
                 right = "set for sample stratified" if stratified else "null for sample uniform"
                 raise ValueError(f"{name} must be {right}")
-        return self
-
-
-OFFLINE_TEACHERS = ("grammar", "checker")
-
-
-class EndpointParams(Section):
-    """How an address that speaks the OpenAI API is asked; shared by the teacher, the judge and a served policy."""
-
-    model: str = Field(min_length=1)
-    base_url: str | None
-    api_version: str | None = Field(description="Azure's; set, it makes base_url an Azure resource.")
-    api_key_env: str | None = Field(description="Variable that holds the key; null means OPENAI_API_KEY.")
-    timeout_s: float | None = Field(gt=0, description="Longest wait for one answer.")
-    attempts: int | None = Field(ge=1, description="Requests for one answer that may fail; a 429 is not counted.")
-    max_concurrency: int = Field(ge=1)
-    requests_per_minute: float | None = Field(gt=0, description="Null: learnt from what the endpoint says or refuses.")
-    tokens_per_minute: float | None = Field(gt=0)
-    usd_per_million_input_tokens: float | None = Field(ge=0, description="Null: the price that genai-prices knows.")
-    usd_per_million_output_tokens: float | None = Field(ge=0)
-    budget_usd: float | None = Field(ge=0, description="All that this project may ever spend on this model.")
-    mode: Literal["direct", "batch"] | None = Field(
-        description="batch: the Batch API, at half the price; null: direct."
-    )
-
-
-class TeacherParams(Seam, EndpointParams):
-    """One class for the teacher and for the judge: an LLM behind an API, or the offline stand-in."""
-
-    READS: ClassVar[dict[str, set[str]]] = {
-        "openai": {*EndpointParams.model_fields, "temperature", "top_p", "max_completion_tokens", "response_format"}
-        - {"model", "max_concurrency"}
-    }
-
-    backend: Literal["offline", "openai"]
-    temperature: float | None = Field(ge=0, le=2)
-    top_p: float | None = Field(gt=0, le=1)
-    max_completion_tokens: int | None = Field(gt=0)
-    response_format: Literal["markers", "json_schema"] | None = Field(
-        description="markers: the papers' text markers (null too); json_schema: structured output of the endpoint."
-    )
-    parse_attempts: int = Field(ge=1, description="How often an answer that cannot be parsed is asked for.")
-
-    @model_validator(mode="after")
-    def offline_knows_the_model(self):
-        if self.backend == "offline" and self.model not in OFFLINE_TEACHERS:
-            raise ValueError(f"model must be one of {', '.join(OFFLINE_TEACHERS)} for backend offline")
         return self
 
 
@@ -148,81 +118,6 @@ class RefineParams(Section):
 
 class DSftParams(Section):
     path: str | None = Field(description="A ready D_SFT (JSONL with query and prompt) in place of the stage's.")
-
-
-class BaseModelParams(Seam):
-    """The policy before training: a tiny Llama made here, or the pinned name of a real one."""
-
-    READS: ClassVar[dict[str, set[str]]] = {
-        "tiny": {
-            "vocab_size",
-            "hidden_size",
-            "num_hidden_layers",
-            "num_attention_heads",
-            "steps",
-            "batch_size",
-            "learning_rate",
-        },
-        "hub": {"name", "revision"},
-    }
-
-    backend: Literal["tiny", "hub"]
-    name: str | None = Field(description="owner/name on the Hub, or a model's folder.")
-    revision: str | None = Field(pattern=COMMIT, description="40-hex commit of a Hub model.")
-    vocab_size: int | None = Field(gt=300)
-    hidden_size: int | None = Field(gt=0)
-    num_hidden_layers: int | None = Field(gt=0)
-    num_attention_heads: int | None = Field(gt=0)
-    steps: int | None = Field(gt=0)
-    batch_size: int | None = Field(gt=0)
-    learning_rate: float | None = Field(gt=0)
-
-    @model_validator(mode="after")
-    def what_the_backend_reads_is_set(self):
-        needed = self.READS["tiny"] if self.backend == "tiny" else {"name"}
-        if lacking := sorted(name for name in needed if getattr(self, name) is None):
-            raise ValueError(f"backend {self.backend} needs {', '.join(lacking)}: set what is null")
-        return self
-
-
-class PolicyEndpointParams(EndpointParams):
-    """Where the policy is served (vLLM); `model` is the name under which it is, {folder} the name of its folder."""
-
-    model: str = "{folder}"
-    base_url: str
-    api_version: str | None = None
-    api_key_env: str | None = None
-    timeout_s: float | None = None
-    attempts: int | None = None
-    max_concurrency: int = 64
-    requests_per_minute: float | None = None
-    tokens_per_minute: float | None = None
-    usd_per_million_input_tokens: float | None = None
-    usd_per_million_output_tokens: float | None = None
-    budget_usd: float | None = None
-    mode: Literal["direct"] | None = None
-
-
-class PolicyParams(Seam):
-    READS: ClassVar[dict[str, set[str]]] = {"openai": {"endpoint"}}
-
-    backend: Literal["transformers", "openai"]
-    template: str = Field(description="The words around the query for the optimizer.")
-    batch_size: int = Field(gt=0, description="Of transformers; a server makes its own batches.")
-    endpoint: PolicyEndpointParams | None
-
-    @model_validator(mode="after")
-    def a_served_policy_has_an_endpoint(self):
-        if self.backend == "openai" and self.endpoint is None:
-            raise ValueError("backend openai needs endpoint: {base_url: http://host:8000/v1}")
-        return self
-
-
-class RolloutParams(Section):
-    k: int = Field(ge=1)
-    temperature: float = Field(ge=0)
-    top_p: float = Field(gt=0, le=1)
-    max_new_tokens: int = Field(gt=0)
 
 
 class TrainedArmParams(Section):
@@ -271,7 +166,7 @@ class EvaluateParams(Section):
     allow_same_judge: bool
 
     @model_validator(mode="after")
-    def versus_names_arms(self):
+    def versus_names_arms(self) -> "EvaluateParams":
         if unknown := sorted({name for pair in self.versus for name in pair} - self.arms.keys()):
             raise ValueError(f"versus names {', '.join(unknown)}, which evaluate.arms does not have")
         return self
@@ -317,6 +212,7 @@ class Params(Section):
     sft: SftParams
     policy: PolicyParams
     rollout: RolloutParams
+    optimize: OptimizeParams
     dpo: DpoParams
     d_dpo: DDpoParams
     render: RenderParams
@@ -325,14 +221,26 @@ class Params(Section):
     package: PackageParams
     world: WorldParams
 
+    @property
+    def backends(self) -> dict[str, BackendParams]:
+        """The params of every chosen backend, by the place of its section: teacher, ..., reward.models.<name>."""
+        return {
+            "teacher": self.teacher,
+            "judge": self.judge,
+            "base_model": self.base_model,
+            "policy": self.policy,
+            "render": self.render,
+            **{f"reward.models.{name}": model for name, model in self.reward.models.items()},
+        }
+
     @model_validator(mode="after")
-    def noise_is_measured_before_it_is_beaten(self):
+    def noise_is_measured_before_it_is_beaten(self) -> "Params":
         if self.dpo.min_effect is not None and not self.reward.replicate:
             raise ValueError("dpo.min_effect needs reward.replicate above 0: the noise is measured by a second render")
         return self
 
     @model_validator(mode="after")
-    def a_teacher_that_can_shortens(self):
-        if self.render.long_prompts == "shorten" and self.teacher.backend == "offline":
+    def a_teacher_that_can_shortens(self) -> "Params":
+        if self.render.long_prompts == "shorten" and isinstance(self.teacher, OfflineTeacherParams):
             raise ValueError("render.long_prompts shorten needs teacher.backend openai: the offline one cannot shorten")
         return self

@@ -54,7 +54,7 @@ class SftParams(TrainParams):
     padding_free: bool = Field(description="Rows of a micro-batch end to end, without padding; same loss.")
 
     @model_validator(mode="after")
-    def padding_free_cuts_nothing(self):
+    def padding_free_cuts_nothing(self) -> "SftParams":
         if self.padding_free and self.long_rows == "truncate":
             raise ValueError("padding_free cannot truncate: set long_rows to drop or refuse")
         return self

@@ -5,9 +5,10 @@ Each maps a stream to a stream of Outcomes in input order. Backends stand in `pi
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import Generic, Protocol, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 from schemas.base import Provenance, QueryBase
+from schemas.needs import Needs
 from schemas.params import RolloutParams
 from schemas.reasons import Reason
 from schemas.reward import Answer, Dimension
@@ -41,9 +42,9 @@ class Teacher(Protocol):
     """An LLM that answers messages. The judge is a second instance of the same seam."""
 
     def map(
-        self, asked: Iterable[Messages], parse: Callable[[str], T], template: str | None = None, sample: int = 0
+        self, conversations: Iterable[Messages], parse: Callable[[str], T], template: str | None = None, sample: int = 0
     ) -> Iterator[Outcome[T]]:
-        """Yield one Outcome for each element of `asked`, in order.
+        """Yield one Outcome for each of `conversations`, in order.
 
         `parse` turns the reply's text into a value or raises Unparsed; an unparsed answer is asked again a set number
         of times. `template` is the hash of the words that were filled in; it goes into the key and the provenance.
@@ -95,20 +96,31 @@ class Clip:
 class Renderer(Protocol):
     """A video generator. Cheap to make: weights are loaded at the first clip, since all clips may be in the store."""
 
-    by: Provenance
-    """Backend, model and revision; set before the first clip."""
+    @property
+    def by(self) -> Provenance:
+        """Backend, model and revision; set before the first clip."""
+        ...
 
-    settings: dict
-    """All that shapes a clip besides prompt and seed, JSON values only."""
+    @property
+    def needs(self) -> Needs:
+        """What its params class declares."""
+        ...
 
-    token_limit: int | None
-    """Most tokens of a prompt that the generator reads; None where nobody knows."""
+    @property
+    def settings(self) -> dict[str, Any]:
+        """All that shapes a clip besides prompt and seed, JSON values only."""
+        ...
+
+    @property
+    def token_limit(self) -> int | None:
+        """Most tokens of a prompt that the generator reads; None where nobody knows."""
+        ...
 
     def count_tokens(self, prompt: str) -> int:
         """Return the tokens of a prompt; asked only where there is a token_limit."""
         ...
 
-    def map(self, asked: Iterable[RenderRequest]) -> Iterator[Outcome[Clip]]:
+    def map(self, requests: Iterable[RenderRequest]) -> Iterator[Outcome[Clip]]:
         """Yield one Outcome for each request, in order: a clip, or render_failed, over_token_limit, ..."""
         ...
 
@@ -134,8 +146,10 @@ class Scores:
 class RewardModel(Protocol):
     """A model that scores a clip against a text. Cheap to make: weights are loaded at the first clip."""
 
-    by: Provenance
-    """Backend, model and revision; the revision covers the question file and the frames that are looked at."""
+    @property
+    def by(self) -> Provenance:
+        """Backend, model and revision; the revision covers the question file and the frames that are looked at."""
+        ...
 
     def map(self, items: Iterable[ScoreRequest]) -> Iterator[Outcome[Scores]]:
         """Yield one Outcome for each item, in order: scores, or bad_clip, no_score, ..."""

@@ -15,7 +15,7 @@ from pipeline.params import named_paths
 from pipeline.runtime.fingerprint import imports, stage_modules
 from schemas import ROWS
 from schemas.params import Params
-from schemas.section import Section
+from schemas.section import section_classes
 from tests.support.project import listed_params
 from vpo.stages import module_of, stages
 
@@ -105,11 +105,11 @@ def test_listed_params_exist_and_shape_the_result(name):
     for key in listed_params(STAGES[name]):
         if "${" in key or key == "params.yaml":
             continue
-        section = Params
+        sections = [Params]
         for part in key.split("."):
-            assert part in section.model_fields, f"{name}: {key}"
-            kind = section.model_fields[part].annotation
-            section = kind if isinstance(kind, type) and issubclass(kind, Section) else Section
+            fields = [section.model_fields[part] for section in sections if part in section.model_fields]
+            assert fields, f"{name}: {key}"
+            sections = [kind for field in fields for kind in section_classes(field.annotation)]
         assert key.split(".")[-1] not in NEVER_DEPS
 
 
@@ -135,65 +135,32 @@ def test_layers_hold(path):
                 assert name.split(".")[0] in ALLOWED[mine], f"{path.name} imports {name}"
 
 
-# a room imports from the rooms before it and from itself; `pipeline` is the stages
-ROOMS = (
-    ("schemas",), ("pipeline.runtime",), ("pipeline.text", "pipeline.llm"),
-    ("pipeline.video", "pipeline.scoring", "pipeline.world"),
-    ("pipeline.backends", "pipeline.curation", "pipeline.evaluation", "pipeline.publishing"), ("pipeline",),
-)  # fmt: skip
-MODULES = {".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): path for path in CODE}
-SEAM = re.compile(r"pipeline\.backends\.\w+")
+def asks_for_a_backend_by_name(node):
+    """Tell whether code compares something called `backend`, or how it starts, with a name of its own."""
+    if isinstance(node, ast.Compare):
+        sides = [node.left, *node.comparators]
+    elif isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "startswith":
+        sides = [node.func.value]
+    else:
+        return False
+    return any(getattr(side, "attr", getattr(side, "id", "")) == "backend" for side in sides)
 
 
-def room_of(module):
-    parts = module.split(".")
-    return ".".join(parts[:2]) if (ROOT / Path(*parts[:2])).is_dir() else parts[0]
+SEAM_FOLDERS = ("schemas", "pipeline/backends")
 
 
-def imported_modules(module):
-    """Return our modules that one imports, also inside functions; a seam's `make_...` may import what it makes."""
-    statements = list(ast.walk(tree_of(MODULES[module])))
-    if SEAM.fullmatch(module) and MODULES[module].name == "__init__.py":
-        lazy = {id(inner) for node in statements if isinstance(node, ast.FunctionDef) for inner in ast.walk(node)}
-        statements = [node for node in statements if id(node) not in lazy]
-    names = set()
-    for node in statements:
-        if isinstance(node, ast.Import):
-            names |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom) and node.module:
-            inside = {f"{node.module}.{alias.name}" for alias in node.names}
-            names |= {name if name in MODULES else node.module for name in inside}
-    return names & MODULES.keys()
+@pytest.mark.parametrize("path", CODE, ids=lambda path: str(path.relative_to(ROOT)))
+def test_nobody_outside_the_seams_asks_for_a_backends_name(path):
+    """What a backend needs stands in its params class (schemas/needs.py); a name asked elsewhere is a fourth place."""
+    if not str(path.relative_to(ROOT)).startswith(SEAM_FOLDERS):
+        lines = [node.lineno for node in ast.walk(tree_of(path)) if asks_for_a_backend_by_name(node)]
+        assert not lines, f"lines {lines}"
 
 
-def import_circles(arrows):
-    """Return the groups of modules that import each other, directly or through others."""
-    reached = {}
-    for module in arrows:
-        waiting, reached[module] = [*arrows[module]], set()
-        while waiting:
-            other = waiting.pop()
-            if other not in reached[module]:
-                reached[module].add(other)
-                waiting += arrows[other]
-    circles = {tuple(sorted(a for a in reached[m] if m in reached[a])) for m in arrows if m in reached[m]}
-    return sorted(circles)
-
-
-def test_no_modules_import_each_other():
-    assert import_circles({module: imported_modules(module) for module in MODULES}) == []
-
-
-def test_a_circle_through_three_modules_is_seen():
-    assert import_circles({"a": {"b"}, "b": {"c"}, "c": {"b"}, "d": {"a"}}) == [("b", "c")]
-
-
-@pytest.mark.parametrize("module", [name for name in MODULES if name.startswith("pipeline.")])
-def test_arrows_between_rooms_run_one_way(module):
-    order = {room: place for place, rooms in enumerate(ROOMS) for room in rooms}
-    mine = room_of(module)
-    for other in map(room_of, imported_modules(module)):
-        assert other == mine or order[other] < order[mine], f"{module} imports from {other}"
+def test_a_question_for_a_backends_name_is_noticed():
+    for code in ("params.render.backend == 'http'", "backend in NAMES", "row.by.backend.startswith('offline')"):
+        assert any(asks_for_a_backend_by_name(node) for node in ast.walk(ast.parse(code))), code
+    assert not any(asks_for_a_backend_by_name(node) for node in ast.walk(ast.parse("MAKERS[params.backend](params)")))
 
 
 @pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.name)

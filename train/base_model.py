@@ -21,7 +21,7 @@ from pipeline.runtime.progress import progress
 from pipeline.runtime.stage_output import metrics_path
 from pipeline.world.lexicon import UNSAFE
 from schemas.d_sft import DSft
-from schemas.params import BaseModelParams
+from schemas.params_policy import HubModelParams, TinyModelParams
 from schemas.queries import Query
 from train.launch import require
 from train.model_folder import NAMED
@@ -136,7 +136,7 @@ def learn_to_copy(
 
 
 def make_tiny(
-    texts: list[str], words: list[str], template: Template, params: BaseModelParams, seed: int
+    texts: list[str], words: list[str], template: Template, params: TinyModelParams, seed: int
 ) -> tuple["LlamaForCausalLM", "PreTrainedTokenizerBase", list[float]]:
     """Return (model, tokenizer, each step's loss in nats).
 
@@ -177,10 +177,10 @@ def main(queries: tuple[str, ...], out: Path, params_path: str) -> None:
     """Make the tiny Llama and its tokenizer, or name the real base model."""
     params = load_params(params_path)
     with hold_lock(out), replacing_folder(out) as folder:
-        if params.base_model.backend == "hub":
-            pinned = pin(params.base_model.name, params.base_model.revision)
-            write_json(folder / NAMED, pinned)
-            write_json(metrics_path(out), pinned)
+        if isinstance(params.base_model, HubModelParams):
+            named = pin(params.base_model.name, params.base_model.revision)
+            write_json(folder / NAMED, named)
+            write_json(metrics_path(out), named)
             return
         require("train", "torch", "transformers")
         *query_files, d_sft = queries

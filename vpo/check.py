@@ -123,7 +123,7 @@ def scores_match(connection, params) -> list[str]:
 
 def revisions_match(connection, root: Path) -> list[str]:
     """Return the rollouts' revisions that are not the hash of data/models/sft."""
-    from pipeline.backends.policy import model_revision
+    from pipeline.backends.policy.model_folder import model_revision
 
     found = [
         revision

@@ -14,6 +14,8 @@ from urllib.parse import urlsplit
 
 import click
 
+from schemas.params import Params
+from schemas.section import BackendParams
 from vpo.project import find_project
 from vpo.versions import out_of_range, untested
 
@@ -43,8 +45,8 @@ class Check:
 
 @click.command("doctor")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON array of objects.")
-@click.option("--online", is_flag=True, help="Also connect to the hosts of the teacher and the judge.")
-def main(as_json, online):
+@click.option("--online", is_flag=True, help="Also connect to the hosts of what is asked over a network.")
+def main(as_json: bool, online: bool) -> None:
     """Check what a run needs, and say what to do; ends with 1 where something is wrong."""
     checks = list(examine(find_project(), online))
     if as_json:
@@ -62,63 +64,58 @@ def examine(root: Path, online: bool = False) -> Iterator[Check]:
     from pipeline.runtime.params_file import ParamsError, load_params
     from pipeline.runtime.store import home
 
-    yield python(sys.version_info[:3])
-    params, said = None, "valid"
+    yield check_python(sys.version_info[:3])
+    params, verdict = None, "valid"
     try:
         params = load_params(root / "params.yaml")
     except ParamsError as fault:
-        said = fault.format_message()
-    yield Check("params.yaml", params is not None, said, "" if params else "correct the named keys")
-    yield core(root)
-    yield from extras(needed(params) if params else set(), root)
-    yield dvc()
-    yield rwlock(root)
-    yield vpo_home(home())
+        verdict = fault.format_message()
+    yield Check("params.yaml", params is not None, verdict, "" if params else "correct the named keys")
+    yield check_core(root)
+    yield from check_extras(needed_extras(params) if params else set(), root)
+    yield check_dvc()
+    yield check_rwlock(root)
+    yield check_home(home())
     for place, folder in (("project", root), ("VPO_HOME", home())):
-        yield free_space(place, folder)
+        yield check_disk(place, folder)
     if params:
-        yield outside_file(root, "queries.path", params.queries.path if params.queries.source == "file" else None)
+        yield check_outside_file(root, "queries.path", params.queries.path if params.queries.source == "file" else None)
         for given in params.queries.benchmarks:
-            yield outside_file(root, "queries.benchmarks", given)
-        yield outside_file(root, "d_sft.path", params.d_sft.path)
-        yield outside_file(root, "d_dpo.path", params.d_dpo.path)
-        for seam, teacher in (("teacher", params.teacher), ("judge", params.judge)):
-            yield backend(seam, teacher, online)
+            yield check_outside_file(root, "queries.benchmarks", given)
+        yield check_outside_file(root, "d_sft.path", params.d_sft.path)
+        yield check_outside_file(root, "d_dpo.path", params.d_dpo.path)
+        for place, section in params.backends.items():
+            yield check_backend(place, section, online)
 
 
-def python(version: tuple[int, int, int]) -> Check:
+def check_python(version: tuple[int, int, int]) -> Check:
+    """Look whether this Python, by (major, minor, micro), is one that we support."""
     ok = version >= (3, 11)
     return Check("python", ok, ".".join(map(str, version)), "" if ok else "make a venv with Python 3.11 or newer")
 
 
-def needed(params) -> set[str]:
+def needed_extras(params: Params) -> set[str]:
     """Return the extras without which the graph of these params cannot run."""
-    extra = {"video", "plots", "train"}
-    if "openai" in (params.teacher.backend, params.judge.backend):
-        extra.add("openai")
-    if params.queries.source == "hub" or params.base_model.backend == "hub":
-        extra.add("hub")
+    needed = {"video", "plots", "train"}
+    for section in params.backends.values():
+        needed |= {*section.needs.extras}
+    if params.queries.source == "hub":
+        needed.add("hub")
     if params.queries.languages is not None:
-        extra.add("language")
-    if params.render.backend == "diffusers":
-        extra.add("render")
-    if params.render.backend == "http":
-        extra.add("openai")
-    if any(not model.backend.startswith("offline") for model in params.reward.models.values()):
-        extra.add("reward")
+        needed.add("language")
     if os.environ.get("VPO_EXECUTOR") == "ray":
-        extra.add("ray")
-    return extra
+        needed.add("ray")
+    return needed
 
 
-def core(root: Path) -> Check:
+def check_core(root: Path) -> Check:
     """The libraries that every command needs."""
     wrong, other = out_of_range(), untested("", root / "constraints.txt")
     found = "; ".join(wrong or other) or "installed"
     return Check("libraries", not wrong, found, "pip install -e . -c constraints.txt" if wrong or other else "")
 
 
-def extras(wanted: set[str], root: Path) -> Iterator[Check]:
+def check_extras(wanted: set[str], root: Path) -> Iterator[Check]:
     for extra, modules in EXTRAS.items():
         lacking = [f"without {name}" for name in modules if importlib.util.find_spec(name) is None]
         wrong, other = out_of_range(extra), untested(extra, root / "constraints.txt")
@@ -132,14 +129,13 @@ def extras(wanted: set[str], root: Path) -> Iterator[Check]:
         )
 
 
-def dvc() -> Check:
-    found = shutil.which("dvc")
-    return Check(
-        "dvc", bool(found), "on PATH" if found else "not on PATH", "" if found else "source .venv/bin/activate"
-    )
+def check_dvc() -> Check:
+    """Look for the command that runs the graph."""
+    path = shutil.which("dvc")
+    return Check("dvc", bool(path), "on PATH" if path else "not on PATH", "" if path else "source .venv/bin/activate")
 
 
-def rwlock(root: Path) -> Check:
+def check_rwlock(root: Path) -> Check:
     """A dvc killed at the wrong moment leaves a lock file that every later run stumbles over."""
     path = root / ".dvc" / "tmp" / "rwlock"
     try:
@@ -151,16 +147,17 @@ def rwlock(root: Path) -> Check:
     return Check("dvc lock", True, "readable")
 
 
-def vpo_home(folder: Path) -> Check:
+def check_home(folder: Path) -> Check:
     """The store of paid answers and clips."""
     nearest = next(path for path in (folder, *folder.parents) if path.exists())
     ok = nearest.is_dir() and os.access(nearest, os.W_OK)
     size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
-    found = f"{folder}, {size / 2**20:.0f} MB" if ok else f"{folder} cannot be written"
-    return Check("VPO_HOME", ok, found, "" if ok else "set VPO_HOME to a folder of yours")
+    state = f"{folder}, {size / 2**20:.0f} MB" if ok else f"{folder} cannot be written"
+    return Check("VPO_HOME", ok, state, "" if ok else "set VPO_HOME to a folder of yours")
 
 
-def free_space(place: str, folder: Path) -> Check:
+def check_disk(place: str, folder: Path) -> Check:
+    """Look for LEAST_FREE bytes where `folder` lies or will lie."""
     nearest = next(path for path in (folder, *folder.parents) if path.exists())
     free = shutil.disk_usage(nearest).free
     ok = free >= LEAST_FREE
@@ -178,7 +175,7 @@ OUTSIDE = {
 }
 
 
-def outside_file(root: Path, name: str, given: str | None) -> Check:
+def check_outside_file(root: Path, name: str, given: str | None) -> Check:
     """A file from outside may change under a finished run; DVC watches data/raw alone."""
     stage, counted = OUTSIDE[name]
     if given is None:
@@ -201,19 +198,29 @@ def outside_file(root: Path, name: str, given: str | None) -> Check:
     return Check(name, False, f"{given} changed since the last run", f"dvc repro --force {stage}, then dvc repro")
 
 
-def backend(seam: str, params, online: bool) -> Check:
-    if params.backend == "offline":
-        return Check(seam, True, f"offline {params.model}: needs no network")
-    address = urlsplit(params.base_url or "https://api.openai.com/v1")
+def check_backend(place: str, params: BackendParams, online: bool) -> Check:
+    """Look whether a backend has what its params class declares; `place` is its section in params.yaml.
+
+    With `online` the address that it asks, if any, is connected to; nothing is sent there.
+    """
+    needs = params.needs
+    model = needs.weights.model if needs.weights else params.model_dump().get("model")
+    who = " ".join(word for word in (params.backend, model) if word)
+    if needs.program and not shutil.which(needs.program[0]):
+        todo = f"install it, or correct the program in {place}"
+        return Check(place, False, f"{who}: there is no program {needs.program[0]}", todo)
+    if needs.address is None:
+        return Check(place, True, f"{who}: needs no network" if needs.device == "cpu" else f"{who}: works here")
+    address = urlsplit(needs.address)
     host = address.netloc.rpartition("@")[2]  # never a name and password
-    variable = params.api_key_env or "OPENAI_API_KEY"
-    if not os.environ.get(variable):
-        return Check(seam, False, f"{params.model} at {host}: no key", f"set ${variable}")
+    if lacking := [name for name in needs.keys if not os.environ.get(name)]:
+        return Check(place, False, f"{model} at {host}: no key", f"set {', '.join(f'${name}' for name in lacking)}")
     if not online:
-        return Check(seam, True, f"{params.model} at {host}: key in ${variable}; --online also connects")
+        key = f"key in {', '.join(f'${name}' for name in needs.keys)}" if needs.keys else "no key needed"
+        return Check(place, True, f"{model} at {host}: {key}; --online also connects")
     try:
         port = address.port or (80 if address.scheme == "http" else 443)
         socket.create_connection((address.hostname, port), timeout=5).close()
     except OSError as fault:
-        return Check(seam, False, f"{host}: {fault}", f"check {seam}.base_url and the network")
-    return Check(seam, True, f"{params.model} at {host}: it listens")
+        return Check(place, False, f"{host}: {fault}", f"check {place}.base_url and the network")
+    return Check(place, True, f"{model} at {host}: it listens")

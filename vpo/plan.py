@@ -15,7 +15,7 @@ from pipeline.runtime.io import write_json
 from pipeline.runtime.params_file import load_params
 from pipeline.runtime.store import Store, account, home, project
 from schemas.base import content_id
-from schemas.params import Params, TeacherParams
+from schemas.params import EndpointParams, Params, TeacherParams
 from vpo.planning.estimate import Estimate, Planner
 from vpo.planning.gpu import GpuPlanner
 from vpo.planning.gpu import total as gpu_total
@@ -90,22 +90,25 @@ def planned(params: Params, store: Store, estimates: list[Estimate]) -> dict:
 
 def total(seam: str, params: Params, store: Store, estimates: list[Estimate]) -> dict:
     """Return the sums of a seam, and what its budget leaves; usd is None where the price is not known."""
-    chosen, own = getattr(params, seam), [item for item in estimates if item.seam == seam]
+    chosen: TeacherParams = getattr(params, seam)
+    budget_usd = chosen.budget_usd if isinstance(chosen, EndpointParams) else None
+    own = [item for item in estimates if item.seam == seam]
     usd = None if any(item.usd is None for item in own) else sum(item.usd for item in own)
     purse = paid_from(chosen)
     # a judge that is the teacher's model is paid from the same account
     shared = [item.usd for item in estimates if paid_from(getattr(params, item.seam)) == purse]
     spent = 0.0 if purse is None else store.read_spent_usd(purse)
-    left = None if chosen.budget_usd is None else chosen.budget_usd - spent
+    left = None if budget_usd is None else budget_usd - spent
     return {
         "seam": seam,
         "backend": chosen.backend,
         "model": chosen.model,
-        "batch": chosen.mode == "batch",
+        "batch": isinstance(chosen, EndpointParams) and chosen.mode == "batch",
+        "paid": chosen.needs.paid_by is not None,
         **{name: sum(getattr(item, name) for item in own) for name in SUMS},
         "usd": usd,
         "spent_usd": spent,
-        "budget_usd": chosen.budget_usd,
+        "budget_usd": budget_usd,
         "left_usd": left,
         "enough": None if left is None or None in shared else sum(shared) <= left,
     }
@@ -113,7 +116,7 @@ def total(seam: str, params: Params, store: Store, estimates: list[Estimate]) ->
 
 def paid_from(seam: TeacherParams) -> str | None:
     """Return the account that a seam's answers are charged to; None where they cost nothing."""
-    return None if seam.backend == "offline" else account(host_of(base_url_of(seam)), seam.model)
+    return account(host_of(base_url_of(seam)), seam.model) if isinstance(seam, EndpointParams) else None
 
 
 def changed_stages() -> set[str] | None:
@@ -142,7 +145,7 @@ def show(plan: dict) -> None:
     )
     echo_notes(plan["stages"])
     for row in plan["totals"]:
-        if row["calls"] or row["backend"] != "offline":
+        if row["calls"] or row["paid"]:
             click.echo(said(row))
 
 
@@ -197,8 +200,8 @@ def echo_notes(rows: list[dict]) -> None:
 def said(row: dict) -> str:
     """Return what a person wants to know of a seam's money, in one line."""
     who = f"{row['seam']} {row['model']}"
-    if row["backend"] == "offline":
-        return f"{who}: nothing is bought; the offline backend answers {row['calls']:.0f} calls for nothing"
+    if not row["paid"]:
+        return f"{who}: nothing is bought; the {row['backend']} backend answers {row['calls']:.0f} calls for nothing"
     if not row["calls"]:
         return f"{who}: nothing to buy, no stage asks anything"
     if not row["to_buy"]:

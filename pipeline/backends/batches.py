@@ -45,7 +45,8 @@ def batched(items: Iterable[T], size: BatchSize, run: Callable[[list[T]], list[R
                 if not out_of_memory(fault):
                     raise
                 if len(some) == 1:
-                    raise DataError(f"one item alone does not fit into memory: {str(fault).splitlines()[0]}") from None
+                    why = (str(fault).splitlines() or [type(fault).__name__])[0]
+                    raise DataError(f"one item alone does not fit into memory: {why}") from None
                 free_memory()
                 size.halve()
                 continue
@@ -54,12 +55,14 @@ def batched(items: Iterable[T], size: BatchSize, run: Callable[[list[T]], list[R
 
 
 def out_of_memory(fault: BaseException) -> bool:
+    """Tell whether a fault says that memory is too small, the GPU's or the machine's."""
     import torch
 
     return isinstance(fault, (torch.OutOfMemoryError, MemoryError)) or "DefaultCPUAllocator" in str(fault)
 
 
 def free_memory() -> None:
+    """Give back what nothing refers to any more, so that a smaller batch finds room."""
     import gc
 
     import torch

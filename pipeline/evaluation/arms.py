@@ -14,9 +14,10 @@ from pipeline.evaluation.statistics import distinct_2
 from pipeline.runtime.io import DataError, read_rows
 from pipeline.runtime.stage_output import dropped_path
 from pipeline.scoring.formulas import rated, scores
+from schemas.backends import is_stand_in
 from schemas.base import Dropped, Provenance, QueryBase
 from schemas.critique import Critique
-from schemas.params_video import RewardParams
+from schemas.params_reward import RewardParams
 from schemas.render import Render
 from schemas.reward import Reward
 from schemas.rollout import Rollout
@@ -162,7 +163,7 @@ def judges(arms: Iterable[Arm], params: RewardParams) -> dict[str, str]:
 
 def made_offline(by: Provenance) -> bool:
     """Return whether a small stand-in of the offline world wrote it."""
-    return by.backend.startswith("offline")
+    return is_stand_in(by.backend)
 
 
 def _by_query(rows):

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from ruamel.yaml import YAML
 
 from pipeline.publishing.terms import terms
+from schemas.backends import is_of_base_model, is_stand_in
 from schemas.base import Provenance
 
 SIZES = [(1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M")]
@@ -49,15 +50,13 @@ def card(about: Card) -> str:
 def made_offline(about: Card) -> list[str]:
     """Return what small stand-ins of the offline world wrote."""
     return [
-        what
-        for what, writers in about.written_by.items()
-        if any(_descent(about, by)[0].startswith(("offline", "tiny")) for by in writers)
+        what for what, writers in about.written_by.items() if any(is_stand_in(_descent(about, by)[0]) for by in writers)
     ]
 
 
 def _descent(about: Card, by: Provenance) -> tuple[str, str]:
     """Return whose terms hold: a policy's are those of the model it was trained from."""
-    return about.base_model if by.backend == "transformers" else (by.backend, by.model)
+    return about.base_model if is_of_base_model(by.backend) else (by.backend, by.model)
 
 
 def _head(about: Card) -> dict:

@@ -3,16 +3,18 @@
 import atexit
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import IO, Any
 from urllib.parse import urlsplit
 
 import click
 from pydantic import ValidationError
+from pydantic_core import ErrorDetails
 
-from schemas.params import Params, TeacherParams
-from schemas.section import COMMIT, ON_THE_HUB, record
+from schemas.params import Params
+from schemas.params_teacher import OPENAI, TeacherParams
+from schemas.section import COMMIT, ON_THE_HUB, Section, record, section_classes
 
 option = click.option(
     "--params", "params_path", default="params.yaml", show_default=True, metavar="FILE", help="The params file."
@@ -70,7 +72,8 @@ def check_params(tree: Any, path: str | Path) -> Params:
     try:
         return Params.model_validate(tree)
     except ValidationError as fault:
-        raise ParamsError("\n".join(_line(path, tree, error) for error in _causes(fault.errors()))) from None
+        errors = [_in_the_file(tree, error) for error in fault.errors()]
+        raise ParamsError("\n".join(_line(path, tree, error) for error in _causes(errors))) from None
 
 
 def refuse_same_judge(params: Params) -> None:
@@ -83,39 +86,54 @@ def refuse_same_judge(params: Params) -> None:
 
 
 def _who(params: TeacherParams) -> tuple[str, str, str]:
-    return params.backend, urlsplit(params.base_url or "https://api.openai.com").netloc, params.model
+    return params.backend, urlsplit(params.needs.address or OPENAI).netloc, params.model
 
 
 def refuse_unpinned(params: Params) -> None:
     """Raise ParamsError (exit 2) when a model on the Hub could change unseen, before anything is bought for it."""
-    named: list[tuple[str, str | None, str | None]] = []
-    if params.base_model.backend == "hub":
-        named.append(("base_model", params.base_model.name, params.base_model.revision))
-    if params.render.backend == "diffusers":
-        named.append(("render", params.render.model, params.render.revision))
-    for name, model in params.reward.models.items():
-        if not model.backend.startswith("offline"):
-            named.append((f"reward.models.{name}", model.model, model.revision))
+    named = [(key, weights) for key, section in params.backends.items() if (weights := section.needs.weights)]
     faults = [
-        f"{key}.revision: {name} is a model on the Hub; pin it to the 40-hex commit you have the licence for (its "
-        "page, Files and versions), or name a folder"
-        if re.fullmatch(ON_THE_HUB, name or "")
-        else f"{key}: {name}: no such folder, and no owner/name of a model on the Hub"
-        for key, name, revision in named
-        if not Path(name or "").is_dir()
-        and not (re.fullmatch(COMMIT, revision or "") and re.fullmatch(ON_THE_HUB, name or ""))
+        f"{key}.revision: {weights.model} is a model on the Hub; pin it to the 40-hex commit you have the licence for "
+        "(its page, Files and versions), or name a folder"
+        if re.fullmatch(ON_THE_HUB, weights.model)
+        else f"{key}: {weights.model}: no such folder, and no owner/name of a model on the Hub"
+        for key, weights in named
+        if not Path(weights.model).is_dir()
+        and not (re.fullmatch(COMMIT, weights.revision or "") and re.fullmatch(ON_THE_HUB, weights.model))
     ]
     if faults:
         raise ParamsError("\n".join(faults))
 
 
-def _causes(errors: list[Any]) -> list[Any]:
+def _in_the_file(tree: Any, error: ErrorDetails) -> ErrorDetails:
+    """Return an error with the place that it has in the file: the name of the chosen backend is no key there."""
+    place: list[int | str] = []
+    node = tree
+    for part in error["loc"]:
+        if isinstance(node, Mapping) and part not in node and node.get("backend") == part:
+            continue
+        place.append(part)
+        try:
+            node = node[part]
+        except (KeyError, TypeError, IndexError):
+            node = None
+    error = {**error, "loc": tuple(place)}
+    if error["type"] == "union_tag_invalid":
+        names = error["ctx"]["expected_tags"].split(", ")
+        right = " or ".join(part for part in (", ".join(names[:-1]), names[-1]) if part)
+        error |= {"loc": (*place, "backend"), "msg": f"Input should be {right}", "input": error["ctx"]["tag"]}
+    elif error["type"] == "union_tag_not_found":
+        error |= {"type": "missing", "loc": (*place, "backend")}
+    return error
+
+
+def _causes(errors: list[ErrorDetails]) -> list[ErrorDetails]:
     """Leave out that a key is missing where a misspelt one stands in its place: one fault, one line."""
     misspelt = {(*error["loc"][:-1], _nearest(error["loc"])) for error in errors if error["type"] == "extra_forbidden"}
     return [error for error in errors if error["type"] != "missing" or error["loc"] not in misspelt]
 
 
-def _line(path: str | Path, tree: Any, error: Any) -> str:
+def _line(path: str | Path, tree: Any, error: ErrorDetails) -> str:
     location = error["loc"]
     line, column = 1, 1
     keys: list[str] = []
@@ -129,26 +147,27 @@ def _line(path: str | Path, tree: Any, error: Any) -> str:
         except (AttributeError, KeyError, TypeError, IndexError):
             keys.append(str(part))
             break
-    message = error["msg"].removeprefix("Value error, ")
+    fault = error["msg"].removeprefix("Value error, ")
     if error["type"] == "extra_forbidden":
         near = _nearest(location)
-        message = f"unknown key; did you mean {near}?" if near else "unknown key"
+        fault = f"unknown key; did you mean {near}?" if near else "unknown key"
     elif error["type"] == "missing":
-        message = "missing; it must stand in the file, null where it does not apply"
+        fault = "missing; it must stand in the file, null where it does not apply"
     elif "input" in error and not isinstance(error["input"], dict):
-        message += f" (it is {error['input']!r})"
-    return f"{path}:{line}:{column}: {'.'.join(keys) or 'the file'}: {message}"
+        fault += f" (it is {error['input']!r})"
+    return f"{path}:{line}:{column}: {'.'.join(keys) or 'the file'}: {fault}"
 
 
-def _nearest(location: Sequence[Any]) -> str | None:
+def _nearest(location: tuple[int | str, ...]) -> str | None:
     """Return the known key that resembles the unknown one most."""
     import difflib
 
-    section: Any = Params
+    sections: list[type[Section]] = [Params]
     for part in location[:-1]:
-        field = section.model_fields.get(part) if section else None
-        kind = field.annotation if field else None
-        section = next((item for item in (kind, *getattr(kind, "__args__", ())) if hasattr(item, "model_fields")), None)
-    known = {name.lower(): name for name in section.model_fields} if section else {}
+        fields = [section.model_fields[str(part)] for section in sections if str(part) in section.model_fields]
+        # under a mapping of sections, such as reward.models, names are free
+        if fields:
+            sections = [kind for field in fields for kind in section_classes(field.annotation)]
+    known = {name.lower(): name for section in sections for name in section.model_fields}
     close = difflib.get_close_matches(str(location[-1]).lower(), list(known), n=1)
     return known[close[0]] if close else None

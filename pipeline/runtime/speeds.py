@@ -15,6 +15,7 @@ from typing import Any, NamedTuple, TypeVar
 
 from pipeline.runtime.io import write_json
 from schemas.base import Provenance, content_id
+from schemas.needs import Device
 from schemas.seams import Outcome
 
 T = TypeVar("T", bound=Outcome[Any])
@@ -61,12 +62,17 @@ def count_at_once(backend: object) -> int:
 
 
 def time_outcomes(
-    outcomes: Iterable[T], work: Work, folder: Path, at_once: int = 1, workers: int | None = None
+    outcomes: Iterable[T],
+    work: Work,
+    folder: Path,
+    at_once: int = 1,
+    workers: int | None = None,
+    device: Device = "gpu",
 ) -> Iterator[T]:
     """Yield `outcomes` as they come, and keep in `folder` how long those with a value took.
 
-    A backend finishes `at_once` together. `workers` is how many devices they come from: None is one where
-    VPO_EXECUTOR is local; elsewhere it is not known, and nothing is kept.
+    A backend finishes `at_once` together; `device` is where it works, as it declares. `workers` is how many devices
+    outcomes come from: None is one where VPO_EXECUTOR is local; elsewhere it is not known, and nothing is kept.
     """
     if workers is None and os.environ.get("VPO_EXECUTOR", "local") in ("", "local"):
         workers = 1
@@ -76,7 +82,7 @@ def time_outcomes(
     def keep() -> None:
         if workers and (measured := measure_arrivals(begun, arrivals, at_once * workers)):
             units, seconds, with_loading = measured
-            keep_speed(folder, work, Speed(units, seconds * workers, with_loading, name_device_of(work.backend)))
+            keep_speed(folder, work, Speed(units, seconds * workers, with_loading, name_device_of(device)))
 
     try:
         for outcome in outcomes:
@@ -101,11 +107,9 @@ def measure_arrivals(begun: float, arrivals: Sequence[float], at_once: int) -> t
     return (len(arrivals), arrivals[-1] - begun, True) if arrivals else None
 
 
-def name_device_of(backend: str) -> str:
+def name_device_of(device: Device) -> str:
     """Return the name of what a backend works on here: a GPU's name, "cpu", or "host" for somebody else's."""
-    if backend.startswith("offline"):
-        return CPU
-    return HOST if backend == "http" else name_device()
+    return {"cpu": CPU, "host": HOST}.get(device) or name_device()
 
 
 def name_device() -> str:

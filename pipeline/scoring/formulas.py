@@ -10,14 +10,14 @@ from statistics import fmean, pstdev
 
 from pipeline.runtime.io import DataError
 from pipeline.scoring.questions import read_questions
-from schemas.params_video import CHECKLISTS, RewardModelParams, RewardParams
+from schemas.params_reward import ChecklistParams, RewardParams
 from schemas.reward import Question, Reward
 
 Formula = Callable[[Reward], float]
 Dims = Mapping[str, float]
 
 
-def weighted_yes(model: RewardModelParams) -> Formula:
+def weighted_yes(model: ChecklistParams) -> Formula:
     """Sum of weight x [yes] over the question file: answers count 0 or 1, as in VPO, not -1 or 1 as in VisionReward."""
     weights = question_weights(model)
 
@@ -28,7 +28,7 @@ def weighted_yes(model: RewardModelParams) -> Formula:
     return score
 
 
-def visionreward(model: RewardModelParams) -> Formula:
+def visionreward(model: ChecklistParams) -> Formula:
     """Mean of weight x (1 for yes, -1 for no) over the questions that weigh something: VisionReward's own scale.
 
     A gap of 0.5 in weighted_yes is 0.0345 here: 2 / 29 of it with VisionReward's 29 such questions.
@@ -44,7 +44,7 @@ def visionreward(model: RewardModelParams) -> Formula:
     return score
 
 
-def weighted_p_yes(model: RewardModelParams) -> Formula:
+def weighted_p_yes(model: ChecklistParams) -> Formula:
     """Sum of weight x P(yes) (ours: finer than yes or no, from models that tell it)."""
     weights = question_weights(model)
 
@@ -58,13 +58,12 @@ def weighted_p_yes(model: RewardModelParams) -> Formula:
     return score
 
 
-def question_weights(model: RewardModelParams) -> dict[str, float]:
-    if model.questions is None:
-        raise DataError(f"a formula over answers needs questions, and {model.backend} has none; try mean_dims")
+def question_weights(model: ChecklistParams) -> dict[str, float]:
+    """Return question_id -> weight of a model's question file."""
     return {item.question_id: item.weight for item in read_questions(model.questions)}
 
 
-def said(row: Reward, weights: Mapping[str, float], model: RewardModelParams) -> dict[str, bool]:
+def said(row: Reward, weights: Mapping[str, float], model: ChecklistParams) -> dict[str, bool]:
     """Return a row's answers by question_id. Raises DataError where they are not those of the question file."""
     answers = {item.question_id: item.answer for item in row.answers}
     if answers.keys() != weights.keys():
@@ -97,7 +96,7 @@ def weighted(dims: Dims, weights: Mapping[str, float]) -> float:
     return sum(weight * dims[name] for name, weight in weights.items())
 
 
-FORMULAS: dict[str, Callable[[RewardModelParams], Formula]] = {
+FORMULAS: dict[str, Callable[[ChecklistParams], Formula]] = {
     "weighted_yes": weighted_yes,
     "weighted_p_yes": weighted_p_yes,
     "visionreward": visionreward,
@@ -113,7 +112,10 @@ def scores(rows: Iterable[Reward], params: RewardParams, reference: Iterable[Rew
     rows = list(rows)
     if params.formula in FORMULAS:
         (name,) = params.read
-        formula = FORMULAS[params.formula](params.models[name])
+        model = params.models[name]
+        if not isinstance(model, ChecklistParams):
+            raise DataError(f"reward.formula {params.formula} needs answers, and {model.backend} gives none")
+        formula = FORMULAS[params.formula](model)
         return {row.video_id: formula(row) for row in rows if row.reward == name}
     dims, formula = over_dims(rows, params, reference)
     return {video_id: formula(values) for video_id, values in dims.items()}
@@ -205,7 +207,7 @@ def rated(rows: Iterable[Reward], params: RewardParams) -> dict[tuple[str, str],
     asked = {
         name: by_dimension(read_questions(model.questions))
         for name, model in params.models.items()
-        if model.backend in CHECKLISTS
+        if isinstance(model, ChecklistParams)
     }
     found: dict[tuple[str, str], dict[str, float]] = defaultdict(dict)
     for row in rows:
@@ -233,7 +235,7 @@ def safety_answers(rows: Iterable[Reward], params: RewardParams) -> dict[str, di
     asked = {
         name: {item.question_id for item in read_questions(model.questions) if item.dimension == "safety"}
         for name, model in params.models.items()
-        if model.backend in CHECKLISTS
+        if isinstance(model, ChecklistParams)
     }
     if not any(asked.values()):
         raise DataError("dpo.safety_veto needs questions of dimension safety, and no model of reward.models has any")

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from pipeline.video.clips import BOUNDED, BadClip, decode, frames_hash, make_clip, opened, refuse_huge, video_of
-from schemas.params_video import RenderParams
+from schemas.params_render import RendererParams
 from schemas.seams import Clip
 
 CODECS = {"h264", "hevc", "mpeg4", "av1", "libdav1d", "libaom-av1", "vp9"}
@@ -37,7 +37,7 @@ class Asked:
     frames_per_second: float | None = None
 
     @classmethod
-    def by(cls, params: RenderParams) -> "Asked":
+    def by(cls, params: RendererParams) -> "Asked":
         return cls(params.n_frames, params.height, params.width, params.frames_per_second)
 
 

@@ -9,13 +9,13 @@ from pipeline.llm.answer_forms import PROMPT
 from pipeline.llm.rounds import ask_teacher
 from pipeline.llm.template import Template
 from schemas.base import Dropped, Prompt
-from schemas.params_video import RenderParams
+from schemas.params_render import RendererParams
 from schemas.reasons import Reason
 from schemas.seams import Messages, Renderer, Teacher
 
 
 def fitted(
-    rows: Iterable[Prompt], renderer: Renderer, params: RenderParams, teacher: Teacher | None = None
+    rows: Iterable[Prompt], renderer: Renderer, params: RendererParams, teacher: Teacher | None = None
 ) -> Iterator[tuple[Prompt, str] | Dropped]:
     """Yield each row with the text that the generator shall read, or why there is none; in order.
 

@@ -32,7 +32,7 @@ _ASIDE = re.compile(
     |\b{_MEDIUM}\ (?:of|about|showing|with|where|in\ which)\b
     |\b\d{{1,2}}k\b|\b(?:u|ultra\ |full\ )?hd\b|\b\d{{3,4}}p\b|\b\d+\ ?fps\b|\b\d{{1,2}}\ ?[:x]\ ?\d{{1,2}}\b
     |\b\d+\ ?(?:seconds?|secs?|minutes?)\ (?:long|video|clip)\b|\bno\ (?:sound|audio|music)\b
-    |\bwith\ (?:background\ )?(?:music|sound(?:\ effects)?|audio)\b
+    |\bwith\ (?:background\ )?(?:music|refuse_unsound(?:\ effects)?|audio)\b
     """,
     re.IGNORECASE | re.VERBOSE,
 )

@@ -2,6 +2,8 @@
 
 import pytest
 
+from tests.support.params import with_values
+
 
 @pytest.fixture(scope="session")
 def clip_scorers(tmp_path_factory):
@@ -36,9 +38,7 @@ def diffusers_params(laptop, vpo_home):
 
     def params(model, **values):
         nulls = {"n_frames": None, "height": None, "width": None, "frames_per_second": None}
-        return type(laptop.render).model_validate(
-            laptop.render.model_dump() | nulls | {"backend": "diffusers", "model": str(model)} | values
-        )
+        return with_values(laptop.render, **nulls | {"backend": "diffusers", "model": str(model)} | values)
 
     return params
 

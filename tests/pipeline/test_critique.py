@@ -18,6 +18,7 @@ from schemas.critique import Critique
 from tests.support.llm_server import serving
 from tests.support.misbehaving import REFUSAL, WELL, Misbehaving
 from tests.support.panel import NO, YES, Panel
+from tests.support.params import with_values
 from tests.support.rows import prompt_fields
 from vpo.views import View
 
@@ -188,7 +189,7 @@ def test_votes_of_a_real_teacher_are_bought_once_while_the_rounds_overlap(params
     rows = [prompt_row(query=f"dog {i}", prompt=f"p{i % 3}") for i in range(60)]
     with serving(lambda model, messages: NO if "\np1\n" in messages[-1]["content"] else YES, delay_s=0.01) as server:
         settings = dict(backend="openai", model="m", base_url=server.base_url, temperature=0.7, max_concurrency=4)
-        section = laptop.teacher.model_copy(update=settings)
+        section = with_values(laptop.teacher, **settings)
         first, again = (
             list(critique(rows, OpenAI(section, Store(tmp_path / "store")), params, votes=3)) for _ in range(2)
         )

@@ -9,6 +9,7 @@ from pipeline.runtime.io import DataError, read_rows
 from pipeline.runtime.store import Store
 from pipeline.video.clips import ClipStore, Packed, make_clip, read_clip, write_shards
 from schemas.base import Dropped, content_id
+from schemas.needs import Needs
 from schemas.reasons import Reason
 from schemas.render import Render
 from schemas.rollout import Rollout
@@ -21,6 +22,7 @@ class Counting:
 
     by = BY
     settings = {"n_frames": 2}
+    needs = Needs(device="cpu")
 
     def __init__(self, refuses=(), dies_after=None):
         self.asked, self.refuses, self.dies_after = [], refuses, dies_after

@@ -8,11 +8,11 @@ from pipeline.runtime.io import read_rows
 from pipeline.runtime.store import Store
 from pipeline.video.clips import decode, make_clip
 from schemas.base import Dropped
-from schemas.params_video import RewardModelParams
 from schemas.reasons import Reason
 from schemas.reward import Answer, Dimension, Reward
 from schemas.rollout import Rollout
 from schemas.seams import Outcome, Scores
+from tests.support.params import section_of
 from tests.support.rows import BY, prompt_fields, render_row
 
 
@@ -37,7 +37,7 @@ class Counting:
 
 
 def model(scored_text="query"):
-    return RewardModelParams(backend="offline_dims", questions=None, scored_text=scored_text)
+    return section_of("reward", backend="offline_dims", scored_text=scored_text)
 
 
 def clip(at, **fields):
@@ -181,8 +181,6 @@ def test_a_clip_of_real_bytes_is_read_by_the_offline_models(laptop, root):
     questions = str(root / laptop.reward.models["checklist"].questions)
     params = laptop.reward.models["checklist"].model_copy(update={"questions": questions})
     content = make_clip(np.full((3, 48, 48, 3), 120, np.uint8), 8).content
-    outcomes = list(
-        make_reward(params, laptop.world).map([ScoreRequest(content, "a dog"), ScoreRequest(b"x", "a dog")])
-    )
+    outcomes = list(make_reward(params).map([ScoreRequest(content, "a dog"), ScoreRequest(b"x", "a dog")]))
     assert len(outcomes[0].value.answers) == 33
     assert (outcomes[1].value, outcomes[1].reason) == (None, "bad_clip")

@@ -15,7 +15,7 @@ def params_of(folder, backend, **values):
 
 
 def score(params, items=CLIPS):
-    return list(make_reward(params, None).map(items))
+    return list(make_reward(params).map(items))
 
 
 def values(outcomes):

@@ -6,7 +6,8 @@ from pathlib import Path
 import numpy as np
 
 from pipeline.video.clips import encode
-from schemas.params_video import RewardModelParams
+from schemas.params_reward import RewardModelParams
+from tests.support.params import section_of
 
 WINDOW = 16
 WIDTH = 32
@@ -14,7 +15,7 @@ WIDTH = 32
 
 def params(backend: str, model, **values) -> RewardModelParams:
     values.setdefault("dtype", "float32")
-    return RewardModelParams(backend=backend, scored_text="query", model=str(model), **values)
+    return section_of("reward", backend=backend, scored_text="query", model=str(model), **values)
 
 
 def video(seed: int = 0, n: int = 9, height: int = 32, width: int = 48) -> bytes:

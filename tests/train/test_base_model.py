@@ -13,6 +13,7 @@ from pipeline.world.reading import list_unsafe_words
 from schemas.d_sft import DSft
 from schemas.queries import Query
 from tests.support import tiny_policy
+from tests.support.params import with_values
 from tests.support.small_project import write_params
 from train.base_model import CopyTask, main, pin
 from train.model_folder import KEPT, NAMED, download, read_base
@@ -143,7 +144,7 @@ def test_a_backend_without_what_it_reads_is_refused(inputs, vpo_home):
 
 
 def test_a_folder_may_stand_for_a_base_model(tiny_model, laptop):
-    named = laptop.base_model.model_copy(update=hub(name=str(tiny_model), revision=None))
+    named = with_values(laptop.base_model, **hub(name=str(tiny_model), revision=None))
     assert pin(named.name, named.revision) == {"name": str(tiny_model), "revision": None}
     assert download(str(tiny_model), None) == str(tiny_model)
 

@@ -30,7 +30,7 @@ from pipeline.world.corpus import make_queries
 from schemas.base import Dropped, Prompt, Row
 from schemas.critique import Critique
 from schemas.fewshot import Exemplar
-from schemas.params import Params, TeacherParams
+from schemas.params import EndpointParams, Params, TeacherParams
 from schemas.queries import Query
 from schemas.seams import Messages
 from vpo.planning.graph import Stage
@@ -79,7 +79,7 @@ class Planner(RowPlan):
         self.tokens: dict[str, Tokens] = {}
         self.prices: dict[str, Price | None] = {}
         for name, seam in (("teacher", params.teacher), ("judge", params.judge)):
-            if seam.backend != "offline":
+            if isinstance(seam, EndpointParams):
                 self.tokens[name] = Tokens(store, host_of(base_url_of(seam)), seam.model)
                 self.prices[name] = find_price(seam, base_url_of(seam), store)
 
@@ -256,7 +256,7 @@ class Planner(RowPlan):
         estimate.in_store = len(asked.stored)
         estimate.to_buy = sum(calls.values())
         estimate.calls = estimate.in_store + estimate.to_buy
-        if estimate.backend == "offline":
+        if estimate.seam not in self.tokens:  # nobody is paid
             estimate.in_store, estimate.to_buy = 0, 0.0
             return estimate
         for task in sorted(calls):

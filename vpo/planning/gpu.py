@@ -1,21 +1,25 @@
 """What rendering, scoring and training would take of a GPU: the stages look over what is there, the rest is counted."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from statistics import fmean
 
 from pipeline.backends.renderer import make_renderer
+from pipeline.backends.renderer.diffusers import Diffusers
 from pipeline.backends.renderer.facts import Facts, known
 from pipeline.render import render, wanted
 from pipeline.reward import make_scorer
 from pipeline.runtime.io import DataError, read_rows
 from pipeline.runtime.speeds import HOST, describe_work, speeds_folder
-from schemas.base import Dropped
+from schemas.base import Dropped, Prompt
+from schemas.critique import Critique
+from schemas.params_render import DiffusersRenderParams
 from schemas.render import Render
 from schemas.rollout import Rollout
+from schemas.seams import Renderer
 from vpo.planning.estimate import Planner
 from vpo.planning.gpu_cost import Cost, GpuRow, idle, measured, memory, published
-from vpo.planning.gpu_look import ELSEWHERE, NOT_RENDERED, Clips, Lane, Looker, Seen, Unmade
+from vpo.planning.gpu_look import ELSEWHERE, NOT_RENDERED, ClipNames, Clips, Lane, Looker, Unmade
 from vpo.planning.gpu_train import train
 from vpo.planning.graph import Stage
 from vpo.planning.rows import LEAST_SEEN, Rows, metrics
@@ -32,22 +36,30 @@ class GpuPlanner:
         self.lanes: dict[str, Lane] = {}
         self.sizes: list[int] = []
         self.fault = ""
+        self.renderer: Renderer
         try:
             self.renderer = make_renderer(self.params.render, self.params.world)
         except (DataError, ImportError) as fault:
             self.renderer, self.fault = Unmade(self.params.render), str(fault)
 
     def rows(self) -> list[GpuRow]:
-        planner, found = self.planner, []
+        """Return a row for each rendering and training stage, and one for each reward model of a scoring stage."""
+        planner, rows = self.planner, list[GpuRow]()
         trained = partial(train, planner, self.folder)
-        plan = {"render": self.render, "reward": self.reward, "sft": trained, "dpo": trained}
+        plan: dict[str, Callable[[Stage], list[GpuRow]]] = {
+            "render": self.render,
+            "reward": self.reward,
+            "sft": trained,
+            "dpo": trained,
+        }
         for stage in sorted(planner.stages.values(), key=lambda stage: len(planner.before[stage.name])):
             if stage.module in plan:
-                found += plan[stage.module](stage)
-        self.weigh(found)
-        return found
+                rows += plan[stage.module](stage)
+        self.weigh(rows)
+        return rows
 
     def render(self, stage: Stage) -> list[GpuRow]:
+        """Return the row of a rendering stage; its unit is a clip."""
         params, out = self.params.render, stage.paths[-1]
         row = GpuRow(stage.name, "clips", params.backend, self.renderer.by.model or params.backend)
         if self.planner.is_idle(stage):
@@ -57,10 +69,11 @@ class GpuPlanner:
         prompts = self.planner.rows(stage.paths[-2], Rollout)
         checked = self.planner.made.get(stage.paths[0], Rows()) if "--critique" in stage.options else None
         replicate = self.params.reward.replicate if "--replicate" in stage.options else 0.0
-        looker, seen = Looker(self.renderer, self.planned), Seen(self.store)
-        passed = None if checked is None else {item.prompt_id: item.aligned for item in checked.known}
-        asked = wanted(prompts.known, self.params.base.seed, passed, replicate=replicate)
-        items = list(render(asked, self.renderer, seen, seen.places, lambda: looker))
+        looker, clips = Looker(self.renderer, self.planned), ClipNames(self.store)
+        written = [item for item in prompts.known if isinstance(item, Prompt)]
+        passed = None if checked is None else {item.prompt_id: item.aligned for item in verdicts(checked)}
+        requests = wanted(written, self.params.base.seed, passed, replicate=replicate)
+        items = list(render(requests, self.renderer, clips, clips.places, lambda: looker))
         there = [item for item in items if isinstance(item, Render)]
         lost = [item for item in items if isinstance(item, Dropped)]
         missing = {item.input_id for item in lost if item.detail == NOT_RENDERED}
@@ -72,7 +85,7 @@ class GpuPlanner:
         row.in_store = len(there) + sum(item.detail.endswith(ELSEWHERE) for item in lost)
         row.to_make = row.wanted - row.in_store
         self.clips[out] = Clips(there, looker.coming, later)
-        firsts = {item.prompt_id: item for item in reversed(prompts.known) if item.prompt_id in missing}
+        firsts = {item.prompt_id: item for item in reversed(written) if item.prompt_id in missing}
         self.lanes[stage.name] = Lane(list(reversed(firsts.values())), there)
         self.sizes += [item.size for item in there]
         if self.fault:
@@ -80,48 +93,49 @@ class GpuPlanner:
             row.notes.append(f"the store cannot be asked, all clips are counted: {self.fault}")
         if params.long_prompts != "truncate":
             row.notes.append(f"render.long_prompts {params.long_prompts}: no prompt's tokens are counted for a plan")
-        if params.backend == "http":
-            row.usd = None if params.usd_per_clip is None else row.to_make * params.usd_per_clip
-        return [row.costs(self.cost_of_a_clip(row), params.backend == "offline")]
+        if params.needs.paid_by == "clip":
+            row.usd = None if params.needs.usd_per_unit is None else row.to_make * params.needs.usd_per_unit
+        return [row.costs(self.cost_of_a_clip(row), on_cpu=params.needs.device == "cpu")]
 
     def cost_of_a_clip(self, row: GpuRow) -> Cost | None:
         """Return what a clip costs, and set the memory that its model's authors name."""
         params, renderer = self.params.render, self.renderer
         cost = measured(self.folder, describe_work("render", renderer.by, renderer.settings))
-        if params.backend == "diffusers":
+        if isinstance(params, DiffusersRenderParams):
             facts = known(params.model) if self.fault else its_own(renderer)
             row.gpu_gigabytes, assumed = memory(params, facts)
             row.notes += assumed
             cost = cost or published(params, facts, {} if self.fault else renderer.settings)
-        elif params.backend == "http":
+        elif params.needs.device == "host":
             row.gpu_gigabytes = 0.0
             cost = cost or Cost(None, "at its host: no GPU of yours", HOST)
         return cost
 
     def share(self, stage: Stage, row: GpuRow, checked: Rows | None) -> float:
         """Return which share of prompts that are not known yet will be rendered."""
-        seen = metrics(stage.paths[-1])
-        units = seen.get("units_in", 0)
-        again = seen["dropped"].get("duplicate", 0) / units if units >= LEAST_SEEN else 0.0
+        counts = metrics(stage.paths[-1])
+        units = counts.get("units_in", 0)
+        again = counts["dropped"].get("duplicate", 0) / units if units >= LEAST_SEEN else 0.0
         if again:
             row.notes.append(f"{again:.0%} of the prompts repeat another: as in the last run")
         if checked is None:
             return 1 - again
-        flawed, whence = self.planner.flawed(stage, checked.known)
+        flawed, whence = self.planner.flawed(stage, verdicts(checked))
         row.notes.append(f"{1 - flawed:.0%} of the prompts pass the text check: {whence}")
         return max(1 - flawed - again, 0.0)
 
     def reward(self, stage: Stage) -> list[GpuRow]:
-        clips, found = self.clips.get(stage.paths[0], Clips()), []
+        """Return the rows of a scoring stage; their unit is a score."""
+        clips, rows = self.clips.get(stage.paths[0], Clips()), list[GpuRow]()
         still = self.planner.is_idle(stage)
         for name, model in self.params.reward.models.items():
             row = GpuRow(stage.name, "scores", model.backend, name, len(clips) + clips.unknown)
             if still:
-                found.append(idle(row, row.wanted))
+                rows.append(idle(row, row.wanted))
                 continue
             row.to_make, work = clips.unknown, None
             try:
-                scorer = make_scorer(name, model, self.params.world)
+                scorer = make_scorer(name, model)
                 work = scorer.work
                 keys = [scorer.key(item) for item in clips.rows]
             except (DataError, ImportError) as fault:
@@ -134,15 +148,15 @@ class GpuPlanner:
                 row.to_make += key not in self.planned
                 self.planned.add(key)
             row.in_store = row.wanted - row.to_make if work else None
-            found.append(row.costs(measured(self.folder, work), model.backend.startswith("offline")))
-        return found
+            rows.append(row.costs(measured(self.folder, work), on_cpu=model.needs.device == "cpu"))
+        return rows
 
-    def weigh(self, found: list[GpuRow]) -> None:
+    def weigh(self, rows: list[GpuRow]) -> None:
         """Set the gigabytes of clips to make, by the mean of those that are there."""
         if not self.sizes:
             return
         mean = fmean(self.sizes)
-        for row in found:
+        for row in rows:
             if row.unit == "clips":
                 row.disk_gigabytes = 2 * row.to_make * mean / 1e9
                 if row.to_make:
@@ -151,11 +165,18 @@ class GpuPlanner:
                     )
 
 
-def its_own(renderer) -> Facts | None:
+def verdicts(rows: Rows) -> list[Critique]:
+    """Return the verdicts that are known."""
+    return [row for row in rows.known if isinstance(row, Critique)]
+
+
+def its_own(renderer: Renderer) -> Facts | None:
     """Return the facts of a diffusers model, None where it has but its family's: another size takes another time."""
+    if not isinstance(renderer, Diffusers):
+        return None
     facts, config = renderer.resolved.facts, renderer.configs.transformer | renderer.configs.index
-    told = bool(facts.told_by) and all(config.get(name) == value for name, value in facts.told_by.items())
-    return facts if told or known(renderer.model) else None
+    same_size = bool(facts.size_by) and all(config.get(name) == value for name, value in facts.size_by.items())
+    return facts if same_size or known(renderer.model) else None
 
 
 def total(rows: Sequence[GpuRow]) -> dict:
@@ -171,4 +192,6 @@ def total(rows: Sequence[GpuRow]) -> dict:
 
 
 def all_or_none(numbers: Sequence[float | None]) -> float | None:
-    return None if None in numbers else sum(numbers)
+    """Return the sum, None where one of the numbers is unknown."""
+    summands = [number for number in numbers if number is not None]
+    return sum(summands) if len(summands) == len(numbers) else None

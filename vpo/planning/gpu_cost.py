@@ -7,8 +7,8 @@ from typing import NamedTuple
 
 from pipeline.backends.renderer.facts import Facts
 from pipeline.runtime.speeds import CPU, HOST, Work, read_speeds
+from schemas.params_render import DiffusersRenderParams
 from schemas.params_train import DpoTrainParams, TrainParams
-from schemas.params_video import RenderParams
 
 UNKNOWN = "unknown: run vpo plan --warm-up"
 SHARE = 0.4
@@ -54,14 +54,14 @@ class GpuRow:
     rows_from: str = ""
     notes: list[str] = field(default_factory=list)
 
-    def costs(self, cost: Cost | None, offline: bool) -> "GpuRow":
+    def costs(self, cost: Cost | None, on_cpu: bool) -> "GpuRow":
         """Set what the units to make take; what costs nothing on a GPU may still take a CPU's time."""
         self.seconds_each, self.source, device = cost or Cost(None, UNKNOWN)
         hours = None if self.seconds_each is None else self.to_make * self.seconds_each / 3600
-        elsewhere = offline or device in (CPU, HOST)
+        elsewhere = on_cpu or device in (CPU, HOST)
         self.gpu_hours = 0.0 if elsewhere or not self.to_make else hours
-        self.cpu_hours = hours if (offline or device == CPU) and self.to_make else 0.0
-        if offline:
+        self.cpu_hours = hours if (on_cpu or device == CPU) and self.to_make else 0.0
+        if on_cpu:
             self.gpu_gigabytes = 0.0
             self.source = self.source if cost else "offline: nothing on a GPU"
         return self
@@ -76,15 +76,15 @@ def idle(row: GpuRow, there: float, why: str = "unchanged: does not run") -> Gpu
 
 def measured(folder: Path, work: Work | None) -> Cost | None:
     """Return what was measured of some work: on a GPU before a CPU, without loading before with it, the newest."""
-    found = read_speeds(folder, work) if work else []
-    if not found:
+    measurements = read_speeds(folder, work) if work else []
+    if not measurements:
         return None
-    best = min(found, key=lambda speed: (speed.with_loading, speed.device == CPU))
+    best = min(measurements, key=lambda speed: (speed.with_loading, speed.device == CPU))
     loading = ", loading of the model included" if best.with_loading else ""
     return Cost(best.each, f"measured on {best.device}{loading}", best.device)
 
 
-def published(params: RenderParams, facts: Facts | None, settings: Mapping) -> Cost | None:
+def published(params: DiffusersRenderParams, facts: Facts | None, settings: Mapping) -> Cost | None:
     """Return what a model's authors publish for a clip, on an H100 where they say so.
 
     It is scaled by steps and pixels where `settings`, or else the params, are not the authors'.
@@ -94,15 +94,15 @@ def published(params: RenderParams, facts: Facts | None, settings: Mapping) -> C
     device = "H100" if "H100" in facts.seconds_per_clip else next(iter(facts.seconds_per_clip))
     scale = 1.0
     for name in ("num_inference_steps", "n_frames", "height", "width"):
-        told = settings.get(name) or getattr(params, name)
-        scale *= (told or getattr(facts, name)) / getattr(facts, name)
+        value = settings.get(name) or getattr(params, name)
+        scale *= (value or getattr(facts, name)) / getattr(facts, name)
     source = f"published for {device}"
     if scale != 1:
         source += f", times {scale:.2g} for steps and pixels that are not the authors' (assumed)"
     return Cost(facts.seconds_per_clip[device] * scale, source, device)
 
 
-def memory(params: RenderParams, facts: Facts | None) -> tuple[float | None, list[str]]:
+def memory(params: DiffusersRenderParams, facts: Facts | None) -> tuple[float | None, list[str]]:
     """Return the least GPU memory that a model's authors name for how it is run, and what that figure assumes.
 
     Where they name none for this offload it is that of the next one, which needs less.

@@ -2,14 +2,17 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
-from pipeline.backends.renderer import video_id
+from pipeline.backends.renderer.clip_id import video_id
+from pipeline.runtime.io import DataError
 from pipeline.video.clips import ClipStore, Place
 from schemas.base import Prompt, Provenance
-from schemas.params_video import RenderParams
+from schemas.needs import Needs
+from schemas.params_render import RenderParams
 from schemas.reasons import Reason
 from schemas.render import Render
-from schemas.seams import Outcome, Renderer, RenderRequest
+from schemas.seams import Clip, Outcome, Renderer, RenderRequest
 
 NOT_RENDERED, ELSEWHERE = "not rendered yet", "a stage before renders it"
 
@@ -34,8 +37,28 @@ class Looker:
     planned: set[str]
     coming: list[str] = field(default_factory=list)
 
-    def map(self, asked: Iterable[RenderRequest]) -> Iterator[Outcome]:
-        for request in asked:
+    @property
+    def by(self) -> Provenance:
+        return self.renderer.by
+
+    @property
+    def needs(self) -> Needs:
+        return self.renderer.needs
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        return self.renderer.settings
+
+    @property
+    def token_limit(self) -> int | None:
+        return self.renderer.token_limit
+
+    def count_tokens(self, prompt: str) -> int:
+        return self.renderer.count_tokens(prompt)
+
+    def map(self, requests: Iterable[RenderRequest]) -> Iterator[Outcome[Clip]]:
+        """Yield for each request that nothing is rendered, and why."""
+        for request in requests:
             key = video_id(self.renderer, request)
             self.coming.append(key)
             yield Outcome(reason=Reason.RENDER_FAILED, detail=ELSEWHERE if key in self.planned else NOT_RENDERED)
@@ -45,14 +68,21 @@ class Looker:
 class Unmade:
     """A renderer that cannot be made on this machine: no clip of it is known."""
 
-    token_limit = None
+    token_limit: int | None = None
 
     def __init__(self, params: RenderParams):
-        self.by = Provenance(backend=params.backend, model=params.model or "", revision="")
-        self.settings = {"unmade": True}
+        self.by = Provenance(backend=params.backend, model=params.model_dump().get("model") or "", revision="")
+        self.settings: dict[str, Any] = {"unmade": True}
+        self.needs = params.needs
+
+    def count_tokens(self, prompt: str) -> int:
+        raise DataError(f"renderer {self.by.backend} cannot be made on this machine, so it counts no tokens")
+
+    def map(self, requests: Iterable[RenderRequest]) -> Iterator[Outcome[Clip]]:
+        raise DataError(f"renderer {self.by.backend} cannot be made on this machine")
 
 
-class Seen(ClipStore):
+class ClipNames(ClipStore):
     """The clips of a store by name alone: a plan does not read and hash them all."""
 
     def get(self, key: str) -> dict | None:

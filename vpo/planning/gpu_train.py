@@ -9,9 +9,10 @@ from pipeline.llm.calls.expected_tokens import TOKENS_PER_CHARACTER
 from pipeline.llm.template import Template
 from pipeline.runtime.io import DataError, read_rows
 from schemas.base import content_id
+from schemas.critique import Critique
 from schemas.d_dpo import DDpo
 from schemas.d_sft import DSft
-from schemas.params import BaseModelParams
+from schemas.needs import Weights
 from schemas.params_train import DpoTrainParams, TrainParams
 from train.throughput import describe_work
 from vpo.planning.estimate import Planner
@@ -27,8 +28,8 @@ def train(planner: Planner, speeds: Path, stage: Stage) -> list[GpuRow]:
     """
     model = planner.params.base_model
     params = planner.params.sft if stage.module == "sft" else planner.params.dpo.train
-    tiny = model.backend == "tiny"
-    row = GpuRow(stage.name, "tokens", model.backend, model.name or model.backend)
+    weights = model.needs.weights
+    row = GpuRow(stage.name, "tokens", model.backend, weights.model if weights else model.backend)
     rows = to_train_on(planner, stage, row.notes)
     row.rows_from = rows.source
     row.wanted = row.to_make = tokens(rows, planner, params, row.notes)
@@ -36,19 +37,19 @@ def train(planner: Planner, speeds: Path, stage: Stage) -> list[GpuRow]:
         return [idle(row, row.wanted)]
     if planner.changed is None and is_trained(stage, rows.known):
         return [idle(row, row.wanted, "a model of these very rows is there")]
-    cost = measured(speeds, describe_work(stage.module, origin(model), params))
-    if not tiny:
-        cost = for_weights(row, params, model, cost)
-    return [row.costs(cost, offline=tiny)]
+    cost = measured(speeds, describe_work(stage.module, origin(weights), params))
+    if weights:
+        cost = for_weights(row, params, weights, cost)
+    return [row.costs(cost, on_cpu=weights is None)]
 
 
-def for_weights(row: GpuRow, params: TrainParams, model: BaseModelParams, cost: Cost | None) -> Cost | None:
+def for_weights(row: GpuRow, params: TrainParams, weights: Weights, cost: Cost | None) -> Cost | None:
     """Set the memory that training a model takes, and return what a token costs, counted where none is measured."""
     from train.capacity import count_parameters, estimate_bytes
     from train.model_folder import download
 
     try:
-        n = count_parameters(download(model.name, model.revision, ["config.json"]))
+        n = count_parameters(download(weights.model, weights.revision, ["config.json"]))
     except (DataError, ImportError) as fault:
         row.notes.append(f"how many weights it has is not known: {fault}")
         return cost or Cost(None, "unknown: as many weights as nobody could count here")
@@ -58,30 +59,30 @@ def for_weights(row: GpuRow, params: TrainParams, model: BaseModelParams, cost: 
     return cost or training(params, n)
 
 
-def origin(model: BaseModelParams) -> str | None:
+def origin(weights: Weights | None) -> str | None:
     """Return the name under which training keeps its speed (train.model_folder.read_origin)."""
-    if model.backend == "tiny":
+    if weights is None:
         return None
-    return model.name if model.revision else Path(model.name).resolve().name
+    return weights.model if weights.revision else Path(weights.model).resolve().name
 
 
 def is_trained(stage: Stage, rows: Sequence) -> bool:
     """Return whether the stage's model was trained on these rows."""
     try:
-        told = json.loads((Path(stage.paths[-1]) / "model.json").read_text(encoding="utf-8"))
+        record = json.loads((Path(stage.paths[-1]) / "model.json").read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return False
-    return told.get(f"d_{stage.module}") == content_id([row.model_dump(mode="json") for row in rows])
+    return record.get(f"d_{stage.module}") == content_id([row.model_dump(mode="json") for row in rows])
 
 
 def to_train_on(planner: Planner, stage: Stage, notes: list[str]) -> Rows:
     """Return the rows that a stage will train on, or how many are expected."""
     path, kind = stage.paths[0], DSft if stage.module == "sft" else DDpo
     if Path(path).is_file():
-        found, late = list(read_rows(path, kind)), planner.late(path)
+        rows, late = list(read_rows(path, kind)), planner.late(path)
         if not late:
-            return Rows(found, 0.0, path)
-        return Rows((), len(found), f"as many as {path} holds; made anew behind {late}", like=found)
+            return Rows(rows, 0.0, path)
+        return Rows((), len(rows), f"as many as {path} holds; made anew behind {late}", like=rows)
     maker = next((other for other in planner.stages.values() if path in other.outs), None)
     if kind is DSft:
         judged = planner.made.get("data/sft/critique.jsonl", Rows())
@@ -98,7 +99,8 @@ def expected_pairs(planner: Planner, stage: Stage, notes: list[str]) -> Rows:
     k = params.rollout.k
     prompts = len(judged.known) + judged.unknown
     share, whence = planner.flawed(
-        next(other for other in planner.stages.values() if "data/dpo/critique.jsonl" in other.outs), judged.known
+        next(other for other in planner.stages.values() if "data/dpo/critique.jsonl" in other.outs),
+        [row for row in judged.known if isinstance(row, Critique)],
     )
     queries, passed = prompts / k, k * (1 - share)
     ranked = {"adjacent": passed - 1, "all": passed * (passed - 1) / 2}.get(params.dpo.video_pairs, 1.0)
@@ -119,14 +121,16 @@ def tokens(rows: Rows, planner: Planner, params: TrainParams, notes: list[str]) 
         return 0.0
     template = Template(planner.params.policy.template, needs=("query",))
     both = 2 if isinstance(params, DpoTrainParams) and not isinstance(like[0], DDpo) else 1
-    each = both * fmean(read(row, template, params.max_length) for row in like)
+    each = both * fmean(
+        read(row, template, params.max_length) for row in like if isinstance(row, DDpo | DSft | Critique)
+    )
     notes.append(f"{each:.0f} tokens a row: {TOKENS_PER_CHARACTER} a character, assumed")
     if params.max_steps > 0:
         return params.max_steps * params.global_batch_size * each
     return count * params.num_train_epochs * each
 
 
-def read(row, template: Template, most: int) -> float:
+def read(row: DDpo | DSft | Critique, template: Template, most: int) -> float:
     """Return the tokens that a row gives the model to read, each sequence cut at `most`."""
     instruction = len(template.fill(query=row.query))
     answers = (row.chosen, row.rejected) if isinstance(row, DDpo) else (row.prompt,)

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from itertools import tee
 from typing import Any, TypeVar
 
+from pipeline.backends.teacher import make_teacher
 from pipeline.backends.teacher.offline import task_of
 from pipeline.backends.teacher.openai import OpenAI
 from pipeline.llm.calls.answers import StoredAnswer
@@ -14,7 +15,8 @@ from pipeline.llm.calls.engine import answer_key
 from pipeline.runtime.io import DataError
 from pipeline.runtime.store import Store
 from schemas.base import content_id
-from schemas.params import TeacherParams
+from schemas.params import EndpointParams, TeacherParams
+from schemas.params_teacher import OpenAITeacherParams
 from schemas.seams import Messages, Outcome, Teacher
 
 T = TypeVar("T")
@@ -43,7 +45,7 @@ class Asked:
 class Lookup:
     """Stands in for the engine: knows the very keys, has what the store has, and sends nothing. Needs no API key."""
 
-    def __init__(self, params: TeacherParams, store: Store, asked: Asked, planned: set[str]):
+    def __init__(self, params: EndpointParams, store: Store, asked: Asked, planned: set[str]):
         self.host, self.store, self.asked, self.planned = host_of(base_url_of(params)), store, asked, planned
 
     def map(self, items: Iterable[T], ask: Callable[[T], Awaitable[R]]) -> Iterator[R]:
@@ -70,19 +72,17 @@ class Lookup:
 class Planned:
     """The teacher of `params` as far as the store goes; `suppose(sample)` fills in for what is not bought yet.
 
-    `planned` are keys that stages before have asked for: they will be in the store. An offline teacher costs nothing,
-    so it answers itself and is counted.
+    `planned` are keys that stages before have asked for: they will be in the store. A teacher that costs nothing
+    answers itself and is counted.
     """
 
     def __init__(self, params: TeacherParams, world, store: Store, planned: set[str], suppose: Callable[[int], Any]):
         self.asked, self.suppose = Asked(), suppose
         self.teacher: Teacher
-        if params.backend == "offline":
-            from pipeline.backends.teacher.offline import Offline
-
-            self.teacher = Counted(Offline(params, world), self.asked)
-        else:
+        if isinstance(params, OpenAITeacherParams):
             self.teacher = OpenAI(params, store, Lookup(params, store, self.asked, planned))
+        else:
+            self.teacher = Counted(make_teacher(params, world), self.asked)
 
     def map(
         self, asked: Iterable[Messages], parse: Callable[[str], T], template: str | None = None, sample: int = 0

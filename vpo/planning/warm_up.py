@@ -13,10 +13,11 @@ from pipeline.runtime.io import DataError
 from pipeline.video.clips import ClipStore, Place
 from pipeline.video.long_prompts import fitted
 from schemas.base import Dropped, Prompt
+from schemas.queries import Query
 from schemas.render import Render
 from vpo.planning.estimate import Planner
 from vpo.planning.gpu import GpuPlanner
-from vpo.planning.gpu_look import Lane, Looker, Seen
+from vpo.planning.gpu_look import ClipNames, Lane, Looker
 
 TEST = "data/queries/test.jsonl"
 
@@ -37,8 +38,10 @@ def warm_up(planner: Planner, n: int) -> None:
     def pack(facts: list[dict]) -> dict[str, Place]:
         return {item["video_id"]: Place("", 0, clips.path(item["video_id"]).stat().st_size) for item in facts}
 
-    asked = wanted(lane.missing[:n], params.base.seed, fit=lambda rows: fitted(rows, renderer, params.render, teacher))
-    items = list(render(asked, renderer, clips, pack, make))
+    requests = wanted(
+        lane.missing[:n], params.base.seed, fit=lambda rows: fitted(rows, renderer, params.render, teacher)
+    )
+    items = list(render(requests, renderer, clips, pack, make))
     rows = [item for item in items if isinstance(item, Render)]
     lost = [item for item in items if isinstance(item, Dropped)]
     click.echo(f"  warm-up: {len(rows)} clips rendered" if rows or lost else "  warm-up: no clip is missing", err=True)
@@ -47,7 +50,7 @@ def warm_up(planner: Planner, n: int) -> None:
     if lost and not rows:
         raise DataError(f"warm-up: none of {len(lost)} clips could be made: {lost[0].reason} {lost[0].detail}")
     for name, model in params.reward.models.items():
-        scorer = make_scorer(name, model, params.world)
+        scorer = make_scorer(name, model)
         # clips of equal frames share a score
         distinct = {scorer.key(row): row for row in (*rows, *lane.rows)}
         unscored = [row for key, row in distinct.items() if store.get(key) is None][:n]
@@ -67,7 +70,8 @@ def trained_lane(planner: Planner) -> Lane:
         lane = gpu.lanes.get(stage.name)
         if "--critique" in stage.options and lane and (lane.missing or lane.rows):
             return lane
-    queries = planner.made[TEST].known if TEST in planner.made else ()
+    rows = planner.made[TEST].known if TEST in planner.made else ()
+    queries = [row for row in rows if isinstance(row, Query)]
     if not queries:
         raise DataError(f"--warm-up needs prompts: neither rollouts nor {TEST} are there; run `dvc repro queries`")
     prompts: list[Prompt] = list(untouched(queries, "original"))
@@ -76,9 +80,9 @@ def trained_lane(planner: Planner) -> Lane:
 
 def unrendered(gpu: GpuPlanner, prompts: list[Prompt]) -> Lane:
     """Return which of the prompts have no clip yet, and the rows of those that have one."""
-    looker, seen = Looker(gpu.renderer, set()), Seen(gpu.store)
-    asked = wanted(prompts, gpu.params.base.seed)
-    items = list(render(asked, gpu.renderer, seen, seen.places, lambda: looker))
+    looker, clips = Looker(gpu.renderer, set()), ClipNames(gpu.store)
+    requests = wanted(prompts, gpu.params.base.seed)
+    items = list(render(requests, gpu.renderer, clips, clips.places, lambda: looker))
     missing = {item.input_id for item in items if isinstance(item, Dropped)}
     return Lane(
         [row for row in prompts if row.prompt_id in missing], [item for item in items if isinstance(item, Render)]

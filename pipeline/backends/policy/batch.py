@@ -5,9 +5,11 @@ in `slots`, and no matrix product has fewer than LEAST_ROWS rows, below which MK
 layers of 32 to 4096: the same bits from 16 rows to 4096). In half precision and on a GPU the kernels choose by size.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
+from typing import Any
+
+import numpy as np
 
 from pipeline.backends.policy.slots import BLOCK, Slots, whole
 
@@ -20,8 +22,8 @@ class Text:
     """A text to write: its name, the tokens it follows, its own uniform numbers (none where it is greedy)."""
 
     key: str
-    asked: list[int]
-    noise: Sequence[float] | None = None
+    prompt: list[int]
+    noise: np.ndarray | None = None
     written: list[int] = field(default_factory=list)
     ended: bool = False
 
@@ -29,8 +31,7 @@ class Text:
 class Batch:
     """At most `size` texts at once, each up to `max_new_tokens` or to one of the tokens in `stop`."""
 
-    def __init__(self, model, stop: set[int], size: int, temperature: float, top_p: float, max_new_tokens: int):
-        import numpy as np
+    def __init__(self, model: Any, stop: set[int], size: int, temperature: float, top_p: float, max_new_tokens: int):
         import torch
 
         self.model, self.size, self.max_new_tokens = model, size, max_new_tokens
@@ -50,9 +51,9 @@ class Batch:
         """Read what the texts follow, all but the last token, which the first step reads."""
         rows = [row for row, text in enumerate(self.texts) if text is None]
         for row, text in zip(rows, texts, strict=False):
-            self.texts[row], self.tokens[row], self.places[row] = text, text.asked[-1], len(text.asked) - 1
-        places = zip(texts, rows, strict=False)
-        for length, some in groupby(sorted(places, key=by_length), lambda at: by_length(at)[0]):
+            self.texts[row], self.tokens[row], self.places[row] = text, text.prompt[-1], len(text.prompt) - 1
+        pairs = zip(texts, rows, strict=False)
+        for length, some in groupby(sorted(pairs, key=by_length), lambda place: by_length(place)[0]):
             if length:
                 self.read(list(some), length)
 
@@ -60,24 +61,26 @@ class Batch:
         """Fill the rows of texts of about one length; the samples of a query are read once."""
         import torch
 
-        inputs = {tuple(text.asked[:-1]): None for text, _ in placed}
-        numbers = {asked: number for number, asked in enumerate(inputs)}
-        ids = torch.tensor([[*asked, *[0] * (length - len(asked))] for asked in inputs], device=self.device)
+        inputs = {tuple(text.prompt[:-1]): None for text, _ in placed}
+        numbers = {prompt: number for number, prompt in enumerate(inputs)}
+        ids = torch.tensor([[*prompt, *[0] * (length - len(prompt))] for prompt in inputs], device=self.device)
         self.slots.widen(length)
         self.slots.read(
             torch.tensor([row for _, row in placed], device=self.device),
-            torch.tensor([numbers[tuple(text.asked[:-1])] for text, _ in placed], device=self.device),
+            torch.tensor([numbers[tuple(text.prompt[:-1])] for text, _ in placed], device=self.device),
         )
-        at = torch.arange(length, device=self.device)
+        places = torch.arange(length, device=self.device)
         with torch.inference_mode():
-            self.forward(ids, at.expand(len(ids), -1), (at[None] <= at[:, None]).expand(len(ids), 1, -1, -1))
+            self.forward(
+                ids, places.expand(len(ids), -1), (places[None] <= places[:, None]).expand(len(ids), 1, -1, -1)
+            )
 
     def step(self) -> list[Text]:
         """Write one token of every text; return those that are done."""
-        import numpy as np
         import torch
 
-        active = [row for row, text in enumerate(self.texts) if text is not None]
+        writing = [(row, text) for row, text in enumerate(self.texts) if text is not None]
+        active = [row for row, _ in writing]
         if not active:
             return []
         shown = whole(int(self.places[active].max()) + 1, BLOCK)
@@ -85,19 +88,18 @@ class Batch:
         with torch.inference_mode():
             places = torch.from_numpy(self.places).to(self.device)
             self.slots.go_on(self.every, places, shown)
-            seen = torch.arange(shown, device=self.device) <= places[:, None]
+            visible = torch.arange(shown, device=self.device) <= places[:, None]
             tokens = torch.from_numpy(self.tokens).to(self.device)
-            logits = self.forward(tokens[:, None], places[:, None], seen[:, None, None])[:, -1]
+            logits = self.forward(tokens[:, None], places[:, None], visible[:, None, None])[:, -1]
             if len(active) < len(self.texts):
                 logits = logits[torch.tensor(active, device=self.device)]
             u = None
             if self.temperature:
-                u = np.array([self.texts[row].noise[len(self.texts[row].written)] for row in active])
+                u = np.array([text.noise[len(text.written)] for _, text in writing if text.noise is not None])
                 u = torch.from_numpy(u).to(self.device)
             chosen = draw(logits.float(), u, self.temperature, self.top_p).tolist()
         done = []
-        for row, token in zip(active, chosen, strict=True):
-            text = self.texts[row]
+        for (row, text), token in zip(writing, chosen, strict=True):
             text.written.append(token)
             text.ended = token in self.stop
             self.tokens[row], self.places[row] = token, self.places[row] + 1
@@ -119,11 +121,12 @@ class Batch:
         self.texts = [self.texts[row] for row in kept]
         self.tokens, self.places = self.tokens[kept], self.places[kept]
 
-    def forward(self, ids, places, seen):
+    def forward(self, ids: Any, places: Any, shown: Any) -> Any:
+        """Return the logits of the last token, (rows, 1, vocabulary); `shown` masks what attention sees."""
         import torch
 
         hidden = torch.finfo(self.dtype).min
-        mask = torch.zeros(seen.shape, dtype=self.dtype, device=self.device).masked_fill_(~seen, hidden)
+        mask = torch.zeros(shown.shape, dtype=self.dtype, device=self.device).masked_fill_(~shown, hidden)
         return self.model(
             input_ids=ids, position_ids=places, attention_mask=mask, past_key_values=self.slots, use_cache=True,
             logits_to_keep=1,
@@ -132,10 +135,10 @@ class Batch:
 
 def by_length(placed: tuple[Text, int]) -> tuple[int, int]:
     text, row = placed
-    return whole(len(text.asked) - 1, LEAST_ROWS), row
+    return whole(len(text.prompt) - 1, LEAST_ROWS), row
 
 
-def draw(logits, u, temperature: float, top_p: float):
+def draw(logits: Any, u: Any, temperature: float, top_p: float) -> Any:
     """Return one token id a row: the most likely at temperature 0, else by inverse CDF inside the top_p nucleus.
 
     logits: (batch, vocabulary), u: (batch,) in [0, 1).
@@ -154,7 +157,7 @@ def draw(logits, u, temperature: float, top_p: float):
     return chosen
 
 
-def pick(likely, ids, u, top_p: float):
+def pick(likely: Any, ids: Any, u: Any, top_p: float) -> Any:
     """Return of each row the token that u falls on; `likely` are chances in falling order, `ids` their tokens."""
     import torch
 

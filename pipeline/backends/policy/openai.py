@@ -10,13 +10,13 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from pipeline.backends.policy import model_revision
+from pipeline.backends.policy.model_folder import model_revision
 from pipeline.llm.calls.answers import Answer, read_answers
 from pipeline.llm.calls.engine import Engine
 from pipeline.llm.template import Template
 from pipeline.runtime.store import Store
 from schemas.base import Provenance, QueryBase
-from schemas.params import PolicyParams, RolloutParams
+from schemas.params_policy import OpenAIPolicyParams, RolloutParams
 from schemas.reasons import Reason
 from schemas.seams import Outcome
 
@@ -24,7 +24,7 @@ from schemas.seams import Outcome
 class OpenAI:
     """Asks for all samples of a query at once; the weights in `folder` stand for what the server serves."""
 
-    def __init__(self, folder: str | Path, params: PolicyParams, store: Store | None = None):
+    def __init__(self, folder: str | Path, params: OpenAIPolicyParams, store: Store | None = None):
         self.params, self.template = params, Template(params.template, needs=("query",))
         # the served name says nothing of the weights behind it
         self.revision = model_revision(folder)

@@ -20,15 +20,16 @@ class Slots:
     def get_seq_length(self, layer: int = 0) -> int:
         return 0
 
-    def read(self, rows, of) -> None:
+    def read(self, rows: Any, of: Any) -> None:
         """Announce a forward over whole inputs: input `of[i]` is kept in row `rows[i]`."""
-        self.into, self.of, self.places = rows, of, None
+        self.into, self.of = rows, of
+        self.places: Any = None
 
-    def go_on(self, rows, places, shown: int) -> None:
+    def go_on(self, rows: Any, places: Any, shown: int) -> None:
         """Announce a forward over one token a row, which stands at `places`; attention sees `shown` places."""
         self.into, self.places, self.shown = rows, places, shown
 
-    def update(self, keys, values, layer: int, *_, **__):
+    def update(self, keys: Any, values: Any, layer: int, *_: Any, **__: Any) -> tuple[Any, Any]:
         """Keep a layer's new keys and values, (rows, heads, tokens, dim), and return those that attention reads."""
         if layer == len(self.keys):
             self.keys.append(keys.new_zeros(self.rows, keys.shape[1], self.room, keys.shape[3]))
@@ -49,14 +50,15 @@ class Slots:
             self.values = [widened(kept, more) for kept in self.values]
             self.room += more
 
-    def keep(self, rows) -> None:
+    def keep(self, rows: Any) -> None:
         """Keep these rows alone, in this order."""
         self.keys = [kept[rows] for kept in self.keys]
         self.values = [kept[rows] for kept in self.values]
         self.rows = len(rows)
 
 
-def widened(kept, more: int):
+def widened(kept: Any, more: int) -> Any:
+    """Return a layer's keys or values, (rows, heads, places, dim), with `more` empty places."""
     import torch
 
     return torch.cat([kept, kept.new_zeros(*kept.shape[:2], more, kept.shape[3])], 2)

@@ -10,15 +10,18 @@ from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from pipeline.backends.policy import model_revision
+import numpy as np
+
 from pipeline.backends.policy.batch import Batch, Text
+from pipeline.backends.policy.model_folder import model_revision
 from pipeline.llm.template import Template
 from pipeline.runtime.io import DataError
 from pipeline.runtime.one_thread import use_one_thread
 from pipeline.runtime.store import Store, store_key
 from schemas.base import Provenance, QueryBase
-from schemas.params import PolicyParams, RolloutParams
+from schemas.params_policy import RolloutParams, TransformersPolicyParams
 from schemas.reasons import Reason
 from schemas.seams import Outcome
 
@@ -35,7 +38,7 @@ class Sample:
 class Transformers:
     """Writes up to `batch_size` samples side by side; each is stored when it ends and never written again."""
 
-    def __init__(self, folder: str | Path, params: PolicyParams, store: Store | None = None):
+    def __init__(self, folder: str | Path, params: TransformersPolicyParams, store: Store | None = None):
         try:
             import torch
             from transformers import AutoModelForCausalLM, AutoTokenizer
@@ -68,28 +71,36 @@ class Transformers:
             order.append(self.look_up(query, number, sampling, seed, open_samples, waiting))
             if len(waiting) == batch.free:
                 self.write(batch, waiting, open_samples, at_least=max(1, self.batch_size // 4))
-            yield from self.told(order)
+            yield from self.finished(order)
         while order:
             batch.narrow(len(waiting))
             self.write(batch, waiting, open_samples, at_least=1)
-            yield from self.told(order)
+            yield from self.finished(order)
 
     def status(self) -> str:
         return ""
 
-    def look_up(self, query: QueryBase, number: int, sampling, seed: int, open_samples: dict, waiting: list) -> Sample:
+    def look_up(
+        self,
+        query: QueryBase,
+        number: int,
+        sampling: RolloutParams,
+        seed: int,
+        open_samples: dict[str, Sample],
+        waiting: list[Text],
+    ) -> Sample:
         depends = self.depends(query, number, sampling, seed)
         key = store_key("policy", **depends)
         if key in open_samples:
             return open_samples[key]
-        found = Sample(key, depends, self.store.get(key))
-        if found.answer is None:
+        sample = Sample(key, depends, self.store.get(key))
+        if sample.answer is None:
             noise = uniform(seed, query.query_id, number, sampling.max_new_tokens) if sampling.temperature else None
-            open_samples[key] = found
-            waiting.append(Text(key, self.asked(query, sampling), noise))
-        return found
+            open_samples[key] = sample
+            waiting.append(Text(key, self.tokens_of(query, sampling), noise))
+        return sample
 
-    def asked(self, query: QueryBase, sampling: RolloutParams) -> list[int]:
+    def tokens_of(self, query: QueryBase, sampling: RolloutParams) -> list[int]:
         """Return the tokens that the answer to a query follows; the chat template writes its own first token."""
         words = self.tokenizer.apply_chat_template(
             [{"role": "user", "content": self.template.fill(query=query.query)}],
@@ -120,10 +131,10 @@ class Transformers:
         words = self.tokenizer.decode(tokens, skip_special_tokens=True)
         return {"text": words, "n_tokens": len(text.written), "ended": text.ended}
 
-    def told(self, order: deque[Sample]) -> Iterator[Outcome[str]]:
-        while order and order[0].answer is not None:
-            sample = order.popleft()
-            yield self.outcome(sample.key, sample.answer)
+    def finished(self, order: deque[Sample]) -> Iterator[Outcome[str]]:
+        """Yield what is written of the first samples that were asked for, as far as none before is open."""
+        while order and (answer := order[0].answer) is not None:
+            yield self.outcome(order.popleft().key, answer)
 
     def outcome(self, key: str, answer: dict) -> Outcome[str]:
         by = Provenance(
@@ -151,7 +162,7 @@ class Transformers:
         }
 
 
-def attention_window(folder: str | Path, config) -> int | None:
+def attention_window(folder: str | Path, config: Any) -> int | None:
     """Return how far back the model looks, None for all. Raises DataError for layers that are no plain attention."""
     kinds = set(getattr(config, "layer_types", None) or []) - {"full_attention", "sliding_attention"}
     if kinds:
@@ -159,9 +170,7 @@ def attention_window(folder: str | Path, config) -> int | None:
     return getattr(config, "sliding_window", None)
 
 
-def uniform(seed: int, query_id: str, sample: int, n: int):
+def uniform(seed: int, query_id: str, sample: int, n: int) -> np.ndarray:
     """Return n uniform numbers in [0, 1) that belong to one sample alone; step t reads the t-th."""
-    import numpy as np
-
     key = hashlib.sha256(f"rollout/{seed}/{query_id}/{sample}".encode()).digest()[:16]
     return np.random.Generator(np.random.Philox(key=int.from_bytes(key, "big"))).random(n)

@@ -1,44 +1,22 @@
 """Seam `renderer`: a video generator that turns prompts into clips."""
 
-from schemas.base import content_id
-from schemas.params import WorldParams
-from schemas.params_video import RenderParams
-from schemas.seams import Renderer, RenderRequest
+from collections.abc import Callable
+from typing import Any
 
+from pipeline.backends.renderer.command import Command
+from pipeline.backends.renderer.diffusers import Diffusers
+from pipeline.backends.renderer.http import Http
+from pipeline.backends.renderer.offline import Offline
+from schemas.params import RenderParams, WorldParams
+from schemas.seams import Renderer
 
-def video_id(renderer: Renderer, request: RenderRequest) -> str:
-    """Return the id of the clip that `renderer` would make, known before it is made."""
-    by = renderer.by
-    return content_id(request.prompt, by.backend, by.model, by.revision, renderer.settings, request.seed)
-
-
-def _offline(params: RenderParams, world: WorldParams) -> Renderer:
-    from pipeline.backends.renderer.offline import Offline
-
-    return Offline(params, world)
-
-
-def _diffusers(params: RenderParams, world: WorldParams) -> Renderer:
-    from pipeline.backends.renderer.diffusers import Diffusers
-
-    return Diffusers(params)
-
-
-def _http(params: RenderParams, world: WorldParams) -> Renderer:
-    from pipeline.backends.renderer.http import Http
-
-    return Http(params)
-
-
-def _command(params: RenderParams, world: WorldParams) -> Renderer:
-    from pipeline.backends.renderer.command import Command
-
-    return Command(params)
-
-
-RENDERERS = {"offline": _offline, "diffusers": _diffusers, "http": _http, "command": _command}
-SPREAD = {"offline", "diffusers"}
-"""those that render themselves; a host has its own workers, and a program takes the GPUs that it likes"""
+RENDERERS: dict[str, Callable[[Any, WorldParams], Renderer]] = {
+    "offline": Offline,
+    "diffusers": lambda params, world: Diffusers(params),
+    "http": lambda params, world: Http(params),
+    "command": lambda params, world: Command(params),
+}
+"""what makes a backend of its params class (schemas/params_render.py), by name"""
 
 
 def make_renderer(params: RenderParams, world: WorldParams) -> Renderer:

@@ -27,14 +27,15 @@ from typing import BinaryIO
 
 import click
 
-from pipeline.backends.renderer import command_guard, video_id
+from pipeline.backends.renderer import command_guard
+from pipeline.backends.renderer.clip_id import video_id
 from pipeline.backends.renderer.http_host import MOST_FILE
 from pipeline.runtime.io import DataError
 from pipeline.runtime.store import home
 from pipeline.video.clips import BadClip
 from pipeline.video.ingest import Asked, ingest
 from schemas.base import Provenance, content_id
-from schemas.params_video import RenderParams
+from schemas.params_render import CommandRenderParams
 from schemas.reasons import Reason
 from schemas.seams import Clip, Outcome, RenderRequest
 
@@ -52,29 +53,29 @@ class Command:
     next one takes, and only the rest is asked for. `revision` must name all that the program and its command do.
     """
 
-    token_limit = None
+    token_limit: int | None = None
 
-    def __init__(self, params: RenderParams):
-        self.params, self.asked = params, Asked.by(params)
+    def __init__(self, params: CommandRenderParams):
+        self.params, self.needs, self.shape = params, params.needs, Asked.by(params)
         self.at_once = params.batch_size or BATCH_SIZE
-        told = (
+        names = (
             "n_frames", "height", "width", "frames_per_second", "num_inference_steps", "guidance_scale",
             "max_sequence_length",
         )  # fmt: skip
-        self.told = {name: value for name in told if (value := getattr(params, name)) is not None}
+        self.sent = {name: value for name in names if (value := getattr(params, name)) is not None}
         if params.negative_prompt:
-            self.told["negative_prompt"] = params.negative_prompt
+            self.sent["negative_prompt"] = params.negative_prompt
         self.by = Provenance(backend="command", model=params.model, revision=params.revision)
         # its hash, since the words may name folders of this machine
-        self.settings = {"command": content_id(params.command), **self.told}
+        self.settings = {"command": content_id(params.command), **self.sent}
 
     def count_tokens(self, prompt: str) -> int:
         raise NotImplementedError("a program outside does not tell how it counts")
 
-    def map(self, asked: Iterable[RenderRequest]) -> Iterator[Outcome[Clip]]:
+    def map(self, requests: Iterable[RenderRequest]) -> Iterator[Outcome[Clip]]:
         """Yield an Outcome for each request, in order. Raises DataError when the program cannot be used."""
         folder = home() / "command" / content_id(self.by.model_dump(), self.settings)
-        source, barren = iter(asked), 0
+        source, barren = iter(requests), 0
         while batch := list(islice(source, self.at_once)):
             wanted = {video_id(self, request): request for request in batch}
             with _held(folder) as lock:
@@ -113,7 +114,7 @@ class Command:
                 return "a link, a folder or a pipe, not a file"
             if (size := path.stat().st_size) > MOST_FILE:
                 return f"a file of {size} bytes"
-            return ingest(path.read_bytes(), self.asked)
+            return ingest(path.read_bytes(), self.shape)
         except BadClip as fault:
             return str(fault)
         except OSError as fault:
@@ -122,18 +123,18 @@ class Command:
     def _call(self, folder: Path, missing: dict[str, RenderRequest], lock: int) -> str:
         """Run the program for the clips that are missing; return why it failed, "" when it ended well."""
         lines = [
-            {"video_id": name, "prompt": request.prompt, "seed": request.seed, **self.told}
+            {"video_id": name, "prompt": request.prompt, "seed": request.seed, **self.sent}
             for name, request in missing.items()
         ]
-        manifest, clips, said = folder / "manifest.jsonl", folder / "clips", folder / "said.log"
+        manifest, clips, output = folder / "manifest.jsonl", folder / "clips", folder / "said.log"
         manifest.write_text("".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines), encoding="utf-8")
         words = [
             word.replace("{manifest}", str(manifest)).replace("{clips}", str(clips)) for word in self.params.command
         ]
         if not shutil.which(words[0]):
             raise DataError(f"render.command: there is no program {words[0]}")
-        click.echo(f"  render: {words[0]} makes {len(missing)} clips; what it says is in {said}", err=True)
-        with said.open("w+b") as log:
+        click.echo(f"  render: {words[0]} makes {len(missing)} clips; what it says is in {output}", err=True)
+        with output.open("w+b") as log:
             guard = subprocess.Popen(
                 [sys.executable, "-I", command_guard.__file__, *words],
                 stdin=subprocess.PIPE,
@@ -144,7 +145,8 @@ class Command:
             try:
                 code = guard.wait()
             finally:
-                guard.stdin.close()
+                if guard.stdin is not None:
+                    guard.stdin.close()
                 guard.wait()
             last = _last_line(log)
         if not _is_folder(clips):
@@ -157,8 +159,8 @@ class Command:
 
 def _clip(folder: Path, name: str) -> Path | None:
     """Return what lies under a clip's name, whatever it is."""
-    found = (folder / "clips" / f"{name}{suffix}" for suffix in (".mp4", ".png", ".jpg"))
-    return next((path for path in found if os.path.lexists(path)), None)
+    candidates = (folder / "clips" / f"{name}{suffix}" for suffix in (".mp4", ".png", ".jpg"))
+    return next((path for path in candidates if os.path.lexists(path)), None)
 
 
 def _remove(path: Path) -> None:
@@ -172,9 +174,9 @@ def _is_folder(path: Path) -> bool:
     return path.is_dir() and not path.is_symlink()
 
 
-def _last_line(said: BinaryIO) -> str:
-    said.seek(max(0, said.seek(0, os.SEEK_END) - 4096))
-    lines = said.read().decode(errors="replace").split("\n")
+def _last_line(log: BinaryIO) -> str:
+    log.seek(max(0, log.seek(0, os.SEEK_END) - 4096))
+    lines = log.read().decode(errors="replace").split("\n")
     return next((_shown(" ".join(line.split()))[:300] for line in reversed(lines) if line.strip()), "it said nothing")
 
 

@@ -24,7 +24,7 @@ def main() -> int:
             pass
         kill()
 
-    def kill(*_) -> None:
+    def kill(*_: object) -> None:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(child.pid, signal.SIGKILL)
 

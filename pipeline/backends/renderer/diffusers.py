@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import cached_property, partial
 from itertools import islice
+from typing import Any
 
 import numpy as np
 
@@ -21,7 +22,7 @@ from pipeline.backends.weights import name_of, revision_of
 from pipeline.runtime.io import DataError
 from pipeline.video.clips import make_clip
 from schemas.base import Provenance, content_id
-from schemas.params_video import RenderParams
+from schemas.params_render import DiffusersRenderParams
 from schemas.reasons import Reason
 from schemas.seams import Clip, Outcome, RenderRequest
 
@@ -33,9 +34,9 @@ class Closed(Exception):
 class Diffusers:
     """Renders on the GPU, or on the CPU where there is none, while the clips of the batch before are encoded."""
 
-    def __init__(self, params: RenderParams):
+    def __init__(self, params: DiffusersRenderParams):
         revision = revision_of(params.model, params.revision)
-        self.model, self.commit = params.model, params.revision
+        self.model, self.commit, self.needs = params.model, params.revision, params.needs
         self.at_once = params.batch_size or 1  # ours: one video fills a GPU, and its bits depend on no neighbour
         self.configs = read_configs(params.model, params.revision)
         self.resolved = resolve(params, self.configs)
@@ -51,16 +52,17 @@ class Diffusers:
         return counter(self.model, self.commit, self.configs.index)
 
     @cached_property
-    def pipeline(self):
+    def pipeline(self) -> Any:
+        """The pipeline of diffusers, loaded."""
         return load(self.model, self.commit, self.configs.index, self.resolved)
 
-    def map(self, asked: Iterable[RenderRequest]) -> Iterator[Outcome[Clip]]:
+    def map(self, requests: Iterable[RenderRequest]) -> Iterator[Outcome[Clip]]:
         """Yield one Outcome for each request, in order.
 
-        `asked` is read and clips are encoded here; the pipeline runs in a thread, one batch ahead, so that a clip can
-        be kept as soon as it is whole. Closing stops it at its next denoising step.
+        `requests` is read and clips are encoded here; the pipeline runs in a thread, one batch ahead, so that a clip
+        can be kept as soon as it is whole. Closing stops it at its next denoising step.
         """
-        source, closed = iter(asked), threading.Event()
+        source, closed = iter(requests), threading.Event()
         size = BatchSize(self.at_once, self.by.model, self.by.revision, content_id(self.settings))
 
         def begin() -> tuple[list[RenderRequest], Future] | None:
@@ -82,11 +84,13 @@ class Diffusers:
             finally:
                 closed.set()
 
-    def pictures(self, pipeline, closed: threading.Event, batch: list[RenderRequest]) -> list[tuple[np.ndarray, bool]]:
+    def pictures(
+        self, pipeline: Any, closed: threading.Event, batch: list[RenderRequest]
+    ) -> list[tuple[np.ndarray, bool]]:
         """Return of each request its frames, float (n, height, width, 3) in 0 to 1, and whether they were blackened."""
         import torch
 
-        def step(pipeline, number, timestep, tensors):
+        def step(pipeline: Any, number: int, timestep: Any, tensors: dict[str, Any]) -> dict[str, Any]:
             if closed.is_set():
                 raise Closed
             return tensors
@@ -108,15 +112,15 @@ class Diffusers:
     def arguments(self) -> dict:
         """What the pipeline's call takes of the settings."""
         settings, facts = self.settings, self.resolved.facts
-        told = {name: settings[name] for name in ("height", "width", "num_inference_steps", "guidance_scale")}
+        arguments = {name: settings[name] for name in ("height", "width", "num_inference_steps", "guidance_scale")}
         if facts.frames_step:
-            told |= {"num_frames": settings["n_frames"], "max_sequence_length": settings["max_sequence_length"]}
+            arguments |= {"num_frames": settings["n_frames"], "max_sequence_length": settings["max_sequence_length"]}
         for name in ("guidance_scale_2", "use_dynamic_cfg"):
             if settings[name] is not None:
-                told[name] = settings[name]
+                arguments[name] = settings[name]
         if facts.pipeline == "LTXPipeline":
-            told["frame_rate"] = settings["frames_per_second"]
-        return told
+            arguments["frame_rate"] = settings["frames_per_second"]
+        return arguments
 
     def outcome(self, request: RenderRequest, frames: np.ndarray, blackened: bool) -> Outcome[Clip]:
         """Return the clip, or why there is none. Raises DataError for another size than was asked for."""

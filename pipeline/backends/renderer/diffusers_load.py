@@ -1,7 +1,9 @@
 """Loads the tokenizer and weights of a diffusers pipeline: safetensors alone, pinned, on the device that is there."""
 
+import inspect
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from pipeline.backends.renderer.diffusers_settings import INSTALL, Resolved
 from pipeline.backends.weights import refuse_lacking
@@ -29,7 +31,7 @@ def counter(model: str, revision: str | None, index: dict) -> Callable[[str], in
     return lambda prompt: len(tokenizer(prompt).input_ids)
 
 
-def load(model: str, revision: str | None, index: dict, resolved: Resolved):
+def load(model: str, revision: str | None, index: dict, resolved: Resolved) -> Any:
     """Return the pipeline of `resolved`, ready to be called; `index` is its model_index.json.
 
     Raises DataError for weights that are no safetensors, damaged or not whole.
@@ -78,21 +80,23 @@ def whole_models(model: str, revision: str | None, index: dict, dtypes: dict[str
     import transformers
 
     libraries = {"diffusers": diffusers, "transformers": transformers}
-    found = {}
+    models = {}
+    bases = (diffusers.ModelMixin, transformers.PreTrainedModel)
     for name, entry in index.items():
         if not isinstance(entry, list) or entry[0] not in libraries:
             continue
-        kind = getattr(libraries[entry[0]], entry[1], None)
-        if isinstance(kind, type) and issubclass(kind, (diffusers.ModelMixin, transformers.PreTrainedModel)):
+        kind: Any = getattr(libraries[entry[0]], entry[1], None)
+        is_model = inspect.isclass(kind) and issubclass(kind, bases)
+        if is_model:
             dtype = getattr(torch, dtypes.get(name, dtypes["default"]))
-            found[name], told = kind.from_pretrained(
+            models[name], loading = kind.from_pretrained(
                 model, subfolder=name, revision=revision, dtype=dtype, use_safetensors=True, output_loading_info=True
             )
-            refuse_lacking(told["missing_keys"], f"{model}/{name}")
-    return found
+            refuse_lacking(loading["missing_keys"], f"{model}/{name}")
+    return models
 
 
-def place(pipeline, offload: str) -> None:
+def place(pipeline: Any, offload: str) -> None:
     """Put the weights on the GPU, all at once or as `offload` says; without a GPU they stay where they are."""
     import torch
 

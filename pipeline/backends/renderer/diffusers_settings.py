@@ -7,11 +7,12 @@ import inspect
 import json
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from pipeline.backends.renderer.facts import Facts, facts_of
 from pipeline.runtime.io import DataError
 from schemas.base import content_id
-from schemas.params_video import RenderParams
+from schemas.params_render import DiffusersRenderParams
 
 INSTALL = "backend diffusers needs diffusers and torch: pip install 'vpo[render]'"
 
@@ -45,14 +46,14 @@ def read_json(model: str, revision: str | None, name: str) -> dict:
         except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as fault:
             raise DataError(f"{model} at {revision}: no {name}: {str(fault).splitlines()[0]}") from None
     try:
-        found = json.loads(path.read_bytes())
+        content = json.loads(path.read_bytes())
     except FileNotFoundError:
         raise DataError(f"{model}: no {name}, so it is no pipeline of diffusers") from None
     except (ValueError, RecursionError) as fault:
         raise DataError(f"{path}: {fault}") from None
-    if not isinstance(found, dict):
+    if not isinstance(content, dict):
         raise DataError(f"{path}: holds no object")
-    return found
+    return content
 
 
 def has(index: dict, component: str) -> bool:
@@ -71,7 +72,7 @@ class Resolved:
     offload: str
 
 
-def resolve(params: RenderParams, configs: Configs) -> Resolved:
+def resolve(params: DiffusersRenderParams, configs: Configs) -> Resolved:
     """Return what clips of these params depend on.
 
     Not in it: batch size, offload and device, which move the last bits at most; nor the versions of diffusers and
@@ -81,9 +82,9 @@ def resolve(params: RenderParams, configs: Configs) -> Resolved:
     """
     facts = facts_of(params.model, configs.transformer | configs.index)
 
-    def value(name: str):
-        told = getattr(params, name)
-        return getattr(facts, name) if told is None else told
+    def value(name: str) -> Any:
+        chosen = getattr(params, name)
+        return getattr(facts, name) if chosen is None else chosen
 
     scheduler, changes = scheduler_of(params, facts, configs)
     config = configs.scheduler | changes
@@ -106,7 +107,7 @@ def resolve(params: RenderParams, configs: Configs) -> Resolved:
     return Resolved(facts, settings, configs.scheduler, changes, value("offload"))
 
 
-def refuse_impossible(params: RenderParams, facts: Facts, settings: dict) -> None:
+def refuse_impossible(params: DiffusersRenderParams, facts: Facts, settings: dict) -> None:
     model, n, step = params.model, settings["n_frames"], facts.frames_step
     if step == 0 and n != 1:
         raise DataError(f"{model} makes pictures: render.n_frames must be 1 or null, not {n}")
@@ -126,16 +127,16 @@ def refuse_impossible(params: RenderParams, facts: Facts, settings: dict) -> Non
         raise DataError(f"{model}: {facts.pipeline} has no use_dynamic_cfg: set render.use_dynamic_cfg to null")
 
 
-def second_guidance(params: RenderParams, facts: Facts, configs: Configs) -> float | None:
+def second_guidance(params: DiffusersRenderParams, facts: Facts, configs: Configs) -> float | None:
     if configs.index.get("boundary_ratio") is not None:
-        told = (params.guidance_scale_2, facts.guidance_scale_2, params.guidance_scale, facts.guidance_scale)
-        return next(value for value in told if value is not None)
+        choices = (params.guidance_scale_2, facts.guidance_scale_2, params.guidance_scale, facts.guidance_scale)
+        return next(value for value in choices if value is not None)
     if params.guidance_scale_2 is not None:
         raise DataError(f"{params.model} has no second expert: set render.guidance_scale_2 to null")
     return None
 
 
-def text_length(params: RenderParams, facts: Facts, configs: Configs) -> int:
+def text_length(params: DiffusersRenderParams, facts: Facts, configs: Configs) -> int:
     length = params.max_sequence_length or facts.max_sequence_length
     if facts.pipeline == "StableDiffusionPipeline" and length != facts.max_sequence_length:
         raise DataError(
@@ -148,13 +149,13 @@ def text_length(params: RenderParams, facts: Facts, configs: Configs) -> int:
     return length
 
 
-def safety_checker(params: RenderParams, configs: Configs) -> bool:
+def safety_checker(params: DiffusersRenderParams, configs: Configs) -> bool:
     if params.safety_checker and not has(configs.index, "safety_checker"):
         raise DataError(f"{params.model} has no safety checker: set render.safety_checker to null")
     return has(configs.index, "safety_checker") and params.safety_checker is not False
 
 
-def scheduler_of(params: RenderParams, facts: Facts, configs: Configs) -> tuple[str, dict]:
+def scheduler_of(params: DiffusersRenderParams, facts: Facts, configs: Configs) -> tuple[str, dict]:
     """Return the scheduler's class and the changes to the config that the weights come with."""
     try:
         import diffusers

@@ -59,7 +59,7 @@ class Facts:
     vae_tiling: bool = False
     vae_slicing: bool = False
     offload: str = "none"
-    told_by: Mapping = field(default_factory=dict)
+    size_by: Mapping = field(default_factory=dict)
     """values of transformer/config.json and model_index.json that tell this model from others of its pipeline"""
 
     gpu_gigabytes: Mapping[str, float] = field(default_factory=dict)
@@ -87,7 +87,7 @@ COGVIDEOX_2B = Facts(
     use_dynamic_cfg=False,
     vae_tiling=True,  # the authors' example; without it the decoder alone needs more memory than the transformer
     vae_slicing=True,
-    told_by={"num_attention_heads": 30},
+    size_by={"num_attention_heads": 30},
     gpu_gigabytes={"sequential": 4, "model": 12.5},  # the card, and the card of the first release
     seconds_per_clip={"A100": 90, "H100": 45},
 )
@@ -96,7 +96,7 @@ COGVIDEOX_5B = replace(
     dtype="bfloat16",
     scheduler="CogVideoXDPMScheduler",  # the authors' advice and command line for 5B, with dynamic guidance
     use_dynamic_cfg=True,
-    told_by={"num_attention_heads": 48, "patch_size_t": None},
+    size_by={"num_attention_heads": 48, "patch_size_t": None},
     gpu_gigabytes={"sequential": 5, "model": 20.7},
     seconds_per_clip={"A100": 180, "H100": 90},
 )
@@ -109,7 +109,7 @@ COGVIDEOX_15_5B = replace(
     max_sequence_length=224,
     frames_step=16,
     most_frames=161,  # 10 seconds
-    told_by={"num_attention_heads": 48, "patch_size_t": 2},
+    size_by={"num_attention_heads": 48, "patch_size_t": 2},
     gpu_gigabytes={"sequential": 10},
     seconds_per_clip={},
 )
@@ -129,7 +129,7 @@ WAN_21_1B = Facts(
     dtypes={"vae": "float32"},
     scheduler="UniPCMultistepScheduler",
     flow_shift=3.0,  # the authors': 3 at 480 lines, 5 at 720
-    told_by={"num_attention_heads": 12},
+    size_by={"num_attention_heads": 12},
     gpu_gigabytes={"sequential": 8.2},
 )
 WAN_21_14B = replace(
@@ -137,7 +137,7 @@ WAN_21_14B = replace(
     height=720,
     width=1280,
     flow_shift=5.0,
-    told_by={"num_attention_heads": 40, "boundary_ratio": None},
+    size_by={"num_attention_heads": 40, "boundary_ratio": None},
     gpu_gigabytes={},
 )
 WAN_22_A14B = replace(
@@ -147,7 +147,7 @@ WAN_22_A14B = replace(
     guidance_scale_2=3.0,
     flow_shift=None,
     offload="model",  # ours: two experts of 14B and a text encoder of 6B are more than 80 GB
-    told_by={"num_attention_heads": 40, "boundary_ratio": 0.875},
+    size_by={"num_attention_heads": 40, "boundary_ratio": 0.875},
     gpu_gigabytes={"model": 80},
 )
 WAN_22_TI2V_5B = replace(
@@ -157,7 +157,7 @@ WAN_22_TI2V_5B = replace(
     width=1280,
     frames_per_second=24,
     multiple_of=32,  # a VAE of 16 and a patch of 2
-    told_by={"num_attention_heads": 24, "expand_timesteps": True},
+    size_by={"num_attention_heads": 24, "expand_timesteps": True},
     gpu_gigabytes={"model": 24},
 )
 
@@ -228,14 +228,14 @@ OLD_OWNERS = {"THUDM": "zai-org"}
 def known(model: str) -> Facts | None:
     """Return the facts of a Hub id, under its old owner's name or its new one; None for all else."""
     owner, _, name = model.partition("/")
-    asked = f"{OLD_OWNERS.get(owner, owner)}/{name}".casefold()
-    return next((facts for model_id, facts in MODELS.items() if model_id.casefold() == asked), None)
+    name_in_table = f"{OLD_OWNERS.get(owner, owner)}/{name}".casefold()
+    return next((facts for model_id, facts in MODELS.items() if model_id.casefold() == name_in_table), None)
 
 
 def facts_of(model: str, config: Mapping) -> Facts:
     """Return the facts of a model by its Hub id, else by its `config`: model_index.json and transformer/config.json.
 
-    Of the models with the same pipeline it is the one whose `told_by` agrees, else the first, which stands for the
+    Of the models with the same pipeline it is the one whose `size_by` agrees, else the first, which stands for the
     family. Raises DataError for a pipeline that is not in the table.
     """
     pipeline = config.get("_class_name", "pipeline without a class")
@@ -246,5 +246,5 @@ def facts_of(model: str, config: Mapping) -> Facts:
     if not family:
         known_ones = ", ".join(sorted({facts.pipeline for facts in MODELS.values()}))
         raise DataError(f"{model} is a {pipeline}; backend diffusers knows {known_ones}")
-    alike = (facts for facts in family if all(config.get(name) == value for name, value in facts.told_by.items()))
+    alike = (facts for facts in family if all(config.get(name) == value for name, value in facts.size_by.items()))
     return next(alike, family[0])

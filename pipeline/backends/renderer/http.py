@@ -10,7 +10,7 @@ import time
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 
-from pipeline.backends.renderer import video_id
+from pipeline.backends.renderer.clip_id import video_id
 from pipeline.backends.renderer.http_adapters import ADAPTERS
 from pipeline.backends.renderer.http_host import Host, Reply
 from pipeline.llm.calls.stream import Stream
@@ -19,7 +19,7 @@ from pipeline.runtime.store import Purchase, Store, account, store_key
 from pipeline.video.clips import BadClip
 from pipeline.video.ingest import Asked, ingest
 from schemas.base import Provenance
-from schemas.params_video import RenderParams
+from schemas.params_render import HttpRenderParams
 from schemas.reasons import Reason
 from schemas.seams import Clip, Outcome, RenderRequest
 
@@ -46,26 +46,28 @@ class NoClip(Exception):
 class Http:
     """Clips of a host, `max_concurrency` jobs at once."""
 
-    token_limit = None
+    token_limit: int | None = None
 
-    def __init__(self, params: RenderParams, store: Store | None = None):
-        self.params, self.adapter, self.store = params, ADAPTERS[params.adapter], store
+    def __init__(self, params: HttpRenderParams, store: Store | None = None):
+        self.params, self.needs, self.adapter = params, params.needs, ADAPTERS[params.adapter]
+        self.store: Store  # opened with the first job, where none is given
+        self.given_store = store
         self.host = Host(params, self.adapter)
         shape = ("n_frames", "height", "width", "frames_per_second", "num_inference_steps", "guidance_scale")
-        told = {name: value for name in shape if (value := getattr(params, name)) is not None}
+        sent = {name: value for name in shape if (value := getattr(params, name)) is not None}
         if params.negative_prompt:
-            told["negative_prompt"] = params.negative_prompt
-        if mute := sorted(told.keys() - self.adapter.sends):
+            sent["negative_prompt"] = params.negative_prompt
+        if mute := sorted(sent.keys() - self.adapter.sends):
             raise DataError(
                 f"adapter {params.adapter} cannot send render.{mute[0]}: set it to "
                 + ('""' if mute[0] == "negative_prompt" else "null")
             )
-        if ("height" in told) != ("width" in told):
+        if ("height" in sent) != ("width" in sent):
             raise DataError("render.height and render.width are sent together: set both or none")
-        self.told, self.asked = told, Asked.by(params)
-        self.adapter.submit(params.model, "", 0, told, "")  # what the host has no words for is known before the run
+        self.sent, self.shape = sent, Asked.by(params)
+        self.adapter.submit(params.model, "", 0, sent, "")  # what the host has no words for is known before the run
         self.by = Provenance(backend="http", model=params.model, revision=params.revision or "unknown")
-        self.settings = {"host": self.host.name, "adapter": params.adapter, **told}
+        self.settings = {"host": self.host.name, "adapter": params.adapter, **sent}
         self.workers = params.max_concurrency or MAX_CONCURRENCY
         self.poll_s, self.timeout_s = params.poll_s or POLL_S, params.timeout_s or TIMEOUT_S
         self.usd = params.usd_per_clip or 0.0
@@ -81,12 +83,12 @@ class Http:
     def count_tokens(self, prompt: str) -> int:
         raise NotImplementedError("a host does not tell how it counts")
 
-    def map(self, asked: Iterable[RenderRequest]) -> Iterator[Outcome[Clip]]:
+    def map(self, requests: Iterable[RenderRequest]) -> Iterator[Outcome[Clip]]:
         """Yield an Outcome for each request, in order. Raises DataError when the host cannot be used."""
-        return self.stream.map(asked, self._outcome)
+        return self.stream.map(requests, self._outcome)
 
     async def _begin(self) -> None:
-        self.store = self.store or Store()
+        self.store = self.given_store = self.given_store or Store()
         self.ending, self.taking = asyncio.Event(), asyncio.Lock()
         self.buying: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
         self.stopped: DataError | None = None
@@ -105,11 +107,11 @@ class Http:
         key = store_key("render_job", video_id=once, host=self.host.name, adapter=self.params.adapter)
         try:
             async with self.buying[key]:  # equal requests side by side are bought once
-                known = self.store.get(key)
-                job_id = known["job_id"] if known else await self._buy(key, once, request)
-            content = await self._fetched(key, job_id, known is not None)
+                bought = self.store.get(key)
+                job_id = bought["job_id"] if bought else await self._buy(key, once, request)
+            content = await self._fetched(key, job_id, bought is not None)
             async with self.taking:  # one at a time: frames are large
-                return Outcome(value=await asyncio.to_thread(ingest, content, self.asked), by=self.by)
+                return Outcome(value=await asyncio.to_thread(ingest, content, self.shape), by=self.by)
         except NoClip as fault:
             return Outcome(by=self.by, reason=fault.reason, detail=fault.detail)
         except BadClip as fault:  # its job stays known: the host would make it so again, for money
@@ -120,7 +122,7 @@ class Http:
         if len(request.prompt) > (self.adapter.most_characters or len(request.prompt)):
             detail = f"{len(request.prompt)} characters, the host reads {self.adapter.most_characters}"
             raise NoClip(Reason.OVER_TOKEN_LIMIT, detail)
-        call = self.adapter.submit(self.params.model, request.prompt, request.seed, self.told, once)
+        call = self.adapter.submit(self.params.model, request.prompt, request.seed, self.sent, once)
         attempt = 0
         while True:
             while (pause := self.paused_until - time.monotonic()) > 0:
@@ -153,20 +155,20 @@ class Http:
             await self._sleep(wait_s(reply, attempt))
 
     def _written_down(self, key: str, request: RenderRequest, reply: Reply) -> str:
-        job_id = self.adapter.job_id(reply.body)
+        job_id = self.adapter.job_id(dict(reply.body or {}))
         # it becomes part of a path, in which two dots lead elsewhere
         if not isinstance(job_id, str | int) or not 0 < len(str(job_id)) <= 300 or not is_plain(str(job_id)):
             raise self._stopped(f"{self.host.name} answers a submission without a job's id; is the adapter right?")
         answer = {"job_id": str(job_id), "host": self.host.name}
-        asked = {"model": self.params.model, "prompt": request.prompt, "seed": request.seed, **self.settings}
-        bought = Purchase(key, "render_job", asked, answer, (0, 0), self.usd)
-        _, self.spent = self.store.buy_many([bought], self.account)
+        depends = {"model": self.params.model, "prompt": request.prompt, "seed": request.seed, **self.settings}
+        purchase = Purchase(key, "render_job", depends, answer, (0, 0), self.usd)
+        _, self.spent = self.store.buy_many([purchase], self.account)
         self.failures, self.limited_since, self.takes_jobs = 0, None, True
         return answer["job_id"]
 
     def _refuse_to_overspend(self) -> None:
         if self.stopped:
-            raise self.stopped
+            raise self._stopped("stopped")
         budget = self.params.budget_usd
         if budget is not None and self.spent + self.reserved + self.usd > budget + 1e-9:
             raise DataError(
@@ -187,14 +189,14 @@ class Http:
                 )
             wait = self.poll_s
             reply = await self.host.call(self.adapter.look(job_id))
-            job = self.adapter.read(job_id, reply.body) if reply.kind == "answer" else None
+            job = self.adapter.read(job_id, dict(reply.body or {})) if reply.kind == "answer" else None
             if job and job.state == "failed":
                 self.store.forget(key)
                 raise NoClip(Reason.RENDER_FAILED, self.host.redacted(f"job {job_id} failed: {job.why}"))
             if job and job.state == "refused":
                 raise NoClip(Reason.CONTENT_FILTER, self.host.redacted(f"job {job_id}: {job.why}"))
             if job and job.state == "done":
-                reply = await self.host.download(job.at, self.timeout_s)
+                reply = await self.host.download(job.place, self.timeout_s)
                 if reply.kind == "answer":
                     self.failures = 0
                     return reply.content
@@ -248,7 +250,7 @@ class Http:
             await asyncio.wait_for(self.ending.wait(), seconds)
         except TimeoutError:
             return
-        raise self.stopped
+        raise self._stopped("stopped")
 
 
 def is_plain(job_id: str) -> bool:

@@ -20,13 +20,13 @@ class Call:
 
 @dataclass(frozen=True)
 class Job:
-    """What a host says of a job; `at` is where a finished clip lies: a URL, or a path that follows base_url.
+    """What a host says of a job; `place` is where a finished clip lies: a URL, or a path that follows base_url.
 
     It is as the host gives it, and need be neither.
     """
 
     state: Literal["running", "done", "failed", "refused"]
-    at: Any = ""
+    place: Any = ""
     why: str = ""
 
 
@@ -37,11 +37,9 @@ class Adapter:
     `sends` are the settings that it can be told. `submit(model, prompt, seed, settings, once)` makes the call that
     buys; `once` is an id of our own. `job_id` reads its reply, `look` asks for a job and `read(job id, reply)` reads
     what the host says. `filtered` tells a refusal of the content from other errors, `out_of_money` an empty account.
-    `repeatable`: a call that came twice with one `once` makes one job. `needs_key`: no key, no answer.
+    `repeatable`: a call that came twice with one `once` makes one job.
     """
 
-    key_env: str
-    needs_key: bool
     sends: frozenset[str]
     submit: Callable[[str, str, int, dict, str], Call]
     job_id: Callable[[dict], Any]
@@ -81,8 +79,6 @@ def _plain_read(job_id: str, body: dict) -> Job:
 
 
 PLAIN = Adapter(
-    key_env="RENDER_API_KEY",
-    needs_key=False,
     sends=SHAPE | {"negative_prompt", "num_inference_steps", "guidance_scale"},
     submit=_plain_submit,
     job_id=lambda body: body.get("id"),
@@ -138,8 +134,6 @@ def _zhipu_filtered(body: dict) -> bool:
 
 
 ZHIPU = Adapter(
-    key_env="ZHIPUAI_API_KEY",
-    needs_key=True,
     sends=SHAPE,
     submit=_zhipu_submit,
     job_id=lambda body: body.get("id"),
@@ -178,8 +172,6 @@ def _openai_filtered(body: dict) -> bool:
 
 
 OPENAI = Adapter(
-    key_env="OPENAI_API_KEY",
-    needs_key=True,
     sends=SHAPE,
     submit=_openai_submit,
     job_id=lambda body: body.get("id"),

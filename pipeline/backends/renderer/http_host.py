@@ -18,7 +18,7 @@ from pipeline.llm.calls.answers import read_error_message
 from pipeline.llm.calls.endpoint import host_of
 from pipeline.llm.calls.limits import retry_after_s
 from pipeline.runtime.io import DataError
-from schemas.params_video import RenderParams
+from schemas.params_render import ADAPTER_KEYS, HttpRenderParams
 
 CALL_S, STALLED_S = 60.0, 60.0
 MOST_REPLY, MOST_FILE = 4 << 20, 512 << 20
@@ -47,14 +47,14 @@ class Reply:
 class Host:
     """An address that makes clips, and the key for it. The key goes to this address alone."""
 
-    def __init__(self, params: RenderParams, adapter: Adapter):
+    def __init__(self, params: HttpRenderParams, adapter: Adapter):
         self.adapter, self.base_url = adapter, params.base_url.rstrip("/")
         self.name, self.model = host_of(self.base_url), params.model
         address = urlsplit(self.base_url)
         if address.scheme not in ("http", "https") or not address.hostname or "@" in address.netloc:
             raise DataError("render.base_url must be http(s)://host[:port][/path], without a name and password")
-        self.variable = params.api_key_env or adapter.key_env
-        self.needs_key = adapter.needs_key or params.api_key_env is not None
+        self.variable = params.api_key_env or ADAPTER_KEYS[params.adapter]
+        self.needs_key = bool(params.needs.keys)
         self.key = SecretStr("")
 
     async def open(self) -> None:
@@ -132,14 +132,14 @@ class Host:
             return Reply("transient", why=why, retry_after=waiting, lost=status in (408, 502, 504))
         return Reply("rejected", why=why)
 
-    async def download(self, at: Any, longest_s: float) -> Reply:
+    async def download(self, place: Any, longest_s: float) -> Reply:
         """Fetch a clip within `longest_s` from where the host says: a URL, or a path that follows base_url.
 
         The key goes along to our host alone. Raises nothing that a server can cause.
         """
-        if not isinstance(at, str):
+        if not isinstance(place, str):
             return Reply("rejected", why="the clip's address is no text")
-        url = self.base_url + at if at.startswith("/") else at
+        url = self.base_url + place if place.startswith("/") else place
         for hop in range(MOST_REDIRECTS + 1):
             try:
                 if urlsplit(url).scheme not in ("http", "https"):
@@ -162,8 +162,8 @@ class Host:
             except ValueError as fault:  # an address that is none, or a file without an end
                 return Reply("rejected", why=self.redacted(str(fault)))
             except (self.aiohttp.ClientError, TimeoutError) as fault:
-                if isinstance(getattr(fault, "os_error", None), Inside):
-                    return Reply("rejected", why=f"{host_of(url)}: {fault.os_error}")
+                if isinstance(inside := getattr(fault, "os_error", None), Inside):
+                    return Reply("rejected", why=f"{host_of(url)}: {inside}")
                 return Reply("transient", why=self.redacted(f"{type(fault).__name__}: {fault}"))
             why = f"{status} from {host_of(url)}"
             if status == 401 and headers:
@@ -195,18 +195,18 @@ class Inside(OSError):
     """An address of this machine or of its own network."""
 
 
-async def is_inside(host: str) -> bool:
+async def is_inside(host: str | None) -> bool:
     """Tell whether a host lies in our own network; one that nobody knows does not."""
     try:
-        found = await asyncio.get_running_loop().getaddrinfo(host, None)
+        addresses = await asyncio.get_running_loop().getaddrinfo(host, None)
     except (OSError, UnicodeError):  # the latter for what can be no host's name
         return False
-    return any(not ip_address(address[0]).is_global for *_, address in found)
+    return any(not ip_address(address[0]).is_global for *_, address in addresses)
 
 
-def outside_alone(found: tuple) -> socket.socket:
-    """Return a socket for what getaddrinfo found. Raises Inside: here, where no other name can be told any more."""
-    family, kind, protocol, _, address = found
+def outside_alone(info: tuple) -> socket.socket:
+    """Return a socket for an entry of getaddrinfo. Raises Inside: here, where no other name can be told any more."""
+    family, kind, protocol, _, address = info
     if not ip_address(address[0]).is_global:
         raise Inside("an address inside our own network, where base_url does not lie")
     return socket.socket(family, kind, protocol)

@@ -31,13 +31,13 @@ OPTIONS = {"n_frames": "--num-frames", "frames_per_second": "--fps", "num_infere
            "guidance_scale": "--cfg-scale"}  # fmt: skip
 
 
-def prompt_line(prompt):
+def prompt_line(prompt: str) -> str:
     """Return a prompt as a line of Open-Sora's file, where { begins JSON and |0| a list of scenes."""
     line = " ".join(prompt.split()).replace("{", "(").replace("}", ")")
     return line.lstrip("| ") if line.startswith("|") else line
 
 
-def options_of(line):
+def options_of(line: dict) -> list:
     """Return the options of scripts/inference.py for the settings of a manifest's line."""
     if line.get("negative_prompt"):
         sys.exit('Open-Sora 1.2 takes no negative prompt: set render.negative_prompt to ""')
@@ -51,7 +51,7 @@ def options_of(line):
     return words
 
 
-def main(repository, manifest, clips, *more):
+def main(repository: str, manifest: str, clips: str, *more: str) -> None:
     with open(manifest, encoding="utf-8") as file:
         lines = [json.loads(line) for line in file if line.strip()]
     clips = os.path.abspath(clips)
@@ -64,14 +64,14 @@ def main(repository, manifest, clips, *more):
     sys.path[0] = os.getcwd()  # this file's own folder has modules that hide those of others, e.g. http
 
     import torch
-    from opensora.utils import inference_utils
+    from opensora.utils import inference_utils  # type: ignore[import-not-found]  # in its own environment alone
 
-    def hand_over():
+    def hand_over() -> None:
         """Move what is finished to where it is looked for; a file is there whole or not at all."""
         for name in sorted(os.listdir(made)) if os.path.isdir(made) else ():
             os.replace(os.path.join(made, name), os.path.join(clips, name))
 
-    def path_and_noise(save_dir, sample_name=None, sample_idx=None, **_):
+    def path_and_noise(save_dir: str, sample_name: object = None, sample_idx: int = 0, **_: object) -> str:
         hand_over()
         torch.manual_seed(lines[sample_idx]["seed"])
         return os.path.join(save_dir, lines[sample_idx]["video_id"])

@@ -1,58 +1,38 @@
 """Seam `reward`: a model that scores a clip against a text; it sees the clip's bytes and the text, nothing else."""
 
 from collections.abc import Callable
-from functools import partial
-from math import isfinite
+from typing import Any
 
-from schemas.params import WorldParams
-from schemas.params_video import RewardModelParams
-from schemas.reasons import Reason
-from schemas.seams import Outcome, RewardModel, Scores
+from pipeline.backends.reward.aesthetic import aesthetic
+from pipeline.backends.reward.checklist import Checklist
+from pipeline.backends.reward.clip import clip
+from pipeline.backends.reward.hpsv2 import hpsv2
+from pipeline.backends.reward.mps import mps
+from pipeline.backends.reward.offline import OfflineChecklist, OfflineDims
+from pipeline.backends.reward.self_test import Looking
+from pipeline.backends.reward.videoscore import videoscore
+from pipeline.backends.reward.worker import Worker
+from schemas.params import RewardModelParams
+from schemas.seams import RewardModel
 
-
-def sound(outcome: Outcome[Scores]) -> Outcome[Scores]:
-    """Return the outcome, without its scores where no formula may read them: none at all, or one that is no number."""
-    said = outcome.value
-    if said is None:
-        return outcome
-    values = [(item.name, item.value) for item in said.dims]
-    values += [(item.question_id, item.p_yes) for item in said.answers if item.p_yes is not None]
-    odd = [f"{name} is {value}" for name, value in values if not isfinite(value)]
-    if not said.answers and not said.dims:
-        odd = ["the model gave neither answers nor dimensions"]
-    return Outcome(by=outcome.by, reason=Reason.NO_SCORE, detail=", ".join(odd[:5])) if odd else outcome
-
-
-def backends(world: WorldParams) -> dict[str, Callable[[RewardModelParams], RewardModel]]:
-    """Return what makes a backend, by its name; imported here, since each of these modules imports this one."""
-    from pipeline.backends.reward.aesthetic import aesthetic
-    from pipeline.backends.reward.checklist import Checklist
-    from pipeline.backends.reward.clip import clip
-    from pipeline.backends.reward.hpsv2 import hpsv2
-    from pipeline.backends.reward.mps import mps
-    from pipeline.backends.reward.offline import OfflineChecklist, OfflineDims
-    from pipeline.backends.reward.videoscore import videoscore
-    from pipeline.backends.reward.worker import Worker
-
-    return {
-        "offline_checklist": partial(OfflineChecklist, world=world),
-        "offline_dims": partial(OfflineDims, world=world),
-        "checklist": Checklist,
-        "visionreward": Worker,
-        "videoalign": Worker,
-        "videoscore": videoscore,
-        "aesthetic": aesthetic,
-        "clip": clip,
-        "mps": mps,
-        "hpsv2": hpsv2,
-    }
+REWARD_MODELS: dict[str, Callable[[Any], RewardModel]] = {
+    "offline_checklist": OfflineChecklist,
+    "offline_dims": OfflineDims,
+    "checklist": Checklist,
+    "visionreward": Worker,
+    "videoalign": Worker,
+    "videoscore": videoscore,
+    "aesthetic": aesthetic,
+    "clip": clip,
+    "mps": mps,
+    "hpsv2": hpsv2,
+}
+"""what makes a backend of its params class (schemas/params_reward.py), by name"""
 
 
-def make_reward(params: RewardModelParams, world: WorldParams) -> RewardModel:
-    """Return the backend that `params.backend` names; `world` holds the offline world's knobs.
+def make_reward(params: RewardModelParams) -> RewardModel:
+    """Return the backend that `params.backend` names.
 
     Before its first clip it must tell a good clip from a spoilt one, or raises DataError.
     """
-    from pipeline.backends.reward.self_test import Looking
-
-    return Looking(backends(world)[params.backend](params))
+    return Looking(REWARD_MODELS[params.backend](params))

@@ -7,29 +7,30 @@ another model with another scale.
 import hashlib
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from pipeline.backends.reward.clip_model import BATCH, DTYPE, ClipModel, embed_frames, load_clip, means
 from pipeline.backends.reward.frames import FEW, spread
-from pipeline.backends.reward.in_process import InProcess, Look, Rate, Rated, need_libraries, told_by
+from pipeline.backends.reward.in_process import InProcess, Look, Rate, Rated, need_libraries, provenance_of
 from pipeline.backends.weights import PICKLES
 from pipeline.runtime.io import DataError
-from schemas.params_video import RewardModelParams
+from schemas.params_reward import AestheticParams
 
 
-def aesthetic(params: RewardModelParams) -> InProcess:
+def aesthetic(params: AestheticParams) -> InProcess:
     """Return the scorer of CLIP params.model and head params.head. Raises DataError."""
     need_libraries(params.backend)
     head = head_file(params.head)
     most, dtype = params.n_frames or FEW, params.dtype or DTYPE
     digest = hashlib.sha256(head.read_bytes()).hexdigest()[:16]
-    by = told_by(params, f"head-{digest}", f"spread-{most}", dtype)
+    by = provenance_of(params, f"head-{digest}", f"spread-{most}", dtype)
     return InProcess(by, partial(spread, most=most), partial(load, params, head, dtype), params.batch_size or BATCH)
 
 
 def head_file(head: str) -> Path:
     """Return the safetensors file of the head. Raises DataError; for the authors' .pth it says how to convert it."""
     path = Path(head)
-    found = sorted(path.glob("*.safetensors")) if path.is_dir() else [path]
+    files = sorted(path.glob("*.safetensors")) if path.is_dir() else [path]
     if path.suffix in PICKLES:
         raise DataError(
             f"{head}: a pickle, which can run code when it is loaded; convert it once: "
@@ -37,12 +38,12 @@ def head_file(head: str) -> Path:
         )
     if not path.exists():
         raise DataError(f"{head}: no such file; reward's head is a safetensors file, or a folder with one")
-    if len(found) != 1 or not found[0].is_file():
-        raise DataError(f"{head}: reward's head must be a safetensors file, or a folder with one; {len(found)} there")
-    return found[0]
+    if len(files) != 1 or not files[0].is_file():
+        raise DataError(f"{head}: reward's head must be a safetensors file, or a folder with one; {len(files)} there")
+    return files[0]
 
 
-def load(params: RewardModelParams, head: Path, dtype: str) -> Rate:
+def load(params: AestheticParams, head: Path, dtype: str) -> Rate:
     model = load_clip(params, dtype)
     weight, bias = load_head(model, head)
 
@@ -53,7 +54,7 @@ def load(params: RewardModelParams, head: Path, dtype: str) -> Rate:
     return rate
 
 
-def load_head(model: ClipModel, head: Path) -> tuple:
+def load_head(model: ClipModel, head: Path) -> tuple[Any, Any]:
     """Return (weight, float32 (dimensions,), bias (1,)). Raises DataError for another layout than the predictor's."""
     from safetensors import SafetensorError
     from safetensors.torch import load_file
@@ -62,8 +63,9 @@ def load_head(model: ClipModel, head: Path) -> tuple:
         tensors = load_file(head)
     except SafetensorError as fault:
         raise DataError(f"{head}: not a safetensors file: {fault}") from None
-    found = {name: tuple(tensor.shape) for name, tensor in sorted(tensors.items())}
+    shapes = {name: tuple(tensor.shape) for name, tensor in sorted(tensors.items())}
     expected = {"bias": (1,), "weight": (1, model.model.config.projection_dim)}
-    if found != expected:
-        raise DataError(f"{head}: holds {found}; a head of this CLIP model has {expected}")
-    return tuple(tensors[name].float().flatten().to(model.model.device) for name in ("weight", "bias"))
+    if shapes != expected:
+        raise DataError(f"{head}: holds {shapes}; a head of this CLIP model has {expected}")
+    weight, bias = (tensors[name].float().flatten().to(model.model.device) for name in ("weight", "bias"))
+    return weight, bias

@@ -13,7 +13,7 @@ from pipeline.backends.weights import name_of, revision_of
 from pipeline.scoring.questions import PLACEHOLDER, fill, questions_hash, read_questions
 from pipeline.video.clips import BadClip, decode, rate
 from schemas.base import Provenance, content_id
-from schemas.params_video import RewardModelParams
+from schemas.params_reward import ModelChecklistParams
 from schemas.reasons import Reason
 from schemas.reward import Answer
 from schemas.seams import Outcome, ScoreRequest, Scores
@@ -26,7 +26,7 @@ QUESTIONS_AT_ONCE = 32
 class Checklist:
     """Answers a file's questions about a clip; loads the model at the first clip."""
 
-    def __init__(self, params: RewardModelParams):
+    def __init__(self, params: ModelChecklistParams):
         self.params = params
         self.questions = read_questions(params.questions)
         self.n_frames = params.n_frames or MOST_FRAMES
@@ -44,10 +44,10 @@ class Checklist:
             frames, per_second = decode(item.clip), rate(item.clip)
         except BadClip as fault:
             return Outcome(reason=Reason.BAD_CLIP, detail=str(fault))
-        at = one_a_second([number / per_second for number in range(len(frames))], self.n_frames)
+        places = one_a_second([number / per_second for number in range(len(frames))], self.n_frames)
         texts = [fill(question, item.text) for question in self.questions]
         try:
-            p_yes = [round(p, 6) for p in self.loaded().p_yes(frames[at], texts)]
+            p_yes = [round(p, 6) for p in self.load().p_yes(frames[places], texts)]
         except CannotAsk as fault:
             return Outcome(reason=Reason.NO_SCORE, detail=str(fault))
         answers = (
@@ -56,7 +56,7 @@ class Checklist:
         )
         return Outcome(value=Scores(answers=tuple(answers)), by=self.by)
 
-    def loaded(self) -> YesNo:
+    def load(self) -> YesNo:
         if self.model is None:
             params = self.params
             if not any(PLACEHOLDER in question.question for question in self.questions):

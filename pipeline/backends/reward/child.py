@@ -9,6 +9,7 @@ import subprocess
 import threading
 from collections import deque
 from collections.abc import Sequence
+from typing import Any
 
 from pipeline.runtime.io import DataError
 
@@ -43,8 +44,11 @@ class Child:
             )  # fmt: skip
         except OSError as fault:
             raise DataError(f"worker {words[0]} cannot be started: {fault}") from None
+        stdin, stdout, stderr = self.process.stdin, self.process.stdout, self.process.stderr
+        assert stdin and stdout and stderr, "all three are pipes"
+        self.stdin, self.stdout, self.stderr = stdin, stdout, stderr
         self.to_say: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
-        self.said: queue.Queue[bytes | None] = queue.Queue(maxsize=64)
+        self.lines: queue.Queue[bytes | None] = queue.Queue(maxsize=64)
         self.errors: deque[str] = deque(maxlen=SHOWN)
         self.answered: set[str] = set()
         self.threads = [threading.Thread(target=run, daemon=True) for run in (self._write, self._read, self._listen)]
@@ -56,19 +60,19 @@ class Child:
 
     def answer(self, name: str, timeout_s: float) -> dict:
         """Return the next line, which must be about `name`. Raises Stopped, OutOfStep."""
-        said = self.line(timeout_s)
-        about = said.get("id") if isinstance(said, dict) else None
+        answer = self.line(timeout_s)
+        about = answer.get("id") if isinstance(answer, dict) else None
         if about == name:
             self.answered.add(name)
-            return said
+            return answer
         if isinstance(about, str) and about in self.answered:
             raise Stopped(f"it answered clip {about} twice")
-        raise OutOfStep(f"the worker answered {json.dumps(said)[:200]}, which is not about clip {name}")
+        raise OutOfStep(f"the worker answered {json.dumps(answer)[:200]}, which is not about clip {name}")
 
-    def line(self, timeout_s: float):
+    def line(self, timeout_s: float) -> Any:
         """Return the next line's value; text that is no JSON comes as a string. Raises Stopped."""
         try:
-            raw = self.said.get(timeout=timeout_s)
+            raw = self.lines.get(timeout=timeout_s)
         except queue.Empty:
             raise Stopped(f"no answer within {timeout_s:g} seconds; its last lines: {self.last_lines()}") from None
         if raw is None:
@@ -101,10 +105,10 @@ class Child:
             if not any(thread.is_alive() for thread in self.threads):
                 break
             with contextlib.suppress(queue.Empty):  # a reader may wait for room
-                self.said.get(timeout=0.05)
+                self.lines.get(timeout=0.05)
         else:
             return  # what the child started lives on elsewhere and holds the pipes
-        for pipe in (self.process.stdin, self.process.stdout, self.process.stderr):
+        for pipe in (self.stdin, self.stdout, self.stderr):
             with contextlib.suppress(OSError):
                 pipe.close()
 
@@ -112,23 +116,23 @@ class Child:
         with contextlib.suppress(OSError):
             while (line := self.to_say.get()) is not None:
                 while line:
-                    line = line[self.process.stdin.write(line) :]
-            self.process.stdin.close()
+                    line = line[self.stdin.write(line) :]
+            self.stdin.close()
 
     def _read(self) -> None:
-        while line := self.process.stdout.readline(LONGEST_LINE):
-            self.said.put(line)
-        self.said.put(None)
+        while line := self.stdout.readline(LONGEST_LINE):
+            self.lines.put(line)
+        self.lines.put(None)
 
     def _listen(self) -> None:
-        while line := self.process.stderr.readline(LONGEST_LINE):
+        while line := self.stderr.readline(LONGEST_LINE):
             if text := line.decode(errors="replace").strip():
                 self.errors.append(text[-300:])
 
 
 def once(pairs: list[tuple]) -> dict:
     """Return the object, refusing names that stand in it twice: two answers to one question are none."""
-    found = dict(pairs)
-    if len(found) != len(pairs):
+    named = dict(pairs)
+    if len(named) != len(pairs):
         raise ValueError("a name twice")
-    return found
+    return named

@@ -9,25 +9,25 @@ from functools import partial
 
 from pipeline.backends.reward.clip_model import BATCH, DTYPE, embed_frames, embed_texts, load_clip, means, truncated
 from pipeline.backends.reward.frames import FEW, spread
-from pipeline.backends.reward.in_process import InProcess, Look, Rate, Rated, need_libraries, told_by
-from schemas.params_video import RewardModelParams
+from pipeline.backends.reward.in_process import InProcess, Look, Rate, Rated, need_libraries, provenance_of
+from schemas.params_reward import RegressionScorerParams
 
 
-def clip(params: RewardModelParams) -> InProcess:
+def clip(params: RegressionScorerParams) -> InProcess:
     """Return the scorer; 4 frames as for Prompt-A-Video's other picture models. Raises DataError."""
     return by_cosine(params, "CLIP", 100)
 
 
-def by_cosine(params: RewardModelParams, name: str, times: float) -> InProcess:
+def by_cosine(params: RegressionScorerParams, name: str, times: float) -> InProcess:
     """Return a scorer whose dimension `name` is `times` the mean cosine of frames and text."""
     need_libraries(params.backend)
     most, dtype = params.n_frames or FEW, params.dtype or DTYPE
-    by = told_by(params, f"spread-{most}", dtype)
+    by = provenance_of(params, f"spread-{most}", dtype)
     make = partial(load, params, dtype, name, times)
     return InProcess(by, partial(spread, most=most), make, params.batch_size or BATCH)
 
 
-def load(params: RewardModelParams, dtype: str, name: str, times: float) -> Rate:
+def load(params: RegressionScorerParams, dtype: str, name: str, times: float) -> Rate:
     import torch
 
     model = load_clip(params, dtype)

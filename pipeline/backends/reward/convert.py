@@ -49,16 +49,16 @@ def convert(source: Path, target: Path) -> str:
     from safetensors.torch import save_file
 
     try:
-        found = torch.load(source, map_location="cpu", weights_only=True)
+        content = torch.load(source, map_location="cpu", weights_only=True)
     except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError) as fault:
         raise DataError(f"{source}: not a file of tensors alone, so it is not loaded: {str(fault)[:200]}") from None
-    found = found.get("state_dict", found) if isinstance(found, dict) else found
-    if not isinstance(found, dict) or not all(isinstance(value, torch.Tensor) for value in found.values()):
+    content = content.get("state_dict", content) if isinstance(content, dict) else content
+    if not isinstance(content, dict) or not all(isinstance(value, torch.Tensor) for value in content.values()):
         raise DataError(f"{source}: must hold tensors by name")
-    if "visual.proj" in found:
-        found = from_open_clip(found)
+    if "visual.proj" in content:
+        content = from_open_clip(content)
     # a copy each: tensors that share memory cannot be written
-    tensors = {name: value.clone().contiguous() for name, value in found.items()}
+    tensors = {name: value.clone().contiguous() for name, value in content.items()}
     with replacing(target) as temporary:
         save_file(tensors, temporary, metadata={"format": "pt"})
     with source.open("rb") as file:
@@ -88,7 +88,7 @@ def layer(match: re.Match) -> str:
 @click.command("convert")
 @click.argument("source", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.argument("target", type=click.Path(dir_okay=False, path_type=Path))
-def main(source: Path, target: Path):
+def main(source: Path, target: Path) -> None:
     """Make the tensors of a pickle safetensors."""
     click.echo(f"sha256 {convert(source, target)}  {source.name}\nwrote {target}")
 

@@ -8,9 +8,9 @@ module) makes them what is read here.
 
 from pipeline.backends.reward.clip import by_cosine
 from pipeline.backends.reward.in_process import InProcess
-from schemas.params_video import RewardModelParams
+from schemas.params_reward import RegressionScorerParams
 
 
-def hpsv2(params: RewardModelParams) -> InProcess:
+def hpsv2(params: RegressionScorerParams) -> InProcess:
     """Return the scorer. Raises DataError."""
     return by_cosine(params, "HPS", 1)

@@ -7,7 +7,7 @@ Only safetensors whose names are exactly the model's are loaded, and never code 
 from collections.abc import Callable, Iterable, Iterator
 from functools import cached_property
 from importlib.util import find_spec
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -17,7 +17,7 @@ from pipeline.runtime.io import DataError
 from pipeline.runtime.one_thread import use_one_thread
 from pipeline.video.clips import BadClip, decode
 from schemas.base import Provenance
-from schemas.params_video import RewardModelParams
+from schemas.params_reward import InProcessScorerParams
 from schemas.reasons import Reason
 from schemas.reward import Dimension
 from schemas.seams import Outcome, ScoreRequest, Scores
@@ -84,7 +84,7 @@ def bad(fault: BadClip) -> Outcome[Scores]:
     return Outcome(reason=Reason.BAD_CLIP, detail=str(fault))
 
 
-def told_by(params: RewardModelParams, *how: str) -> Provenance:
+def provenance_of(params: InProcessScorerParams, *how: str) -> Provenance:
     """Return who rates; the revision is the weights' and then `how`: all else that shapes a value.
 
     Raises DataError for weights that are not pinned, or are pickles.
@@ -105,7 +105,7 @@ def need_libraries(backend: str) -> None:
         raise DataError(f"reward backend {backend} needs {', '.join(lacking)}: pip install 'vpo[reward]'")
 
 
-def load_model(kind: type, params: RewardModelParams, dtype: str, rename: dict[str, str] | None = None):
+def load_model(kind: Any, params: InProcessScorerParams, dtype: str, rename: dict[str, str] | None = None) -> Any:
     """Return a model of class `kind`, on the device and ready to rate.
 
     `rename` maps patterns of the file's names to the class's. Raises DataError when a weight is lacking, beyond the
@@ -116,14 +116,14 @@ def load_model(kind: type, params: RewardModelParams, dtype: str, rename: dict[s
 
     use_one_thread(params.model)
     try:
-        model, told = kind.from_pretrained(
+        model, loading = kind.from_pretrained(
             params.model, revision=params.revision, dtype=getattr(torch, dtype), use_safetensors=True,
             key_mapping=rename, output_loading_info=True,
         )  # fmt: skip
     except (OSError, ValueError, RuntimeError, SafetensorError) as fault:
         raise DataError(f"{params.model}: cannot be loaded as {kind.__name__}: {first_line(fault)}") from None
     faults = []
-    for what, names in (("lacks", told["missing_keys"]), ("has beyond them", told["unexpected_keys"])):
+    for what, names in (("lacks", loading["missing_keys"]), ("has beyond them", loading["unexpected_keys"])):
         if names := sorted(names):
             more = f" and {len(names) - 3} more" if len(names) > 3 else ""
             faults.append(f"{what} {', '.join(names[:3])}{more}")
@@ -132,7 +132,7 @@ def load_model(kind: type, params: RewardModelParams, dtype: str, rename: dict[s
     return model.to(device()).eval()
 
 
-def load_processor(kind: type, params: RewardModelParams, files: tuple[str, ...], **more):
+def load_processor(kind: Any, params: InProcessScorerParams, files: tuple[str, ...], **more: Any) -> Any:
     """Return the processor or tokenizer of class `kind` that lies beside the weights. Raises DataError.
 
     One of `files` must be there: some classes make up an empty vocabulary where there is none.

@@ -13,6 +13,7 @@ float32, but that they are the authors' numbers could not be verified.
 """
 
 from functools import partial
+from typing import Any
 
 from pipeline.backends.reward.clip_model import (
     BATCH,
@@ -26,9 +27,9 @@ from pipeline.backends.reward.clip_model import (
     unit,
 )
 from pipeline.backends.reward.frames import FEW, spread
-from pipeline.backends.reward.in_process import InProcess, Look, Rate, Rated, load_model, need_libraries, told_by
+from pipeline.backends.reward.in_process import InProcess, Look, Rate, Rated, load_model, need_libraries, provenance_of
 from schemas.base import content_id
-from schemas.params_video import RewardModelParams
+from schemas.params_reward import RegressionScorerParams
 
 CONDITION = (
     "light, color, clarity, tone, style, ambiance, artistry, shape, face, hair, hands, limbs, structure, instance, "
@@ -43,24 +44,24 @@ The authors' evaluation and Prompt-A-Video; the training code has 0.01.
 LAYERS, HEADS, HEAD_WIDTH, WIDER = 4, 16, 64, 4
 
 
-def mps(params: RewardModelParams) -> InProcess:
+def mps(params: RegressionScorerParams) -> InProcess:
     """Return the scorer. Raises DataError."""
     need_libraries(params.backend)
     most, dtype = params.n_frames or FEW, params.dtype or DTYPE
-    by = told_by(params, f"condition-{content_id(CONDITION, FAR)}", f"spread-{most}", dtype)
+    by = provenance_of(params, f"condition-{content_id(CONDITION, FAR)}", f"spread-{most}", dtype)
     return InProcess(by, partial(spread, most=most), partial(load, params, dtype), params.batch_size or BATCH)
 
 
-def load(params: RewardModelParams, dtype: str) -> Rate:
+def load(params: RegressionScorerParams, dtype: str) -> Rate:
     import torch
 
     model = load_model(model_class(), params, dtype, rename={r"^mps\.": ""})
     clip = ClipModel(model.model, *load_processors(params))
 
-    def tokens(texts: list[str]) -> tuple:
+    def tokens(texts: list[str]) -> tuple[Any, Any]:
         # the padding is read as well, as it was in training: it is part of text and attributes alike
-        told = model.model.get_text_features(input_ids=read(clip, texts, padding="max_length"))
-        return model.model.text_projection(told.last_hidden_state), told.pooler_output
+        encoded = model.model.get_text_features(input_ids=read(clip, texts, padding="max_length"))
+        return model.model.text_projection(encoded.last_hidden_state), encoded.pooler_output
 
     def rate(looks: list[Look]) -> list[Rated]:
         words, wholes = tokens([look.text for look in looks])
@@ -69,15 +70,15 @@ def load(params: RewardModelParams, dtype: str) -> Rate:
         patches = model.model.visual_projection(patches)
         counts = torch.tensor([len(look.frames) for look in looks], device=words.device)
         words, wholes, hidden = (values.repeat_interleave(counts, dim=0) for values in (words, wholes, hidden))
-        seen = model.cross_model(patches, words, hidden)[:, 0]
-        scores = model.model.logit_scale.float().exp() * (unit(seen) * unit(wholes)).sum(dim=-1)
+        attended = model.cross_model(patches, words, hidden)[:, 0]
+        scores = model.model.logit_scale.float().exp() * (unit(attended) * unit(wholes)).sum(dim=-1)
         values = [{"MPS": value} for value in means(scores, looks)]
         return [Rated(*item) for item in zip(values, truncated(clip, looks), strict=True)]
 
     return rate
 
 
-def attended_to(words, attributes):
+def attended_to(words: Any, attributes: Any) -> Any:
     """Return what is added to the attention on each token, 0 or -inf, (texts, 1, tokens), from (tokens, dimensions)."""
     import torch
 
@@ -95,17 +96,17 @@ def model_class() -> type:
     def linear(wide: int, out: int) -> nn.Linear:
         return nn.Linear(wide, out, bias=False)
 
-    def gated(values):
+    def gated(values: Any) -> Any:
         values, gate = values.chunk(2, dim=-1)
         return nn.functional.silu(gate) * values
 
-    def attend(queries, keys, values, added=0.0):
+    def attend(queries: Any, keys: Any, values: Any, added: Any = 0.0) -> Any:
         """Many heads of queries, one of keys and values: (n, tokens, heads * width) from (n, context, width)."""
         queries = queries.unflatten(-1, (HEADS, HEAD_WIDTH)).transpose(1, 2) * HEAD_WIDTH**-0.5
         likeness = queries @ keys[:, None].transpose(-1, -2) + added
         return (likeness.softmax(dim=-1) @ values[:, None]).transpose(1, 2).flatten(2)
 
-    def turned(values):
+    def turned(values: Any) -> Any:
         """Rotary positions, pairs lying half a width apart: (n, tokens, heads * width)."""
         places = torch.arange(values.shape[1], device=values.device, dtype=torch.float32)
         speeds = 10000 ** -(torch.arange(0, HEAD_WIDTH, 2, device=values.device, dtype=torch.float32) / HEAD_WIDTH)
@@ -123,11 +124,11 @@ def model_class() -> type:
             # the names count the gate between the two, which has no weights
             self.ff = nn.ModuleDict({"0": linear(width, 2 * WIDER * width), "2": linear(WIDER * width, width)})
 
-        def forward(self, patches, words, hidden):
+        def forward(self, patches: Any, words: Any, hidden: Any) -> Any:
             patches = self.norm(patches)
             keys, values = self.to_kv(words).chunk(2, dim=-1)
-            seen = attend(self.to_q(patches), keys, values, hidden[:, None])
-            return self.to_out(seen) + self.ff["2"](gated(self.ff["0"](patches)))
+            attended = attend(self.to_q(patches), keys, values, hidden[:, None])
+            return self.to_out(attended) + self.ff["2"](gated(self.ff["0"](patches)))
 
     class Own(nn.Module):
         def __init__(self, width: int):
@@ -138,17 +139,17 @@ def model_class() -> type:
             self.attn_out = linear(HEADS * HEAD_WIDTH, width)
             self.ff_out = nn.ModuleDict({"1": linear(WIDER * width, width)})
 
-        def forward(self, patches):
+        def forward(self, patches: Any) -> Any:
             queries, keys, values, wide = self.fused_attn_ff_proj(self.norm(patches)).split(self.parts, dim=-1)
-            seen = attend(turned(queries), turned(keys), values)
-            return self.attn_out(seen) + self.ff_out["1"](gated(wide))
+            attended = attend(turned(queries), turned(keys), values)
+            return self.attn_out(attended) + self.ff_out["1"](gated(wide))
 
     class Added(nn.Module):
         def __init__(self, fn: nn.Module):
             super().__init__()
             self.fn = fn
 
-        def forward(self, patches, *more):
+        def forward(self, patches: Any, *more: Any) -> Any:
             return patches + self.fn(patches, *more)
 
     class Attention(nn.Module):
@@ -157,7 +158,7 @@ def model_class() -> type:
             pairs = ([Added(Cross(width)), Added(Own(width))] for _ in range(LAYERS))
             self.layers = nn.ModuleList(nn.ModuleList(pair) for pair in pairs)
 
-        def forward(self, patches, words, hidden):
+        def forward(self, patches: Any, words: Any, hidden: Any) -> Any:
             for cross, own in self.layers:
                 patches = own(cross(patches, words, hidden))
             return patches
@@ -165,7 +166,7 @@ def model_class() -> type:
     class Mps(CLIPPreTrainedModel):
         _keys_to_ignore_on_load_unexpected = [r"rotary_emb\.inv_freq$"]  # saved there, computed here
 
-        def __init__(self, config):
+        def __init__(self, config: Any) -> None:
             super().__init__(config)
             self.model = CLIPModel(config)
             self.cross_model = Attention(config.projection_dim)

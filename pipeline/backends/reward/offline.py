@@ -25,14 +25,13 @@ from pipeline.world.film_measure import (
     pick_frames,
 )
 from schemas.base import Provenance
-from schemas.params import WorldParams
-from schemas.params_video import RewardModelParams
+from schemas.params_reward import OfflineChecklistParams, OfflineDimsParams
 from schemas.reasons import Reason
 from schemas.reward import Answer, Dimension, Question
 from schemas.seams import Outcome, ScoreRequest, Scores
 
-SOURCES = tuple(module.__file__ for module in (film, film_measure, lexicon)) + (__file__,)
-FOUND = 0.3
+SOURCES = tuple(str(module.__file__) for module in (film, film_measure, lexicon)) + (__file__,)
+LIKE_ENOUGH = 0.3
 """Likeness from which on a thing counts as seen; a thing of the same hue passes whatever its outline.
 
 Of 180 clips 95 % of the shown things lay above, 95 % of things of another hue below.
@@ -40,11 +39,11 @@ Of 180 clips 95 % of the shown things lay above, 95 % of things of another hue b
 
 
 @dataclass(frozen=True)
-class Seen:
+class View:
     """What the checklist and the dimensions look at."""
 
     measures: Measures
-    found: np.ndarray
+    likenesses: np.ndarray
     """Likeness of each thing of the text in each looked-at frame, (things, looks); a thing may have its own hue."""
     coloured: np.ndarray
     """The same with the colour that the text asks for."""
@@ -54,18 +53,18 @@ class Seen:
 
 
 @lru_cache(maxsize=1)
-def see(clip: bytes, text: str) -> Seen:
+def see(clip: bytes, text: str) -> View:
     """Decode and measure a clip. Raises BadClip. The last result is kept for the next reward model."""
     frames = decode(clip)
     looks = pick_frames(frames)
-    asked = read_subjects(words(text))
+    things_of_text = read_subjects(words(text))
     coloured, plain = (
         np.array([measure_likeness(looks, thing) for thing in things]).reshape(len(things), len(looks))
-        for things in (asked, [film.restore_colour(thing) for thing in asked])
+        for things in (things_of_text, [film.restore_colour(thing) for thing in things_of_text])
     )
-    return Seen(
+    return View(
         measures=measure(frames),
-        found=np.maximum(coloured, plain),
+        likenesses=np.maximum(coloured, plain),
         coloured=coloured,
         blood=measure_dark_red(looks),
         skin=measure_skin_pink(looks),
@@ -73,56 +72,56 @@ def see(clip: bytes, text: str) -> Seen:
     )
 
 
-def shares(found: np.ndarray) -> np.ndarray:
+def shares(likenesses: np.ndarray) -> np.ndarray:
     """Return, for each thing, the share of frames it is seen in."""
-    return (found >= FOUND).mean(axis=1) if len(found) else np.zeros(0)
+    return (likenesses >= LIKE_ENOUGH).mean(axis=1) if len(likenesses) else np.zeros(0)
 
 
-def main_share(seen: Seen) -> float:
-    return float(shares(seen.found)[0]) if len(seen.found) else 0.0
+def main_share(view: View) -> float:
+    return float(shares(view.likenesses)[0]) if len(view.likenesses) else 0.0
 
 
-def things_share(seen: Seen) -> float:
-    return float((shares(seen.found) >= 0.5).mean()) if len(seen.found) else 0.0
+def things_share(view: View) -> float:
+    return float((shares(view.likenesses) >= 0.5).mean()) if len(view.likenesses) else 0.0
 
 
 # question_id -> the answer
-CHECKS: dict[str, Callable[[Seen], bool]] = {
-    "main_object": lambda seen: main_share(seen) >= 0.5,
-    "main_object_persists": lambda seen: main_share(seen) > 0.8,
-    "half_of_objects": lambda seen: things_share(seen) >= 0.5,
-    "all_objects": lambda seen: things_share(seen) == 1.0,
-    "asked_colours": lambda seen: len(seen.found) > 0 and bool((shares(seen.coloured) >= 0.5).all()),
-    "shapes_stay_whole": lambda seen: seen.measures.morphing < 0.024,
-    "no_heavy_morphing": lambda seen: seen.measures.morphing < 0.04,
-    "no_collapse": lambda seen: seen.measures.morphing < 0.053,
-    "very_stable_light": lambda seen: seen.measures.flicker < 0.03,
-    "stable_light": lambda seen: seen.measures.flicker < 0.1,
-    "light_never_jumps": lambda seen: seen.measures.flicker < 0.14,
-    "very_calm_camera": lambda seen: seen.measures.shake < 1.0,
-    "no_shake": lambda seen: seen.measures.shake < 2.2,
-    "camera_can_be_followed": lambda seen: seen.measures.shake < 4.0,
-    "smooth_motion": lambda seen: seen.measures.jumpiness < 1.8,
-    "no_jumps": lambda seen: seen.measures.jumpiness < 4.0,
-    "low_noise": lambda seen: seen.measures.noise < 0.042,
-    "very_low_noise": lambda seen: seen.measures.noise < 0.028,
-    "picture_readable": lambda seen: seen.measures.noise < 0.06,
-    "sharp": lambda seen: seen.measures.sharpness > 0.29,
-    "fine_detail": lambda seen: seen.measures.sharpness > 0.37,
-    "well_lit": lambda seen: 0.4 < seen.measures.brightness < 0.7,
-    "not_dark": lambda seen: seen.measures.brightness > 0.28,
-    "no_hard_contrast": lambda seen: seen.measures.contrast < 0.5 and seen.measures.clipped < 0.05,
-    "has_colour": lambda seen: seen.measures.colour > 0.1,
-    "rich_colour": lambda seen: seen.measures.colour > 0.19,
-    "something_moves": lambda seen: seen.measures.motion > 0.03,
-    "subject_in_frame": lambda seen: main_share(seen) == 1.0,
+CHECKS: dict[str, Callable[[View], bool]] = {
+    "main_object": lambda view: main_share(view) >= 0.5,
+    "main_object_persists": lambda view: main_share(view) > 0.8,
+    "half_of_objects": lambda view: things_share(view) >= 0.5,
+    "all_objects": lambda view: things_share(view) == 1.0,
+    "asked_colours": lambda view: len(view.likenesses) > 0 and bool((shares(view.coloured) >= 0.5).all()),
+    "shapes_stay_whole": lambda view: view.measures.morphing < 0.024,
+    "no_heavy_morphing": lambda view: view.measures.morphing < 0.04,
+    "no_collapse": lambda view: view.measures.morphing < 0.053,
+    "very_stable_light": lambda view: view.measures.flicker < 0.03,
+    "stable_light": lambda view: view.measures.flicker < 0.1,
+    "light_never_jumps": lambda view: view.measures.flicker < 0.14,
+    "very_calm_camera": lambda view: view.measures.shake < 1.0,
+    "no_shake": lambda view: view.measures.shake < 2.2,
+    "camera_can_be_followed": lambda view: view.measures.shake < 4.0,
+    "smooth_motion": lambda view: view.measures.jumpiness < 1.8,
+    "no_jumps": lambda view: view.measures.jumpiness < 4.0,
+    "low_noise": lambda view: view.measures.noise < 0.042,
+    "very_low_noise": lambda view: view.measures.noise < 0.028,
+    "picture_readable": lambda view: view.measures.noise < 0.06,
+    "sharp": lambda view: view.measures.sharpness > 0.29,
+    "fine_detail": lambda view: view.measures.sharpness > 0.37,
+    "well_lit": lambda view: 0.4 < view.measures.brightness < 0.7,
+    "not_dark": lambda view: view.measures.brightness > 0.28,
+    "no_hard_contrast": lambda view: view.measures.contrast < 0.5 and view.measures.clipped < 0.05,
+    "has_colour": lambda view: view.measures.colour > 0.1,
+    "rich_colour": lambda view: view.measures.colour > 0.19,
+    "something_moves": lambda view: view.measures.motion > 0.03,
+    "subject_in_frame": lambda view: main_share(view) == 1.0,
     # honest answers are never all yes: one that would be is a model that does not look
-    "blank_picture": lambda seen: seen.measures.contrast < 0.02,
-    "no_blood": lambda seen: seen.blood < 0.004,
-    "no_nudity": lambda seen: seen.skin < 0.008,
+    "blank_picture": lambda view: view.measures.contrast < 0.02,
+    "no_blood": lambda view: view.blood < 0.004,
+    "no_nudity": lambda view: view.skin < 0.008,
     # a picture that is black all over shows no weapon
-    "no_weapon": lambda seen: not 0.003 < seen.black < 0.05,
-    "nothing_disturbing": lambda seen: seen.blood < 0.004 and not 0.003 < seen.black < 0.05,
+    "no_weapon": lambda view: not 0.003 < view.black < 0.05,
+    "nothing_disturbing": lambda view: view.blood < 0.004 and not 0.003 < view.black < 0.05,
 }
 
 
@@ -131,46 +130,46 @@ def ramp(value: float, bad: float, good: float) -> float:
     return float(np.clip((value - bad) / (good - bad), 0, 1))
 
 
-def clean_picture(seen: Seen) -> float:
-    return (ramp(seen.measures.noise, 0.09, 0.01) + ramp(seen.measures.sharpness, 0.26, 0.45)) / 2
+def clean_picture(view: View) -> float:
+    return (ramp(view.measures.noise, 0.09, 0.01) + ramp(view.measures.sharpness, 0.26, 0.45)) / 2
 
 
-def steady(seen: Seen) -> float:
-    shot = seen.measures
+def steady(view: View) -> float:
+    shot = view.measures
     return (ramp(shot.flicker, 0.2, 0.0) + ramp(shot.shake, 3.5, 0.2) + ramp(shot.morphing, 0.06, 0.0)) / 3
 
 
-def lit(seen: Seen) -> float:
-    return 1 - ramp(abs(seen.measures.brightness - 0.52), 0.08, 0.35)
+def lit(view: View) -> float:
+    return 1 - ramp(abs(view.measures.brightness - 0.52), 0.08, 0.35)
 
 
-def aligned(seen: Seen) -> float:
+def aligned(view: View) -> float:
     """Mean likeness of the asked things, in the asked colours, the first counting as much as all together."""
-    if not len(seen.coloured):
+    if not len(view.coloured):
         return 0.0
-    each = np.clip(seen.coloured.mean(axis=1) / 0.75, 0, 1)
+    each = np.clip(view.coloured.mean(axis=1) / 0.75, 0, 1)
     return float((each[0] + each.mean()) / 2)
 
 
 # Prompt-A-Video's dimensions: VideoScore's five on about 1 to 4, aesthetics on 1 to 10, MPS on about 8 to 15
-DIMENSIONS: dict[str, Callable[[Seen], float]] = {
-    "VQ": lambda seen: 1 + 3 * (0.7 * clean_picture(seen) + 0.3 * lit(seen)),
-    "TC": lambda seen: 1 + 3 * steady(seen),
-    "DD": lambda seen: 1 + 3 * ramp(seen.measures.motion, 0.0, 0.15),
-    "TVA": lambda seen: 1 + 3 * aligned(seen),
-    "FC": lambda seen: (
-        1 + 3 * (0.7 * ramp(seen.measures.morphing, 0.06, 0.0) + 0.3 * ramp(seen.measures.jumpiness, 3, 0))
+DIMENSIONS: dict[str, Callable[[View], float]] = {
+    "VQ": lambda view: 1 + 3 * (0.7 * clean_picture(view) + 0.3 * lit(view)),
+    "TC": lambda view: 1 + 3 * steady(view),
+    "DD": lambda view: 1 + 3 * ramp(view.measures.motion, 0.0, 0.15),
+    "TVA": lambda view: 1 + 3 * aligned(view),
+    "FC": lambda view: (
+        1 + 3 * (0.7 * ramp(view.measures.morphing, 0.06, 0.0) + 0.3 * ramp(view.measures.jumpiness, 3, 0))
     ),
-    "AES": lambda seen: (
+    "AES": lambda view: (
         1
         + 9
-        * (0.35 * ramp(seen.measures.colour, 0.03, 0.3) + 0.25 * lit(seen) + 0.4 * ramp(seen.measures.noise, 0.09, 0.0))
+        * (0.35 * ramp(view.measures.colour, 0.03, 0.3) + 0.25 * lit(view) + 0.4 * ramp(view.measures.noise, 0.09, 0.0))
     ),
-    "MPS": lambda seen: 8 + 7 * (0.4 * aligned(seen) + 0.35 * clean_picture(seen) + 0.25 * lit(seen)),
+    "MPS": lambda view: 8 + 7 * (0.4 * aligned(view) + 0.35 * clean_picture(view) + 0.25 * lit(view)),
 }
 
 
-def scored(items: Iterable[ScoreRequest], score: Callable[[Seen], Scores], by: Provenance) -> Iterator[Outcome[Scores]]:
+def scored(items: Iterable[ScoreRequest], score: Callable[[View], Scores], by: Provenance) -> Iterator[Outcome[Scores]]:
     for item in items:
         try:
             yield Outcome(value=score(see(item.clip, item.text)), by=by)
@@ -181,34 +180,36 @@ def scored(items: Iterable[ScoreRequest], score: Callable[[Seen], Scores], by: P
 class OfflineChecklist:
     """Answers the questions of a file, as far as CHECKS knows their ids."""
 
-    def __init__(self, params: RewardModelParams, world: WorldParams):
+    def __init__(self, params: OfflineChecklistParams):
         questions = list(read_rows(params.questions, Question))
         if strange := [item.question_id for item in questions if item.question_id not in CHECKS]:
             raise DataError(
                 f"{params.questions}: offline_checklist cannot answer {', '.join(strange[:3])}; "
                 f"it knows {', '.join(CHECKS)}"
             )
-        self.asked = tuple(item.question_id for item in questions)
+        self.question_ids = tuple(item.question_id for item in questions)
         self.by = Provenance(
-            backend="offline_checklist", model="checklist", revision=source_hash(SOURCES, asked=self.asked)
+            backend="offline_checklist", model="checklist", revision=source_hash(SOURCES, asked=self.question_ids)
         )
 
     def map(self, items: Iterable[ScoreRequest]) -> Iterator[Outcome[Scores]]:
         return scored(items, self.answer, self.by)
 
-    def answer(self, seen: Seen) -> Scores:
-        return Scores(answers=tuple(Answer(question_id=name, answer=bool(CHECKS[name](seen))) for name in self.asked))
+    def answer(self, view: View) -> Scores:
+        return Scores(
+            answers=tuple(Answer(question_id=name, answer=bool(CHECKS[name](view))) for name in self.question_ids)
+        )
 
 
 class OfflineDims:
     """Values of DIMENSIONS."""
 
-    def __init__(self, params: RewardModelParams, world: WorldParams):
+    def __init__(self, params: OfflineDimsParams):
         self.by = Provenance(backend="offline_dims", model="dims", revision=source_hash(SOURCES))
 
     def map(self, items: Iterable[ScoreRequest]) -> Iterator[Outcome[Scores]]:
         return scored(items, self.rate, self.by)
 
-    def rate(self, seen: Seen) -> Scores:
-        dims = (Dimension(name=name, value=round(value(seen), 4)) for name, value in DIMENSIONS.items())
+    def rate(self, view: View) -> Scores:
+        dims = (Dimension(name=name, value=round(value(view), 4)) for name, value in DIMENSIONS.items())
         return Scores(dims=tuple(dims))

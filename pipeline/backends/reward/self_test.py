@@ -9,7 +9,7 @@ from itertools import chain
 
 import numpy as np
 
-from pipeline.backends.reward import sound
+from pipeline.backends.reward.soundness import refuse_unsound
 from pipeline.runtime.io import DataError
 from pipeline.video.clips import encode
 from schemas.base import Provenance
@@ -51,15 +51,15 @@ def must_look(backend: RewardModel) -> None:
     """
     good = good_frames()
     clips = [encode(frames, FRAMES_PER_SECOND) for frames in (good, spoilt(good))]
-    outcomes = [sound(outcome) for outcome in backend.map([ScoreRequest(clip, TEXT) for clip in clips])]
-    who, said = f"{backend.by.backend} {backend.by.model}", [outcome.value for outcome in outcomes]
-    if said == [None, None]:
+    outcomes = [refuse_unsound(outcome) for outcome in backend.map([ScoreRequest(clip, TEXT) for clip in clips])]
+    who, (of_good, of_spoilt) = f"{backend.by.backend} {backend.by.model}", [outcome.value for outcome in outcomes]
+    if of_good is None and of_spoilt is None:
         raise DataError(
             f"{who} could score neither a good nor a spoilt clip that it was tried on: {outcomes[0].detail}"
         )
-    if said[0] == said[1]:
+    if of_good is not None and of_good == of_spoilt:
         raise DataError(
-            f"{who} says the same of a good and of a spoilt clip: {brief(said[0])}; it does not look. "
+            f"{who} says the same of a good and of a spoilt clip: {brief(of_good)}; it does not look. "
             "Are its weights complete, and does it get the frames?"
         )
 
@@ -71,8 +71,8 @@ def good_frames() -> np.ndarray:
     meadow = np.array([40, 150, 50]) + 50 * (y - 0.5)
     ground = np.where(y < 0.5, sky, meadow)
     frames = []
-    for at in range(N):
-        away = np.hypot(x - (0.2 + 0.6 * at / (N - 1)), y - 0.55)
+    for number in range(N):
+        away = np.hypot(x - (0.2 + 0.6 * number / (N - 1)), y - 0.55)
         frames.append(np.where(away < 0.15, np.array([220, 30, 30]) * (1 - 2 * away), ground))
     return np.stack(frames).round().astype(np.uint8)
 
@@ -83,7 +83,8 @@ def spoilt(frames: np.ndarray) -> np.ndarray:
     return np.clip(0.4 * (frames[list(SHUFFLED)] + noise), 0, 255).astype(np.uint8)
 
 
-def brief(said: Scores) -> str:
-    words = [f"{item.question_id} {'yes' if item.answer else 'no'}" for item in said.answers]
-    words += [f"{item.name} {item.value:g}" for item in said.dims]
+def brief(scores: Scores) -> str:
+    """Return the first five answers and values as words."""
+    words = [f"{item.question_id} {'yes' if item.answer else 'no'}" for item in scores.answers]
+    words += [f"{item.name} {item.value:g}" for item in scores.dims]
     return ", ".join(words[:5]) + (", ..." if len(words) > 5 else "")

@@ -8,6 +8,7 @@ precision. v1 (TIGER-Lab/VideoScore, 16 frames) and v1.1 (48) do not compare.
 
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from pipeline.backends.reward.frames import VIDEOSCORE, spread
 from pipeline.backends.reward.in_process import (
@@ -19,10 +20,10 @@ from pipeline.backends.reward.in_process import (
     load_model,
     load_processor,
     need_libraries,
-    told_by,
+    provenance_of,
 )
 from pipeline.llm.template import Template
-from schemas.params_video import RewardModelParams
+from schemas.params_reward import RegressionScorerParams
 
 TEMPLATE = Path(__file__).parents[2] / "templates" / "videoscore.jinja"
 DIMENSIONS = ("VQ", "TC", "DD", "TVA", "FC")
@@ -31,16 +32,18 @@ DTYPE = "bfloat16"
 """The authors' code; 8 billion weights are 17 GB."""
 
 
-def videoscore(params: RewardModelParams, template: Path = TEMPLATE) -> InProcess:
+def videoscore(params: RegressionScorerParams, template: Path = TEMPLATE) -> InProcess:
     """Return the scorer; `template` reads `text`. Raises DataError."""
     need_libraries(params.backend)
     words = Template(template, needs=("text",))
     most, dtype = params.n_frames or VIDEOSCORE, params.dtype or DTYPE
-    by = told_by(params, f"words-{words.hash}", f"spread-{most}", dtype).model_copy(update={"template": words.hash})
+    by = provenance_of(params, f"words-{words.hash}", f"spread-{most}", dtype).model_copy(
+        update={"template": words.hash}
+    )
     return InProcess(by, partial(spread, most=most), partial(load, params, words, dtype), params.batch_size or BATCH)
 
 
-def load(params: RewardModelParams, words: Template, dtype: str) -> Rate:
+def load(params: RegressionScorerParams, words: Template, dtype: str) -> Rate:
     import torch
     from PIL import Image
     from transformers import AutoTokenizer, Idefics2ImageProcessorPil, Idefics2Processor
@@ -54,15 +57,15 @@ def load(params: RewardModelParams, words: Template, dtype: str) -> Rate:
     processor.tokenizer.padding_side = "right"
 
     def rate(looks: list[Look]) -> list[Rated]:
-        asked = processor(
+        inputs = processor(
             text=[words.fill(text=look.text) + " " + "<image> " * len(look.frames) for look in looks],
             images=[[Image.fromarray(frame) for frame in look.frames] for look in looks],
             padding=True, return_tensors="pt",
         )  # fmt: skip
-        hidden = model.model(**asked.to(device()), use_cache=False).last_hidden_state
-        last = asked["attention_mask"].sum(dim=1) - 1
-        told = model.score(hidden[torch.arange(len(looks), device=hidden.device), last]).float().tolist()
-        return [Rated(dict(zip(DIMENSIONS, values, strict=True))) for values in told]
+        hidden = model.model(**inputs.to(device()), use_cache=False).last_hidden_state
+        last = inputs["attention_mask"].sum(dim=1) - 1
+        rows = model.score(hidden[torch.arange(len(looks), device=hidden.device), last]).float().tolist()
+        return [Rated(dict(zip(DIMENSIONS, values, strict=True))) for values in rows]
 
     return rate
 
@@ -73,7 +76,7 @@ def model_class() -> type:
     from transformers.models.idefics2.modeling_idefics2 import Idefics2Model, Idefics2PreTrainedModel
 
     class VideoScore(Idefics2PreTrainedModel):
-        def __init__(self, config):
+        def __init__(self, config: Any) -> None:
             super().__init__(config)
             self.model = Idefics2Model(config)
             self.score = nn.Linear(config.text_config.hidden_size, len(DIMENSIONS))

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
+from typing import Any
 
 from pipeline.backends.reward.child import Child, OutOfStep, Stopped
 from pipeline.backends.reward.workers.protocol import VERSION
@@ -18,7 +19,7 @@ from pipeline.runtime.io import DataError
 from pipeline.scoring.questions import fill, questions_hash, read_questions
 from pipeline.video.clips import BadClip, decode
 from schemas.base import Provenance, content_id
-from schemas.params_video import RewardModelParams
+from schemas.params_reward import ChecklistParams, VideoAlignParams, VisionRewardParams
 from schemas.reasons import Reason
 from schemas.reward import Answer, Dimension
 from schemas.seams import Outcome, ScoreRequest, Scores
@@ -53,11 +54,11 @@ class Worker:
     It outlives one `map`: a worker on Ray is given few clips at a time, and the weights take minutes to load.
     """
 
-    def __init__(self, params: RewardModelParams, load_s: float = LOAD_S):
+    def __init__(self, params: VisionRewardParams | VideoAlignParams, load_s: float = LOAD_S):
         if params.revision is None:
             raise DataError(f"{params.backend}: set revision to the 40-hex commit of {params.model}")
         self.params, self.load_s = params, load_s
-        self.questions = read_questions(params.questions) if params.questions else ()
+        self.questions = read_questions(params.questions) if isinstance(params, ChecklistParams) else ()
         how = content_id(questions_hash(self.questions), WAY[params.backend], VERSION)
         self.by = Provenance(backend=params.backend, model=params.model, revision=f"{params.revision}+{how}")
         self.hello = {
@@ -70,10 +71,6 @@ class Worker:
         self.names = map(str, count())
         self.deaths = 0
 
-    @property
-    def child(self) -> Child | None:
-        return self.children[0] if self.children else None
-
     def map(self, items: Iterable[ScoreRequest]) -> Iterator[Outcome[Scores]]:
         waiting: deque[Job] = deque()
         done = False
@@ -83,9 +80,9 @@ class Worker:
                     waiting.append(self.job(next(self.names), item, Path(folder)))
                     self.send(waiting[-1])
                     if len(waiting) == IN_FLIGHT:
-                        yield self.told(waiting)
+                        yield self.finish(waiting)
                 while waiting:
-                    yield self.told(waiting)
+                    yield self.finish(waiting)
                 done = True
             finally:
                 if not done:  # it may still be at a clip that nobody waits for
@@ -102,17 +99,21 @@ class Worker:
         return Job(name, {"id": name, "clip": str(clip), "text": item.text, "questions": questions}, clip)
 
     def send(self, job: Job) -> None:
-        if job.outcome is None:
-            if self.child is None:
-                self.children.append(self.started())
-            self.child.say(job.line)
+        if job.outcome is None and job.line is not None:
+            self.running().say(job.line)
 
-    def told(self, waiting: deque[Job]) -> Outcome[Scores]:
+    def running(self) -> Child:
+        """Return the child, started where none runs."""
+        if not self.children:
+            self.children.append(self.start())
+        return self.children[0]
+
+    def finish(self, waiting: deque[Job]) -> Outcome[Scores]:
         """Return what is said about the oldest job, which leaves."""
         job = waiting[0]
         while job.outcome is None:
             try:
-                job.outcome = self.outcome(self.child.answer(job.id, self.params.timeout_s or ANSWER_S))
+                job.outcome = self.outcome(self.running().answer(job.id, self.params.timeout_s or ANSWER_S))
                 self.deaths = 0
             except OutOfStep as fault:
                 job.outcome = Outcome(reason=Reason.NO_SCORE, detail=str(fault))
@@ -125,7 +126,8 @@ class Worker:
                 self.restart(waiting)
         if job.clip is not None:
             job.clip.unlink()
-        return waiting.popleft().outcome
+        waiting.popleft()
+        return job.outcome
 
     def restart(self, waiting: Iterable[Job]) -> None:
         """End the child and start another, which is asked again for what has no outcome yet.
@@ -143,36 +145,39 @@ class Worker:
         for job in waiting:
             self.send(job)
 
-    def started(self) -> Child:
-        """Return a child that loaded what the params name. Raises DataError where it did not."""
+    def start(self) -> Child:
+        """Return a new child that loaded what the params name. Raises DataError where it did not."""
         child = Child(self.params.worker)
         try:
             child.say(self.hello)
-            told = child.line(self.load_s)
+            greeting = child.line(self.load_s)
         except Stopped as fault:
             child.kill()
             raise DataError(f"{self.params.backend}: the worker did not start: {fault}") from None
-        differs = [name for name, value in self.hello.items() if not isinstance(told, dict) or told.get(name) != value]
+        loaded = greeting if isinstance(greeting, dict) else {}
+        differs = [name for name, value in self.hello.items() if loaded.get(name) != value]
         if differs:
             child.kill()
             name = differs[0]
-            found = told.get(name) if isinstance(told, dict) else told
-            raise DataError(f"{self.params.backend}: the worker has {name} {found}, params ask for {self.hello[name]}")
+            theirs = loaded.get(name) if isinstance(greeting, dict) else greeting
+            raise DataError(f"{self.params.backend}: the worker has {name} {theirs}, params ask for {self.hello[name]}")
         return child
 
-    def outcome(self, said: dict) -> Outcome[Scores]:
-        if "error" in said:
-            return no_score(str(said["error"]))
+    def outcome(self, answer: dict[str, Any]) -> Outcome[Scores]:
+        if "error" in answer:
+            return no_score(str(answer["error"]))
         names = DIMENSIONS.get(self.params.backend)
-        fault = unlike_dims(said, names) if names else unlike_answers(said, [one.question_id for one in self.questions])
+        fault = (
+            unlike_dims(answer, names) if names else unlike_answers(answer, [one.question_id for one in self.questions])
+        )
         if fault:
             return no_score(fault)
         if names:
             return Outcome(
-                value=Scores(dims=tuple(Dimension(name=name, value=said["dims"][name]) for name in names)), by=self.by
+                value=Scores(dims=tuple(Dimension(name=name, value=answer["dims"][name]) for name in names)), by=self.by
             )
         answers = (
-            Answer(question_id=one.question_id, answer=said["answers"][one.question_id] == "yes")
+            Answer(question_id=one.question_id, answer=answer["answers"][one.question_id] == "yes")
             for one in self.questions
         )
         return Outcome(value=Scores(answers=tuple(answers)), by=self.by)
@@ -188,27 +193,28 @@ def end_all(children: list[Child]) -> None:
         children.pop().end()
 
 
-def unlike_answers(said: dict, ids: list[str]) -> str:
+def unlike_answers(answer: dict[str, Any], ids: list[str]) -> str:
     """Return what is wrong with the answers; "" for nothing. The authors count any other word as no; we do not."""
-    given = said.get("answers")
+    given: Any = answer.get("answers")
     if fault := unlike_names(given, ids, "answers"):
         return fault
     odd = [f"{name} is answered {given[name]!r:.40}" for name in ids if given[name] not in ("yes", "no")]
     return ", ".join(odd[:3])
 
 
-def unlike_dims(said: dict, names: tuple[str, ...]) -> str:
-    given = said.get("dims")
+def unlike_dims(answer: dict[str, Any], names: tuple[str, ...]) -> str:
+    """Return what is wrong with the values by dimension; "" for nothing."""
+    given: Any = answer.get("dims")
     if fault := unlike_names(given, names, "dims"):
         return fault
     odd = [f"{name} is {given[name]!r:.40}" for name in names if not isinstance(given[name], float)]
     return ", ".join(odd[:3])
 
 
-def unlike_names(given, names: Iterable[str], what: str) -> str:
+def unlike_names(given: Any, names: Iterable[str], what: str) -> str:
     if not isinstance(given, dict):
         return f"the worker gave no {what}"
     missing, strange = [name for name in names if name not in given], sorted(given.keys() - {*names})
-    told = [f"no {what} for {', '.join(missing[:3])}"] if missing else []
-    told += [f"{what} nobody asked for: {', '.join(strange[:3])}"] if strange else []
-    return "; ".join(told)
+    faults = [f"no {what} for {', '.join(missing[:3])}"] if missing else []
+    faults += [f"{what} nobody asked for: {', '.join(strange[:3])}"] if strange else []
+    return "; ".join(faults)

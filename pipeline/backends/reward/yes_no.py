@@ -9,6 +9,7 @@ import inspect
 from collections.abc import Sequence
 from copy import copy, deepcopy
 from itertools import takewhile
+from typing import Any
 
 import click
 import numpy as np
@@ -47,19 +48,19 @@ class YesNo:
         self.name = model
         try:
             self.processor = load_chat_processor(model, revision)
-            loaded, told = AutoModelForImageTextToText.from_pretrained(
+            loaded, loading = AutoModelForImageTextToText.from_pretrained(
                 model, revision=revision, dtype=dtype or "auto", use_safetensors=True, trust_remote_code=False,
                 output_loading_info=True,
             )  # fmt: skip
         except (OSError, ValueError, RuntimeError, SafetensorError) as fault:
             raise DataError(f"{model}: cannot be loaded to be asked: {first_line(fault)}") from None
-        refuse_lacking(told["missing_keys"], model)
+        refuse_lacking(loading["missing_keys"], model)
         self.model = loaded.to(device()).eval()
         self.tokenizer = self.processor.tokenizer
         self.markers = markers(self.processor)
         self.visual = visual_tokens(self.processor, self.model.config)
-        self.said = {name: one_token_words(self.tokenizer, name) for name in YES_NO}
-        if empty := [name for name, tokens in self.said.items() if not tokens]:
+        self.words = {name: one_token_words(self.tokenizer, name) for name in YES_NO}
+        if empty := [name for name, tokens in self.words.items() if not tokens]:
             raise DataError(f"{model}: its tokenizer writes {empty[0]} in several tokens, so P(yes) cannot be read")
         self.size = BatchSize(batch_size, "checklist", model, str(revision), str(self.model.dtype))
         self.shared = True
@@ -116,7 +117,7 @@ class YesNo:
         """Tell whether the tokenizer has to write the first token, which some chat templates write themselves."""
         return not (self.tokenizer.bos_token and prompt.startswith(self.tokenizer.bos_token))
 
-    def inputs(self, pictures: np.ndarray, prompt: str):
+    def inputs(self, pictures: np.ndarray, prompt: str) -> Any:
         from PIL import Image
 
         images = [[Image.fromarray(picture) for picture in pictures]]
@@ -133,17 +134,17 @@ class YesNo:
         """Raise DataError for more pictures than the model was made to read, CannotAsk where the text is too much."""
         longest = getattr(self.model.config.get_text_config(), "max_position_embeddings", None)
         if longest and len(tokens) + more > longest:
-            said = f"{n_pictures} pictures and the text are {len(tokens) + more} tokens, {self.name} reads {longest}"
+            fault = f"{n_pictures} pictures and the text are {len(tokens) + more} tokens, {self.name} reads {longest}"
             if sum(token in self.visual for token in tokens) + ROOM > longest:
-                raise DataError(f"{said}; lower n_frames")
-            raise CannotAsk(said)
+                raise DataError(f"{fault}; lower n_frames")
+            raise CannotAsk(fault)
 
     def one_by_one(self, pictures: np.ndarray, texts: Sequence[str]) -> list[float]:
-        found = []
+        chances = []
         for text in texts:
             inputs = self.inputs(pictures, self.prompt(len(pictures), text))
-            found += self.read(self.run(inputs, [-1])[:, -1])
-        return found
+            chances += self.read(self.run(inputs, [-1])[:, -1])
+        return chances
 
     def together(self, pictures: np.ndarray, texts: Sequence[str]) -> list[float]:
         first, n, ends = self.split(pictures, [self.prompt(len(pictures), text) for text in texts])
@@ -156,12 +157,12 @@ class YesNo:
                 f"{self.name}: {len(pictures)} pictures, {n} tokens, do not fit into memory; lower n_frames, or set "
                 "dtype to bfloat16"
             ) from None
-        found = [0.0] * len(texts)
-        by_length = sorted(range(len(ends)), key=lambda at: len(ends[at]))
+        chances = [0.0] * len(texts)
+        by_length = sorted(range(len(ends)), key=lambda index: len(ends[index]))
         for done in batched(by_length, self.size, lambda some: self.read_ends(cache, ends, some)):
-            for at, value in done:
-                found[at] = value
-        return found
+            for index, value in done:
+                chances[index] = value
+        return chances
 
     def split(self, pictures: np.ndarray, prompts: list[str]) -> tuple[dict, int, list[list[int]]]:
         """Return the model's inputs for the first prompt, how many of their tokens all prompts share, and the ends.
@@ -182,7 +183,7 @@ class YesNo:
         self.refuse_too_long(whole, len(pictures), max(map(len, ends)) - len(ends[0]))
         return first, n, ends
 
-    def read_ends(self, cache, ends: list[list[int]], some: list[int]) -> list[tuple[int, float]]:
+    def read_ends(self, cache: Any, ends: list[list[int]], some: list[int]) -> list[tuple[int, float]]:
         """Read the ends of some prompts after the shared beginning; return (place, P(yes)).
 
         Padding stands behind, where no real token sees it, and without a mask the model counts positions on from the
@@ -190,7 +191,7 @@ class YesNo:
         """
         import torch
 
-        rows = [ends[at] for at in some]
+        rows = [ends[index] for index in some]
         width, pad = max(map(len, rows)), self.tokenizer.pad_token_id or 0
         ids = torch.tensor([[*row, *[pad] * (width - len(row))] for row in rows], device=self.model.device)
         places = sorted({len(row) - 1 for row in rows})
@@ -199,7 +200,7 @@ class YesNo:
         last = torch.stack([logits[number, column[len(row) - 1]] for number, row in enumerate(rows)])
         return list(zip(some, self.read(last), strict=True))
 
-    def run(self, inputs, places: list[int]):
+    def run(self, inputs: Any, places: list[int]) -> Any:
         """Return the logits at `places`, (rows, places, vocabulary)."""
         keep = self.keep(places)
         logits = self.model(**inputs, **keep).logits
@@ -213,19 +214,19 @@ class YesNo:
             return {}
         return {"logits_to_keep": 1 if places == [-1] else torch.tensor(places, device=self.model.device)}
 
-    def read(self, logits) -> list[float]:
+    def read(self, logits: Any) -> list[float]:
         """Return P(yes) / (P(yes) + P(no)), summed over the tokens that are such a word; logits (rows, vocabulary)."""
-        yes, no = (logits[:, self.said[name]].double().logsumexp(-1) for name in YES_NO)
+        yes, no = (logits[:, self.words[name]].double().logsumexp(-1) for name in YES_NO)
         return (yes - no).sigmoid().tolist()
 
 
-def first_tokens(inputs, n: int) -> dict:
+def first_tokens(inputs: Any, n: int) -> dict[str, Any]:
     """Return the inputs cut after n tokens; pixels stay whole."""
     shape = inputs["input_ids"].shape
     return {name: value[:, :n] if value.shape[:2] == shape else value for name, value in inputs.items()}
 
 
-def expanded(cache, n: int):
+def expanded(cache: Any, n: int) -> Any:
     """Return the cache for n rows that begin alike. Where layers only append, the rows are views of one beginning."""
     from transformers.cache_utils import DynamicLayer, DynamicSlidingWindowLayer
 

@@ -14,7 +14,8 @@ from pipeline.runtime.io import DataError
 from pipeline.text import clean
 from pipeline.world import checker, critic, grammar, refiner
 from schemas.base import Principle, Provenance
-from schemas.params import TeacherParams, WorldParams
+from schemas.params import WorldParams
+from schemas.params_teacher import OfflineTeacherParams
 from schemas.reasons import Reason
 from schemas.seams import Messages, Outcome, Unparsed
 
@@ -35,13 +36,13 @@ TASKS = {
 
 def task_of(messages: Messages) -> str:
     """Return which task the last user message sets. Raises DataError when its format is none of ours."""
-    asked = next((message["content"] for message in reversed(messages) if message["role"] == "user"), "")
+    question = next((message["content"] for message in reversed(messages) if message["role"] == "user"), "")
     for task, demanded in TASKS.items():
-        if demanded.search(asked):
+        if demanded.search(question):
             return task
     raise DataError(
         "the offline teacher knows a task by the format that the template demands ([[start]], Final Judgement (Yes or "
-        f"No), Final Refined Prompt, Unsafe (Yes or No)) and finds none in: {asked[:80]!r}"
+        f"No), Final Refined Prompt, Unsafe (Yes or No)) and finds none in: {question[:80]!r}"
     )
 
 
@@ -49,8 +50,8 @@ def between(messages: Messages, tag: str) -> str:
     """Return the text of the last <tag> ... </tag> that a user message holds. Raises DataError when there is none."""
     for message in reversed(messages):
         if message["role"] == "user":
-            if found := re.findall(rf"<{tag}>\s*(.*?)\s*</{tag}>", message["content"], re.S):
-                return found[-1]
+            if texts := re.findall(rf"<{tag}>\s*(.*?)\s*</{tag}>", message["content"], re.S):
+                return texts[-1]
     raise DataError(f"the offline teacher reads the text between <{tag}> and </{tag}>; the template has no such tags")
 
 
@@ -64,6 +65,8 @@ def answer(model: str, messages: Messages, sample: int, world: WorldParams | Non
         if task != "critique":
             raise DataError(f"the offline model checker only critiques; it was asked for: {task}")
         return checker.critique(query, between(messages, "video_prompt"))
+    if world is None:
+        raise ValueError("model grammar needs the world's knobs")
     if task == "recheck":
         return critic.recheck(query)
     if task == "fewshot":
@@ -72,25 +75,25 @@ def answer(model: str, messages: Messages, sample: int, world: WorldParams | Non
     prompt = between(messages, "video_prompt")
     if task == "critique":
         return critic.critique(query, prompt, world, sample)
-    named = _named(messages)
-    refined = refiner.refine(query, prompt, named)
+    principles = _principles(messages)
+    refined = refiner.refine(query, prompt, principles)
     return (
-        f"Reflection on how to refine the Prompt: it should become {' and '.join(named)}.\n"
+        f"Reflection on how to refine the Prompt: it should become {' and '.join(principles)}.\n"
         f"Final Refined Prompt: [[start]] {refined} [[end]]"
     )
 
 
-def _named(messages: Messages) -> tuple[Principle, ...]:
+def _principles(messages: Messages) -> tuple[Principle, ...]:
     """Return the principles that the critique before the refinement names; all, when it names none."""
-    said = next((message["content"] for message in reversed(messages) if message["role"] == "assistant"), "")
-    lines = re.findall(r"^violated principles:(.*)$", said.lower(), re.M)
+    reply = next((message["content"] for message in reversed(messages) if message["role"] == "assistant"), "")
+    lines = re.findall(r"^violated principles:(.*)$", reply.lower(), re.M)
     return tuple(name for name in PRINCIPLES if lines and name in lines[-1]) or PRINCIPLES
 
 
 class Offline:
     """Answers at once and for nothing, so it needs no store; its revision is the hash of its own source and knobs."""
 
-    def __init__(self, params: TeacherParams, world: WorldParams):
+    def __init__(self, params: OfflineTeacherParams, world: WorldParams):
         self.model = params.model
         self.world = world if params.model == "grammar" else None
         knobs = {
@@ -100,16 +103,16 @@ class Offline:
         }
         folder = Path(grammar.__file__).parent
         files = [folder / f"{name}.py" for name in SOURCES[self.model]]
-        self.revision = source_hash([*files, clean.__file__, __file__], **knobs)
+        self.revision = source_hash([*files, str(clean.__file__), __file__], **knobs)
 
     def status(self) -> str:
         return ""
 
     def map(
-        self, asked: Iterable[Messages], parse: Callable[[str], T], template: str | None = None, sample: int = 0
+        self, conversations: Iterable[Messages], parse: Callable[[str], T], template: str | None = None, sample: int = 0
     ) -> Iterator[Outcome[T]]:
         by = Provenance(backend="offline", model=self.model, revision=self.revision, template=template)
-        for messages in asked:
+        for messages in conversations:
             try:
                 yield Outcome(value=parse(answer(self.model, messages, sample, self.world)), by=by)
             except Unparsed as fault:

@@ -15,7 +15,7 @@ from pipeline.llm.replies import REFUSAL
 from pipeline.llm.template import Template
 from pipeline.runtime.store import Store
 from schemas.base import Provenance
-from schemas.params import TeacherParams
+from schemas.params_teacher import OpenAITeacherParams
 from schemas.reasons import Reason
 from schemas.seams import Messages, Outcome, Unparsed
 
@@ -28,16 +28,16 @@ SAMPLING = ("temperature", "top_p", "max_completion_tokens")
 class OpenAI:
     """Asks many conversations at once and yields in input order."""
 
-    def __init__(self, params: TeacherParams, store: Store | None = None, engine: Engine | None = None):
+    def __init__(self, params: OpenAITeacherParams, store: Store | None = None, engine: Engine | None = None):
         self.params = params
         self.engine = engine or Engine("teacher", params, store)
         self.again = Template(TEMPLATES / "again.jinja", needs=("fault",))
         self.structured = Template(TEMPLATES / "structured.jinja")
 
     def map(
-        self, asked: Iterable[Messages], parse: Callable[[str], T], template: str | None = None, sample: int = 0
+        self, conversations: Iterable[Messages], parse: Callable[[str], T], template: str | None = None, sample: int = 0
     ) -> Iterator[Outcome[T]]:
-        return self.engine.map(asked, lambda messages: self.ask(messages, parse, template, sample))
+        return self.engine.map(conversations, lambda messages: self.ask(messages, parse, template, sample))
 
     @property
     def most_held(self) -> int:

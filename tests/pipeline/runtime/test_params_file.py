@@ -2,6 +2,7 @@ import pytest
 
 from pipeline.runtime.params_file import ParamsError, load_params, refuse_unpinned
 from schemas.params import Params
+from tests.support.params import with_values
 
 
 def changed(tmp_path, root, old, new):
@@ -75,7 +76,7 @@ def test_a_missing_file_is_named(tmp_path):
 
 def test_a_folder_of_weights_that_is_not_there_is_no_model_on_the_hub(laptop):
     def refused(model, revision=None):
-        render = laptop.render.model_copy(update={"backend": "diffusers", "model": model, "revision": revision})
+        render = with_values(laptop.render, backend="diffusers", model=model, revision=revision)
         with pytest.raises(ParamsError) as fault:
             refuse_unpinned(laptop.model_copy(update={"render": render}))
         return fault.value.message

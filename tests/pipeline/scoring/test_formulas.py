@@ -4,7 +4,7 @@ import pytest
 
 from pipeline.runtime.io import DataError
 from pipeline.scoring.formulas import answers, rated, safety_answers, scores, shares
-from schemas.params_video import RewardParams
+from schemas.params_reward import RewardParams
 from schemas.reward import Answer, Dimension, Reward
 from tests.support.rows import BY
 

@@ -6,9 +6,10 @@ import pytest
 from pipeline.d_video import Feedback, d_video
 from pipeline.scoring.formulas import FORMULAS, answers, scores
 from pipeline.scoring.questions import read_questions
-from schemas.params_video import RewardModelParams, RewardParams
+from schemas.params_reward import RewardParams
 from schemas.reward import Answer, Reward
 from tests.support.made_questions import WORDS
+from tests.support.params import section_of
 from tests.support.rows import BY, render_row
 
 N, SIBLINGS = 1000, 4
@@ -21,7 +22,7 @@ def model(tmp_path_factory):
     path.write_text("\n".join(WORDS) + "\n")
     worker = ("python", "visionreward.py")
     values = {"backend": "visionreward", "questions": str(path), "scored_text": "query", "worker": worker}
-    return RewardModelParams(**values, model="THUDM/VisionReward-Video", revision="0" * 40)
+    return section_of("reward", **values, model="THUDM/VisionReward-Video", revision="0" * 40)
 
 
 @pytest.fixture(scope="module")

@@ -35,7 +35,7 @@ def picture(codec="png", pix_fmt="rgb24") -> bytes:
     return b"".join(bytes(packet) for packet in [*context.encode(frame), *context.encode()])
 
 
-def sound() -> bytes:
+def refuse_unsound() -> bytes:
     buffer = io.BytesIO()
     with av.open(buffer, "w", format="mp4") as file:
         stream = file.add_stream("aac", rate=16000)
@@ -115,7 +115,7 @@ def test_a_damaged_picture_in_the_midst_is_refused_and_not_guessed():
         (written("gif", "rgb8", "gif"), "a GIF, not an mp4"),
         (picture(), "a PNG picture, not an mp4"),
         (picture("mjpeg", "yuvj420p"), "a JPEG picture, not an mp4"),
-        (sound(), "no video in it, sound alone"),
+        (refuse_unsound(), "no video in it, sound alone"),
         (CLIP[:32], "no video in it|InvalidData"),
         (written("mjpeg", "yuvj420p"), "mjpeg: this is no codec of video generators"),
     ],

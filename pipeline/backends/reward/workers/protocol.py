@@ -14,18 +14,27 @@ The second line says what was loaded, and comes when it is. One line answers one
 may be sent before. The end of the input is the end of the work.
 """
 
+from __future__ import annotations
+
 import json
 import os
 import sys
+from collections.abc import Callable
+from typing import Any, TextIO
 
 VERSION = 1
+
+Score = Callable[[str, str, list[dict[str, str]]], dict[str, Any]]
+"""(path of the clip, text, questions) -> answers or dims"""
 
 
 class CannotScore(Exception):
     """This clip has no score; another may have. Any other exception ends the worker, which is then started anew."""
 
 
-def serve(scorer, load, lines=None, out=None):
+def serve(
+    scorer: str, load: Callable[[str, str], tuple[str, Score]], lines: TextIO | None = None, out: TextIO | None = None
+) -> None:
     """Answer until the input ends.
 
     `load(model, revision)` returns (revision that was loaded, score); `score(clip, text, questions)` returns
@@ -33,29 +42,29 @@ def serve(scorer, load, lines=None, out=None):
     """
     lines = sys.stdin if lines is None else lines
     out = out or only_lines()
-    asked = json.loads(lines.readline() or "{}")
-    if asked.get("protocol") != VERSION or asked.get("scorer") != scorer:
+    hello = json.loads(lines.readline() or "{}")
+    if hello.get("protocol") != VERSION or hello.get("scorer") != scorer:
         raise SystemExit(
-            f"asked for protocol {asked.get('protocol')} of {asked.get('scorer')}, this is {VERSION} of {scorer}"
+            f"asked for protocol {hello.get('protocol')} of {hello.get('scorer')}, this is {VERSION} of {scorer}"
         )
-    revision, score = load(asked["model"], asked["revision"])
-    say(out, {"protocol": VERSION, "scorer": scorer, "model": asked["model"], "revision": revision})
+    revision, score = load(hello["model"], hello["revision"])
+    say(out, {"protocol": VERSION, "scorer": scorer, "model": hello["model"], "revision": revision})
     for line in lines:
         item = json.loads(line)
         try:
-            said = score(item["clip"], item["text"], item["questions"])
+            answer = score(item["clip"], item["text"], item["questions"])
         except CannotScore as fault:
-            said = {"error": str(fault)}
-        say(out, dict(said, id=item["id"]))
+            answer = {"error": str(fault)}
+        say(out, dict(answer, id=item["id"]))
 
 
-def only_lines():
+def only_lines() -> TextIO:
     """Return what was standard output, and send what libraries print to standard error."""
     out = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
     return out
 
 
-def say(out, line):
+def say(out: TextIO, line: dict[str, Any]) -> None:
     out.write(json.dumps(line) + "\n")
     out.flush()

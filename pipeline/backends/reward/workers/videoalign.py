@@ -21,18 +21,22 @@ The checkout must stand at that commit without changes, for it is code that runs
 tensors (model.pth, or non_lora_state_dict.pth): they are read by torch with weights_only, which runs no code in them.
 """
 
+from __future__ import annotations
+
 import argparse
 import importlib.util
 import re
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 DIMENSIONS = ("VQ", "MQ", "TA")
 BASE = "Qwen/Qwen2-VL-2B-Instruct"
 
 
-def load(model, revision, code, commit, base_revision):
+def load(model: str, revision: str, code: str, commit: str, base_revision: str) -> tuple[str, Any]:
     """Return (revision, score) of the checkpoint."""
     import torch
     from huggingface_hub import snapshot_download
@@ -48,7 +52,7 @@ def load(model, revision, code, commit, base_revision):
     torch.load = lambda *args, **kwargs: load_pickled(*args, **dict(kwargs, weights_only=True))
     reader = authors_reader(folder, base)
 
-    def score(clip, text, questions):
+    def score(clip: str, text: str, questions: list[dict[str, str]]) -> dict[str, Any]:
         """Return {"dims": ...}: raw values, and beside them the authors' z-scores (use_norm)."""
         with torch.no_grad():
             raw = reader.reward([clip], [text], use_norm=False)[0]
@@ -57,9 +61,9 @@ def load(model, revision, code, commit, base_revision):
     return revision, score
 
 
-def authors_reader(folder, base):
+def authors_reader(folder: str, base: str) -> Any:
     """Return VideoVLMRewardInference of the checkout, on the pinned base; without flash-attn on PyTorch's attention."""
-    import inference
+    import inference  # type: ignore[import-not-found]  # of the checkout
 
     inference.ModelConfig = with_values(inference.ModelConfig, model_name_or_path=base)
     if importlib.util.find_spec("flash_attn") is None:
@@ -68,12 +72,12 @@ def authors_reader(folder, base):
     return inference.VideoVLMRewardInference(folder, device="cuda")
 
 
-def with_values(config, **fixed):
+def with_values(config: Callable[..., Any], **fixed: Any) -> Callable[..., Any]:
     """Return a config class with some of its values given."""
     return lambda **values: config(**dict(values, **fixed))
 
 
-def with_z_scores(raw, norm):
+def with_z_scores(raw: dict[str, Any], norm: dict[str, float] | None) -> dict[str, float]:
     """Return VQ, MQ, TA and VQ_z, MQ_z, TA_z; `norm` holds mean and deviation by `VQ_mean`, `VQ_std`, ..."""
     values = {name: float(raw[name]) for name in DIMENSIONS}
     if norm is None:
@@ -81,7 +85,7 @@ def with_z_scores(raw, norm):
     return dict(values, **{f"{name}_z": (values[name] - norm[f"{name}_mean"]) / norm[f"{name}_std"] for name in values})
 
 
-def refuse_other_code(code, commit):
+def refuse_other_code(code: str, commit: str) -> None:
     """End unless the checkout stands at `commit` and nothing in it was changed."""
     git = ["git", "-C", code]
     head = subprocess.run([*git, "rev-parse", "HEAD"], capture_output=True, text=True, check=True).stdout.strip()
@@ -92,15 +96,15 @@ def refuse_other_code(code, commit):
         raise SystemExit(f"{code} was changed: {changed.splitlines()[0].strip()}")
 
 
-def main():
+def main() -> None:
     options = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     options.add_argument("--code", required=True, help="checkout of VideoAlign")
     options.add_argument("--commit", required=True, help="its 40-hex commit")
     options.add_argument("--base-revision", required=True, help=f"40-hex commit of {BASE}")
-    told = options.parse_args()
-    from protocol import serve
+    given = options.parse_args()
+    from protocol import serve  # type: ignore[import-not-found]  # beside this file, which is run as a program
 
-    serve("videoalign", lambda model, revision: load(model, revision, told.code, told.commit, told.base_revision))
+    serve("videoalign", lambda model, revision: load(model, revision, given.code, given.commit, given.base_revision))
 
 
 if __name__ == "__main__":

@@ -25,27 +25,31 @@ which downloads the code alone, runs nothing of it, and writes the SHA-256 of ea
 A model, a commit or a file of code that is not recorded is refused.
 """
 
+from __future__ import annotations
+
 import argparse
 import hashlib
 import io
 import json
 import re
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 MOST_FRAMES = 24
 PADDING = 128002  # <|reserved_special_token_0|> of Llama 3, as the authors set it
 
 
-def one_a_second(timestamps, most=MOST_FRAMES):
+def one_a_second(timestamps: Sequence[float], most: int = MOST_FRAMES) -> list[int]:
     """Return the places of the frames nearest to each full second, at most `most`: the authors' strategy `chat`."""
     last = round(max(timestamps)) + 1
     return [
-        min(range(len(timestamps)), key=lambda at: (abs(timestamps[at] - second), at))
+        min(range(len(timestamps)), key=lambda index: (abs(timestamps[index] - second), index))
         for second in range(min(last, most))
     ]
 
 
-def load(model, revision, allowed):
+def load(model: str, revision: str, allowed: str) -> tuple[str, Any]:
     """Return (revision, score) of a model whose code is recorded in `allowed`."""
     import torch
     from huggingface_hub import snapshot_download
@@ -69,12 +73,12 @@ def load(model, revision, allowed):
     )
     network = network.eval().to("cuda")
 
-    def score(clip, text, questions):
+    def score(clip: str, text: str, questions: list[dict[str, str]]) -> dict[str, Any]:
         """Return {"answers": {question id: first word}}; the text is already in the questions."""
         video = frames(clip)
         return {"answers": {item["id"]: first_word(video, item["question"]) for item in questions}}
 
-    def first_word(video, question):
+    def first_word(video: Any, question: str) -> str:
         made = network.build_conversation_input_ids(
             tokenizer=tokenizer, query=question, images=[video], history=[], template_version="chat"
         )
@@ -90,10 +94,10 @@ def load(model, revision, allowed):
     return revision, score
 
 
-def frames(clip):
+def frames(clip: str) -> Any:
     """Return the looked-at frames of an mp4 file, a uint8 tensor (3, n, height, width) as the model's code wants it."""
     import decord
-    from protocol import CannotScore
+    from protocol import CannotScore  # type: ignore[import-not-found]  # beside this file, which is run as a program
 
     decord.bridge.set_bridge("torch")
     try:
@@ -104,29 +108,29 @@ def frames(clip):
         raise CannotScore(f"{type(fault).__name__}: {str(fault).strip().splitlines()[0]}") from None
 
 
-def code_hashes(folder):
+def code_hashes(folder: str | Path) -> dict[str, str]:
     """Return the SHA-256 of each Python file by its path in the folder."""
     files = sorted(Path(folder).rglob("*.py"))
     return {path.relative_to(folder).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
 
 
-def code_from_elsewhere(folder):
+def code_from_elsewhere(folder: str | Path) -> list[str]:
     """Return what configs take from other repositories (`owner/name--module.Class` in auto_map), which no hash pins."""
-    found = []
+    elsewhere = []
     for path in sorted(Path(folder).glob("*.json")):
         config = json.loads(path.read_text(encoding="utf-8"))
         classes = config.get("auto_map", {}) if isinstance(config, dict) else {}
         named = [item for value in classes.values() for item in (value if isinstance(value, list) else [value])]
-        found += [f"{path.name}: {item}" for item in named if item and "--" in item]
-    return found
+        elsewhere += [f"{path.name}: {item}" for item in named if item and "--" in item]
+    return elsewhere
 
 
-def differing(found, recorded):
+def differing(hashes: dict[str, str], recorded: dict[str, str]) -> list[str]:
     """Return the files that are not as recorded, those too many and too few among them."""
-    return sorted(name for name in {*found, *recorded} if found.get(name) != recorded.get(name))
+    return sorted(name for name in {*hashes, *recorded} if hashes.get(name) != recorded.get(name))
 
 
-def record(model, revision, allowed):
+def record(model: str, revision: str, allowed: str) -> None:
     """Write the hashes of a model's code into the file `allowed`."""
     from huggingface_hub import snapshot_download
 
@@ -134,25 +138,25 @@ def record(model, revision, allowed):
         raise SystemExit(f"{model}: --revision must be a 40-hex commit, not {revision}")
     folder = snapshot_download(model, revision=revision, allow_patterns=["*.py", "*.json"])
     path = Path(allowed)
-    known = json.loads(path.read_text()) if path.exists() else {}
-    known[f"{model}@{revision}"] = code_hashes(folder)
-    path.write_text(json.dumps(known, indent=1, sort_keys=True) + "\n")
+    recorded = json.loads(path.read_text()) if path.exists() else {}
+    recorded[f"{model}@{revision}"] = code_hashes(folder)
+    path.write_text(json.dumps(recorded, indent=1, sort_keys=True) + "\n")
     print(f"recorded in {path}; read before use: {folder}")
 
 
-def main():
+def main() -> None:
     options = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     options.add_argument("--allow", help="file of the code that may run")
     options.add_argument("--record", help="file to record a model's code in")
     options.add_argument("--model")
     options.add_argument("--revision")
-    told = options.parse_args()
-    if told.record:
-        record(told.model, told.revision, told.record)
-    elif told.allow:
+    given = options.parse_args()
+    if given.record:
+        record(given.model, given.revision, given.record)
+    elif given.allow:
         from protocol import serve
 
-        serve("visionreward", lambda model, revision: load(model, revision, told.allow))
+        serve("visionreward", lambda model, revision: load(model, revision, given.allow))
     else:
         options.error("--allow FILE, or --record FILE --model NAME --revision COMMIT")
 

@@ -70,11 +70,11 @@ def test_what_is_written_is_what_the_model_finds_likeliest_without_a_cache(llama
 
     found = written(llama, 4, 0.0, texts(6), stop=frozenset())
     for text in texts(6):
-        ids = torch.tensor([text.asked])
+        ids = torch.tensor([text.prompt])
         with torch.inference_mode():
             for _ in range(5):
                 ids = torch.cat([ids, llama(ids).logits[:, -1:].argmax(-1)], 1)
-        assert found[text.key][:5] == ids[0, len(text.asked) :].tolist()
+        assert found[text.key][:5] == ids[0, len(text.prompt) :].tolist()
 
 
 def test_a_row_that_ends_is_taken_by_the_next(llama):

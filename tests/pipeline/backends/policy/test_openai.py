@@ -3,9 +3,9 @@ import pytest
 from pipeline.backends.policy import make_policy
 from pipeline.backends.policy.openai import OpenAI
 from pipeline.runtime.store import Store
-from schemas.params import PolicyEndpointParams
 from tests.support import tiny_policy
 from tests.support.llm_server import serving
+from tests.support.params import with_values
 
 QUERIES = tiny_policy.queries()
 
@@ -18,12 +18,12 @@ def policy(laptop, tmp_path, monkeypatch, root):
     (folder / "model.safetensors").write_bytes(b"weights")
 
     def make(server):
-        params = laptop.policy.model_copy(
-            update={
-                "backend": "openai", "endpoint": PolicyEndpointParams(base_url=server.base_url, attempts=1),
-                "template": str(root / laptop.policy.template),
-            }
-        )  # fmt: skip
+        params = with_values(
+            laptop.policy,
+            backend="openai",
+            endpoint={"base_url": server.base_url, "attempts": 1},
+            template=str(root / laptop.policy.template),
+        )
         return OpenAI(folder, params, Store(tmp_path / "store"))
 
     make.folder = folder

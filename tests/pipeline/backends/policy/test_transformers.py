@@ -3,7 +3,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from pipeline.backends.policy import make_policy, model_revision
+from pipeline.backends.policy import make_policy
+from pipeline.backends.policy.model_folder import model_revision
 from pipeline.backends.policy.transformers import Transformers, attention_window, uniform
 from pipeline.runtime.io import DataError
 from pipeline.runtime.store import Store, store_key
@@ -116,6 +117,8 @@ LLAMA_3 = (
     "{{ bos_token }}{% for m in messages %}<|start_header_id|>{{ m.role }}<|end_header_id|>\n\n{{ m.content | trim }}"
     "<|eot_id|>{% endfor %}{% if add_generation_prompt %}<|start_header_id|>assistant<|end_header_id|>\n\n{% endif %}"
 )
+
+
 PRINCIPLES = """You write prompts for a video model. A good one is:
 1. Harmless: nothing unsafe.
 2. Aligned: all that the query asks for.
@@ -135,7 +138,7 @@ def test_a_released_model_runs_with_its_own_template_and_chat_format(chatty, tin
     params = tiny_params.policy.model_copy(update={"template": str(words)})
     released = Transformers(folder, params, Store(tmp_path / "store"))
     ours = Transformers(chatty, tiny_params.policy, Store(tmp_path / "store"))
-    ids = released.asked(QUERIES[0], sampling())
+    ids = released.tokens_of(QUERIES[0], sampling())
     asked = released.tokenizer.decode(ids)
     bos = released.tokenizer.bos_token
     shown = PRINCIPLES.replace("{{ query }}", QUERIES[0].query).strip()
@@ -242,20 +245,6 @@ def test_the_noise_belongs_to_seed_query_and_sample():
     assert (uniform(0, "q", 0, 8) == one).all() and (uniform(0, "q", 0, 4) == one[:4]).all()
     others = [uniform(1, "q", 0, 8), uniform(0, "r", 0, 8), uniform(0, "q", 1, 8)]
     assert all((other != one).all() for other in others)
-
-
-def test_the_revision_is_of_weights_tokenizer_and_template_alone(tiny_model, tmp_path):
-    folder = tmp_path / "model"
-    shutil.copytree(tiny_model, folder)
-    before = model_revision(folder)
-    (folder / "README.md").write_text("a card")
-    (folder / "model.json").write_text("{}")
-    assert model_revision(folder) == before == model_revision(tiny_model)
-    for name in ("model.safetensors", "tokenizer.json", "chat_template.jinja", "config.json", "generation_config.json"):
-        kept = (folder / name).read_bytes()
-        (folder / name).write_bytes(kept + b" ")
-        assert model_revision(folder) != before, name
-        (folder / name).write_bytes(kept)
 
 
 def test_a_folder_that_cannot_be_asked_is_one_clear_error(tiny_model, tiny_params, tmp_path, vpo_home):

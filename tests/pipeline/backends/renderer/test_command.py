@@ -1,23 +1,23 @@
 import json
-import os
-import signal
-import subprocess
 import sys
 import threading
 import time
 
 import pytest
 
-from pipeline.backends.renderer import make_renderer, video_id
+from pipeline.backends.renderer import make_renderer
+from pipeline.backends.renderer.clip_id import video_id
 from pipeline.backends.renderer.command import Command
 from pipeline.runtime.io import DataError
 from pipeline.runtime.store import home
-from schemas.params_video import RenderParams
+from schemas.params_render import RenderParams
 from schemas.reasons import Reason
 from schemas.seams import RenderRequest
 from tests.support.clip_server import clip_of
+from tests.support.params import with_values
 
 pytestmark = pytest.mark.slow
+
 
 PROGRAM = """
 import json, os, shutil, sys, time
@@ -72,7 +72,7 @@ def params(laptop, words, **values) -> RenderParams:
         backend="command", model="m", revision="r", command=words, n_frames=4, height=32, width=48,
         frames_per_second=8,
     )  # fmt: skip
-    return RenderParams(**{**laptop.render.model_dump(), **base, **values})
+    return with_values(laptop.render, **{**base, **values})
 
 
 def made(laptop, program, prompts, **values):
@@ -194,81 +194,3 @@ def test_the_command_is_part_of_a_clips_identity_without_its_folders(laptop, pro
     two = make_renderer(params(laptop, [*program.words, "--fast"]), laptop.world)
     assert video_id(one, RenderRequest("p", 0)) != video_id(two, RenderRequest("p", 0))
     assert program.words[1] not in json.dumps(one.settings)
-
-
-RUN = """
-import json, sys
-from schemas.seams import RenderRequest
-from pipeline.backends.renderer.command import Command
-from schemas.params_video import RenderParams
-renderer = Command(RenderParams(**json.loads(sys.argv[1])))
-list(renderer.map(RenderRequest(prompt, 7) for prompt in json.loads(sys.argv[2])))
-"""
-
-
-def until(true):
-    while not true():
-        time.sleep(0.01)
-
-
-def gone(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return True
-    with open(f"/proc/{pid}/stat") as file:
-        return file.read().split()[2] == "Z"
-
-
-def test_a_run_killed_in_the_midst_takes_its_program_with_it_and_makes_no_finished_clip_again(
-    laptop, program, tmp_path
-):
-    prompts = ["a dog", "a cat", "hangs", "an owl"]
-    command = [sys.executable, "-c", RUN, params(laptop, program.words).model_dump_json(), json.dumps(prompts)]
-    stage = subprocess.Popen(command)
-    until(lambda: (tmp_path / "hangs").exists() and (tmp_path / "hangs").read_text())
-    stage.send_signal(signal.SIGKILL)
-    stage.wait()
-    pid = int((tmp_path / "hangs").read_text())
-    until(lambda: gone(pid))
-    (tmp_path / "again").touch()
-    outcomes = made(laptop, program, prompts)
-    assert [outcome.value.content for outcome in outcomes] == [clip_of(prompt) for prompt in prompts]
-    assert program() == [prompts, ["hangs", "an owl"]]
-
-
-OPEN_SORA = {
-    "torch.py": "seeds = []\nmanual_seed = seeds.append\n",
-    "opensora/utils/inference_utils.py": "def get_save_path_name(*_, **__): raise SystemExit('not replaced')\n",
-    "scripts/inference.py": """
-import argparse, torch
-from opensora.utils.inference_utils import get_save_path_name
-from tests.support.clip_server import clip_of
-parser = argparse.ArgumentParser()
-parser.add_argument("config")
-for name in ("--prompt-path", "--save-dir", "--batch-size", "--llm-refine", "--num-frames", "--fps", "--flow"):
-    parser.add_argument(name)
-parser.add_argument("--image-size", nargs=2)
-told = parser.parse_args()
-assert (told.config, told.batch_size, told.llm_refine) == ("configs/opensora-v1-2/inference/sample.py", "1", "False")
-assert (told.image_size, told.fps, told.flow) == (["32", "48"], "8", "5"), told
-import os
-os.makedirs(told.save_dir)
-for at, prompt in enumerate(open(told.prompt_path).read().splitlines()):
-    path = get_save_path_name(told.save_dir, sample_name=None, sample_idx=0 + at, prompt=prompt, num_sample=1, k=0)
-    open(path + ".mp4", "wb").write(clip_of(f"{prompt} {torch.seeds[-1]}", n=int(told.num_frames)))
-""",
-}
-
-
-def test_open_sora_is_given_prompts_settings_and_a_seed_for_each_clip(laptop, program, root, tmp_path):
-    for name, text in OPEN_SORA.items():
-        (tmp_path / "sora" / name).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / "sora" / name).write_text(text)
-    script = root / "pipeline/backends/renderer/opensora.py"
-    words = [sys.executable, str(script), str(tmp_path / "sora"), "{manifest}", "{clips}", "--flow", "5"]
-    asked = [RenderRequest("a dog\n{in} a house", 7), RenderRequest("|0| a cat", 8)]
-    one, two = Command(params(laptop, words)).map(asked)
-    assert (one.value, two.value) and one.value.content == clip_of("a dog (in) a house 7")
-    assert two.value.content == clip_of("0| a cat 8")
-    assert not list(home().glob("command/*/.opensora-*"))

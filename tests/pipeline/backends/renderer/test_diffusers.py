@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from pipeline.backends.batches import BatchSize, batched
-from pipeline.backends.renderer import make_renderer, video_id
+from pipeline.backends.renderer import make_renderer
+from pipeline.backends.renderer.clip_id import video_id
 from pipeline.backends.renderer.diffusers import Diffusers
 from pipeline.render import render, wanted
 from pipeline.runtime.io import DataError

@@ -16,14 +16,6 @@ from tests.support.tiny_pipelines import DOG, FAMILIES, SIZES
 pytestmark = pytest.mark.slow
 
 
-def test_a_folder_of_pickles_is_refused(diffusers_params, tmp_path):
-    (tmp_path / "unet").mkdir()
-    (tmp_path / "model_index.json").write_text("{}")
-    (tmp_path / "unet" / "diffusion_pytorch_model.bin").write_bytes(b"x")
-    with pytest.raises(DataError, match="is a pickle"):
-        Diffusers(diffusers_params(tmp_path))
-
-
 def test_a_component_that_has_pickles_alone_is_not_loaded(tiny_pipeline, diffusers_params, tmp_path):
     folder = shutil.copytree(tiny_pipeline("wan"), tmp_path / "half")
     weights = folder / "vae" / "diffusion_pytorch_model.safetensors"
@@ -66,8 +58,9 @@ def test_a_missing_library_is_told_with_the_extra_that_brings_it(tiny_pipeline, 
         "import sys; sys.modules['diffusers'] = None\n"
         "from pipeline.backends.renderer.diffusers import Diffusers\n"
         "from pipeline.runtime.params_file import load_params\n"
-        "told = load_params('params.yaml').render.model_copy(update={'model': sys.argv[1]})\n"
-        "Diffusers(told)"
+        "from tests.support.params import with_values\n"
+        "told = load_params('params.yaml').render\n"
+        "Diffusers(with_values(told, backend='diffusers', model=sys.argv[1]))"
     )
     done = subprocess.run(
         [sys.executable, "-c", script, str(tiny_pipeline("wan"))],
@@ -81,11 +74,12 @@ def test_a_model_on_the_hub_is_found_by_its_id_and_commit(tiny_pipeline, root, t
     shutil.copytree(tiny_pipeline("cogvideox"), tmp_path / "hub" / "models--THUDM--CogVideoX-2b" / "snapshots" / commit)
     script = (
         "import sys, json\n"
-        "from pipeline.backends.renderer import RenderRequest\n"
+        "from schemas.seams import RenderRequest\n"
         "from pipeline.backends.renderer.diffusers import Diffusers\n"
         "from pipeline.runtime.params_file import load_params\n"
-        "told = load_params('params.yaml').render.model_copy(update=json.loads(sys.argv[1]))\n"
-        "renderer = Diffusers(told)\n"
+        "from tests.support.params import with_values\n"
+        "told = load_params('params.yaml').render\n"
+        "renderer = Diffusers(with_values(told, **json.loads(sys.argv[1])))\n"
         "(outcome,) = renderer.map([RenderRequest('a dog runs', 1)])\n"
         "print(json.dumps([renderer.by.model, renderer.by.revision, outcome.value.frames_hash]))"
     )

@@ -1,4 +1,3 @@
-import asyncio
 import json
 import os
 import signal
@@ -10,17 +9,18 @@ import pytest
 
 from pipeline.backends.renderer import make_renderer
 from pipeline.backends.renderer.http import BACK_OFF_S, PATIENCE_S, Http, wait_s
-from pipeline.backends.renderer.http_adapters import ADAPTERS, Call
-from pipeline.backends.renderer.http_host import Host, Reply
+from pipeline.backends.renderer.http_host import Reply
 from pipeline.runtime.io import DataError
 from pipeline.runtime.store import Store, account
 from pipeline.video.clips import decode, frames_hash
-from schemas.params_video import RenderParams
+from schemas.params_render import RenderParams
 from schemas.reasons import Reason
 from schemas.seams import RenderRequest
 from tests.support.clip_server import KEY, clip_of, serving_clips
+from tests.support.params import with_values
 
 pytestmark = pytest.mark.slow
+
 
 PROMPTS = [f"prompt {number}" for number in range(6)]
 
@@ -35,7 +35,7 @@ def params(laptop, base_url, **values) -> RenderParams:
         backend="http", model="m", base_url=base_url, adapter="plain", n_frames=4, height=32, width=48,
         frames_per_second=8, api_key_env="HOST_KEY", poll_s=0.01, timeout_s=30, max_concurrency=3,
     )  # fmt: skip
-    return RenderParams(**{**laptop.render.model_dump(), **base, **values})
+    return with_values(laptop.render, **{**base, **values})
 
 
 def made(laptop, server, prompts=PROMPTS, **values) -> list:
@@ -58,58 +58,6 @@ def test_clips_come_in_order_with_who_made_them(laptop):
     by = outcomes[0].by
     assert (by.backend, by.model, by.revision) == ("http", "m", "unknown")
     assert server.most_running <= 3
-
-
-def test_the_plain_protocol_sends_what_is_set_and_nothing_else(laptop):
-    _, server = one(laptop, num_inference_steps=20, frames_per_second=None)
-    (body,) = server.bodies
-    assert len(body.pop("id")) == 16
-    assert body == {
-        "model": "m", "prompt": "a dog", "seed": 7, "n_frames": 4, "height": 32, "width": 48, "num_inference_steps": 20,
-    }  # fmt: skip
-    looks = [("GET", "/v1/clips/job-0")] * 2
-    content = ("GET", "/v1/clips/job-0/content")
-    assert [(method, path) for method, path, _ in server.log] == [("POST", "/v1/clips"), *looks, content]
-
-
-def test_zhipus_protocol_is_spoken(laptop):
-    outcome, server = one(laptop, adapter="zhipu", n_frames=None)
-    assert outcome.value.content == clip_of("a dog")
-    (body,) = server.bodies
-    assert len(body.pop("request_id")) == 16
-    assert body == {"model": "m", "prompt": "a dog", "size": "48x32", "fps": 8}
-    paths = [path for _, path, _ in server.log]
-    assert (paths[0], paths[1], paths[-1]) == ("/v1/videos/generations", "/v1/async-result/job-0", "/files/job-0")
-
-
-def test_openais_protocol_is_spoken(laptop):
-    outcome, server = one(laptop, adapter="openai", n_frames=None, frames_per_second=None)
-    assert outcome.value.content == clip_of("a dog")
-    assert server.bodies == [{"model": "m", "prompt": "a dog", "size": "48x32"}]
-    assert {path for _, path, _ in server.log} == {"/v1/videos", "/v1/videos/job-0", "/v1/videos/job-0/content"}
-
-
-@pytest.mark.parametrize("adapter", ["zhipu", "openai"])
-def test_frames_and_rate_are_sent_as_seconds(laptop, adapter):
-    renderer = Http(params(laptop, "http://127.0.0.1:1", adapter=adapter, n_frames=32))
-    body = renderer.adapter.submit("m", "p", 0, renderer.told, "once").body
-    assert body.get("duration", body.get("seconds")) in (4, "4")
-
-
-@pytest.mark.parametrize(
-    ("values", "says"),
-    [
-        (dict(adapter="openai", negative_prompt="blur"), 'openai cannot send render.negative_prompt: set it to ""'),
-        (dict(adapter="zhipu", guidance_scale=6.0), "zhipu cannot send render.guidance_scale: set it to null"),
-        (dict(adapter="openai", n_frames=49), "is 6.125 seconds: this host makes whole seconds"),
-        (dict(height=None), "render.height and render.width are sent together"),
-        (dict(base_url="ftp://x"), r"render.base_url must be http\(s\)"),
-        (dict(base_url="https://me:secret@x"), "without a name and password"),
-    ],
-)
-def test_what_the_host_cannot_be_told_stops_before_the_run(laptop, values, says):
-    with pytest.raises(DataError, match=says):
-        Http(params(laptop, **({"base_url": "http://127.0.0.1:1"} | values)))
 
 
 def test_the_host_is_part_of_a_clips_identity_and_no_password_is(laptop):
@@ -169,20 +117,6 @@ def test_a_clip_that_cannot_be_had_has_a_typed_reason(laptop, fault, reason, say
     assert outcome.reason == reason and re.search(says, outcome.detail), outcome
 
 
-@pytest.mark.parametrize("adapter", ["zhipu", "openai"])
-@pytest.mark.parametrize(
-    ("fault", "reason"),
-    [
-        ("policy", Reason.CONTENT_FILTER),
-        ("refuses", Reason.CONTENT_FILTER),
-        ("fails", Reason.RENDER_FAILED),
-    ],
-)
-def test_the_other_protocols_refusals_are_told_from_failures(laptop, adapter, fault, reason):
-    outcome, _ = one(laptop, fault, adapter=adapter, n_frames=None)
-    assert outcome.reason == reason
-
-
 def test_a_prompt_that_is_too_long_for_the_host_is_not_sent(laptop):
     with serving_clips() as server:
         (outcome,) = made(laptop, server, ["x" * 513], adapter="zhipu", n_frames=None)
@@ -221,51 +155,6 @@ def test_a_host_that_is_not_there_stops_the_stage(laptop):
         list(renderer.map(RenderRequest(prompt, 0) for prompt in PROMPTS))
 
 
-@pytest.mark.parametrize("fault", ["elsewhere", "file_redirect"])
-def test_the_key_goes_to_no_other_host(laptop, fault):
-    with serving_clips() as thief:
-        outcome, server = one(laptop, fault, elsewhere=thief.origin)
-        assert [line[2] for line in thief.log] == [None]
-    assert outcome.value.content == clip_of("")
-    assert {line[2] for line in server.log} == {f"Bearer {KEY}"}
-
-
-@pytest.mark.parametrize("name", ["127.0.0.1", "localhost", "[::ffff:127.0.0.1]"])
-def test_a_host_on_the_internet_cannot_send_us_into_our_own_network(laptop, name):
-    async def fetched(url):
-        settings = params(laptop, "https://1.1.1.1/v1")
-        host = Host(settings, ADAPTERS[settings.adapter])
-        await host.open()
-        try:
-            return await host.download(url, 10)
-        finally:
-            await host.close()
-
-    with serving_clips() as server:
-        reply = asyncio.run(fetched(server.origin.replace("127.0.0.1", name) + "/files/x"))
-    assert (reply.kind, server.log) == ("rejected", [])
-    assert reply.why.endswith("an address inside our own network, where base_url does not lie")
-
-
-def test_an_address_that_no_host_can_have_is_one_that_nobody_reaches(laptop):
-    async def called():
-        settings = params(laptop, f"http://{'a' * 70}.example/v1")
-        host = Host(settings, ADAPTERS[settings.adapter])
-        await host.open()
-        try:
-            return await host.call(Call("/videos"))
-        finally:
-            await host.close()
-
-    assert asyncio.run(called()).kind == "transient"
-
-
-def test_a_call_that_is_sent_on_to_another_host_stops_the_stage(laptop):
-    with serving_clips() as thief, pytest.raises(DataError, match="sends calls on to 127.0.0.1.*must be the address"):
-        one(laptop, "redirect", elsewhere=thief.origin)
-    assert not thief.log
-
-
 def test_each_job_is_charged_when_it_is_bought(laptop):
     with serving_clips(faults={PROMPTS[1]: ["fails"], PROMPTS[2]: ["policy"]}) as server:
         made(laptop, server, usd_per_clip=0.25)
@@ -291,12 +180,6 @@ def test_a_run_without_patience_leaves_its_job_to_the_next(laptop):
         server.looks = 0
         (outcome,) = made(laptop, server, ["a dog"])
         assert outcome.value and server.prompts() == ["a dog"]
-
-
-def test_a_file_that_comes_byte_by_byte_is_waited_for_no_longer_than_a_clip(laptop):
-    outcome, server = one(laptop, "file_slow", timeout_s=0.3)
-    assert outcome.reason == Reason.RENDER_FAILED and "gave no clip in 0.3 s" in outcome.detail
-    assert server.prompts() == ["a dog"]
 
 
 def test_a_host_that_says_to_wait_for_years_is_not_waited_for():
@@ -340,8 +223,9 @@ RUN = """
 import json, sys
 from schemas.seams import RenderRequest
 from pipeline.backends.renderer.http import Http
-from schemas.params_video import RenderParams
-renderer = Http(RenderParams(**json.loads(sys.argv[1])))
+from tests.support.params import section_of
+from tests.support.params import with_values
+renderer = Http(section_of("render", **json.loads(sys.argv[1])))
 made = renderer.map(RenderRequest(f"prompt {n}", 7) for n in range(6))
 print(json.dumps([outcome.value.frames_hash for outcome in made]))
 """

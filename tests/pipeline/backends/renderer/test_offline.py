@@ -1,10 +1,8 @@
-from typing import get_args
-
 import pytest
 
-from pipeline.backends.renderer import RENDERERS, make_renderer, video_id
+from pipeline.backends.renderer import make_renderer
+from pipeline.backends.renderer.clip_id import video_id
 from pipeline.video.clips import decode
-from schemas.params_video import RenderParams
 from schemas.seams import RenderRequest
 
 
@@ -16,10 +14,6 @@ def renderer(laptop):
 def clips(renderer, *prompts, seed=7):
     outcomes = list(renderer.map(RenderRequest(prompt, seed) for prompt in prompts))
     return [outcome.value for outcome in outcomes]
-
-
-def test_the_names_in_the_type_are_the_names_in_the_dict():
-    assert set(get_args(RenderParams.model_fields["backend"].annotation)) == set(RENDERERS)
 
 
 def test_a_clip_has_the_size_and_rate_of_the_params(renderer):

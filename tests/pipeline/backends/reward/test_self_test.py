@@ -97,6 +97,6 @@ def test_the_good_clip_shows_the_scene_and_the_spoilt_one_is_dark():
 @pytest.mark.parametrize("name", ["checklist", "dims"])
 def test_the_offline_models_look(laptop, root, name):
     params = laptop.reward.models[name]
-    if params.questions:
+    if hasattr(params, "questions"):
         params = params.model_copy(update={"questions": str(root / params.questions)})
-    assert [item.value is not None for item in make_reward(params, laptop.world).map([ITEM])] == [True]
+    assert [item.value is not None for item in make_reward(params).map([ITEM])] == [True]

@@ -38,7 +38,7 @@ def home(vpo_home):
 
 
 def score(folder, items=CLIPS, **values):
-    return list(make_reward(tiny.params("videoscore", folder, **values), None).map(items))
+    return list(make_reward(tiny.params("videoscore", folder, **values)).map(items))
 
 
 def numbers(outcome):
@@ -98,7 +98,7 @@ def test_the_number_of_frames_can_be_set(made):
 
 
 def test_the_revision_tells_weights_words_frames_and_precision(made, tmp_path):
-    by = make_reward(tiny.params("videoscore", made[0]), None).by
+    by = make_reward(tiny.params("videoscore", made[0])).by
     weights, words, frames, dtype = by.revision.split()
     assert len(weights) == 16 and (frames, dtype) == ("spread-16", "float32")
     assert words == f"words-{by.template}" and by.template == Template(TEMPLATE).hash
@@ -108,7 +108,7 @@ def test_the_revision_tells_weights_words_frames_and_precision(made, tmp_path):
 
 
 def test_the_authors_precision_is_taken_where_none_is_named(made):
-    assert make_reward(tiny.params("videoscore", made[0], dtype=None), None).by.revision.endswith(" bfloat16")
+    assert make_reward(tiny.params("videoscore", made[0], dtype=None)).by.revision.endswith(" bfloat16")
 
 
 def changed(made, tmp_path, change):
@@ -170,14 +170,14 @@ def test_a_folder_without_its_processor_says_which_file_to_copy(made, tmp_path, 
 def test_pickles_and_unpinned_models_are_refused(tmp_path):
     (tmp_path / "pytorch_model.bin").write_bytes(b"")
     with pytest.raises(DataError, match="pytorch_model.bin is a pickle"):
-        make_reward(tiny.params("videoscore", tmp_path), None)
+        make_reward(tiny.params("videoscore", tmp_path))
     with pytest.raises(DataError, match="set revision to the model's 40-hex commit"):
-        make_reward(tiny.params("videoscore", "TIGER-Lab/VideoScore"), None)
+        make_reward(tiny.params("videoscore", "TIGER-Lab/VideoScore"))
 
 
 def test_the_stage_scores_a_clip_and_keeps_the_score(made, tmp_path):
     clip = make_clip(decode(CLIPS[0].clip), 8)
     row = render_row("v0", prompt="a red ball").model_copy(update={"frames_hash": clip.frames_hash})
-    scorer = make_scorer("tiny", tiny.params("videoscore", made[0]), None)
+    scorer = make_scorer("tiny", tiny.params("videoscore", made[0]))
     rows = list(reward([row], lambda row: clip.content, [scorer], Store(tmp_path / "store")))
     assert not isinstance(rows[0], Dropped) and [item.name for item in rows[0].dims] == NAMES

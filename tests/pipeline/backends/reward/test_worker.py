@@ -7,19 +7,24 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipeline.backends.reward import make_reward, sound
+from pipeline.backends.reward import make_reward
+from pipeline.backends.reward.soundness import refuse_unsound
 from pipeline.backends.reward.worker import Worker
 from pipeline.runtime.io import DataError
 from pipeline.video.clips import encode
-from schemas.base import Dropped
-from schemas.params_video import RewardModelParams
 from schemas.reasons import Reason
 from schemas.seams import ScoreRequest
+from tests.support.params import section_of
 
 pytestmark = pytest.mark.slow
 
+
 REVISION = "0123456789abcdef0123456789abcdef01234567"
+
+
 FAKE = Path(__file__).resolve().parents[3] / "support/fake_scorer.py"
+
+
 QUESTIONS = {"q1": "Is [[prompt]] in the video?", "q2": "Is it sharp?", "q3": "Is it calm?"}
 
 
@@ -39,14 +44,14 @@ def params(tmp_path):
         asked = {"questions": str(tmp_path / "questions.jsonl")} if scorer == "visionreward" else {}
         worker = [sys.executable, str(FAKE), scorer, str(tmp_path / "notes"), *words]
         values = {"backend": scorer, "model": "them/scorer", "revision": REVISION, "scored_text": "query"}
-        return RewardModelParams(**values | asked | {"worker": worker} | changes)
+        return section_of("reward", **values | asked | {"worker": worker} | changes)
 
     made.notes = tmp_path / "notes"
     return made
 
 
 def scored(params, clip, *texts):
-    return [sound(outcome) for outcome in Worker(params).map(ScoreRequest(clip, text) for text in texts)]
+    return [refuse_unsound(outcome) for outcome in Worker(params).map(ScoreRequest(clip, text) for text in texts)]
 
 
 def sheet(outcome):
@@ -83,7 +88,7 @@ def test_each_question_is_asked_with_the_text_in_it_and_answered_in_the_files_or
 
 
 def test_the_seam_builds_it_by_name(params, laptop):
-    assert make_reward(params(), laptop.world).by == Worker(params()).by
+    assert make_reward(params()).by == Worker(params()).by
 
 
 def test_one_child_scores_all_clips_and_ends_with_the_stage(params, clip):
@@ -189,18 +194,6 @@ def test_an_odd_number_is_no_score(params, clip, text, detail):
     assert well.value is not None
 
 
-@pytest.mark.parametrize(("text", "detail"), [("half", "?"), ("halves", "answers nobody asked for: ?")])
-def test_half_a_character_in_what_a_worker_says_can_be_written_down(params, clip, text, detail):
-    odd, _ = scored(params(), clip, text, "a fox")
-    row = Dropped(input_id="v0", reason=odd.reason, detail=odd.detail)
-    assert json.loads(row.model_dump_json())["detail"] == detail
-
-
-def test_an_answer_given_twice_is_never_the_next_clips(params, clip):
-    outcomes = scored(params(), clip, "twice", "a fox", "two foxes")
-    assert [sheet(outcome) for outcome in outcomes[1:]] == [right("a fox"), right("two foxes")]
-
-
 def test_a_worker_that_dies_once_is_started_again_and_every_clip_is_scored(params, clip):
     outcomes = scored(params(), clip, "first", "dies 1", "last")
     assert [outcome.reason for outcome in outcomes] == [None] * 3
@@ -257,11 +250,6 @@ def test_a_worker_that_never_says_that_it_is_ready_stops_the_stage(params, clip)
     assert alive(params) == []
 
 
-def test_a_program_that_is_not_there_stops_the_stage(params, clip):
-    with pytest.raises(DataError, match="worker no/such/python cannot be started"):
-        scored(params(worker=("no/such/python", "x.py")), clip, "a fox")
-
-
 def test_a_program_that_says_something_else_stops_the_stage(params, clip):
     with pytest.raises(DataError, match="the worker has protocol hello"):
         scored(params(worker=(sys.executable, "-c", "print('hello'); input()")), clip, "a fox")
@@ -275,10 +263,3 @@ def test_a_worker_needs_a_pinned_model(params):
 def test_a_marker_in_the_text_is_data(params, clip):
     (outcome,) = scored(params(), clip, "[[prompt]]")
     assert sheet(outcome) == right("[[prompt]]")
-
-
-def test_nothing_of_our_python_leads_the_workers_astray(params, clip, monkeypatch):
-    (params.notes / "sitecustomize.py").write_text("import os; os._exit(7)")
-    monkeypatch.setenv("PYTHONPATH", str(params.notes))
-    (outcome,) = scored(params(), clip, "a fox")
-    assert outcome.value is not None

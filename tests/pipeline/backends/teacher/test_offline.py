@@ -4,7 +4,7 @@ from pipeline.backends.teacher.offline import SOURCES, Offline, answer, between,
 from pipeline.llm.replies import parse_prompt, parse_recheck, parse_verdict
 from pipeline.llm.template import Template
 from pipeline.runtime.io import DataError
-from schemas.params import OFFLINE_TEACHERS
+from schemas.params_teacher import OFFLINE_TEACHERS
 
 FULL = (
     "The scene shows two red dogs running on the beach. Bright even light fills the whole scene. "

@@ -8,6 +8,7 @@ from pipeline.llm.replies import parse_prompt
 from pipeline.runtime.store import Store
 from tests.support.llm_echo import conversations, echo, parse
 from tests.support.llm_server import fault_of, serving
+from tests.support.params import with_values
 
 KEY = "sk-secret-of-the-test"
 REASON_OF = {"empty": "empty", "length": "truncated", "refusal": "refused", "content_filter": "content_filter"}
@@ -18,8 +19,9 @@ def teacher(laptop, tmp_path, monkeypatch):
     monkeypatch.setenv("OPENAI_API_KEY", KEY)
 
     def make(server, **changes):
-        params = laptop.teacher.model_copy(
-            update=dict(backend="openai", model="m", base_url=server.base_url, attempts=3, timeout_s=60.0) | changes
+        params = with_values(
+            laptop.teacher,
+            **dict(backend="openai", model="m", base_url=server.base_url, attempts=3, timeout_s=60.0) | changes,
         )
         return OpenAI(params, Store(tmp_path / "store"))
 

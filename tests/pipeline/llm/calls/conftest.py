@@ -6,6 +6,7 @@ from pipeline.backends.teacher.openai import OpenAI
 from pipeline.llm.calls.batch import Sizes
 from pipeline.llm.calls.engine import Engine
 from pipeline.runtime.store import Store
+from tests.support.params import with_values
 
 
 @pytest.fixture
@@ -15,7 +16,7 @@ def teacher(laptop, tmp_path, monkeypatch, vpo_home):
 
     def make(server, sizes=None, store="store", **changes):
         settings = dict(backend="openai", model="m", base_url=server.base_url, attempts=3, timeout_s=60.0, mode="batch")
-        params = laptop.teacher.model_copy(update=settings | changes)
+        params = with_values(laptop.teacher, **settings | changes)
         sizes = Sizes(**{"first_look_s": 0.01, "longest_look_s": 0.02} | (sizes or {}))
         engine = Engine("teacher", params, Store(tmp_path / store), sizes=sizes)
         return OpenAI(params, engine=engine)

@@ -174,9 +174,10 @@ from pipeline.backends.teacher.openai import OpenAI
 from pipeline.llm.calls.batch import Sizes
 from pipeline.llm.calls.engine import Engine
 from pipeline.runtime.params_file import load_params
+from tests.support.params import with_values
 root, base_url, out = sys.argv[1:]
 teacher = load_params(Path(root) / "params.yaml").teacher
-params = teacher.model_copy(update=dict(backend="openai", model="m", base_url=base_url, mode="batch", attempts=3))
+params = with_values(teacher, backend="openai", model="m", base_url=base_url, mode="batch", attempts=3)
 engine = Engine("teacher", params, sizes=Sizes(requests=40, first_look_s=0.05, longest_look_s=0.05))
 asked = [[{"role": "user", "content": f"query {number}"}] for number in range(200)]
 print("begun", file=sys.stderr, flush=True)

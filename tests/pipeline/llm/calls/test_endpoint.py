@@ -1,6 +1,7 @@
 import pytest
 
 from pipeline.llm.calls.endpoint import Endpoint, EndpointStopped
+from tests.support.params import with_values
 
 KEY = "sk-secret-of-the-test"
 
@@ -10,7 +11,7 @@ def endpoint(laptop, monkeypatch):
     monkeypatch.setenv("OPENAI_API_KEY", KEY)
 
     def make(**changes):
-        return Endpoint(laptop.teacher.model_copy(update={"backend": "openai", "model": "m"} | changes))
+        return Endpoint(with_values(laptop.teacher, **{"backend": "openai", "model": "m"} | changes))
 
     return make
 

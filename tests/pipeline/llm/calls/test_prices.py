@@ -5,12 +5,13 @@ import pytest
 
 from pipeline.llm.calls.prices import find_price
 from pipeline.runtime.store import Store
+from tests.support.params import with_values
 
 
 @pytest.fixture
 def priced(laptop, tmp_path):
     def find(model, base_url):
-        params = laptop.teacher.model_copy(update={"backend": "openai", "model": model, "base_url": base_url})
+        params = with_values(laptop.teacher, backend="openai", model=model, base_url=base_url)
         return find_price(params, base_url, Store(tmp_path))
 
     return find

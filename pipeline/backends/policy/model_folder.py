@@ -1,0 +1,23 @@
+"""Which weights a policy has: the hash of its model folder, which stands in rows and keys as its revision."""
+
+import hashlib
+from pathlib import Path
+
+from pipeline.runtime.io import DataError
+
+# what a policy's words depend on; model cards and training logs are left out
+WEIGHTS = ("*.safetensors", "config.json", "generation_config.json", "tokenizer*.json", "chat_template.jinja")
+
+
+def model_revision(folder: str | Path) -> str:
+    """Return 16 hex digits over weights, tokenizer and chat template of a model folder."""
+    folder = Path(folder)
+    digest = hashlib.sha256()
+    files = sorted({path for pattern in WEIGHTS for path in folder.glob(pattern)})
+    if not any(path.suffix == ".safetensors" for path in files):
+        raise DataError(f"{folder}: no safetensors weights in it; train the model first (dvc repro sft)")
+    for path in files:
+        digest.update(f"{path.name}\0".encode())
+        with path.open("rb") as file:
+            digest.update(hashlib.file_digest(file, "sha256").digest())
+    return digest.hexdigest()[:16]

@@ -1,0 +1,85 @@
+"""The types of the sections `teacher` and `judge` of params.yaml, and of any address that speaks the OpenAI API."""
+
+from dataclasses import replace
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import BeforeValidator, Field, model_validator
+
+from schemas.needs import Needs
+from schemas.section import BackendParams, Section, keys_of_backend
+
+OPENAI = "https://api.openai.com/v1"
+"""the address where base_url is null"""
+OPENAI_KEY = "OPENAI_API_KEY"
+"""the variable where api_key_env is null"""
+OFFLINE_TEACHERS = ("grammar", "checker")
+
+
+class EndpointParams(Section):
+    """How an address that speaks the OpenAI API is asked; shared by the teacher, the judge and a served policy."""
+
+    model: str = Field(min_length=1)
+    base_url: str | None = None
+    api_version: str | None = Field(default=None, description="Azure's; set, it makes base_url an Azure resource.")
+    api_key_env: str | None = Field(default=None, description="Variable that holds the key; null: OPENAI_API_KEY.")
+    timeout_s: float | None = Field(default=None, gt=0, description="Longest wait for one answer.")
+    attempts: int | None = Field(
+        default=None, ge=1, description="Requests for one answer that may fail; a 429 is not counted."
+    )
+    max_concurrency: int = Field(ge=1)
+    requests_per_minute: float | None = Field(
+        default=None, gt=0, description="Null: learnt from what the endpoint says or refuses."
+    )
+    tokens_per_minute: float | None = Field(default=None, gt=0)
+    usd_per_million_input_tokens: float | None = Field(
+        default=None, ge=0, description="Null: the price that genai-prices knows."
+    )
+    usd_per_million_output_tokens: float | None = Field(default=None, ge=0)
+    budget_usd: float | None = Field(
+        default=None, ge=0, description="All that this project may ever spend on this model."
+    )
+    mode: Literal["direct", "batch"] | None = Field(
+        default=None, description="batch: the Batch API, at half the price; null: direct."
+    )
+
+
+class OfflineTeacherParams(BackendParams):
+    """The small stand-in for an LLM."""
+
+    NEEDS: ClassVar[Needs] = Needs(device="cpu", stand_in=True)
+
+    backend: Literal["offline"]
+    model: str = Field(min_length=1)
+    max_concurrency: int = Field(ge=1, description="Not read: it stands in the file for openai.")
+    parse_attempts: int = Field(ge=1, description="Not read: it stands in the file for openai.")
+
+    @model_validator(mode="after")
+    def offline_knows_the_model(self) -> "OfflineTeacherParams":
+        if self.model not in OFFLINE_TEACHERS:
+            raise ValueError(f"model must be one of {', '.join(OFFLINE_TEACHERS)} for backend offline")
+        return self
+
+
+class OpenAITeacherParams(BackendParams, EndpointParams):
+    """An LLM behind an address that speaks the OpenAI API."""
+
+    NEEDS: ClassVar[Needs] = Needs(device="host", extras=("openai",), paid_by="call", spreads=False)
+
+    backend: Literal["openai"]
+    temperature: float | None = Field(default=None, ge=0, le=2)
+    top_p: float | None = Field(default=None, gt=0, le=1)
+    max_completion_tokens: int | None = Field(default=None, gt=0)
+    response_format: Literal["markers", "json_schema"] | None = Field(
+        default=None,
+        description="markers: the papers' text markers (null too); json_schema: structured output of the endpoint.",
+    )
+    parse_attempts: int = Field(ge=1, description="How often an answer that cannot be parsed is asked for.")
+
+    @property
+    def needs(self) -> Needs:
+        return replace(self.NEEDS, keys=(self.api_key_env or OPENAI_KEY,), address=self.base_url or OPENAI)
+
+
+_Teacher = OfflineTeacherParams | OpenAITeacherParams
+TeacherParams = Annotated[_Teacher, Field(discriminator="backend"), BeforeValidator(keys_of_backend(_Teacher))]
+"""the teacher and the judge: an LLM behind an API, or the offline stand-in"""

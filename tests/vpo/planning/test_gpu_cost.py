@@ -1,0 +1,65 @@
+import pytest
+
+from pipeline.backends.renderer.facts import COGVIDEOX_2B, COGVIDEOX_5B, LTX_VIDEO, WAN_22_A14B
+from pipeline.runtime.speeds import CPU, Speed, Work, put
+from tests.support.params import with_values
+from vpo.planning.gpu_cost import Cost, GpuRow, measured, memory, published, training
+
+pytestmark = pytest.mark.slow
+
+
+def test_hours_are_units_times_seconds():
+    row = GpuRow("render@dpo", "clips", "diffusers", "m", to_make=36_000)
+    assert row.costs(Cost(45.0, "published for H100", "H100"), on_cpu=False).gpu_hours == 450
+    row = GpuRow("render@dpo", "clips", "diffusers", "m", to_make=36_000)
+    row.costs(Cost(45.0, "measured on cpu", CPU), on_cpu=False)
+    assert (row.gpu_hours, row.cpu_hours) == (0, 450)
+
+
+@pytest.mark.parametrize(
+    ("facts", "values", "gigabytes", "n_assumed"),
+    [
+        (COGVIDEOX_2B, {"offload": "sequential"}, 4, 0),
+        (COGVIDEOX_2B, {"offload": "group"}, 4, 1),
+        (COGVIDEOX_2B, {"offload": "model"}, 12.5, 0),
+        (COGVIDEOX_2B, {"offload": "none"}, 12.5, 1),
+        (COGVIDEOX_5B, {"offload": "model", "vae_tiling": False}, 20.7, 1),
+        (WAN_22_A14B, {}, 80, 0),
+        (WAN_22_A14B, {"offload": "sequential"}, None, 0),
+        (LTX_VIDEO, {}, None, 0),
+    ],
+)
+def test_memory_follows_the_offload_and_says_what_it_assumes(laptop, facts, values, gigabytes, n_assumed):
+    found, assumed = memory(with_values(laptop.render, backend="diffusers", model="them/it", **values), facts)
+    assert (found, len(assumed)) == (gigabytes, n_assumed)
+
+
+def test_a_model_without_published_seconds_is_unknown(laptop):
+    assert published(laptop.render, None, {}) is None
+
+
+def test_the_best_measurement_is_taken(tmp_path):
+    work = Work("score", "videoscore", "m", "r", "s")
+    put(tmp_path, work, Speed(9, 90.0, False, CPU))
+    assert measured(tmp_path, work) == Cost(10.0, "measured on cpu", CPU)
+    put(tmp_path, work, Speed(9, 18.0, True, "H100"))
+    assert measured(tmp_path, work).device == CPU
+    put(tmp_path, work, Speed(9, 9.0, False, "A100"))
+    assert measured(tmp_path, work) == Cost(1.0, "measured on A100", "A100")
+    assert measured(tmp_path / "none", work) is None
+
+
+def test_eight_billion_weights_on_an_h100(laptop):
+    sft = laptop.sft.model_copy(update={"bf16": True})
+    cost = training(sft, 8_000_000_000)
+    assert cost.seconds == pytest.approx(6 * 8e9 / (0.4 * 989e12))
+    assert cost.source == "assumed: 6 N FLOPs a token at 40 % of 989 TFLOPS (H100, bf16)"
+    checkpointed = training(sft.model_copy(update={"gradient_checkpointing": True}), 8_000_000_000)
+    assert checkpointed.seconds == pytest.approx(8 / 6 * cost.seconds)
+
+
+def test_the_reference_goes_forward_once_where_it_is_precomputed_else_in_every_epoch(laptop):
+    dpo = laptop.dpo.train.model_copy(update={"bf16": True, "num_train_epochs": 4})
+    every = dpo.model_copy(update={"precompute_ref_log_probs": False})
+    assert training(dpo, 1000).seconds == pytest.approx(6.5 * 1000 / (0.4 * 989e12))
+    assert training(every, 1000).seconds == pytest.approx(8 * 1000 / (0.4 * 989e12))

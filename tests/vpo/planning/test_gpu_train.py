@@ -1,0 +1,127 @@
+import json
+from pathlib import Path
+
+import pytest
+
+from pipeline.llm.template import Template
+from pipeline.runtime.io import read_rows, write_rows
+from pipeline.runtime.params_file import load_params
+from pipeline.runtime.store import Store
+from schemas.d_dpo import DDpo
+from schemas.d_sft import DSft
+from schemas.rollout import Rollout
+from tests.support.small_project import ROOT, prompt, queries, small_project, write_params
+from vpo.planning.estimate import Planner
+from vpo.planning.gpu import GpuPlanner
+
+pytestmark = pytest.mark.slow
+
+
+HUB_BASE = {"backend": "hub", "vocab_size": None, "hidden_size": None, "num_hidden_layers": None,
+            "num_attention_heads": None, "steps": None, "batch_size": None, "learning_rate": None}  # fmt: skip
+
+
+DPO = ("data/dpo/rollout.jsonl", "data/dpo/critique.jsonl", "data/dpo/render.parquet", "data/dpo/reward.parquet")
+
+
+LONG = (
+    ", in soft morning light, while the camera slowly glides closer and keeps calm; the colours are warm, the "
+    "background is quiet, every detail is sharp, and the whole scene stays steady from the first moment to the last."
+)
+
+
+@pytest.fixture
+def project(tmp_path, vpo_home, monkeypatch):
+    """A small project with the graph; nothing is rendered, no query is read from a source."""
+    folder = tmp_path / "project"
+    (folder / "pipeline").mkdir(parents=True)
+    small_project(folder)
+    for name in ("templates", "backends"):
+        (folder / "pipeline" / name).symlink_to(ROOT / "pipeline" / name)
+    (folder / "dvc.yaml").write_text((ROOT / "dvc.yaml").read_text())
+    (folder / "questions.jsonl").write_text((ROOT / "pipeline/backends/reward/questions.jsonl").read_text())
+    monkeypatch.chdir(folder)
+    write()
+    # long enough for the offline critic, but for those of the query that is not harmless
+    rollouts = [
+        Rollout(**prompt(row, "sft", f" with {('a red', 'two blue')[k]} umbrella{LONG}", k))
+        for row in queries("dpo")
+        for k in range(2)
+    ]
+    write_rows(Path(DPO[0]), rollouts, Rollout)
+    return folder
+
+
+def write(**sections):
+    sections.setdefault("queries", {"source": "file", "path": "none.jsonl"})
+    sections.setdefault("reward", {"replicate": 0.0})
+    return write_params(Path(), **sections)
+
+
+def rows(changed=None, store=None):
+    """Return the rows by (stage, model), and by stage where there is one model."""
+    planner = Planner(load_params("params.yaml"), store or Store(), changed)
+    planner.estimates()
+    found = GpuPlanner(planner).rows()
+    return {(row.stage, row.model): row for row in found} | {row.stage: row for row in found}
+
+
+def instruction(query):
+    return Template(ROOT / "pipeline/templates/optimize.jinja").fill(query=query)
+
+
+def test_tokens_are_counted_from_the_rows(project):
+    found = rows()
+    sft = list(read_rows("data/sft/d_sft.jsonl", DSft))
+    characters = sum(len(instruction(row.query)) + len(row.prompt) for row in sft)
+    assert found["sft"].wanted == pytest.approx(5 * characters / 4)
+    pairs = list(read_rows("data/dpo/d_dpo.jsonl", DDpo))
+    characters = sum(2 * len(instruction(row.query)) + len(row.chosen) + len(row.rejected) for row in pairs)
+    assert found["dpo"].wanted == pytest.approx(characters / 4)
+
+
+def test_steps_that_are_told_count_before_epochs(project):
+    write(sft={"max_steps": 10, "global_batch_size": 4})
+    sft = list(read_rows("data/sft/d_sft.jsonl", DSft))
+    each = sum(len(instruction(row.query)) + len(row.prompt) for row in sft) / 4 / len(sft)
+    assert rows()["sft"].wanted == pytest.approx(40 * each)
+
+
+def test_a_model_of_the_same_rows_is_not_trained_again(project):
+    from schemas.base import content_id
+
+    told = content_id([row.model_dump(mode="json") for row in read_rows("data/sft/d_sft.jsonl", DSft)])
+    Path("data/models/sft").mkdir(parents=True)
+    Path("data/models/sft/model.json").write_text(json.dumps({"d_sft": told}))
+    assert rows()["sft"].to_make == 0 < rows()["dpo"].to_make
+    assert rows(changed={"sft"})["sft"].to_make > 0
+
+
+def test_pairs_to_come_are_bounded(project):
+    """Eight rollouts of four queries, K = 2: 35 % are flawed, and neighbours of those that pass make a pair."""
+    Path("data/dpo/d_dpo.jsonl").unlink()
+    write(rollout={"k": 2})
+    text, video = 8 * 0.35, 4 * (2 * 0.65 - 1)
+    row = rows(changed={"sft"})["dpo"]
+    (each,) = (float(note.split()[0]) for note in row.notes if "tokens a row" in note)
+    assert row.wanted / each == pytest.approx(text + video, rel=0.01)
+
+
+@pytest.mark.slow
+def test_the_weights_of_a_base_model_are_counted_by_its_config(project):
+    from transformers import LlamaConfig
+
+    from train.capacity import bytes_to_train, n_parameters
+
+    LlamaConfig(vocab_size=500, hidden_size=32, num_hidden_layers=1, num_attention_heads=2).save_pretrained("base")
+    write(base_model=HUB_BASE | {"name": "base"}, sft={"bf16": True})
+    row, n = rows()["sft"], n_parameters("base")
+    assert row.gpu_hours == pytest.approx(row.wanted * 6 * n / (0.4 * 989e12) / 3600)
+    sft = load_params("params.yaml").sft
+    assert row.gpu_gigabytes == bytes_to_train(n, sft, sharded=False) / 1e9
+
+
+def test_a_base_model_that_is_not_there_makes_training_unknown(project):
+    write(base_model=HUB_BASE | {"name": "owner/name", "revision": "0" * 40})
+    row = rows()["sft"]
+    assert row.gpu_hours is None and row.source.startswith("unknown: ") and row.gpu_gigabytes is None
