@@ -211,32 +211,6 @@ def test_a_comment_leaves_the_key_of_a_killed_run_and_a_line_of_code_does_not(ro
     assert key_with("template", "pipeline/llm/template.py", "return", "return None or") != before
 
 
-def test_a_comment_in_the_code_of_training_orphans_no_checkpoint(root, tmp_path):
-    for package in ("schemas", "pipeline", "train"):
-        shutil.copytree(root / package, tmp_path / package, ignore=shutil.ignore_patterns("__pycache__"))
-    shutil.copy(root / "params.yaml", tmp_path)
-    program = (
-        "from pipeline.runtime.params_file import load_params\nfrom train.checkpoints import run_key\n"
-        "print(*(run_key(stage, [], 'none', load_params().sft, {}) for stage in ('sft', 'dpo')))"
-    )
-
-    def keys():
-        done = subprocess.run(
-            [sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True, check=True,
-            env=os.environ | {"PYTHONDONTWRITEBYTECODE": "1"},
-        )  # fmt: skip
-        return done.stdout.split()
-
-    before = keys()
-    with (tmp_path / "train/checkpoints.py").open("a") as file:
-        file.write("# a comment\n")
-    assert keys() == before
-    with (tmp_path / "train/sft.py").open("a") as file:
-        file.write("ANSWER = 42\n")
-    sft, dpo = keys()
-    assert sft != before[0] and dpo == before[1]
-
-
 def test_what_nobody_came_back_to_for_two_weeks_is_removed(vpo_home, capsys):
     for name, age_s in (("mine", 30 * 86400), ("old", 15 * 86400), ("new", 86400)):
         (vpo_home / "train" / name).mkdir(parents=True)

@@ -3,7 +3,8 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.runtime.io import DataError, locked
+from pipeline.runtime.io import DataError
+from pipeline.runtime.locks import hold_lock
 from train.trainer import describe_setting, make_arguments, open_work_folder, save_model
 
 
@@ -101,6 +102,6 @@ def test_only_the_main_process_writes(tmp_path, vpo_home, monkeypatch):
 def test_a_second_run_of_a_stage_is_refused_and_the_work_folder_goes(tmp_path, vpo_home):
     with open_work_folder("0f", tmp_path / "sft") as folder:
         assert list(folder.iterdir()) == []
-        with pytest.raises(DataError, match="another run is writing it"), locked(tmp_path / "sft"):
+        with pytest.raises(DataError, match="another run is writing it"), hold_lock(tmp_path / "sft"):
             pass
     assert not folder.exists()

@@ -31,7 +31,7 @@ def installed(monkeypatch) -> dict[str, str]:
 
 
 def of(extra: str, root: Path, wanted: set[str] = frozenset()):
-    return {check.name: check for check in doctor.extras(set(wanted), root)}[f"extra {extra}"]
+    return {check.name: check for check in doctor.check_extras(set(wanted), root)}[f"extra {extra}"]
 
 
 def test_a_library_out_of_its_range_is_named_and_is_wrong_where_its_extra_is_wanted(installed, tmp_path):
@@ -43,10 +43,10 @@ def test_a_library_out_of_its_range_is_named_and_is_wrong_where_its_extra_is_wan
 
 
 def test_a_library_of_the_core_out_of_its_range_is_wrong(installed, tmp_path):
-    assert doctor.core(tmp_path).ok
+    assert doctor.check_core(tmp_path).ok
     installed["click"] = "7.0"
-    assert not doctor.core(tmp_path).ok
-    assert doctor.core(tmp_path).found == "click 7.0 is not >=8.1"
+    assert not doctor.check_core(tmp_path).ok
+    assert doctor.check_core(tmp_path).found == "click 7.0 is not >=8.1"
 
 
 def test_another_version_than_was_tested_is_told_and_is_not_wrong(installed, tmp_path):
@@ -57,7 +57,7 @@ def test_another_version_than_was_tested_is_told_and_is_not_wrong(installed, tmp
     installed |= {"av": "18.2.0", "click": "8.6.0"}
     check = of("video", tmp_path, {"video"})
     assert check.ok and check.found == "av 18.2.0, tested 18.1.0" and "constraints.txt" in check.todo
-    assert doctor.core(tmp_path).ok and doctor.core(tmp_path).found == "click 8.6.0, tested 8.5.1"
+    assert doctor.check_core(tmp_path).ok and doctor.check_core(tmp_path).found == "click 8.6.0, tested 8.5.1"
 
 
 def test_what_is_not_installed_has_no_version(installed, tmp_path):

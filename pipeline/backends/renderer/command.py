@@ -27,7 +27,6 @@ from typing import BinaryIO
 
 import click
 
-from pipeline.backends.renderer import command_guard
 from pipeline.backends.renderer.clip_id import video_id
 from pipeline.backends.renderer.http_host import MOST_FILE
 from pipeline.runtime.io import DataError
@@ -38,6 +37,8 @@ from schemas.base import Provenance, content_id
 from schemas.params_render import CommandRenderParams
 from schemas.reasons import Reason
 from schemas.seams import Clip, Outcome, RenderRequest
+
+GUARD = Path(__file__).with_name("command_guard.py")
 
 BATCH_SIZE = 64
 """ours: a program that loads its weights at each call loads them for so many clips"""
@@ -136,7 +137,7 @@ class Command:
         click.echo(f"  render: {words[0]} makes {len(missing)} clips; what it says is in {output}", err=True)
         with output.open("w+b") as log:
             guard = subprocess.Popen(
-                [sys.executable, "-I", command_guard.__file__, *words],
+                [sys.executable, "-I", str(GUARD), *words],
                 stdin=subprocess.PIPE,
                 stdout=log,
                 stderr=subprocess.STDOUT,

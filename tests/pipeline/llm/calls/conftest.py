@@ -29,8 +29,9 @@ def engine(laptop, tmp_path, monkeypatch):
     monkeypatch.setenv("OPENAI_API_KEY", "sk-secret-of-the-test")
 
     def make(server, **changes):
-        params = laptop.teacher.model_copy(
-            update=dict(backend="openai", model="m", base_url=server.base_url, attempts=3, timeout_s=60.0) | changes
+        params = with_values(
+            laptop.teacher,
+            **dict(backend="openai", model="m", base_url=server.base_url, attempts=3, timeout_s=60.0) | changes,
         )
         return Engine("teacher", params, Store(tmp_path / "store"))
 

@@ -13,6 +13,7 @@ from pipeline.llm.calls.batch_lines import (
     split_lines,
 )
 from pipeline.llm.calls.endpoint import Endpoint
+from tests.support.params import with_values
 
 
 def collect(stream):
@@ -64,5 +65,5 @@ def test_lines_come_in_heaps():
 )
 def test_a_line_means_what_the_single_answer_would(laptop, monkeypatch, row, kind):
     monkeypatch.setenv("OPENAI_API_KEY", "sk-secret-of-the-test")
-    endpoint = Endpoint(laptop.teacher.model_copy(update={"backend": "openai", "model": "m"}))
+    endpoint = Endpoint(with_values(laptop.teacher, backend="openai", model="m"))
     assert read_reply(endpoint, row, 1).kind == kind

@@ -5,6 +5,7 @@ import pytest
 from pipeline.llm.calls.endpoint import Endpoint, EndpointStopped, Reply
 from pipeline.llm.calls.ledger import Ledger
 from pipeline.runtime.store import Store
+from tests.support.params import with_values
 
 PRICES = {"usd_per_million_input_tokens": 1e6, "usd_per_million_output_tokens": 1e6}
 BODY = {"model": "m", "messages": [{"role": "user", "content": "x"}]}
@@ -15,7 +16,7 @@ def ledger(laptop, tmp_path, monkeypatch, vpo_home):
     monkeypatch.setenv("OPENAI_API_KEY", "sk-secret-of-the-test")
 
     def make(**changes):
-        params = laptop.teacher.model_copy(update={"backend": "openai", "model": "m"} | PRICES | changes)
+        params = with_values(laptop.teacher, **{"backend": "openai", "model": "m"} | PRICES | changes)
         return Ledger("teacher", params, Endpoint(params), Store(tmp_path / "store"))
 
     return make
