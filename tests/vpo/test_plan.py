@@ -13,9 +13,9 @@ from pipeline.runtime.params_file import load_params
 from pipeline.runtime.store import Store
 from tests.support.llm_server import serving
 from tests.support.small_project import ROOT
+from vpo.graph import ancestors, read_graph
 from vpo.plan import main
 from vpo.planning.estimate import Planner, asked_in_rounds
-from vpo.planning.graph import ancestors, unrolled
 from vpo.planning.votes import expected_votes
 
 pytestmark = pytest.mark.slow  # together they take a good share of a minute
@@ -332,7 +332,7 @@ def test_candidates_are_asked_in_the_rounds_of_the_stage():
 
 
 def test_the_graph_is_unrolled_as_dvc_does(root):
-    stages = unrolled(root)
+    stages = read_graph(root).stages
     assert stages["critique@dpo"].paths == ("data/dpo/rollout.jsonl", "data/dpo/critique.jsonl")
     assert stages["critique_eval@dpo"].options == ("--judge",)
     assert stages["refine@sft"].outs[0] == "data/sft/refine.jsonl"

@@ -33,11 +33,11 @@ from schemas.params import Params, TeacherParams
 from schemas.queries import Query
 from schemas.rollout import Rollout
 from schemas.seams import Messages
-from vpo.planning.graph import Stage
 from vpo.planning.lookup import NOT_BOUGHT, Asked, Planned, sent
 from vpo.planning.rows import RowPlan, Rows, kept, metrics
 from vpo.planning.tokens import Tokens
 from vpo.planning.votes import expected_votes, verdict
+from vpo.unroll import Stage
 
 LARGEST = 50_000_000
 """bytes of a source file whose curation is run for the plan: half a minute"""

@@ -16,8 +16,8 @@ from schemas.params_train import DpoTrainParams, TrainParams
 from train.throughput import training as work_of_training
 from vpo.planning.estimate import Planner
 from vpo.planning.gpu_cost import Cost, GpuRow, idle, measured, training
-from vpo.planning.graph import Stage
 from vpo.planning.rows import Rows, kept
+from vpo.unroll import Stage
 
 
 def train(planner: Planner, speeds: Path, stage: Stage) -> list[GpuRow]:

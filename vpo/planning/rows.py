@@ -11,7 +11,8 @@ from pipeline.runtime.io import beside, read_rows
 from schemas.base import Prompt, Row
 from schemas.critique import Critique
 from schemas.params import Params
-from vpo.planning.graph import Stage, ancestors, unrolled
+from vpo.graph import read_graph
+from vpo.unroll import Stage
 
 FLAWED = 0.35
 """ours, until a run shows it: the share of prompts that are found flawed"""
@@ -38,8 +39,8 @@ class RowPlan:
 
     def __init__(self, params: Params, changed: set[str] | None = None):
         self.params, self.changed = params, changed
-        self.stages = unrolled(Path())
-        self.before = ancestors(self.stages)
+        self.graph = read_graph(Path())
+        self.stages, self.before = self.graph.stages, self.graph.before
         self.stale = set(changed or ()) - {"params"}  # it writes a constant, whatever params.yaml says
         self.made: dict[str, Rows] = {}
 
