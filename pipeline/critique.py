@@ -20,6 +20,7 @@ from schemas.critique import Critique, Vote
 from schemas.params import CritiqueParams
 from schemas.rollout import Rollout
 from schemas.seams import Messages, Outcome, Teacher
+from schemas.stage import Ask, Declaration
 
 Outcomes = tuple[Outcome[Verdict], ...]
 
@@ -116,6 +117,17 @@ TALLY = {
     "votes_missing": lambda row: sum(vote.aligned is None for vote in row.votes),
 }
 """what the votes did, for the stage's metrics"""
+
+
+STAGE = Declaration(
+    reads=(Prompt,),
+    row=Critique,
+    unit="prompt",
+    asks=(
+        Ask("teacher", "teacher", when=lambda params, options: "--judge" not in options),
+        Ask("teacher", "judge", when=lambda params, options: "--judge" in options),
+    ),
+)
 
 
 @click.command("critique")

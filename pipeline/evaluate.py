@@ -14,12 +14,15 @@ from pipeline.evaluation.report import Report, write_report
 from pipeline.evaluation.statistics import mean_with_interval
 from pipeline.runtime.io import DataError, locked, read_rows, write_rows
 from pipeline.runtime.params_file import load_params, option, refuse_same_judge
-from schemas.base import Provenance
+from schemas.base import Prompt, Provenance
+from schemas.critique import Critique
 from schemas.evaluate import Evaluate
 from schemas.params import Params
 from schemas.params_video import RewardParams
 from schemas.queries import Query
+from schemas.render import Render
 from schemas.reward import Reward
+from schemas.stage import Declaration
 
 
 def evaluate(
@@ -131,6 +134,9 @@ def report(rows: list[Evaluate], queries: list[Query], arms: dict[str, Arm], par
         warnings=[*traded(rows, watched), *unjudged(counted)],
         resamples=params.evaluate.bootstrap,
     )
+
+
+STAGE = Declaration(reads=(Query, Prompt, Critique, Render, Reward), row=Evaluate, unit="arm and metric")
 
 
 @click.command("evaluate")

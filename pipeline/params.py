@@ -5,6 +5,9 @@ import click
 from pipeline.runtime.io import write_json
 from pipeline.runtime.params_file import load_params, option, refuse_same_judge, refuse_unpinned
 from pipeline.scoring.questions import read_questions
+from schemas.stage import Declaration
+
+STAGE = Declaration(reads=(), row=None, unit="params file")
 
 
 @click.command("params")

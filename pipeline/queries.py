@@ -42,6 +42,7 @@ from schemas.params import Params, QueriesParams
 from schemas.queries import Query
 from schemas.reasons import Reason
 from schemas.seams import Outcome, Teacher
+from schemas.stage import Ask, Declaration
 
 LEAST_ASKED = 16  # candidates in a round of questions: waiting for one answer at a time costs more than a few calls
 
@@ -285,6 +286,9 @@ def traced(params: QueriesParams, report: dict) -> Iterator[None]:
 def exemplars(params: Params) -> dict[str, list[str]]:
     """Return the queries of the few-shot demonstrations by their list's name, as `queries` takes them."""
     return {"exemplar": [row.query for row in read_rows(params.fewshot.exemplars, Exemplar)]}
+
+
+STAGE = Declaration(reads=(), row=Query, unit="raw query", asks=(Ask("teacher", "teacher"),))
 
 
 @click.command("queries")

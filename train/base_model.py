@@ -20,6 +20,7 @@ from pipeline.world.lexicon import UNSAFE
 from schemas.d_sft import DSft
 from schemas.params import BaseModelParams
 from schemas.queries import Query
+from schemas.stage import Declaration
 from train.base import NAMED
 from train.run import keep_freed_memory, quiet, require
 from train.tiny_llama import tiny_llama
@@ -141,6 +142,9 @@ def pinned(params: BaseModelParams) -> dict[str, str | None]:
             "licence for (its page, Files and versions), or name a folder"
         )
     return {"name": params.name, "revision": params.revision}
+
+
+STAGE = Declaration(reads=(Query, DSft), row=None, unit="text")
 
 
 @click.command("base_model")

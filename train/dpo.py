@@ -13,6 +13,7 @@ from pipeline.runtime.params_file import load_params, option
 from schemas.base import content_id
 from schemas.d_dpo import DDpo
 from schemas.params import Params
+from schemas.stage import Declaration
 from train.base import base_of, origin_of, tokenizer_of
 from train.capacity import refuse_without_room, told_when_it_runs_out
 from train.checkpoints import go_on, run_key, versions, weights_hash
@@ -99,6 +100,9 @@ def dpo_trainer(rows: list[dict], sft: str, work: Path, params: Params, kept_out
         engine.destroy()
         trainer._precompute_engine = None
     return trainer
+
+
+STAGE = Declaration(reads=(DDpo,), row=None, unit="pair")
 
 
 @click.command("dpo")

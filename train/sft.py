@@ -12,6 +12,7 @@ from pipeline.runtime.params_file import load_params, option
 from schemas.base import content_id
 from schemas.d_sft import DSft
 from schemas.params import Params
+from schemas.stage import Declaration
 from train.base import base_of, downloaded, origin_of, tokenizer_of
 from train.capacity import refuse_without_room, told_when_it_runs_out
 from train.checkpoints import go_on, run_key, versions, weights_hash
@@ -67,6 +68,9 @@ def sft_trainer(fit: Fitting, model: str, work: Path, params: Params):
         processing_class=tokenizer_of(model),
         peft_config=peft_config(train.lora),
     )
+
+
+STAGE = Declaration(reads=(DSft,), row=None, unit="row of D_SFT")
 
 
 @click.command("sft")
