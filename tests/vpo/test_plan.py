@@ -15,7 +15,8 @@ from tests.support.llm_server import serving
 from tests.support.small_project import ROOT
 from vpo.graph import ancestors, read_graph
 from vpo.plan import main
-from vpo.planning.estimate import Planner, asked_in_rounds
+from vpo.planning.estimate import Planner
+from vpo.planning.expected import ask_in_rounds
 from vpo.planning.votes import expected_votes
 
 pytestmark = pytest.mark.slow  # together they take a good share of a minute
@@ -325,10 +326,10 @@ def test_the_votes_behind_a_first_no_follow_the_rule_of_the_stage():
 
 
 def test_candidates_are_asked_in_the_rounds_of_the_stage():
-    assert asked_in_rounds(32, 1.0) == 32
-    assert asked_in_rounds(32, 0.85) == 32 + 16
-    assert asked_in_rounds(32, 0.5, candidates=40) == 40
-    assert asked_in_rounds(0, 0.5) == 0
+    assert ask_in_rounds(32, 1.0) == 32
+    assert ask_in_rounds(32, 0.85) == 32 + 16
+    assert ask_in_rounds(32, 0.5, candidates=40) == 40
+    assert ask_in_rounds(0, 0.5) == 0
 
 
 def test_the_graph_is_unrolled_as_dvc_does(root):
