@@ -65,6 +65,15 @@ class Graph:
                     yield maker
                     level += maker.deps
 
+    @property
+    def lock(self) -> str:
+        """The dvc.lock beside the file."""
+        return self.file.removesuffix(".yaml") + ".lock"
+
+    def target(self, stage: str) -> str:
+        """Return how `dvc repro` is told of a stage: by its name, behind the file where that is not the root's."""
+        return f"{self.file}:{stage}" if self.name else stage
+
     def running(self, module: str, lane: str | None = None) -> list[Stage]:
         """Return the stages that run a module; with `lane` those of one lane alone."""
         stages = (stage for stage in self.stages.values() if stage.module == module)
@@ -91,6 +100,12 @@ def read_graph(root: Path, recipe: str = "") -> Graph:
         names = [path.parent.name for path in sorted(root.glob("recipes/*/dvc.yaml"))]
         raise click.ClickException(f"no graph {recipe}: recipes with a dvc.yaml are {', '.join(names) or 'none'}")
     return _read(root, file)
+
+
+def read_lock(root: Path, graph: Graph) -> dict[str, Any]:
+    """Return the stages of the dvc.lock beside a graph by name: what their last run stood on; {} before any."""
+    lock = root / graph.lock
+    return (_load(lock) or {}).get("stages") or {} if lock.is_file() else {}
 
 
 def ancestors(stages: Mapping[str, Stage]) -> dict[str, set[str]]:

@@ -115,6 +115,12 @@ def unions(named: Iterable[View], schema: str) -> dict[str, str]:
     return {name: " union all by name ".join(selects) for name, selects in parts.items()}
 
 
+def names_of(root: Path, graph: Graph) -> set[str]:
+    """Return the names of all views of a graph, unions over lanes too."""
+    named = list(views(root, graph))
+    return {view.name for view in named} | {*unions(named, schema_of(graph))}
+
+
 def schema_of(graph: Graph) -> str:
     """Return the DuckDB schema of a graph's views: main, or the recipe's name with underscores."""
     return graph.name.replace("-", "_") or "main"

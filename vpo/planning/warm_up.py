@@ -1,6 +1,7 @@
 """The first clips that are missing, made and scored before the rest, so that a plan knows how long each takes."""
 
 from functools import partial
+from typing import cast
 
 import click
 
@@ -14,11 +15,10 @@ from pipeline.video.clips import ClipStore, Place
 from pipeline.video.long_prompts import fitted
 from schemas.base import Dropped, Prompt
 from schemas.render import Render
+from schemas.seams import Renderer
 from vpo.planning.estimate import Planner
 from vpo.planning.gpu import GpuPlanner
 from vpo.planning.gpu_look import Lane, Looker, Seen
-
-TEST = "data/queries/test.jsonl"
 
 
 def warm_up(planner: Planner, n: int) -> None:
@@ -67,9 +67,11 @@ def trained_lane(planner: Planner) -> Lane:
         lane = gpu.lanes.get(stage.name)
         if "--critique" in stage.options and lane and (lane.missing or lane.rows):
             return lane
-    queries = planner.made[TEST].known if TEST in planner.made else ()
+    paths = [stage.paths[0] for stage in planner.graph.running("rollout", "eval")][:1]
+    queries = [row for path in paths if path in planner.made for row in planner.made[path].known]
     if not queries:
-        raise DataError(f"--warm-up needs prompts: neither rollouts nor {TEST} are there; run `dvc repro queries`")
+        missing = " nor ".join(["rollouts", *paths])
+        raise DataError(f"--warm-up needs prompts: neither {missing} are there; run `dvc repro queries`")
     prompts: list[Prompt] = list(untouched(queries, "original"))
     return unrendered(gpu, prompts)
 
@@ -78,7 +80,7 @@ def unrendered(gpu: GpuPlanner, prompts: list[Prompt]) -> Lane:
     """Return which of the prompts have no clip yet, and the rows of those that have one."""
     looker, seen = Looker(gpu.renderer, set()), Seen(gpu.store)
     asked = wanted(prompts, gpu.params.base.seed)
-    items = list(render(asked, gpu.renderer, seen, seen.places, lambda: looker))
+    items = list(render(asked, gpu.renderer, seen, seen.places, lambda: cast("Renderer", looker)))
     missing = {item.input_id for item in items if isinstance(item, Dropped)}
     return Lane(
         [row for row in prompts if row.prompt_id in missing], [item for item in items if isinstance(item, Render)]

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 from pipeline.runtime.store import Store
 from vpo.storage.statistics import accounts
@@ -152,7 +153,7 @@ def keys_in(path: Path) -> Iterator[str]:
                 yield from _keys(record)
 
 
-def _keys(value) -> Iterator[str]:
+def _keys(value: Any) -> Iterator[str]:
     if isinstance(value, dict):
         for name, item in value.items():
             if name == "store_key" and item:
