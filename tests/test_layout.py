@@ -23,6 +23,7 @@ STAGES = stages(GRAPH)
 OTHER_LANE = re.compile(r"_(eval|arm)$")
 NO_ROW = {"params", "base_model", "sft", "dpo", "package"}
 CODE = sorted(path for folder in ("schemas", "pipeline", "train", "vpo") for path in (ROOT / folder).rglob("*.py"))
+VPO = [path for path in CODE if path.is_relative_to(ROOT / "vpo")]
 # a process of its own, which a test starts
 TESTS = sorted(path for path in (ROOT / "tests").rglob("*.py") if path.name != "zero3_shim.py")
 # where a stage runs, how fast, and what it may spend never shape its rows
@@ -121,6 +122,25 @@ def test_layers_hold(path):
 @pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.name)
 def test_a_fault_that_bench_wiring_plants_fits_the_code_once(fault):
     assert (ROOT / fault.file).read_text().count(fault.old) == 1
+
+
+def strings(path):
+    """The strings of a file that are no docstrings."""
+    prose = {id(node.value) for node in ast.walk(tree_of(path)) if isinstance(node, ast.Expr)}
+    nodes = (node for node in ast.walk(tree_of(path)) if isinstance(node, ast.Constant) and id(node) not in prose)
+    return [node.value for node in nodes if isinstance(node.value, str)]
+
+
+@pytest.mark.parametrize("path", VPO, ids=lambda path: str(path.relative_to(ROOT)))
+def test_no_path_of_the_data_is_written_in_vpo(path):
+    """They all follow from the graph, so that another graph's are known as well."""
+    assert [text for text in strings(path) if re.search(r"(?<![\w.])data/\w", text)] == []
+
+
+def test_the_graph_is_read_in_one_place():
+    assert [path.name for path in VPO if any("dvc.yaml" in text for text in strings(path) if " " not in text)] == [
+        "graph.py", "project.py",
+    ]  # fmt: skip
 
 
 def test_stages_do_not_import_each_other():

@@ -54,7 +54,7 @@ def main(query: str | None, as_json: bool, recipe: str) -> None:
 def connect(root: Path, recipe: str = "") -> "duckdb.DuckDBPyConnection":
     """Return an in-memory DuckDB with a view for every artifact of every graph; it can open their files alone.
 
-    That is locked. A bare name is a view of `recipe`'s graph first, by default of the root's.
+    That is locked. A bare name is a view of `recipe`'s graph, by default of the root's.
     """
     import duckdb
 
@@ -75,7 +75,7 @@ def connect(root: Path, recipe: str = "") -> "duckdb.DuckDBPyConnection":
         named = list(views(root, graph))
         create(connection, schema_of(graph), named, unions(named, schema_of(graph)))
         files |= {str(path) for view in named for path in view.files}
-    connection.execute(f"set search_path = '{chosen},main'")
+    connection.execute(f"set search_path = '{chosen}'")
     connection.execute("set allowed_paths = $paths", {"paths": sorted(files)})
     connection.execute("set enable_external_access = false")
     connection.execute("set lock_configuration = true")
