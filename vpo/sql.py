@@ -33,8 +33,8 @@ CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 def main(query: str | None, as_json: bool, recipe: str) -> None:
     """Query any artifact; without a query, list the views and their columns.
 
-    Views of a recipe with a graph of its own are named behind the recipe: prompt_a_video.d_dpo. With --recipe they are
-    meant where a query names no schema.
+    Views of a recipe with a graph of its own are named behind the recipe: prompt_a_video.d_dpo. With --recipe there are
+    those alone, and a bare name is enough.
     """
     import duckdb
 
@@ -52,9 +52,9 @@ def main(query: str | None, as_json: bool, recipe: str) -> None:
 
 
 def connect(root: Path, recipe: str = "") -> "duckdb.DuckDBPyConnection":
-    """Return an in-memory DuckDB with a view for every artifact of every graph; it can open their files alone.
+    """Return an in-memory DuckDB with a view for every artifact; it can open their files alone, and that is locked.
 
-    That is locked. A bare name is a view of `recipe`'s graph, by default of the root's.
+    The views are those of every graph, a bare name being one of the root's; with `recipe`, those of its graph alone.
     """
     import duckdb
 
@@ -69,13 +69,15 @@ def connect(root: Path, recipe: str = "") -> "duckdb.DuckDBPyConnection":
             "temp_directory": "",
         },
     )
-    chosen = schema_of(read_graph(root, recipe)) if recipe else "main"
+    # DuckDB looks for a bare name in main as well, so the root's views would stand in for those a recipe lacks
+    graphs = [read_graph(root, recipe)] if recipe else [*read_graphs(root).values()]
     files: set[str] = set()
-    for graph in read_graphs(root).values():
+    for graph in graphs:
         named = list(views(root, graph))
         create(connection, schema_of(graph), named, unions(named, schema_of(graph)))
         files |= {str(path) for view in named for path in view.files}
-    connection.execute(f"set search_path = '{chosen}'")
+    if recipe:
+        connection.execute(f"set search_path = '{schema_of(graphs[0])}'")
     connection.execute("set allowed_paths = $paths", {"paths": sorted(files)})
     connection.execute("set enable_external_access = false")
     connection.execute("set lock_configuration = true")

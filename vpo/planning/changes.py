@@ -27,13 +27,16 @@ def refresh_code(root: Path, graph: Graph) -> list[str]:
 
 
 def code_files(graph: Graph) -> dict[str, str]:
-    """Return the file of each module -> the dep that holds its hashes: pipeline/refine.py -> data/code/refine.json."""
-    gates = [out for stage in graph.running("params") for out in stage.outs]
+    """Return the file of each module -> the dep that holds its hashes: pipeline/refine.py -> data/code/refine.json.
+
+    They lie in the folder `code` among the gate's outs; other folders of its tell of other files.
+    """
+    folders = [out for stage in graph.running("params") for out in stage.outs if Path(out).name == "code"]
     return {
         stage.code_file: dep
         for stage in graph.stages.values()
         for dep in stage.deps
-        if Path(dep).name == f"{stage.module}.json" and any(dep == out or dep.startswith(f"{out}/") for out in gates)
+        if dep in [f"{folder}/{stage.module}.json" for folder in folders]
     }
 
 
