@@ -98,7 +98,7 @@ def import_(file: Path) -> None:
     the answer.
     """
     counts = import_answers(Store(), file)
-    click.echo(f"{counts.new} new, {counts.known} already here, {counts.refused} refused")
+    click.echo(f"{counts.new} new, {counts.already_here} already here, {counts.refused} refused")
     if counts.refused:
         click.echo(f"refused: {counts.why}", err=True)
 

@@ -164,9 +164,9 @@ class Planner(RowPlan):
             return self.blank(stage, ask, Rows(source="d_sft.path takes its place"))
         planned = self.teacher(ask)
         made = list(fewshot(rows.known, planned, self.params.fewshot))
-        known = [item for item in made if not isinstance(item, Dropped)]
+        written = [item for item in made if not isinstance(item, Dropped)]
         self.made[stage.paths[-1]] = Rows(
-            known, (count_lost(made) + rows.unknown) * kept(stage), f"what {stage.name} makes", like=known
+            written, (count_lost(made) + rows.unknown) * kept(stage), f"what {stage.name} makes", like=written
         )
         words = Template(self.params.fewshot.template)
         shown = list(read_rows(self.params.fewshot.exemplars, Exemplar))
@@ -181,15 +181,15 @@ class Planner(RowPlan):
         rows = self.rows(stage.paths[0], Rollout)
         planned = self.teacher(ask, lambda sample: verdict(aligned=False) if sample else None)
         made = list(critique(rows.known, planned, self.params.critique, votes))
-        known = [item for item in made if not isinstance(item, Dropped)]
+        judged = [item for item in made if not isinstance(item, Dropped)]
         unknown = count_lost(made) + rows.unknown
         estimate = self.blank(stage, ask, rows)
-        self.made[stage.paths[-1]] = Rows(known, unknown * kept(stage), f"what {stage.name} makes", like=known)
+        self.made[stage.paths[-1]] = Rows(judged, unknown * kept(stage), f"what {stage.name} makes", like=judged)
         more = rows.unknown
         if votes > 1:
-            later = [vote.aligned for row in known for vote in row.votes[1:] if vote.store_key]
+            later = [vote.aligned for row in judged for vote in row.votes[1:] if vote.store_key]
             again, whence = self.share(later.count(False), len(later), NO_AGAIN)
-            flawed, whence_flawed = self.flawed(stage, known)
+            flawed, whence_flawed = self.flawed(stage, judged)
             each = expected_votes(votes, again, is_open)
             more += unknown * flawed * each + planned.calls.supposed * max(each - 1, 0)
             if unknown:
@@ -261,14 +261,14 @@ class Planner(RowPlan):
         for task, sent_characters in made.missing.values():
             calls[task] = calls.get(task, 0) + 1
             characters[task] = characters.get(task, 0) + sent_characters
-        known: Counter[str] = Counter()
+        n_calls: Counter[str] = Counter()
         length: Counter[str] = Counter()
         for task, sent_characters in (*made.missing.values(), *made.stored.values()):
-            known[task] += 1
+            n_calls[task] += 1
             length[task] += sent_characters
         for task, count in more.items():
             if count:
-                mean = length[task] / known[task] if known[task] else each[task]()
+                mean = length[task] / n_calls[task] if n_calls[task] else each[task]()
                 calls[task] = calls.get(task, 0) + count
                 characters[task] = characters.get(task, 0) + count * mean
         estimate.in_store = len(made.stored)

@@ -16,5 +16,5 @@ def without_nan(value: Any) -> Any:
 
 def sum_known(numbers: Sequence[float | None]) -> float | None:
     """Return the sum, None where one of the numbers is None."""
-    known = [number for number in numbers if number is not None]
-    return sum(known) if len(known) == len(numbers) else None
+    there = [number for number in numbers if number is not None]
+    return sum(there) if len(there) == len(numbers) else None

@@ -37,8 +37,10 @@ def warm_up(planner: Planner, n: int) -> None:
     def pack(facts: list[dict]) -> dict[str, Place]:
         return {item["video_id"]: Place("", 0, clips.path(item["video_id"]).stat().st_size) for item in facts}
 
-    asked = wanted(lane.missing[:n], params.base.seed, fit=lambda rows: fitted(rows, renderer, params.render, teacher))
-    items = list(render(asked, renderer, clips, pack, make))
+    clips_wanted = wanted(
+        lane.missing[:n], params.base.seed, fit=lambda rows: fitted(rows, renderer, params.render, teacher)
+    )
+    items = list(render(clips_wanted, renderer, clips, pack, make))
     rows = [item for item in items if isinstance(item, Render)]
     lost = [item for item in items if isinstance(item, Dropped)]
     click.echo(f"  warm-up: {len(rows)} clips rendered" if rows or lost else "  warm-up: no clip is missing", err=True)
@@ -78,9 +80,9 @@ def trained_lane(planner: Planner) -> Lane:
 
 def unrendered(gpu: GpuPlanner, prompts: list[Prompt]) -> Lane:
     """Return which of the prompts have no clip yet, and the rows of those that have one."""
-    looker, seen = Looker(gpu.renderer, set()), Seen(gpu.store)
-    asked = wanted(prompts, gpu.params.base.seed)
-    items = list(render(asked, gpu.renderer, seen, seen.places, lambda: cast("Renderer", looker)))
+    looker, stored = Looker(gpu.renderer, set()), Seen(gpu.store)
+    clips_wanted = wanted(prompts, gpu.params.base.seed)
+    items = list(render(clips_wanted, gpu.renderer, stored, stored.places, lambda: cast("Renderer", looker)))
     missing = {item.input_id for item in items if isinstance(item, Dropped)}
     return Lane(
         [row for row in prompts if row.prompt_id in missing], [item for item in items if isinstance(item, Render)]

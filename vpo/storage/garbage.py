@@ -73,10 +73,10 @@ def find_garbage(
         "select key, kind, at, json_extract(answer, '$.status') is not null, length(cast(request as blob)) + "
         "length(cast(answer as blob)) from answers order by key"
     )
-    for key, kind, at, asked, n_bytes in rows:
+    for key, kind, when, of_endpoint, n_bytes in rows:
         if kind == "clip" and key not in present:
             garbage.without_file.append(key)
-        elif key not in referred and at < before and cost(kind, asked) in going:
+        elif key not in referred and when < before and cost(kind, of_endpoint) in going:
             garbage.unreferred.append(key)
         else:
             staying.add(key)
@@ -90,11 +90,11 @@ def find_garbage(
     return garbage
 
 
-def cost(kind: str, asked: bool) -> str:
+def cost(kind: str, of_endpoint: bool) -> str:
     """Return what it takes to have an answer again: nothing but a look (price), computing time (made), money (paid)."""
     if kind == "price":
         return "price"
-    return "made" if kind in MADE and not asked else "paid"
+    return "made" if kind in MADE and not of_endpoint else "paid"
 
 
 def remove(store: Store, garbage: Garbage) -> int:
@@ -142,7 +142,7 @@ def keys_in(path: Path) -> Iterator[str]:
         if start[:1] == b"{":
             file.seek(0)
             for line in file:
-                yield from (found.decode() for found in REFERENCE.findall(line))
+                yield from (key.decode() for key in REFERENCE.findall(line))
     if start == b"PAR1":
         import pyarrow.parquet as pq
 
