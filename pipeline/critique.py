@@ -17,6 +17,7 @@ from pipeline.runtime.io import stage_output
 from pipeline.runtime.params_file import load_params, option
 from schemas.base import Dropped, Prompt
 from schemas.critique import Critique, Vote
+from schemas.fewshot import Fewshot
 from schemas.params import CritiqueParams
 from schemas.rollout import Rollout
 from schemas.seams import Messages, Outcome, Teacher
@@ -120,7 +121,7 @@ TALLY = {
 
 
 STAGE = Declaration(
-    reads=(Prompt,),
+    reads=(Rollout, Fewshot),
     row=Critique,
     unit="prompt",
     asks=(

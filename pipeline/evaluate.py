@@ -14,7 +14,7 @@ from pipeline.evaluation.report import Report, write_report
 from pipeline.evaluation.statistics import mean_with_interval
 from pipeline.runtime.io import DataError, locked, read_rows, write_rows
 from pipeline.runtime.params_file import load_params, option, refuse_same_judge
-from schemas.base import Prompt, Provenance
+from schemas.base import Provenance
 from schemas.critique import Critique
 from schemas.evaluate import Evaluate
 from schemas.params import Params
@@ -22,6 +22,7 @@ from schemas.params_video import RewardParams
 from schemas.queries import Query
 from schemas.render import Render
 from schemas.reward import Reward
+from schemas.rollout import Rollout
 from schemas.stage import Declaration
 
 
@@ -136,7 +137,7 @@ def report(rows: list[Evaluate], queries: list[Query], arms: dict[str, Arm], par
     )
 
 
-STAGE = Declaration(reads=(Query, Prompt, Critique, Render, Reward), row=Evaluate, unit="arm and metric")
+STAGE = Declaration(reads=(Query, Rollout, Critique, Render, Reward), row=Evaluate, unit="arm and metric")
 
 
 @click.command("evaluate")

@@ -170,7 +170,7 @@ def manifest_row(item: Wanted, facts: dict, place: Place, renderer: Renderer) ->
 
 
 STAGE = Declaration(
-    reads=(Prompt, Critique),
+    reads=(Rollout, Critique),
     row=Render,
     unit="prompt",
     asks=(

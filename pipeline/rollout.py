@@ -13,6 +13,7 @@ from pipeline.runtime.params_file import load_params, option
 from pipeline.text.loops import loops
 from pipeline.text.ready_sets import replaced
 from schemas.base import Dropped, Prompt, Provenance, content_id
+from schemas.fewshot import Fewshot
 from schemas.params import EvaluatedArmParams, Params, RolloutParams
 from schemas.queries import Query
 from schemas.reasons import Reason
@@ -94,7 +95,7 @@ def is_written_by_policy(params: Params, options: Sequence[str]) -> bool:
 
 
 STAGE = Declaration(
-    reads=(Query, Prompt),
+    reads=(Query, Fewshot, Rollout),
     row=Rollout,
     unit="sample of a query",
     asks=(Ask("policy", "policy", when=is_written_by_policy),),

@@ -89,7 +89,9 @@ class Planner(RowPlan):
         if counter is None:
             return self.uncounted(stage, ask, Rows((), UNKNOWN, "no plan can count what this stage asks"))
         row = declaration.reads[0] if declaration and declaration.reads else None
-        rows = self.rows(stage.paths[0], row) if row else Rows()
+        # a file that is there is read by the counter itself
+        is_there = bool(stage.paths) and stage.paths[0] not in self.made and Path(stage.paths[0]).is_file()
+        rows = Rows() if row is None or is_there else self.rows(stage.paths[0], row)
         if math.isnan(rows.unknown):
             return self.uncounted(stage, ask, rows)
         return counter(stage, ask)

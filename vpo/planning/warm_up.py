@@ -37,9 +37,8 @@ def warm_up(planner: Planner, n: int) -> None:
     def pack(facts: list[dict]) -> dict[str, Place]:
         return {item["video_id"]: Place("", 0, clips.path(item["video_id"]).stat().st_size) for item in facts}
 
-    clips_wanted = wanted(
-        lane.missing[:n], params.base.seed, fit=lambda rows: fitted(rows, renderer, params.render, teacher)
-    )
+    fit = partial(fitted, renderer=renderer, params=params.render, teacher=teacher)
+    clips_wanted = wanted(lane.missing[:n], params.base.seed, fit=fit)
     items = list(render(clips_wanted, renderer, clips, pack, make))
     rows = [item for item in items if isinstance(item, Render)]
     lost = [item for item in items if isinstance(item, Dropped)]
