@@ -52,11 +52,11 @@ def model_section(name: str, schema: dict[str, Any]) -> str:
 
 def rows_page() -> str:
     """Return the page of all row classes, and of those that they hold."""
-    from schemas import ROWS
     from schemas.base import Dropped
     from schemas.queries import QueryDropped
+    from schemas.stage import row_classes
 
-    rows: dict[str, type[BaseModel]] = {**ROWS, "*_dropped": Dropped, "queries_dropped": QueryDropped}
+    rows: dict[str, type[BaseModel]] = {**row_classes(), "*_dropped": Dropped, "queries_dropped": QueryDropped}
     sections: dict[str, str] = {}
     inner: dict[str, str] = {}
     for row in rows.values():

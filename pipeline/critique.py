@@ -23,6 +23,7 @@ from schemas.fewshot import Fewshot
 from schemas.params import CritiqueParams
 from schemas.rollout import Rollout
 from schemas.seams import Messages, Outcome, Teacher
+from schemas.stage import Ask, Declaration
 
 PROMPTS: dict[str, type[Prompt]] = {"fewshot": Fewshot, "rollout": Rollout}
 """the stages that write prompts, and their rows"""
@@ -129,6 +130,17 @@ def prompt_class(path: str) -> type[Prompt]:
     if stage not in PROMPTS:
         raise DataError(f"{path}: prompts come from {' or '.join(PROMPTS)}, whose files are named so")
     return PROMPTS[stage]
+
+
+STAGE = Declaration(
+    reads=(Rollout, Fewshot),
+    row=Critique,
+    unit="prompt",
+    asks=(
+        Ask("teacher", "teacher", when=lambda params, options: "--judge" not in options),
+        Ask("teacher", "judge", when=lambda params, options: "--judge" in options),
+    ),
+)
 
 
 @click.command("critique")

@@ -15,6 +15,7 @@ from schemas.d_text import DText
 from schemas.d_video import DVideo
 from schemas.params import DpoParams, TrainedArmParams
 from schemas.reasons import Reason
+from schemas.stage import Declaration
 
 WHEN_BOTH = {"both": ("text", "video"), "text": ("text",), "video": ("video",)}
 """S1 3.3 takes the union; in the authors' code a query with a text pair loses its video pair."""
@@ -49,6 +50,9 @@ def labelled(pair: Pair, labels: str, seed: int) -> DDpo:
         row["chosen_origin"] = "policy"  # the loser of either feedback is a prompt of the policy
         row["pair_id"] = content_id(row["query_id"], row["chosen"], row["rejected"], row["source"])
     return DDpo(**row)
+
+
+STAGE = Declaration(reads=(DText, DVideo), row=DDpo, unit="query")
 
 
 @click.command("d_dpo")

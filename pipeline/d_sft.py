@@ -13,6 +13,7 @@ from schemas.critique import Critique
 from schemas.d_sft import DSft
 from schemas.reasons import Reason
 from schemas.refine import Refine
+from schemas.stage import Declaration
 
 TALLY: Tally[DSft] = {"refined": lambda row: row.refined}
 
@@ -32,6 +33,9 @@ def d_sft(critiques: Iterable[Critique], refined: dict[str, Refine]) -> Iterator
             yield DSft(**shared, refined=True)
         else:
             yield Dropped(input_id=row.query_id, reason=Reason.NOT_REFINED, detail="flawed, and refine gave nothing")
+
+
+STAGE = Declaration(reads=(Critique, Refine), row=DSft, unit="query")
 
 
 @click.command("d_sft")

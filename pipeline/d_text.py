@@ -15,6 +15,7 @@ from schemas.d_text import DText
 from schemas.params import DpoParams
 from schemas.reasons import Reason
 from schemas.refine import Refine
+from schemas.stage import Declaration
 
 RULE = "refined_over_flawed"
 
@@ -56,6 +57,9 @@ def pair(row: Refine, params: DpoParams) -> DText:
         decided_by=row.violated,
         safety=row.safety,
     )
+
+
+STAGE = Declaration(reads=(Critique, Refine), row=DText, unit="query")
 
 
 @click.command("d_text")

@@ -24,6 +24,7 @@ from schemas.params_reward import RewardParams
 from schemas.reasons import Reason
 from schemas.render import Render
 from schemas.reward import Reward
+from schemas.stage import Declaration
 
 
 @dataclass(frozen=True)
@@ -187,6 +188,9 @@ def rule(params: DpoParams) -> str:
     if params.min_effect is not None:
         named += f", gap > {params.min_effect:g} deviations of the noise"
     return named + (", safety veto" if params.safety_veto else "")
+
+
+STAGE = Declaration(reads=(Render, Reward), row=DVideo, unit="query")
 
 
 @click.command("d_video")

@@ -16,11 +16,15 @@ from pipeline.runtime.io import DataError, read_rows, write_rows
 from pipeline.runtime.locks import hold_lock
 from pipeline.runtime.params_file import load_params, option, refuse_same_judge
 from schemas.base import Provenance
+from schemas.critique import Critique
 from schemas.evaluate import Evaluate
 from schemas.params import Params
 from schemas.params_reward import RewardParams
 from schemas.queries import Query
+from schemas.render import Render
 from schemas.reward import Reward
+from schemas.rollout import Rollout
+from schemas.stage import Declaration
 
 
 def evaluate(
@@ -132,6 +136,9 @@ def report(rows: list[Evaluate], queries: list[Query], arms: dict[str, Arm], par
         warnings=[*traded(rows, watched), *unjudged(counted)],
         resamples=params.evaluate.bootstrap,
     )
+
+
+STAGE = Declaration(reads=(Query, Rollout, Critique, Render, Reward), row=Evaluate, unit="arm and metric")
 
 
 @click.command("evaluate")

@@ -17,6 +17,7 @@ from schemas.fewshot import Exemplar, Fewshot
 from schemas.params import FewshotParams
 from schemas.queries import Query
 from schemas.seams import Messages, Teacher
+from schemas.stage import Ask, Declaration
 
 
 def fewshot(queries: Iterable[Query], teacher: Teacher, params: FewshotParams) -> Iterator[Fewshot | Dropped]:
@@ -46,6 +47,9 @@ def messages(row: Query, words: Template, exemplars: list[Exemplar]) -> Messages
 
 
 parse = PROMPT
+
+
+STAGE = Declaration(reads=(Query,), row=Fewshot, unit="query", asks=(Ask("teacher", "teacher"),))
 
 
 @click.command("fewshot")

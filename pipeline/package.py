@@ -27,6 +27,7 @@ from schemas.refine import Refine
 from schemas.render import Render
 from schemas.reward import Reward
 from schemas.rollout import Rollout
+from schemas.stage import Declaration
 
 SPLITS = ("sft", "dpo", "test")
 Fill = Callable[[str], str]
@@ -178,6 +179,11 @@ def described(
 def published(name: str | None) -> str:
     """Return a base model's name as a card may say it: of a folder its last part, since its path is the machine's."""
     return Path(name).name if name and (Path(name).is_absolute() or Path(name).is_dir()) else name or ""
+
+
+STAGE = Declaration(
+    reads=(Query, DSft, DDpo, Rollout, Critique, Refine, Render, Reward), row=None, unit="row that may be published"
+)
 
 
 @click.command("package")

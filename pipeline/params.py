@@ -16,6 +16,7 @@ from pipeline.runtime.params_file import load_params, option, refuse_same_judge,
 from pipeline.scoring.questions import read_questions
 from schemas.params import Params
 from schemas.params_reward import ChecklistParams
+from schemas.stage import Declaration
 
 ROOT = Path(__file__).resolve().parents[1]
 NAMED = ("questions", "model", "head")
@@ -60,6 +61,9 @@ def write_folder(folder: str | Path, contents: Mapping[str, Mapping[str, str]]) 
     with replacing_folder(Path(folder)) as temporary:
         for name, mapping in contents.items():
             write_json(temporary / f"{name}.json", mapping)
+
+
+STAGE = Declaration(reads=(), row=None, unit="params file")
 
 
 @click.command("params")

@@ -43,6 +43,7 @@ from schemas.fewshot import Exemplar
 from schemas.params import Params, QueriesParams
 from schemas.queries import Query
 from schemas.seams import Teacher
+from schemas.stage import Ask, Declaration
 
 if TYPE_CHECKING:
     import polars as pl
@@ -151,6 +152,9 @@ def trace_source(params: QueriesParams) -> Iterator[dict[str, Any]]:
 def read_exemplars(params: Params) -> dict[str, list[str]]:
     """Return the queries of the few-shot demonstrations by their list's name, as `queries` takes them."""
     return {"exemplar": [row.query for row in read_rows(params.fewshot.exemplars, Exemplar)]}
+
+
+STAGE = Declaration(reads=(), row=Query, unit="raw query", asks=(Ask("teacher", "teacher"),))
 
 
 @click.command("queries")

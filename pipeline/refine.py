@@ -21,6 +21,7 @@ from schemas.params import CritiqueParams, RefineParams
 from schemas.reasons import Reason
 from schemas.refine import Refine
 from schemas.seams import Messages, Outcome, Teacher
+from schemas.stage import Ask, Declaration
 
 
 @dataclass(frozen=True)
@@ -134,6 +135,9 @@ def finished(draft: Draft) -> Refine | Dropped:
         verified=True if verdict else None,
         verified_by=verdict.by if verdict else None,
     )
+
+
+STAGE = Declaration(reads=(Critique,), row=Refine, unit="critique", asks=(Ask("teacher", "teacher"),))
 
 
 @click.command("refine")

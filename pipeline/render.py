@@ -28,6 +28,7 @@ from schemas.reasons import Reason
 from schemas.render import Render
 from schemas.rollout import Rollout
 from schemas.seams import Clip, Outcome, Renderer, RenderRequest
+from schemas.stage import Ask, Declaration
 
 Fit = Callable[[Iterable[Prompt]], Iterator[tuple[Prompt, str] | Dropped]]
 
@@ -168,6 +169,17 @@ def manifest_row(item: Wanted, facts: dict, place: Place, renderer: Renderer) ->
         rendered_text=None if request.prompt == row.prompt else request.prompt,
         rendered_by=renderer.by.model_copy(update={"store_key": facts["video_id"]}),
     )
+
+
+STAGE = Declaration(
+    reads=(Rollout, Critique),
+    row=Render,
+    unit="prompt",
+    asks=(
+        Ask("renderer", "render"),
+        Ask("teacher", "teacher", when=lambda params, options: params.render.long_prompts == "shorten"),
+    ),
+)
 
 
 @click.command("render")

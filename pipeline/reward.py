@@ -22,6 +22,7 @@ from schemas.reasons import Reason
 from schemas.render import Render
 from schemas.reward import Reward
 from schemas.seams import Outcome, RewardModel, ScoreRequest, Scores
+from schemas.stage import Ask, Declaration
 
 
 @dataclass(frozen=True)
@@ -159,6 +160,9 @@ def make_scorer(name: str, params: RewardModelParams) -> Scorer:
     make = partial(make_reward, params)
     backend = make()
     return Scorer(name, params, backend.by, make, count_at_once(backend))
+
+
+STAGE = Declaration(reads=(Render,), row=Reward, unit="clip and reward model", asks=(Ask("reward", "reward.models"),))
 
 
 @click.command("reward")

@@ -1,6 +1,6 @@
 """x -> p_1..p_K: sample K prompts a query from the policy (VPO 3.3, "Data Sampling"); one for each arm compared."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import tee
 from operator import attrgetter
 from pathlib import Path
@@ -14,11 +14,13 @@ from pipeline.runtime.stage_output import Tally, dropped_path, stage_output
 from pipeline.text.loops import has_loop
 from pipeline.text.ready_sets import drop_replaced
 from schemas.base import Dropped, Prompt, Provenance, content_id
-from schemas.params import EvaluatedArmParams, RolloutParams
+from schemas.fewshot import Fewshot
+from schemas.params import EvaluatedArmParams, Params, RolloutParams
 from schemas.queries import Query
 from schemas.reasons import Reason
 from schemas.rollout import Rollout
 from schemas.seams import Policy
+from schemas.stage import Ask, Declaration
 
 
 def rollout(
@@ -83,6 +85,22 @@ def prompt_row(
 
 TALLY: Tally[Rollout] = {"duplicates": lambda row: row.duplicate_of is not None, "looping": attrgetter("loops")}
 """what is marked, for the stage's metrics"""
+
+
+def is_written_by_policy(params: Params, options: Sequence[str]) -> bool:
+    """Tell whether the command asks the policy: all but the arms whose prompts are there already do."""
+    if "--arm" not in options:
+        return params.d_dpo.path is None
+    arm = params.evaluate.arms.get(options[options.index("--arm") + 1])
+    return arm is not None and arm.prompts == "policy"
+
+
+STAGE = Declaration(
+    reads=(Query, Fewshot, Rollout),
+    row=Rollout,
+    unit="sample of a query",
+    asks=(Ask("policy", "policy", when=is_written_by_policy),),
+)
 
 
 @click.command("rollout")

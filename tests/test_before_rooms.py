@@ -15,9 +15,9 @@ import pytest
 from ruamel.yaml import YAML
 
 from bench.same_rows import key_of, read, row_files, stage_counts
-from schemas import ROWS
 from schemas.base import Dropped
 from schemas.queries import QueryDropped
+from schemas.stage import row_classes
 from tests.support.project import Project
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -214,7 +214,7 @@ def row_class(key: str):
     name = Path(key).stem
     if name.endswith("_dropped"):
         return QueryDropped if name.startswith("queries") else Dropped
-    return ROWS["queries" if Path(key).parent.name == "queries" else name]
+    return row_classes()["queries" if Path(key).parent.name == "queries" else name]
 
 
 @pytest.mark.parametrize("key", [key for key in ROWS_BEFORE if "/package/" not in key])

@@ -13,7 +13,6 @@ from schemas.render import Render
 from tests.support.held import held
 from tests.support.llm_server import serving
 from tests.support.project import Project, kill, listed_params, stage_processes
-from vpo.stages import stages
 
 pytestmark = pytest.mark.graph
 
@@ -62,7 +61,8 @@ NO_DEP = re.compile(
 
 
 def test_every_stage_lists_the_params_it_reads(project):
-    graph = stages(YAML(typ="safe").load((project.path / "dvc.yaml").read_text()))
+    written = YAML(typ="safe").load((project.path / "dvc.yaml").read_text())["stages"]
+    graph = {name: stage.get("do", stage) for name, stage in written.items()}
     told = list((project.home.parent / "read").iterdir())
     assert len(told) > 30
     for path in told:

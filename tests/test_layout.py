@@ -13,19 +13,21 @@ from ruamel.yaml import YAML
 from bench.wiring import FAULTS
 from pipeline.params import named_paths
 from pipeline.runtime.fingerprint import imports, stage_modules
-from schemas import ROWS
 from schemas.params import Params
 from schemas.section import section_classes
+from schemas.stage import row_classes
 from tests.support.project import listed_params
-from vpo.stages import module_of, stages
+from vpo.graph import read_graph
 
 ROOT = Path(__file__).resolve().parents[1]
 GRAPH = YAML(typ="safe").load((ROOT / "dvc.yaml").read_text())
-STAGES = stages(GRAPH)
+ENTRIES = read_graph(ROOT).entries
+STAGES = {name: written.get("do", written) for name, written in GRAPH["stages"].items()}
 # the same module once more for the arms that are compared, or trained beside dpo
 OTHER_LANE = re.compile(r"_(eval|arm)$")
 NO_ROW = {"params", "base_model", "sft", "dpo", "package"}
 CODE = sorted(path for folder in ("schemas", "pipeline", "train", "vpo") for path in (ROOT / folder).rglob("*.py"))
+VPO = [path for path in CODE if path.is_relative_to(ROOT / "vpo")]
 # a process of its own, which a test starts
 TESTS = sorted(path for path in (ROOT / "tests").rglob("*.py") if path.name != "zero3_shim.py")
 # where a stage runs, how fast, and what it may spend never shape its rows
@@ -47,9 +49,9 @@ def own_names():
 
 @pytest.mark.parametrize("name", own_names())
 def test_a_stage_has_its_code_row_and_test_by_its_name(name):
-    module = module_of(STAGES[name]["cmd"])
+    module = ENTRIES[name].code_file
     assert (ROOT / module).is_file()
-    assert name in NO_ROW or (name in ROWS and (ROOT / "schemas" / f"{name}.py").is_file())
+    assert name in NO_ROW or name in row_classes()
     folder = module.split("/")[0]
     assert (ROOT / "tests" / folder / f"test_{name}.py").is_file()
 
@@ -76,7 +78,7 @@ def test_no_value_of_a_param_is_pasted_into_a_shell(name):
 
 @pytest.mark.parametrize("name", STAGES)
 def test_a_stage_depends_on_its_code_as_the_gate_writes_it_and_on_no_other(name):
-    deps, module = STAGES[name]["deps"], module_of(STAGES[name]["cmd"])
+    deps, module = STAGES[name]["deps"], ENTRIES[name].code_file
     assert module in stage_modules(ROOT)
     if name == "params":
         assert {"pipeline", "schemas", "train"} <= {*deps}
@@ -88,7 +90,7 @@ def test_a_stage_depends_on_its_code_as_the_gate_writes_it_and_on_no_other(name)
 def test_each_stage_has_code_under_a_name_of_its_own():
     modules = stage_modules(ROOT)
     assert len({Path(module).stem for module in modules}) == len(modules)
-    assert {*modules} == {module_of(stage["cmd"]) for stage in STAGES.values()}
+    assert {*modules} == {entry.code_file for entry in ENTRIES.values()}
 
 
 @pytest.mark.parametrize("name", STAGES)
@@ -168,8 +170,27 @@ def test_a_fault_that_bench_wiring_plants_fits_the_code_once(fault):
     assert (ROOT / fault.file).read_text().count(fault.old) == 1
 
 
+def strings(path):
+    """The strings of a file that are no docstrings."""
+    prose = {id(node.value) for node in ast.walk(tree_of(path)) if isinstance(node, ast.Expr)}
+    nodes = (node for node in ast.walk(tree_of(path)) if isinstance(node, ast.Constant) and id(node) not in prose)
+    return [node.value for node in nodes if isinstance(node.value, str)]
+
+
+@pytest.mark.parametrize("path", VPO, ids=lambda path: str(path.relative_to(ROOT)))
+def test_no_path_of_the_data_is_written_in_vpo(path):
+    """They all follow from the graph, so that another graph's are known as well."""
+    assert [text for text in strings(path) if re.search(r"(?<![\w.])data/\w", text)] == []
+
+
+def test_the_graph_is_read_in_one_place():
+    assert [path.name for path in VPO if any("dvc.yaml" in text for text in strings(path) if " " not in text)] == [
+        "graph.py", "project.py",
+    ]  # fmt: skip
+
+
 def test_stages_do_not_import_each_other():
-    modules = {module_of(stage["cmd"]) for stage in STAGES.values()}
+    modules = {entry.code_file for entry in ENTRIES.values()}
     for module in modules:
         assert not (set(imports(ROOT, module)) & modules - {module}), module
 
@@ -177,7 +198,7 @@ def test_stages_do_not_import_each_other():
 def test_stages_are_listed_in_the_doors_in_the_order_of_the_graph():
     from pipeline.__main__ import STAGES as door
 
-    listed = [name for name in STAGES if module_of(STAGES[name]["cmd"]).startswith("pipeline/")]
+    listed = [name for name in STAGES if ENTRIES[name].code_file.startswith("pipeline/")]
     assert door == [name for name in listed if not OTHER_LANE.search(name)]
 
 

@@ -4,7 +4,8 @@ import re
 from pathlib import Path
 
 from vpo.__main__ import COMMANDS
-from vpo.stages import markdown, table
+from vpo.graph import read_graphs
+from vpo.stages import markdown
 
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text()
@@ -12,7 +13,7 @@ README = (ROOT / "README.md").read_text()
 
 def test_the_stage_table_is_that_of_the_graph():
     shown = re.search(r"<!-- stages.*?-->\n(.*?)\n<!-- /stages -->", README, re.S)[1]
-    assert shown == markdown(table(ROOT)), "run: vpo stages --md, and put it between the marks"
+    assert shown == markdown(read_graphs(ROOT)), "run: vpo stages --md, and put it between the marks"
 
 
 def test_every_command_it_names_exists():

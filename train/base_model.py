@@ -23,6 +23,7 @@ from pipeline.world.lexicon import UNSAFE
 from schemas.d_sft import DSft
 from schemas.params_policy import HubModelParams, TinyModelParams
 from schemas.queries import Query
+from schemas.stage import Declaration
 from train.launch import require
 from train.model_folder import NAMED
 from train.tiny_llama import build_tiny_llama
@@ -167,6 +168,9 @@ def pin(name: str, revision: str | None) -> dict[str, str | None]:
             "licence for (its page, Files and versions), or name a folder"
         )
     return {"name": name, "revision": revision}
+
+
+STAGE = Declaration(reads=(Query, DSft), row=None, unit="text")
 
 
 @click.command("base_model")

@@ -15,6 +15,7 @@ from pipeline.runtime.stage_output import dropped_path
 from schemas.base import content_id
 from schemas.d_dpo import DDpo
 from schemas.params import Params
+from schemas.stage import Declaration
 from train.capacity import explain_exhaustion, refuse_without_room
 from train.checkpoints import hash_weights, make_run_key, read_versions, train_with_checkpoints
 from train.launch import launch
@@ -116,6 +117,9 @@ def make_dpo_trainer(
         engine.destroy()
         trainer._precompute_engine = None
     return trainer
+
+
+STAGE = Declaration(reads=(DDpo,), row=None, unit="pair")
 
 
 @click.command("dpo")

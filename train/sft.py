@@ -13,6 +13,7 @@ from pipeline.runtime.params_file import load_params, option
 from schemas.base import content_id
 from schemas.d_sft import DSft
 from schemas.params import Params
+from schemas.stage import Declaration
 from train.capacity import explain_exhaustion, refuse_without_room
 from train.checkpoints import hash_weights, make_run_key, read_versions, train_with_checkpoints
 from train.launch import launch
@@ -82,6 +83,9 @@ def make_sft_trainer(fitting: FittingRows, model: str, work: Path, params: Param
         processing_class=load_tokenizer(model),
         peft_config=make_peft_config(train.lora),
     )
+
+
+STAGE = Declaration(reads=(DSft,), row=None, unit="row of D_SFT")
 
 
 @click.command("sft")

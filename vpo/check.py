@@ -4,14 +4,26 @@ Each check is a query that returns the rows that break it, so a person can look 
 extra arms too. What SQL cannot see (weights, scores by formula) is a function below.
 """
 
+import re
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from vpo.graph import Graph, read_graph, recipe_option
 from vpo.project import find_project
+
+if TYPE_CHECKING:
+    import duckdb
+
+    from schemas.params import Params
 
 MADE = ("queries", "d_sft", "rollout_dpo", "d_dpo", "rollout_eval", "evaluate")
 """Without rows in these a check would find nothing because there is nothing."""
+SHOWN = 3
+"""rows that break a check, of those that are shown"""
 
 CHECKS = {
     "no query is in two splits": """
@@ -97,14 +109,14 @@ CHECKS = {
 }
 
 
-def scores_match(connection, params) -> list[str]:
+def find_wrong_scores(connection: "duckdb.DuckDBPyConnection", params: "Params") -> list[str]:
     """Return the pair_ids of D_video whose scores are not those of their prompts' own clips."""
     from pipeline.scoring.formulas import scores
     from schemas.reward import Reward
 
-    found = connection.execute("select * from reward_dpo")
-    names = [column[0] for column in found.description]
-    rows = [Reward.model_validate(dict(zip(names, row, strict=True))) for row in found.fetchall()]
+    result = connection.execute("select * from reward_dpo")
+    names = [column[0] for column in result.description]
+    rows = [Reward.model_validate(dict(zip(names, row, strict=True))) for row in result.fetchall()]
     shown = connection.execute("select prompt_id, video_id from render_dpo where replicate = 0").fetchall()
     clips = {video_id for _, video_id in shown}
     by_clip = scores(rows, params.reward, [row for row in rows if row.video_id in clips])
@@ -121,46 +133,89 @@ def scores_match(connection, params) -> list[str]:
     ]
 
 
-def revisions_match(connection, root: Path) -> list[str]:
-    """Return the rollouts' revisions that are not the hash of data/models/sft."""
+def find_strange_revisions(connection: "duckdb.DuckDBPyConnection", root: Path, graph: Graph) -> list[str]:
+    """Return the rollouts' revisions that are not the hash of the model that the graph gives them."""
     from pipeline.backends.policy.model_folder import model_revision
 
-    found = [
-        revision
-        for (revision,) in connection.execute("select distinct written_by.revision from rollout_dpo").fetchall()
-    ]
-    return [revision for revision in found if revision != model_revision(root / "data/models/sft")]
+    query = "select distinct written_by.revision from rollout_dpo"
+    revisions = [revision for (revision,) in connection.execute(query).fetchall()]
+    models = [path for stage in graph.running("rollout", "dpo") for path in stage.paths if is_model(graph, path)]
+    right = {model_revision(root / path) for path in models}
+    return [revision for revision in revisions if revision not in right]
 
 
-def run_checks(root: Path) -> dict[str, list]:
-    """Return, by check, the first rows that break it. Raises ClickException before the graph has run."""
+def is_model(graph: Graph, path: str) -> bool:
+    """Return whether a stage of `train` writes a path."""
+    maker = graph.maker(path)
+    return maker is not None and maker.package == "train"
+
+
+def run_checks(root: Path, recipe: str = "") -> dict[str, list[Any] | None]:
+    """Return, by check, the first rows that break it; None where the graph has no such artifact.
+
+    Raises ClickException before the graph has run, and where an artifact cannot be read.
+    """
     from pipeline.runtime.params_file import load_params
     from vpo.sql import connect
+    from vpo.views import names_of
 
-    params = load_params(root / "params.yaml")
-    connection = connect(root)
-    counted = {name: connection.execute(f"select count(*) from {name}").fetchone()[0] for name in MADE}
-    if lacking := [name for name, rows in counted.items() if not rows]:
-        raise click.ClickException(f"nothing to check: {', '.join(lacking)} without rows; run `dvc repro` first")
-    connection.execute("create temp view pairs as select * from d_dpo union all by name select * from d_dpo_arm")
+    graph = read_graph(root, recipe)
+    params = load_params(root / graph.params_file)
+    connection = connect(root, recipe)
+    names = names_of(root, graph)
+    made = [name for name in MADE if name in names]
+    lacking = [name for name in made if not connection.execute(f"from {name} limit 1").fetchall()]
+    if lacking or not made:
+        missing = ", ".join(lacking or MADE)
+        raise click.ClickException(f"nothing to check: {missing} without rows; run `dvc repro` first")
+    if pairs := [name for name in ("d_dpo", "d_dpo_arm") if name in names]:
+        selects = " union all by name ".join(f"select * from {name}" for name in pairs)
+        connection.execute(f"create temp view pairs as {selects}")
     for name in ("text_feedback", "video_feedback"):
         connection.execute(f"create temp macro {name}() as {str(getattr(params.dpo, name)).lower()}")
-    broken = {name: connection.execute(query).fetchmany(3) for name, query in CHECKS.items()}
-    broken["a video pair's scores are those of its prompts' own clips"] = scores_match(connection, params)[:3]
-    broken["rollouts were written by the SFT model"] = revisions_match(connection, root)[:3]
-    return broken
+    checks: dict[str, Callable[[], list[Any]]] = {
+        name: partial(fetch, connection, query) for name, query in CHECKS.items()
+    }
+    checks["a video pair's scores are those of its prompts' own clips"] = partial(find_wrong_scores, connection, params)
+    checks["rollouts were written by the SFT model"] = partial(find_strange_revisions, connection, root, graph)
+    return {name: run_check(check, names) for name, check in checks.items()}
+
+
+def fetch(connection: "duckdb.DuckDBPyConnection", query: str) -> list[Any]:
+    """Return the first rows of a query."""
+    return connection.execute(query).fetchmany(SHOWN)
+
+
+def run_check(check: Callable[[], list[Any]], names: set[str]) -> list[Any] | None:
+    """Return the first rows that break a check, None where it is about an artifact that is not among `names`.
+
+    Raises ClickException where one of `names` could not be read.
+    """
+    import duckdb
+
+    try:
+        return check()[:SHOWN]
+    except duckdb.CatalogException as fault:
+        match = re.search(r"Table with name (\w+) does not exist", str(fault))
+        if match is None:
+            raise
+        if match[1] in names:
+            raise click.ClickException(f"{match[1]} cannot be read: see above") from None
+        return None
 
 
 @click.command("check")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object: check -> rows that break it.")
-def main(as_json):
+@recipe_option
+def main(as_json: bool, recipe: str) -> None:
     """Trace every pair, clip and score to what it says it came from."""
     import json
 
-    broken = run_checks(find_project())
+    broken = run_checks(find_project(), recipe)
     if as_json:
         click.echo(json.dumps(broken, default=str, ensure_ascii=False))
     else:
         for name, rows in broken.items():
-            click.echo(f"{'ok    ' if not rows else 'BROKEN'} {name}{f': {rows}' if rows else ''}")
+            verdict = "-     " if rows is None else "BROKEN" if rows else "ok    "
+            click.echo(f"{verdict} {name}{f': {rows}' if rows else ''}")
     raise SystemExit(1 if any(broken.values()) else 0)

@@ -2,10 +2,16 @@
 
 import contextlib
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
+from vpo.graph import Graph, read_graph, recipe_option
 from vpo.project import find_project
+
+if TYPE_CHECKING:
+    from schemas.params import RolloutParams
+    from schemas.seams import Policy
 
 TRAINED = ("dpo", "sft")
 
@@ -14,31 +20,34 @@ TRAINED = ("dpo", "sft")
 @click.argument("query")
 @click.option("--model", type=click.Path(path_type=Path), help="A model folder, in place of the newest trained one.")
 @click.option("--greedy", is_flag=True, help="The likeliest prompt in place of a drawn one.")
-def main(query, model, greedy):
+@recipe_option
+def main(query: str, model: Path | None, greedy: bool, recipe: str) -> None:
     """Print the prompt that the trained optimizer writes for QUERY."""
     from pipeline.backends.policy import make_policy
     from pipeline.runtime.params_file import load_params
 
     root = find_project()
-    folder = model.resolve() if model else trained(root)
+    graph = read_graph(root, recipe)
+    folder = model.resolve() if model else find_trained(root, graph)
     if not (folder / "config.json").is_file():
         raise click.ClickException(f"{model}: not a model folder (no config.json in it)")
     with contextlib.chdir(root):  # params name templates from the root
-        params = load_params()
+        params = load_params(graph.params_file)
         sampling = params.rollout.model_copy(update={"temperature": 0.0}) if greedy else params.rollout
-        cleaned = cleaned_query(query, params.queries.keep_flags)
-        click.echo(optimized(cleaned, make_policy(folder, params.policy), sampling, params.base.seed))
+        cleaned = clean_query(query, params.queries.keep_flags)
+        click.echo(optimize(cleaned, make_policy(folder, params.policy), sampling, params.base.seed))
 
 
-def trained(root: Path) -> Path:
+def find_trained(root: Path, graph: Graph) -> Path:
     """Return the folder of the model after DPO, else after SFT; extra arms are comparisons, never for use."""
     for name in TRAINED:
-        if (root / "data/models" / name / "config.json").is_file():
-            return root / "data/models" / name
+        for stage in graph.running(name):
+            if stage.entry == name and (root / stage.outs[0] / "config.json").is_file():
+                return root / stage.outs[0]
     raise click.ClickException("no model is trained yet: run `dvc repro dpo`, or name one with --model")
 
 
-def cleaned_query(text: str, keep_flags: bool) -> str:
+def clean_query(text: str, keep_flags: bool) -> str:
     """Return x as the policy saw queries in training. Raises ClickException when nothing is left."""
     from pipeline.text.clean import clean
 
@@ -47,7 +56,7 @@ def cleaned_query(text: str, keep_flags: bool) -> str:
     raise click.ClickException("the query is empty once it is cleaned; say what the video should show")
 
 
-def optimized(query: str, policy, sampling, seed: int) -> str:
+def optimize(query: str, policy: "Policy", sampling: "RolloutParams", seed: int) -> str:
     """Return p for x; the same query, model and settings give the same prompt. Raises ClickException without one."""
     from schemas.base import QueryBase, content_id
 

@@ -1,34 +1,40 @@
-"""`vpo publish`: data/package to the Hugging Face Hub as one commit."""
+"""`vpo publish`: the package to the Hugging Face Hub as one commit."""
 
 import hashlib
 import subprocess
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
+from vpo.graph import read_graph, recipe_option
 from vpo.project import find_project
 
-FOLDER = "data/package"
+if TYPE_CHECKING:
+    from huggingface_hub.errors import HfHubHTTPError
 
 
 @click.command("publish")
 @click.argument("repo")
 @click.option("--dry-run", is_flag=True, help="List the files and the commit; touch no network.")
 @click.option("--private", is_flag=True, help="Create the repository as private.")
-def main(repo, dry_run, private):
-    """Send data/package to the Hub dataset REPO (owner/name) in one commit."""
+@recipe_option
+def main(repo: str, dry_run: bool, private: bool, recipe: str) -> None:
+    """Send what stage package made to the Hub dataset REPO (owner/name) in one commit."""
     from pipeline.publishing.secret_scan import secrets_in
 
     root = find_project()
-    folder = root / FOLDER
+    graph = read_graph(root, recipe)
+    place = graph.out_of("package")
+    folder = root / place
     files = sorted(path for path in folder.rglob("*") if path.is_file())
     if not files:
-        raise click.ClickException(f"{FOLDER}: nothing to publish; `dvc repro package` makes it")
-    if found := list(secrets_in(folder)):
-        raise click.ClickException(f"{FOLDER}: not sent, it holds secrets: {'; '.join(found)}")
+        raise click.ClickException(f"{place}: nothing to publish; `dvc repro {graph.target('package')}` makes it")
+    if secrets := list(secrets_in(folder)):
+        raise click.ClickException(f"{place}: not sent, it holds secrets: {'; '.join(secrets)}")
     names = {path.relative_to(folder).as_posix(): path for path in files}
-    summary, description = message(root, folder)
+    summary, description = write_message(folder, root, root / graph.lock)
     for name, path in names.items():
         click.echo(f"{path.stat().st_size:>12,} {name}")
     click.echo(f"commit: {summary}\n{description}")
@@ -36,23 +42,25 @@ def main(repo, dry_run, private):
         click.echo(send(repo, names, summary, description, private))
 
 
-def message(root: Path, folder: Path) -> tuple[str, str]:
+def write_message(folder: Path, root: Path, lock: Path) -> tuple[str, str]:
     """Return the commit's summary and what it was made from: the package's own hash, the git commit, dvc.lock."""
     digest = hashlib.sha256()
     for path in sorted(folder.rglob("*")):
         if path.is_file():
             digest.update(f"{path.relative_to(folder).as_posix()} {hash_of(path)}\n".encode())
-    made_from = [("package", digest.hexdigest()), ("git", git_commit(root)), ("dvc.lock", hash_of(root / "dvc.lock"))]
+    made_from = [("package", digest.hexdigest()), ("git", git_commit(root)), ("dvc.lock", hash_of(lock))]
     return f"vpo package {digest.hexdigest()[:12]}", "\n".join(
         f"{name}: {value or 'none'}" for name, value in made_from
     )
 
 
 def hash_of(path: Path) -> str | None:
+    """Return the SHA-256 of a file, None where there is none."""
     return hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else None
 
 
 def git_commit(root: Path) -> str | None:
+    """Return the commit that is checked out, None outside git."""
     try:
         done = subprocess.run(["git", "rev-parse", "HEAD"], cwd=root, capture_output=True, text=True)
     except FileNotFoundError:
@@ -96,7 +104,7 @@ def send(repo: str, names: dict[str, Path], summary: str, description: str, priv
     except HFValidationError as fault:
         raise click.ClickException(f"{repo}: not a repository's name (owner/name): {_line(fault)}") from None
     except HfHubHTTPError as fault:
-        raise click.ClickException(f"{repo}: {explained(fault)}") from None
+        raise click.ClickException(f"{repo}: {explain(fault)}") from None
     except (OSError, httpx2.HTTPError) as fault:
         raise click.ClickException(f"{repo}: the Hub cannot be reached: {_line(fault)}") from None
     if commit.oid == before.sha:
@@ -104,17 +112,17 @@ def send(repo: str, names: dict[str, Path], summary: str, description: str, priv
     return f"published: {commit.commit_url}"
 
 
-def explained(fault) -> str:
+def explain(fault: "HfHubHTTPError") -> str:
     """Return what an answer of the Hub means for the person, in one line."""
     status = fault.response.status_code if fault.response is not None else None
-    known = {
+    meanings: dict[int | None, str] = {
         401: "the token is not accepted; set HF_TOKEN or run `hf auth login`",
         403: "the token may not write there; it needs the role write for this owner",
         412: "the repository changed meanwhile; look at it and run this again",
         429: "the Hub asks to wait; run this again later, what was uploaded is not sent twice",
     }
-    return known.get(status, f"the Hub answered {status}: {_line(fault)}; nothing is half published, run this again")
+    return meanings.get(status, f"the Hub answered {status}: {_line(fault)}; nothing is half published, run this again")
 
 
-def _line(fault) -> str:
+def _line(fault: Exception) -> str:
     return " ".join(str(fault).split())[:300]

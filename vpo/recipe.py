@@ -1,20 +1,24 @@
 """`vpo recipe`: the papers' settings as overlays over params.yaml."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from vpo.project import find_project
 
+if TYPE_CHECKING:
+    from ruamel.yaml import YAML
+
 
 @click.group("recipe")
-def main():
+def main() -> None:
     """List, show or use a paper's settings."""
 
 
 @main.command("list")
-def list_recipes():
+def list_recipes() -> None:
     """List the recipes and what each is."""
     for path in recipes(find_project()).values():
         first = path.read_text(encoding="utf-8").splitlines()[0]
@@ -23,14 +27,14 @@ def list_recipes():
 
 @main.command("show")
 @click.argument("name")
-def show(name):
+def show(name: str) -> None:
     """Print a recipe, with the source of each value."""
     click.echo(recipe(find_project(), name).read_text(encoding="utf-8"), nl=False)
 
 
 @main.command("use")
 @click.argument("name")
-def use(name):
+def use(name: str) -> None:
     """Put a recipe's values into params.yaml, keeping its comments."""
     from pipeline.runtime.io import replacing
     from pipeline.runtime.params_file import check_params
@@ -45,27 +49,28 @@ def use(name):
     with replacing(path) as temporary, temporary.open("w", encoding="utf-8") as file:
         yaml.dump(tree, file)
     for key, old, new in changes:
-        click.echo(f"{key}: {shown(old)} -> {shown(new)}")
+        click.echo(f"{key}: {show_value(old)} -> {show_value(new)}")
     click.echo(f"{len(changes)} values changed; `git diff params.yaml` shows them, `dvc repro` runs them", err=True)
 
 
 def recipes(root: Path) -> dict[str, Path]:
+    """Return the files of the recipes by name."""
     return {path.stem: path for path in sorted((root / "recipes").glob("*.yaml"))}
 
 
 def recipe(root: Path, name: str) -> Path:
     """Return the file of a recipe. Raises ClickException with the names there are."""
-    found = recipes(root)
-    if name not in found:
-        raise click.ClickException(f"no recipe {name}; there are {', '.join(found) or 'none'}")
-    return found[name]
+    files = recipes(root)
+    if name not in files:
+        raise click.ClickException(f"no recipe {name}; there are {', '.join(files) or 'none'}")
+    return files[name]
 
 
 WHOLE = {"reward.models"}
 """mappings that a recipe replaces and does not add to: with another recipe's models beside, clips are scored in vain"""
 
 
-def merge(tree, overlay, above: str = "") -> Iterator[tuple[str, object, object]]:
+def merge(tree: dict[str, Any], overlay: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, object, object]]:
     """Put the overlay's values into `tree`, section by section; yield (key, old, new) of those that differ."""
     for name, value in overlay.items():
         key = f"{above}{name}"
@@ -83,12 +88,13 @@ def _plain(value: object) -> object:
     return [_plain(item) for item in value] if isinstance(value, list) else value
 
 
-def shown(value) -> str:
+def show_value(value: object) -> str:
+    """Return a value as params.yaml writes it."""
     return "null" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
 
 
-def round_trip():
-    """Return a YAML that writes params.yaml as `dvc exp run -S` does, so that neither changes a line of the other's."""
+def round_trip() -> "YAML":
+    """Return a YAML that reads and writes params.yaml without changing a byte of what it does not change."""
     from ruamel.yaml import YAML
 
     yaml = YAML()

@@ -7,14 +7,21 @@ import click
 
 @click.command("schema")
 @click.argument("stage", required=False)
-def main(stage):
+def main(stage: str | None) -> None:
     """Print the JSON Schema of a stage's row, or of params.yaml; without a name, list the names."""
-    from schemas import ROWS
+    from pydantic import BaseModel
+
     from schemas.base import Dropped
     from schemas.params import Params
     from schemas.queries import QueryDropped
+    from schemas.stage import row_classes
 
-    named = {**ROWS, "dropped": Dropped, "queries_dropped": QueryDropped, "params": Params}
+    named: dict[str, type[BaseModel]] = {
+        **row_classes(),
+        "dropped": Dropped,
+        "queries_dropped": QueryDropped,
+        "params": Params,
+    }
     if stage is None:
         for name, row in named.items():
             click.echo(f"{name:<16} {' '.join((row.__doc__ or '').split())}")

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import click
 
+from vpo.graph import read_graph, recipe_option
 from vpo.project import find_project
 
 KEY = "VLLM_API_KEY"  # vLLM reads it by itself, so that the key stands in no command line
@@ -19,13 +20,16 @@ SPARE = 1024  # tokens for the template and the query beside those that are writ
 @click.option("--port", default=8000, show_default=True, help="Where it listens.")
 @click.option("--host", default="127.0.0.1", show_default=True, help="0.0.0.0 for other machines; then set a key.")
 @click.option("--run", is_flag=True, help="Start it, in place of printing the command.")
-def main(folder, port, host, run):
+@recipe_option
+def main(folder: Path, port: int, host: str, run: bool, recipe: str) -> None:
     """Print the vLLM command that serves the model in FOLDER, or start it with --run."""
     from pipeline.runtime.params_file import load_params
 
     if not (folder / "config.json").is_file():
         raise click.ClickException(f"{folder}: not a model folder (no config.json in it)")
-    words = command(folder, load_params(find_project() / "params.yaml").rollout.max_new_tokens, host, port)
+    root = find_project()
+    params = load_params(root / read_graph(root, recipe).params_file)
+    words = command(folder, params.rollout.max_new_tokens, host, port)
     installed = importlib.util.find_spec("vllm") is not None
     if not run:
         click.echo(shlex.join(words))

@@ -3,30 +3,45 @@
 import json
 import re
 import sys
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from vpo.graph import read_graphs, recipe_option
 from vpo.project import find_project
 
+if TYPE_CHECKING:
+    import duckdb
+
+    from vpo.views import View
+
 SHOWN = 200  # a table of more rows is read by nobody; --json prints all
+LISTING = r"""
+select if(schema_name = 'main', '', schema_name || '.') || table_name as view,
+string_agg(column_name || ' ' || regexp_replace(data_type, '\(.*\)', '(...)'), ', ' order by column_index) as columns
+from duckdb_columns() where not internal group by all order by all
+"""
 CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
 
 @click.command("sql")
 @click.argument("query", required=False)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON array of objects.")
-def main(query, as_json):
-    """Query any artifact; without a query, list the views and their columns."""
+@recipe_option
+def main(query: str | None, as_json: bool, recipe: str) -> None:
+    """Query any artifact; without a query, list the views and their columns.
+
+    Views of a recipe with a graph of its own are named behind the recipe: prompt_a_video.d_dpo. With --recipe there are
+    those alone, and a bare name is enough.
+    """
     import duckdb
 
-    connection = connect(find_project())
+    connection = connect(find_project(), recipe)
     try:
         if query is None:
-            query = (
-                "select table_name as view, string_agg(column_name || ' ' || regexp_replace(data_type, '\\(.*\\)', "
-                "'(...)'), ', ' order by column_index) as columns from duckdb_columns() where not internal "
-                "group by all order by all"
-            )
+            query = LISTING
         names, rows = answer(connection, query)
     except duckdb.Error as fault:
         raise click.ClickException(line(fault)) from None
@@ -36,11 +51,15 @@ def main(query, as_json):
         print_table(names, rows)
 
 
-def connect(root):
-    """Return an in-memory DuckDB with a view for every artifact; it can open their files alone, and that is locked."""
+def connect(root: Path, recipe: str = "") -> "duckdb.DuckDBPyConnection":
+    """Return an in-memory DuckDB with a view for every artifact; it can open their files alone, and that is locked.
+
+    The views are those of every graph, a bare name being one of the root's; with `recipe`, those of its graph alone.
+    """
     import duckdb
 
-    from vpo.views import unions, views
+    from vpo.graph import read_graph
+    from vpo.views import schema_of, unions, views
 
     connection = duckdb.connect(
         ":memory:",
@@ -50,20 +69,36 @@ def connect(root):
             "temp_directory": "",
         },
     )
-    named = {view.name: view for view in views(root)}
-    files = sorted({str(path) for view in named.values() for path in view.files})
-    for name, text in [*((name, view.sql()) for name, view in named.items()), *unions(named).items()]:
-        try:
-            connection.execute(f'create view "{name}" as {text}')
-        except duckdb.Error as fault:  # one unreadable file must not close the door to all the others
-            click.echo(f"view {name} is left out: {line(fault)}", err=True)
-    connection.execute("set allowed_paths = $paths", {"paths": files})
+    # DuckDB looks for a bare name in main as well, so the root's views would stand in for those a recipe lacks
+    graphs = [read_graph(root, recipe)] if recipe else [*read_graphs(root).values()]
+    files: set[str] = set()
+    for graph in graphs:
+        named = list(views(root, graph))
+        create(connection, schema_of(graph), named, unions(named, schema_of(graph)))
+        files |= {str(path) for view in named for path in view.files}
+    if recipe:
+        connection.execute(f"set search_path = '{schema_of(graphs[0])}'")
+    connection.execute("set allowed_paths = $paths", {"paths": sorted(files)})
     connection.execute("set enable_external_access = false")
     connection.execute("set lock_configuration = true")
     return connection
 
 
-def answer(connection, query: str) -> tuple[list[str], list[tuple]]:
+def create(connection: "duckdb.DuckDBPyConnection", schema: str, named: list["View"], unions: dict[str, str]) -> None:
+    """Create the views of one graph, and say which are left out because a file of theirs cannot be read."""
+    import duckdb
+
+    from vpo.views import quote
+
+    connection.execute(f"create schema if not exists {quote(schema)}")
+    for name, text in [*((view.name, view.sql()) for view in named), *unions.items()]:
+        try:
+            connection.execute(f"create view {quote(schema)}.{quote(name)} as {text}")
+        except duckdb.Error as fault:  # one unreadable file must not close the door to all the others
+            click.echo(f"view {name} is left out: {line(fault)}", err=True)
+
+
+def answer(connection: "duckdb.DuckDBPyConnection", query: str) -> tuple[list[str], list[tuple]]:
     """Return column names, made unique, and rows of one statement that only reads."""
     import duckdb
 
@@ -82,18 +117,19 @@ def answer(connection, query: str) -> tuple[list[str], list[tuple]]:
     return names, result.fetchall()
 
 
-def line(fault) -> str:
+def line(fault: Exception) -> str:
     """Return what DuckDB says in one line, without its drawing of the place."""
     return " ".join(str(fault).split("\n\nLINE")[0].split())
 
 
-def print_json(names, rows) -> None:
+def print_json(names: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
+    """Print rows as one JSON array of objects."""
     records = [dict(zip(names, row, strict=True)) for row in rows]
     json.dump(_plain(records), sys.stdout, ensure_ascii=False, default=str)
     sys.stdout.write("\n")
 
 
-def _plain(value):
+def _plain(value: Any) -> Any:
     """Return the value with what JSON cannot say (NaN, infinity) as null."""
     if isinstance(value, dict):
         return {str(name): _plain(item) for name, item in value.items()}
@@ -104,7 +140,8 @@ def _plain(value):
     return value
 
 
-def print_table(names, rows) -> None:
+def print_table(names: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
+    """Print the first rows as a table, and to stderr how many there are."""
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text

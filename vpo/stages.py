@@ -1,64 +1,56 @@
-"""`vpo stages`: the table of contents of the graph."""
+"""`vpo stages`: the table of contents of the graphs."""
 
-import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import click
 
+from schemas.stage import row_class
+from vpo.graph import Graph, read_graphs
 from vpo.project import find_project
 
-COMMAND = re.compile(r"^python -m (pipeline|train) (\w+)")
 
-
-def module_of(command: str) -> str | None:
-    """Return the file of the stage that a `cmd` runs: "python -m train sft ..." -> "train/sft.py"."""
-    match = COMMAND.match(command)
-    return f"{match[1]}/{match[2]}.py" if match else None
-
-
-def stages(graph: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
-    """Return each stage's own mapping, the one under `do` for foreach."""
-    return {name: stage.get("do", stage) for name, stage in graph["stages"].items()}
-
-
-def table(root: Path) -> list[dict[str, str]]:
-    """Return one row a stage of dvc.yaml: stage, what it does, its code, its row class, what it writes first."""
-    from ruamel.yaml import YAML
-
-    from schemas import ROWS
-
-    graph = YAML(typ="safe").load((root / "dvc.yaml").read_text(encoding="utf-8"))
+def table(graph: Graph) -> list[dict[str, str]]:
+    """Return one row an entry of a dvc.yaml: stage, what it does, its code, its row class, what it writes first."""
     rows = []
-    for name, stage in stages(graph).items():
-        row = ROWS.get(re.sub(r"_(eval|arm)$", "", name)) if not name.startswith("dpo") else None
+    for entry in graph.entries.values():
+        row = row_class(entry.module) if entry.module else None
         rows.append(
             {
-                "stage": name,
-                "does": graph["stages"][name].get("desc") or stage.get("desc", ""),
-                "code": module_of(stage["cmd"]),
+                "stage": entry.name,
+                "does": entry.desc,
+                "code": entry.code_file,
                 "row": row.__name__ if row else "-",
-                "writes": re.sub(r"\$\{(key|item)\}", r"<\1>", stage["outs"][0]),
+                "writes": entry.writes,
             }
         )
     return rows
 
 
-def markdown(rows: list[dict[str, str]]) -> str:
-    lines = ["| stage | does | code | row | writes |", "|---|---|---|---|---|"]
-    for row in rows:
-        lines.append(f"| `{row['stage']}` | {row['does']} | `{row['code']}` | {row['row']} | `{row['writes']}` |")
-    return "\n".join(lines)
+def markdown(graphs: Mapping[str, Graph]) -> str:
+    """Return the root's table as Markdown, and behind it one for each recipe with a graph of its own."""
+    parts = []
+    for name, graph in graphs.items():
+        lines = [f"Recipe `{name}` (`{graph.file}`):", ""] if name else []
+        lines += ["| stage | does | code | row | writes |", "|---|---|---|---|---|"]
+        for row in table(graph):
+            lines.append(f"| `{row['stage']}` | {row['does']} | `{row['code']}` | {row['row']} | `{row['writes']}` |")
+        parts.append("\n".join(lines))
+    return "\n\n".join(parts)
+
+
+def list_stages(root: Path) -> list[str]:
+    """Return the lines that a person reads: every stage of every graph."""
+    lines = []
+    for name, graph in read_graphs(root).items():
+        lines += [f"{name}:"] if name else []
+        lines += [f"{row['stage']:<14} {row['does']:<46} {row['writes']}" for row in table(graph)]
+    return lines
 
 
 @click.command("stages")
 @click.option("--md", is_flag=True, help="As the Markdown table of the README.")
-def main(md):
+def main(md: bool) -> None:
     """List the stages of the graph with what each does and writes."""
-    rows = table(find_project())
-    if md:
-        click.echo(markdown(rows))
-        return
-    for row in rows:
-        click.echo(f"{row['stage']:<14} {row['does']:<46} {row['writes']}")
+    root = find_project()
+    click.echo(markdown(read_graphs(root)) if md else "\n".join(list_stages(root)))

@@ -1,7 +1,7 @@
 """`vpo store`: what has been paid for on this machine; look at it, tidy it, carry it to another one."""
 
 import json
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import click
@@ -18,23 +18,23 @@ MOVED = ("teacher", "policy")
 
 
 @click.group("store")
-def main():
+def main() -> None:
     """Look at, tidy, export and import what was bought and made."""
 
 
 @main.command("stats")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
-def stats(as_json):
+def stats(as_json: bool) -> None:
     """Count answers, tokens, money, time and space, for each kind and model."""
-    with opened() as store:
-        found = {"answers": statistics(store), "accounts": accounts(store), "files": files(store)}
+    store = open_store()
+    tables = {"answers": statistics(store), "accounts": accounts(store), "files": files(store)}
     if as_json:
-        click.echo(json.dumps(found, ensure_ascii=False))
+        click.echo(json.dumps(tables, ensure_ascii=False))
         return
-    for name, rows in found.items():
+    for name, rows in tables.items():
         if rows:
             click.echo(name)
-            print_table(list(rows[0]), [[shown(value) for value in row.values()] for row in rows])
+            print_table(list(rows[0]), [[show_value(value) for value in row.values()] for row in rows])
 
 
 @main.command("gc")
@@ -46,7 +46,15 @@ def stats(as_json):
 @click.option("--paid", is_flag=True, help="Also answers that cost money.")
 @click.option("--dry-run", is_flag=True, help="Say what would go, and stop.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
-def gc(older_than, projects, gone, made, paid, dry_run, yes):
+def gc(
+    older_than: str,
+    projects: tuple[Path, ...],
+    gone: tuple[str, ...],
+    made: bool,
+    paid: bool,
+    dry_run: bool,
+    yes: bool,
+) -> None:
     """Remove what nothing refers to any more.
 
     Kept is what a row refers to: under data/ and in the DVC cache (so in every version and experiment that is still
@@ -59,15 +67,15 @@ def gc(older_than, projects, gone, made, paid, dry_run, yes):
 
     Run it while no stage runs.
     """
-    with opened() as store:
-        garbage = find_garbage(store, age(older_than), [find_project(), *projects], made, paid, gone)
-        for line in garbage.lines():
-            click.echo(line)
-        if dry_run or not garbage:
-            return
-        if not yes:
-            click.confirm(f"remove {garbage.answers} answers and {len(garbage.files)} files?", abort=True)
-        freed = remove(store, garbage)
+    store = open_store()
+    garbage = find_garbage(store, parse_age(older_than), [find_project(), *projects], made, paid, gone)
+    for line in garbage.lines():
+        click.echo(line)
+    if dry_run or not garbage:
+        return
+    if not yes:
+        click.confirm(f"remove {garbage.answers} answers and {len(garbage.files)} files?", abort=True)
+    freed = remove(store, garbage)
     click.echo(f"freed {size(freed)}")
 
 
@@ -75,44 +83,43 @@ def gc(older_than, projects, gone, made, paid, dry_run, yes):
 @click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
 @click.option("--kind", type=click.Choice(MOVED), default=MOVED[0], show_default=True)
 @click.option("--since", type=click.DateTime(["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S"]), help="Bought at or after it (UTC).")
-def export(file, kind, since):
+def export(file: Path, kind: str, since: datetime | None) -> None:
     """Write answers into FILE (JSON lines, zstd), for `vpo store import` elsewhere; refuses when it finds a key."""
-    with opened() as store:
-        count = export_answers(store, file, kind, since.strftime("%Y-%m-%d %H:%M:%S") if since else "")
+    count = export_answers(open_store(), file, kind, since.strftime("%Y-%m-%d %H:%M:%S") if since else "")
     click.echo(f"{count} answers, {size(file.stat().st_size)}")
 
 
 @main.command("import")
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
-def import_(file):
+def import_(file: Path) -> None:
     """Take over the answers of FILE; each key is checked against its request, an answer that is here stays.
 
     Nothing is charged to a budget: somebody else has paid. Import only what you trust: the key proves the question, not
     the answer.
     """
-    with Store() as store:
-        counts = import_answers(store, file)
-    click.echo(f"{counts.new} new, {counts.known} already here, {counts.refused} refused")
+    counts = import_answers(Store(), file)
+    click.echo(f"{counts.new} new, {counts.already_here} already here, {counts.refused} refused")
     if counts.refused:
         click.echo(f"refused: {counts.why}", err=True)
 
 
-def opened() -> Store:
+def open_store() -> Store:
     """Return the store, or say that there is none: looking must not make one."""
     if not (home() / "store" / "answers.sqlite").is_file():
         raise click.ClickException(f"{home()}: no store here yet; a run makes it, or VPO_HOME names another place")
     return Store()
 
 
-def age(text: str) -> timedelta:
-    unit = {"h": "hours", "d": "days"}.get(text[-1:])
+def parse_age(text: str) -> timedelta:
+    """Return how long ago: 12h or 90d. Raises BadParameter."""
     try:
-        return timedelta(**{unit: float(text[:-1])})
-    except (TypeError, ValueError, OverflowError):
+        unit = {"h": timedelta(hours=1), "d": timedelta(days=1)}[text[-1:]]
+        return float(text[:-1]) * unit
+    except (KeyError, ValueError, OverflowError):
         raise click.BadParameter(f"{text!r}: hours or days, such as 12h or 90d", param_hint="--older-than") from None
 
 
-def shown(value) -> str:
+def show_value(value: object) -> str:
     """Return a value for a table's cell."""
     if isinstance(value, dict):
         return ", ".join(f"{name} {count}" for name, count in value.items())
@@ -122,6 +129,7 @@ def shown(value) -> str:
 
 
 def size(n_bytes: float) -> str:
+    """Return a number of bytes as people read it."""
     for unit in ("B", "KB", "MB"):
         if n_bytes < 1000:
             return f"{n_bytes:.3g} {unit}"

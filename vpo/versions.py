@@ -5,12 +5,16 @@ from collections.abc import Iterator
 from functools import cache
 from importlib import metadata
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from packaging.requirements import Requirement
 
 PIN = re.compile(r"(?P<name>[\w.-]+)==(?P<version>[\w.!+-]+)")
 
 
 @cache
-def requirements(extra: str = "") -> list:
+def requirements(extra: str = "") -> "list[Requirement]":
     """Return what pip was asked for an extra of vpo, without extra for vpo itself, as packaging's Requirements."""
     from packaging.requirements import Requirement
 
@@ -21,9 +25,11 @@ def requirements(extra: str = "") -> list:
     return [one for one in wanted if one.name != "vpo" and _belongs(one, extra)]
 
 
-def _belongs(requirement, extra: str) -> bool:
-    of_all = requirement.marker is None or requirement.marker.evaluate({"extra": ""})
-    return of_all if not extra else not of_all and requirement.marker.evaluate({"extra": extra})
+def _belongs(requirement: "Requirement", extra: str) -> bool:
+    marker = requirement.marker
+    if marker is None or marker.evaluate({"extra": ""}):
+        return not extra
+    return bool(extra) and marker.evaluate({"extra": extra})
 
 
 def out_of_range(extra: str = "") -> list[str]:

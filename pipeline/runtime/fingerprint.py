@@ -12,7 +12,7 @@ PACKAGES = ("schemas", "pipeline", "train")
 """The packages that can shape a row."""
 CARRIERS = ("pipeline/runtime/", "pipeline/llm/calls/", "pipeline/__main__.py", "train/__main__.py")
 """What carries rows and answers and makes none: left out of every stage's code, by place."""
-CHECKS = ("schemas/params", "schemas/section.py", "schemas/needs.py", "schemas/backends.py")
+CHECKS = ("schemas/params", "schemas/section.py", "schemas/needs.py", "schemas/backends.py", "schemas/stage.py")
 """The types of params: a value that shapes a result is a key that dvc.yaml lists."""
 CARRIER_FILES = ("train/throughput.py",)
 

@@ -153,7 +153,7 @@ def _line(path: str | Path, tree: Any, error: ErrorDetails) -> str:
         fault = f"unknown key; did you mean {near}?" if near else "unknown key"
     elif error["type"] == "missing":
         fault = "missing; it must stand in the file, null where it does not apply"
-    elif "input" in error and not isinstance(error["input"], dict):
+    elif not isinstance(error["input"], dict):
         fault += f" (it is {error['input']!r})"
     return f"{path}:{line}:{column}: {'.'.join(keys) or 'the file'}: {fault}"
 

@@ -179,7 +179,7 @@ def test_votes_can_be_read_back_and_queried(tmp_path, params, name):
     path = tmp_path / name
     write_rows(path, [row], Critique)
     assert list(read_rows(path, Critique)) == [row]
-    view = View("critique", Critique, (path,)).sql()
+    view = View("critique", Critique, {path: {}}).sql()
     query = f"select [vote.aligned for vote in votes] as said, votes[2].reason from ({view})"
     assert duckdb.sql(query).fetchall() == [([False, None, True], "unparsed")]
 

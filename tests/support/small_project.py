@@ -37,8 +37,8 @@ TEXTS = {
 
 
 def small_project(folder: Path) -> Path:
-    """Write params.yaml, an empty dvc.yaml and all data into `folder`; return it."""
-    (folder / "dvc.yaml").write_text("stages: {}\n")
+    """Write the graph, its params.yaml and all data into `folder`; return it."""
+    (folder / "dvc.yaml").write_text((ROOT / "dvc.yaml").read_text())
     write_params(folder)
     data = folder / "data"
     for split in TEXTS:

@@ -4,8 +4,9 @@ from click.testing import CliRunner
 
 from schemas.reasons import Reason
 from schemas.seams import Outcome
-from tests.support.small_project import write_params
-from vpo.optimize import cleaned_query, main, optimized, trained
+from tests.support.small_project import ROOT, write_params
+from vpo.graph import read_graph
+from vpo.optimize import clean_query, find_trained, main, optimize
 
 
 class Repeating:
@@ -28,7 +29,7 @@ def model(root, name):
 
 @pytest.fixture
 def project(tmp_path, monkeypatch):
-    (tmp_path / "dvc.yaml").write_text("stages: {}\n")
+    (tmp_path / "dvc.yaml").write_text((ROOT / "dvc.yaml").read_text())
     write_params(tmp_path)
     monkeypatch.chdir(tmp_path)
     return tmp_path
@@ -36,9 +37,9 @@ def project(tmp_path, monkeypatch):
 
 def test_the_model_after_dpo_is_used_and_the_one_after_sft_without_it(tmp_path):
     model(tmp_path, "sft")
-    assert trained(tmp_path).name == "sft"
+    assert find_trained(tmp_path, read_graph(ROOT)).name == "sft"
     model(tmp_path, "dpo")
-    assert trained(tmp_path).name == "dpo"
+    assert find_trained(tmp_path, read_graph(ROOT)).name == "dpo"
 
 
 def test_an_extra_arm_is_never_used(project):
@@ -54,18 +55,18 @@ def test_a_folder_that_is_no_model_is_refused(project):
 
 
 def test_the_query_is_cleaned_as_in_training_and_an_empty_one_refused():
-    assert cleaned_query("  a dog&#39;s   bone -ar 16:9 ", keep_flags=False) == "a dog's bone"
+    assert clean_query("  a dog&#39;s   bone -ar 16:9 ", keep_flags=False) == "a dog's bone"
     with pytest.raises(ClickException, match="empty"):
-        cleaned_query(" \u200b\n", keep_flags=False)
+        clean_query(" \u200b\n", keep_flags=False)
 
 
 def test_one_prompt_is_asked_for_with_the_seed_of_the_params(laptop):
-    assert optimized("a dog", Repeating(), laptop.rollout, 0) == "a dog, at 0.9, 1 of seed 0"
+    assert optimize("a dog", Repeating(), laptop.rollout, 0) == "a dog, at 0.9, 1 of seed 0"
 
 
 def test_an_answer_without_a_prompt_says_why(laptop):
     with pytest.raises(ClickException, match="truncated.*no end after 120 tokens"):
-        optimized("a dog", Silent(), laptop.rollout, 0)
+        optimize("a dog", Silent(), laptop.rollout, 0)
 
 
 @pytest.mark.slow

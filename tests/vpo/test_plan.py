@@ -7,16 +7,13 @@ from ruamel.yaml import YAML
 
 from pipeline import critique, fewshot, queries, refine
 from pipeline.backends.teacher.offline import answer
-from pipeline.critique import is_open
 from pipeline.runtime.io import write_json
 from pipeline.runtime.params_file import load_params
 from pipeline.runtime.store import Store
 from tests.support.llm_server import serving
 from tests.support.small_project import ROOT
 from vpo.plan import main
-from vpo.planning.estimate import Planner, asked_in_rounds
-from vpo.planning.graph import ancestors, unrolled
-from vpo.planning.votes import expected_votes
+from vpo.planning.estimate import Planner
 
 pytestmark = pytest.mark.slow  # together they take a good share of a minute
 
@@ -315,29 +312,6 @@ def test_actual_leaves_out_runs_before_the_plan_and_of_other_projects(project, v
 
 def test_without_a_plan_there_is_nothing_to_compare(project):
     assert "run `vpo plan` before" in CliRunner().invoke(main, ["--actual"]).output
-
-
-def test_the_votes_behind_a_first_no_follow_the_rule_of_the_stage():
-    assert expected_votes(1, 0.8, is_open) == 0
-    assert expected_votes(3, 1.0, is_open) == 1
-    assert expected_votes(3, 0.8, is_open) == pytest.approx(1.2)
-    assert expected_votes(5, 1.0, is_open) == 2
-
-
-def test_candidates_are_asked_in_the_rounds_of_the_stage():
-    assert asked_in_rounds(32, 1.0) == 32
-    assert asked_in_rounds(32, 0.85) == 32 + 16
-    assert asked_in_rounds(32, 0.5, candidates=40) == 40
-    assert asked_in_rounds(0, 0.5) == 0
-
-
-def test_the_graph_is_unrolled_as_dvc_does(root):
-    stages = unrolled(root)
-    assert stages["critique@dpo"].paths == ("data/dpo/rollout.jsonl", "data/dpo/critique.jsonl")
-    assert stages["critique_eval@dpo"].options == ("--judge",)
-    assert stages["refine@sft"].outs[0] == "data/sft/refine.jsonl"
-    before = ancestors(stages)
-    assert {"queries", "sft", "rollout@dpo"} <= before["critique@dpo"] and "dpo" not in before["critique@dpo"]
 
 
 @pytest.mark.slow

@@ -149,7 +149,7 @@ def test_a_hub_out_of_reach_is_one_clear_line(project, hub):
 
 def test_without_a_package_the_person_is_told_what_to_run(tmp_path, hub):
     for name in ("dvc.yaml", "params.yaml"):
-        (tmp_path / name).write_text("")
+        (tmp_path / name).write_text((ROOT / name).read_text())
     done = vpo(tmp_path, hub, "publish", REPO)
     assert done.returncode == 1 and "dvc repro package" in done.stderr
 

@@ -4,8 +4,9 @@ import shutil
 import pytest
 from click.testing import CliRunner
 
-from schemas import ROWS
-from tests.support.small_project import small_project
+from schemas.stage import row_classes
+from tests.support.small_project import ROOT, small_project
+from vpo.graph import read_graph
 from vpo.sql import connect, main
 from vpo.views import View, columns, views
 
@@ -77,7 +78,7 @@ def test_an_extra_trained_arm_is_a_view_with_its_name(made, tmp_path, monkeypatc
 
 def test_a_project_without_data_has_every_view_with_its_columns(tmp_path, monkeypatch):
     for name in ("dvc.yaml", "params.yaml"):
-        (tmp_path / name).write_text("")
+        (tmp_path / name).write_text((ROOT / name).read_text())
     monkeypatch.chdir(tmp_path)
     done = CliRunner().invoke(
         main, ["select table_name, column_name from duckdb_columns() where not internal", "--json"]
@@ -86,8 +87,9 @@ def test_a_project_without_data_has_every_view_with_its_columns(tmp_path, monkey
     names = {}
     for row in json.loads(done.stdout):
         names.setdefault(row["table_name"], set()).add(row["column_name"])
-    for view in views(tmp_path):
-        assert names[view.name] == {*view.row.model_fields, *(["arm"] if view.arm else [])}
+    assert {*ROWS_OF} <= {*names}
+    for view in views(tmp_path, read_graph(tmp_path)):
+        assert names[view.name] == {*view.row.model_fields, *view.added}
 
 
 @pytest.fixture(scope="module")
@@ -97,10 +99,10 @@ def empty():
     return duckdb.connect()
 
 
-@pytest.mark.parametrize("name", ROWS)
+@pytest.mark.parametrize("name", row_classes())
 def test_types_of_an_empty_view_are_those_of_its_row_class(name, empty):
-    row = ROWS[name]
-    described = empty.execute(f"describe {View(name, row, ()).sql()}").fetchall()
+    row = row_classes()[name]
+    described = empty.execute(f"describe {View(name, row).sql()}").fetchall()
     types = {column: kind.replace('"', "") for column, kind, *_ in described}
     assert types == {column: kind.replace('"', "") for column, kind in columns(row).items()}
 

@@ -3,41 +3,47 @@
 Where rows are not there yet their number is estimated, and each figure that is not known says where it is from.
 """
 
+import math
 from collections import Counter
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from collections.abc import Callable
 from pathlib import Path
-from statistics import fmean
 from typing import Any
 
-from pipeline.critique import critique, is_open, prompt_class
+from pipeline.critique import STAGE as CRITIQUE
+from pipeline.critique import critique, is_open
 from pipeline.critique import messages as critique_messages
 from pipeline.curation.benchmarks import read_benchmarks
-from pipeline.curation.draw import LEAST_ASKED
 from pipeline.curation.safety import messages as recheck_messages
 from pipeline.curation.sources import read_frames
+from pipeline.fewshot import STAGE as FEWSHOT
 from pipeline.fewshot import fewshot
 from pipeline.fewshot import messages as fewshot_messages
 from pipeline.llm.calls.endpoint import base_url_of, host_of
 from pipeline.llm.calls.prices import Price, find_price
 from pipeline.llm.template import Template
+from pipeline.queries import STAGE as QUERIES
 from pipeline.queries import queries, read_exemplars, remember_filters
+from pipeline.refine import STAGE as REFINE
 from pipeline.refine import messages as refine_messages
 from pipeline.refine import refine
 from pipeline.runtime.io import read_rows
 from pipeline.runtime.store import Store
 from pipeline.world.corpus import make_queries
-from schemas.base import Dropped, Prompt, Row
+from schemas.base import Dropped, QueryBase
 from schemas.critique import Critique
 from schemas.fewshot import Exemplar
-from schemas.params import EndpointParams, Params, TeacherParams
+from schemas.params import EndpointParams, Params
 from schemas.queries import Query
-from schemas.seams import Messages
-from vpo.planning.graph import Stage
-from vpo.planning.lookup import NOT_BOUGHT, Asked, Planned, sent
-from vpo.planning.rows import RowPlan, Rows, kept, metrics
+from schemas.rollout import Rollout
+from schemas.stage import Ask
+from vpo.graph import Graph
+from vpo.planning.declarations import asks_of, declaration_of
+from vpo.planning.expected import Estimate, ask_in_rounds, count_lost, mean_sent
+from vpo.planning.lookup import NOT_BOUGHT, Calls, Planned, is_paid
+from vpo.planning.rows import UNKNOWN, RowPlan, Rows, kept, metrics
 from vpo.planning.tokens import Tokens
 from vpo.planning.votes import expected_votes, verdict
+from vpo.unroll import Stage
 
 LARGEST = 50_000_000
 """bytes of a source file whose curation is run for the plan: half a minute"""
@@ -46,79 +52,86 @@ UNSAFE, NO_AGAIN, STILL_FLAWED = 0.7, 0.8, 0.2
 prompts that the critic still faults"""
 
 
-@dataclass
-class Estimate:
-    """The calls of one stage; tokens and US dollars are of the calls to buy alone."""
-
-    stage: str
-    seam: str
-    backend: str
-    model: str
-    rows: float = 0.0
-    rows_from: str = ""
-    calls: float = 0.0
-    in_store: int = 0
-    to_buy: float = 0.0
-    input_tokens: float = 0.0
-    output_tokens: float = 0.0
-    usd: float | None = 0.0
-    notes: list[str] = field(default_factory=list)
-
-    def say(self, note: str) -> None:
-        if note not in self.notes:
-            self.notes.append(note)
-
-
 class Planner(RowPlan):
-    """Goes through the asking stages in order, from the project's root; `changed` as in RowPlan."""
+    """Goes through the stages that ask a teacher, from the project's root; `changed` and `graph` as in RowPlan."""
 
-    def __init__(self, params: Params, store: Store, changed: set[str] | None = None):
-        super().__init__(params, changed)
+    def __init__(
+        self, params: Params, store: Store, changed: set[str] | None = None, graph: Graph | None = None
+    ) -> None:
+        super().__init__(params, changed, graph)
         self.store = store
         self.planned: set[str] = set()
         self.tokens: dict[str, Tokens] = {}
         self.prices: dict[str, Price | None] = {}
-        for name, seam in (("teacher", params.teacher), ("judge", params.judge)):
-            if isinstance(seam, EndpointParams):
-                self.tokens[name] = Tokens(store, host_of(base_url_of(seam)), seam.model)
-                self.prices[name] = find_price(seam, base_url_of(seam), store)
+        for name, section in (("teacher", params.teacher), ("judge", params.judge)):
+            if isinstance(section, EndpointParams):
+                self.tokens[name] = Tokens(store, host_of(base_url_of(section)), section.model)
+                self.prices[name] = find_price(section, base_url_of(section), store)
+        self.counters = {
+            QUERIES: self.queries, FEWSHOT: self.fewshot, CRITIQUE: self.critique, REFINE: self.refine,
+        }  # fmt: skip
 
     def estimates(self) -> list[Estimate]:
-        plan = {"queries": self.queries, "fewshot": self.fewshot, "critique": self.critique, "refine": self.refine}
-        found = []
-        for stage in sorted(self.stages.values(), key=lambda stage: len(self.before[stage.name])):
-            if stage.module in plan:
-                found.append(self.idle(stage) if self.is_idle(stage) else plan[stage.module](stage))
-                if found[-1].to_buy:
+        """Return what each stage that asks a teacher or judge would buy, in the order of the graph."""
+        estimates = []
+        for stage in self.graph.ordered:
+            asks = asks_of(stage, self.params, "teacher")
+            for ask in asks:
+                estimates.append(self.idle(stage, ask) if self.is_idle(stage) else self.counted(stage, ask))
+                if estimates[-1].to_buy:
                     self.stale.add(stage.name)
-        return found
+        return estimates
 
-    def idle(self, stage: Stage) -> Estimate:
-        outs, row = {"queries": (stage.paths, Query), "critique": (stage.paths[-1:], Critique)}.get(
-            stage.module, (stage.paths[-1:], Prompt)
-        )
-        if stage.module != "refine":
-            self.made |= {out: Rows(list(read_rows(out, row)), 0.0, out) for out in outs}
-        estimate = self.blank(stage)
+    def counted(self, stage: Stage, ask: Ask) -> Estimate:
+        """Return what a stage would buy: unknown where no counter of ours is for it, or its rows cannot be counted."""
+        declaration = declaration_of(stage)
+        counter = self.counters.get(declaration) if declaration else None
+        if counter is None:
+            return self.uncounted(stage, ask, Rows((), UNKNOWN, "no plan can count what this stage asks"))
+        row = declaration.reads[0] if declaration and declaration.reads else None
+        # a file that is there is read by the counter itself
+        is_there = bool(stage.paths) and stage.paths[0] not in self.made and Path(stage.paths[0]).is_file()
+        rows = Rows() if row is None or is_there else self.rows(stage.paths[0], row)
+        if math.isnan(rows.unknown):
+            return self.uncounted(stage, ask, rows)
+        return counter(stage, ask)
+
+    def uncounted(self, stage: Stage, ask: Ask, rows: Rows) -> Estimate:
+        """Return an estimate whose numbers nobody knows; what an offline backend answers costs nothing all the same."""
+        estimate = self.blank(stage, ask, rows)
+        estimate.calls = UNKNOWN
+        if is_paid(getattr(self.params, ask.section)):
+            estimate.in_store = estimate.to_buy = estimate.input_tokens = estimate.output_tokens = UNKNOWN
+            estimate.usd = UNKNOWN
+        return estimate
+
+    def idle(self, stage: Stage, ask: Ask) -> Estimate:
+        """Return the estimate of a stage that does not run; what it made is there for the stages behind it."""
+        declaration = declaration_of(stage)
+        row = declaration.row if declaration else None
+        if row and issubclass(row, QueryBase):
+            tables = [out for out in stage.outs if out in stage.paths]
+            self.made |= {out: Rows(list(read_rows(out, row)), 0.0, out) for out in tables}
+        estimate = self.blank(stage, ask)
         estimate.say("unchanged: does not run")
         return estimate
 
-    def queries(self, stage: Stage) -> Estimate:
+    def queries(self, stage: Stage, ask: Ask) -> Estimate:
+        """Return what the safety re-check would ask; of a small source the stage itself says it."""
         params = self.params.queries
-        before = metrics(stage.paths[0].replace("/sft.jsonl", ".jsonl")).get("recheck", {})
+        before = metrics(f"{Path(stage.paths[0]).parent}.jsonl").get("recheck", {})
         unsafe, whence = self.share(before.get("unsafe"), before.get("asked"), UNSAFE)
-        planned = self.teacher(self.params.teacher, lambda sample: True)
+        planned = self.teacher(ask, lambda sample: True)
         template = Template(params.recheck_template, ("query",))
-        small = params.source == "synthetic" or (
-            params.source == "file" and Path(params.path).is_file() and Path(params.path).stat().st_size < LARGEST
-        )
+        file = Path(params.path) if params.source == "file" and params.path else None
+        small = params.source == "synthetic" or bool(file and file.is_file() and file.stat().st_size < LARGEST)
         if small:
             raws = read_frames(params, make_queries(self.params.world.queries, self.params.base.seed))
             lists = read_exemplars(self.params) | read_benchmarks(params.benchmarks)[0]
             seed, run_filters = self.params.base.seed, remember_filters(params)
             result = queries(raws, planned, template, lists, params, seed, run_filters)
             rows, candidates = result.rows, result.report["recheck"]["candidates"]
-        estimate = self.blank(stage)
+        estimate = self.blank(stage, ask)
         for out in stage.paths:
             split = Path(out).stem
             wanted = getattr(params, split) + getattr(params, f"{split}_safety")
@@ -128,80 +141,81 @@ class Planner(RowPlan):
                 self.made[out] = Rows(list(read_rows(out, Query)), 0.0, f"{out} as it is")
             else:
                 self.made[out] = Rows((), wanted, f"queries.{split} + queries.{split}_safety")
-        asked = len(planned.asked.stored) + len(planned.asked.missing)
+        n_asked = len(planned.calls.stored) + len(planned.calls.missing)
         demand = sum(getattr(params, f"{split}_safety") for split in ("sft", "dpo", "test"))
         more = 0.0
         if small:
             estimate.rows, estimate.rows_from = candidates, "safety candidates of the source"
-            if planned.asked.supposed:
-                more = max(asked_in_rounds(demand, unsafe, candidates) - asked, 0)
+            if planned.calls.supposed:
+                more = max(ask_in_rounds(demand, unsafe, candidates) - n_asked, 0)
         else:
-            estimate.rows = more = asked_in_rounds(demand, unsafe)
+            estimate.rows = more = ask_in_rounds(demand, unsafe)
             estimate.rows_from = "queries.*_safety; the source is not read for a plan"
         if more:
             estimate.say(f"{unsafe:.0%} of the safety candidates are unsafe: {whence}")
         like = [row for made in self.made.values() for row in made.known]
         return self.count(
-            estimate, planned.asked, {"recheck": more},
+            estimate, planned.calls, {"recheck": more},
             {"recheck": lambda: mean_sent(recheck_messages(row.query, template) for row in self.examples(like))},
         )  # fmt: skip
 
-    def fewshot(self, stage: Stage) -> Estimate:
+    def fewshot(self, stage: Stage, ask: Ask) -> Estimate:
+        """Return what writing a prompt for each query would ask."""
         rows = self.rows(stage.paths[0], Query)
-        if self.params.d_sft.path and stage.options[-1:] == ("sft",):
+        if self.params.d_sft.path and stage.word_after("--lane") == "sft":
             self.made[stage.paths[-1]] = Rows(source="d_sft.path")
-            return self.blank(stage, Rows(source="d_sft.path takes its place"))
-        planned = self.teacher(self.params.teacher)
+            return self.blank(stage, ask, Rows(source="d_sft.path takes its place"))
+        planned = self.teacher(ask)
         made = list(fewshot(rows.known, planned, self.params.fewshot))
-        known = [item for item in made if not isinstance(item, Dropped)]
+        written = [item for item in made if not isinstance(item, Dropped)]
         self.made[stage.paths[-1]] = Rows(
-            known, (lost(made) + rows.unknown) * kept(stage), f"what {stage.name} makes", like=known
+            written, (count_lost(made) + rows.unknown) * kept(stage), f"what {stage.name} makes", like=written
         )
         words = Template(self.params.fewshot.template)
         shown = list(read_rows(self.params.fewshot.exemplars, Exemplar))
         return self.count(
-            self.blank(stage, rows), planned.asked, {"fewshot": rows.unknown},
+            self.blank(stage, ask, rows), planned.calls, {"fewshot": rows.unknown},
             {"fewshot": lambda: mean_sent(fewshot_messages(row, words, shown) for row in self.examples(rows.like))},
         )  # fmt: skip
 
-    def critique(self, stage: Stage) -> Estimate:
-        judge = "--judge" in stage.options
-        seam = self.params.judge if judge else self.params.teacher
-        votes = 1 if judge else self.params.critique.votes
-        rows = self.rows(stage.paths[0], prompt_class(stage.paths[0]))
-        planned = self.teacher(seam, lambda sample: verdict(aligned=False) if sample else None)
+    def critique(self, stage: Stage, ask: Ask) -> Estimate:
+        """Return what judging each prompt would ask, later votes included."""
+        votes = 1 if ask.section == "judge" else self.params.critique.votes
+        rows = self.rows(stage.paths[0], Rollout)
+        planned = self.teacher(ask, lambda sample: verdict(aligned=False) if sample else None)
         made = list(critique(rows.known, planned, self.params.critique, votes))
-        known = [item for item in made if not isinstance(item, Dropped)]
-        unknown = lost(made) + rows.unknown
-        estimate = self.blank(stage, rows)
-        self.made[stage.paths[-1]] = Rows(known, unknown * kept(stage), f"what {stage.name} makes", like=known)
+        judged = [item for item in made if not isinstance(item, Dropped)]
+        unknown = count_lost(made) + rows.unknown
+        estimate = self.blank(stage, ask, rows)
+        self.made[stage.paths[-1]] = Rows(judged, unknown * kept(stage), f"what {stage.name} makes", like=judged)
         more = rows.unknown
         if votes > 1:
-            later = [vote.aligned for row in known for vote in row.votes[1:] if vote.store_key]
+            later = [vote.aligned for row in judged for vote in row.votes[1:] if vote.store_key]
             again, whence = self.share(later.count(False), len(later), NO_AGAIN)
-            flawed, whence_flawed = self.flawed(stage, known)
+            flawed, whence_flawed = self.flawed(stage, judged)
             each = expected_votes(votes, again, is_open)
-            more += unknown * flawed * each + planned.asked.supposed * max(each - 1, 0)
+            more += unknown * flawed * each + planned.calls.supposed * max(each - 1, 0)
             if unknown:
                 estimate.say(f"{flawed:.0%} of the prompts get a first No: {whence_flawed}")
-            if unknown or planned.asked.supposed:
+            if unknown or planned.calls.supposed:
                 estimate.say(
                     f"a later vote says No too in {again:.0%}, so {each:.2f} votes follow a first No: {whence}"
                 )
         words = Template(self.params.critique.template)
         return self.count(
-            estimate, planned.asked, {"critique": more},
+            estimate, planned.calls, {"critique": more},
             {"critique": lambda: mean_sent(critique_messages(row, words) for row in self.examples(rows.like))},
         )  # fmt: skip
 
-    def refine(self, stage: Stage) -> Estimate:
+    def refine(self, stage: Stage, ask: Ask) -> Estimate:
+        """Return what mending the flawed prompts would ask, and looking at them again."""
         params = self.params.refine
         rows = self.rows(stage.paths[0], Critique)
         flawed = [row for row in rows.known if not row.aligned]
-        planned = self.teacher(self.params.teacher)
+        planned = self.teacher(ask)
         made = list(refine(flawed, planned, params, self.params.critique))
-        estimate = self.blank(stage, Rows(flawed, 0.0, rows.source))
-        unrefined = lost(made)
+        estimate = self.blank(stage, ask, Rows(flawed, 0.0, rows.source))
+        unrefined = count_lost(made)
         unchecked = sum(isinstance(item, Dropped) and item.detail.endswith(f": {NOT_BOUGHT}") for item in made)
         unknown = 0.0
         if rows.unknown:
@@ -211,8 +225,8 @@ class Planner(RowPlan):
             estimate.say(f"{share:.0%} of the prompts are found flawed: {whence}")
         failing, rounds = 0.0, 1.0
         if params.verify and (unknown or unrefined or unchecked):
-            seen = metrics(stage.paths[-1])
-            failing, whence = self.share(seen.get("refined_again"), seen.get("rows"), STILL_FLAWED)
+            counts = metrics(stage.paths[-1])
+            failing, whence = self.share(counts.get("refined_again"), counts.get("rows"), STILL_FLAWED)
             rounds = sum(failing**number for number in range(params.verify))
             estimate.say(f"the critic faults {failing:.0%} of what was refined: {whence}")
         more = {"refine": unknown * rounds + (unrefined + unchecked) * (rounds - 1)}
@@ -221,7 +235,7 @@ class Planner(RowPlan):
         words, critique_words = Template(params.template), Template(self.params.critique.template)
         like = flawed or rows.like
         return self.count(
-            estimate, planned.asked, more,
+            estimate, planned.calls, more,
             {
                 "refine": lambda: mean_sent(
                     refine_messages(row, words, critique_words) for row in self.examples(like)
@@ -230,33 +244,40 @@ class Planner(RowPlan):
             },
         )  # fmt: skip
 
-    def teacher(self, seam: TeacherParams, suppose: Callable[[int], Any] = lambda sample: None) -> Planned:
-        return Planned(seam, self.params.world, self.store, self.planned, suppose)
+    def teacher(self, ask: Ask, suppose: Callable[[int], Any] = lambda sample: None) -> Planned:
+        """Return the teacher of a section that buys nothing; `suppose` as in Planned."""
+        return Planned(getattr(self.params, ask.section), self.params.world, self.store, self.planned, suppose)
 
-    def blank(self, stage: Stage, rows: Rows | None = None) -> Estimate:
-        seam = "judge" if "--judge" in stage.options else "teacher"
-        params = getattr(self.params, seam)
+    def blank(self, stage: Stage, ask: Ask, rows: Rows | None = None) -> Estimate:
+        """Return an estimate of a stage that reads these rows, without any call."""
+        params = getattr(self.params, ask.section)
         rows = rows or Rows()
-        return Estimate(stage.name, seam, params.backend, params.model, len(rows.known) + rows.unknown, rows.source)
+        n_rows = len(rows.known) + rows.unknown
+        return Estimate(stage.name, ask.section, params.backend, params.model, is_paid(params), n_rows, rows.source)
 
     def count(
-        self, estimate: Estimate, asked: Asked, more: dict[str, float], each: dict[str, Callable[[], float]]
+        self, estimate: Estimate, made: Calls, more: dict[str, float], each: dict[str, Callable[[], float]]
     ) -> Estimate:
         """Add calls, tokens and money: of the calls that are known to be missing, and of `more`, expected by task."""
-        calls, characters = asked.by_task()
-        known: Counter = Counter()
-        length: Counter = Counter()
-        for task, sent_characters in (*asked.missing.values(), *asked.stored.values()):
-            known[task] += 1
+        calls: dict[str, float] = {}
+        characters: dict[str, float] = {}
+        for task, sent_characters in made.missing.values():
+            calls[task] = calls.get(task, 0) + 1
+            characters[task] = characters.get(task, 0) + sent_characters
+        n_calls: Counter[str] = Counter()
+        length: Counter[str] = Counter()
+        for task, sent_characters in (*made.missing.values(), *made.stored.values()):
+            n_calls[task] += 1
             length[task] += sent_characters
         for task, count in more.items():
             if count:
-                calls[task] += count
-                characters[task] += count * (length[task] / known[task] if known[task] else each[task]())
-        estimate.in_store = len(asked.stored)
+                mean = length[task] / n_calls[task] if n_calls[task] else each[task]()
+                calls[task] = calls.get(task, 0) + count
+                characters[task] = characters.get(task, 0) + count * mean
+        estimate.in_store = len(made.stored)
         estimate.to_buy = sum(calls.values())
         estimate.calls = estimate.in_store + estimate.to_buy
-        if estimate.seam not in self.tokens:  # nobody is paid
+        if not is_paid(getattr(self.params, estimate.seam)):
             estimate.in_store, estimate.to_buy = 0, 0.0
             return estimate
         for task in sorted(calls):
@@ -267,22 +288,3 @@ class Planner(RowPlan):
         price = self.prices[estimate.seam]
         estimate.usd = price.cost_usd(estimate.input_tokens, estimate.output_tokens) if price else None
         return estimate
-
-
-def asked_in_rounds(demand: float, unsafe: float, candidates: float = float("inf")) -> float:
-    """Return how many safety candidates are asked about until `demand` are found, by the rounds of stage queries."""
-    asked = 0.0
-    while demand >= 0.5 and asked < candidates:
-        these = min(max(demand, LEAST_ASKED), candidates - asked)
-        asked += these
-        demand -= these * unsafe
-    return asked
-
-
-def lost(made: Iterable[Row]) -> int:
-    """Return how many units left because their answer is not bought yet."""
-    return sum(isinstance(item, Dropped) and item.detail == NOT_BOUGHT for item in made)
-
-
-def mean_sent(asked: Iterable[Messages]) -> float:
-    return fmean(sent({"messages": messages}) for messages in asked)

@@ -21,8 +21,8 @@ from vpo.planning.estimate import Planner
 from vpo.planning.gpu_cost import Cost, GpuRow, idle, measured, memory, published
 from vpo.planning.gpu_look import ELSEWHERE, NOT_RENDERED, ClipNames, Clips, Lane, Looker, Unmade
 from vpo.planning.gpu_train import train
-from vpo.planning.graph import Stage
 from vpo.planning.rows import LEAST_SEEN, Rows, metrics
+from vpo.unroll import Stage
 
 
 class GpuPlanner:

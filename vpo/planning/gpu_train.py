@@ -17,8 +17,8 @@ from schemas.params_train import DpoTrainParams, TrainParams
 from train.throughput import describe_work
 from vpo.planning.estimate import Planner
 from vpo.planning.gpu_cost import Cost, GpuRow, idle, measured, training
-from vpo.planning.graph import Stage
 from vpo.planning.rows import Rows, kept
+from vpo.unroll import Stage
 
 
 def train(planner: Planner, speeds: Path, stage: Stage) -> list[GpuRow]:
@@ -83,25 +83,29 @@ def to_train_on(planner: Planner, stage: Stage, notes: list[str]) -> Rows:
         if not late:
             return Rows(rows, 0.0, path)
         return Rows((), len(rows), f"as many as {path} holds; made anew behind {late}", like=rows)
-    maker = next((other for other in planner.stages.values() if path in other.outs), None)
+    maker = planner.graph.maker(path)
     if kind is DSft:
-        judged = planner.made.get("data/sft/critique.jsonl", Rows())
+        judged = planner.made.get(nearest_verdicts(planner, path), Rows())
         share = kept(maker) if maker else 1.0
         count = (len(judged.known) + judged.unknown) * share
         return Rows((), count, "a row for each prompt that is judged", like=judged.known)
     return expected_pairs(planner, stage, notes)
 
 
+def nearest_verdicts(planner: Planner, path: str) -> str:
+    """Return the file of the verdicts that `path` is made from, by the graph; "" where it has none."""
+    return next((stage.paths[-1] for stage in planner.graph.upstream(path) if stage.module == "critique"), "")
+
+
 def expected_pairs(planner: Planner, stage: Stage, notes: list[str]) -> Rows:
     """Return at most how many pairs D_dpo will have: one a flawed prompt, and those of neighbours in the ranking."""
-    params, judged = planner.params, planner.made.get("data/dpo/critique.jsonl", Rows())
+    verdicts = nearest_verdicts(planner, stage.paths[0])
+    params, judged = planner.params, planner.made.get(verdicts, Rows())
     arm = params.dpo.arms.get(Path(stage.paths[-1]).name)
     k = params.rollout.k
     prompts = len(judged.known) + judged.unknown
-    share, whence = planner.flawed(
-        next(other for other in planner.stages.values() if "data/dpo/critique.jsonl" in other.outs),
-        [row for row in judged.known if isinstance(row, Critique)],
-    )
+    maker = planner.graph.maker(verdicts)
+    share, whence = planner.flawed(maker or stage, judged.known)
     queries, passed = prompts / k, k * (1 - share)
     ranked = {"adjacent": passed - 1, "all": passed * (passed - 1) / 2}.get(params.dpo.video_pairs, 1.0)
     if params.dpo.pairs_per_query:

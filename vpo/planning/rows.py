@@ -1,46 +1,58 @@
 """What every stage would read: rows that are there or that the plan has made, else as many as the last run suggests."""
 
 import json
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean
+from typing import Any
 
+from pipeline.refine import STAGE as REFINE
+from pipeline.rollout import STAGE as ROLLOUT
 from pipeline.rollout import stored, untouched
 from pipeline.runtime.io import read_rows
 from pipeline.runtime.stage_output import metrics_path
 from schemas.base import Prompt, Row
 from schemas.critique import Critique
 from schemas.params import Params
-from vpo.planning.graph import Stage, ancestors, unrolled
+from schemas.queries import Query
+from vpo.graph import Graph, read_graph
+from vpo.planning.declarations import declaration_of
+from vpo.unroll import Stage
 
 FLAWED = 0.35
 """ours, until a run shows it: the share of prompts that are found flawed"""
 LEAST_SEEN = 20
 TYPICAL = {"query": 60, "prompt": 550, "critique": 700}
 """ours, until rows show it: characters"""
+UNKNOWN = math.nan
+"""how many, where nobody can count: a sum with it is unknown too, and is printed as "?" and null"""
 
 
 @dataclass
 class Rows:
-    """What a stage reads: the rows that are known, and how many more there will be; `like` shows what those may be."""
+    """What a stage reads: the rows that are known, and how many more there will be; `like` shows what those may be.
 
-    known: Sequence[Row] = ()
+    `unknown` is UNKNOWN where nobody can count them.
+    """
+
+    known: Sequence[Any] = ()
     unknown: float = 0.0
     source: str = ""
-    like: Sequence[Row] = ()
+    like: Sequence[Any] = ()
 
 
 class RowPlan:
-    """The rows between the stages of the project whose root this folder is. `made` are those that the plan has made.
+    """The rows between the stages of a graph, seen from the project's root. `made` are those that the plan has made.
 
     `changed` are the stages that DVC would run now; None where that is not known, then every file is taken as it is.
     """
 
-    def __init__(self, params: Params, changed: set[str] | None = None):
+    def __init__(self, params: Params, changed: set[str] | None = None, graph: Graph | None = None):
         self.params, self.changed = params, changed
-        self.stages = unrolled(Path())
-        self.before = ancestors(self.stages)
+        self.graph = graph or read_graph(Path())
+        self.stages, self.before = self.graph.stages, self.graph.before
         self.stale = set(changed or ()) - {"params"}  # it writes a constant, whatever params.yaml says
         self.made: dict[str, Rows] = {}
 
@@ -53,27 +65,37 @@ class RowPlan:
         """Return what a stage will read from `path`: what the plan has made, else the file, else a number."""
         if path in self.made:
             return self.made[path]
-        maker = next((other for other in self.stages.values() if path in other.outs), None)
-        if maker and maker.module == "rollout" and (copied := self.copied(maker)):
+        maker = self.graph.maker(path)
+        samples = maker is not None and declaration_of(maker) is ROLLOUT
+        if maker and samples and (copied := self.copied(maker)):
             return copied
         late = self.late(path)
         if Path(path).is_file():
-            found = list(read_rows(path, row))
+            there = list(read_rows(path, row))
             if not late:
-                return Rows(found, 0.0, path)
-            return Rows((), len(found), f"as many as {path} holds; made anew behind {late}", like=found)
-        if maker is None or maker.module != "rollout":
-            return Rows((), 0.0, f"{path} is not there, and no stage of dvc.yaml that a plan knows makes it")
-        if self.params.d_dpo.path and "--arm" not in maker.options:
+                return Rows(there, 0.0, path)
+            return Rows((), len(there), f"as many as {path} holds; made anew behind {late}", like=there)
+        if maker and samples:
+            return self.sampled(maker)
+        return Rows((), UNKNOWN, f"{path} is not there, and no plan can count the rows that {self.origin(maker)} makes")
+
+    def origin(self, maker: Stage | None) -> str:
+        """Return how to name who writes a path."""
+        return maker.name if maker else f"no stage of {self.graph.file}"
+
+    def sampled(self, maker: Stage) -> Rows:
+        """Return how many rows a stage that samples the policy will write, by the queries it reads."""
+        arm = maker.word_after("--arm")
+        if self.params.d_dpo.path and arm is None:
             return Rows(source="d_dpo.path takes its place")
-        asked = self.made[maker.paths[0]]
-        each = 1 if "--arm" in maker.options else self.params.rollout.k
-        count = (len(asked.known) + asked.unknown) * each
+        read = self.rows(maker.paths[0], Query)
+        each = self.params.rollout.k if arm is None else 1
+        count = (len(read.known) + read.unknown) * each
         return Rows((), count * kept(maker), f"{each} for each query of {maker.paths[0]}")
 
     def late(self, path: str) -> str | None:
         """Return the first stage of those that make `path`, one behind the other, that is to run; None for none."""
-        maker = next((other for other in self.stages.values() if path in other.outs), None)
+        maker = self.graph.maker(path)
         if maker is None:
             return None
         behind = {maker.name, *self.before[maker.name]} & self.stale
@@ -81,48 +103,64 @@ class RowPlan:
 
     def copied(self, maker: Stage) -> Rows | None:
         """Return the rows of an arm that no policy writes, where the plan has made what it copies."""
-        described = self.params.evaluate.arms.get(maker.options[-1]) if "--arm" in maker.options else None
-        asked = self.made.get(maker.paths[0])
-        if described is None or asked is None or described.prompts == "policy":
+        arm = maker.word_after("--arm")
+        described = self.params.evaluate.arms.get(arm) if arm else None
+        queries = self.made.get(maker.paths[0])
+        if arm is None or described is None or queries is None or described.prompts == "policy":
             return None
         if described.prompts == "query":
-            return Rows(list(untouched(asked.known, maker.options[-1])), asked.unknown, maker.paths[0])
-        source = self.made.get(described.source)
+            return Rows(list(untouched(queries.known, arm)), queries.unknown, maker.paths[0])
+        source = self.made.get(described.source or "")
         if source is None:
             return None
         written = {row.query_id: row for row in reversed(source.known)}
-        copies = stored(asked.known, written, {}, maker.options[-1])
+        copies = stored(queries.known, written, {}, arm)
         return Rows([row for row in copies if isinstance(row, Prompt)], source.unknown, source.source)
 
-    def examples(self, like: Sequence[Row]) -> Iterable[Row]:
+    def examples(self, like: Sequence[Any]) -> Iterable[Any]:
         """Return rows whose lengths stand for those that are not there yet."""
         if like:
             return like[:: max(len(like) // 50, 1)]
-        seen = [row.query for made in self.made.values() for row in made.known]
-        lengths = TYPICAL | ({"query": round(fmean(map(len, seen)))} if seen else {})
-        return [Critique.model_construct(**{name: ("word " * length)[:length] for name, length in lengths.items()})]
+        queries = [row.query for made in self.made.values() for row in made.known]
+        lengths = TYPICAL | ({"query": round(fmean(map(len, queries)))} if queries else {})
+        texts: dict[str, Any] = {name: ("word " * length)[:length] for name, length in lengths.items()}
+        return [Critique.model_construct(**texts)]
 
     def flawed(self, stage: Stage, known: Sequence[Critique]) -> tuple[float, str]:
-        """Return the share of prompts that are found flawed: of this run's own, else of the last run's."""
+        """Return the share of prompts that are found flawed, of this run's own, else of the last run's, and whence.
+
+        `stage` writes the verdicts or reads them.
+        """
         if len(known) >= LEAST_SEEN:
             return self.share(sum(not row.aligned for row in known), len(known), FLAWED, "as in those already judged")
-        seen = metrics(str(Path(stage.paths[-1]).with_name("refine.jsonl")))
-        units = seen.get("units_in")
-        return self.share(units and units - seen["dropped"].get("no_flaw", 0), units, FLAWED)
+        counts = self.refined(stage)
+        units = counts.get("units_in")
+        return self.share(units and units - counts["dropped"].get("no_flaw", 0), units, FLAWED)
 
-    def share(self, part, whole, assumed: float, whence: str = "as in the last run") -> tuple[float, str]:
+    def refined(self, stage: Stage) -> dict[str, Any]:
+        """Return what the stage counted that refines the same prompts in the last run; {} where there is none."""
+        paths = {*stage.paths, *stage.outs}
+        for other in (stage, *self.stages.values()):
+            if paths & {*other.paths} and declaration_of(other) is REFINE:
+                return metrics(other.paths[-1])
+        return {}
+
+    def share(
+        self, part: float | None, whole: float | None, assumed: float, whence: str = "as in the last run"
+    ) -> tuple[float, str]:
+        """Return part / whole and whence it is; what is assumed, where too few were counted."""
         if not whole or whole < LEAST_SEEN:
             return assumed, "assumed"
-        return max(part / whole, 0.01), whence
+        return max((part or 0) / whole, 0.01), whence
 
 
 def kept(stage: Stage) -> float:
     """Return the share of units that went on in the last run, 1 where there was none."""
-    seen = metrics(stage.paths[-1])
-    return seen["units_done"] / seen["units_in"] if seen.get("units_in") else 1.0
+    counts = metrics(stage.paths[-1])
+    return counts["units_done"] / counts["units_in"] if counts.get("units_in") else 1.0
 
 
-def metrics(out: str) -> dict:
+def metrics(out: str) -> dict[str, Any]:
     """Return what the last run counted for an output; {} where there is nothing to read."""
     try:
         return json.loads(metrics_path(Path(out)).read_text(encoding="utf-8"))

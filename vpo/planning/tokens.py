@@ -8,9 +8,9 @@ from statistics import fmean, median
 from pipeline.llm.calls.answers import read_usage
 from pipeline.llm.calls.expected_tokens import TOKENS_PER_CHARACTER
 from pipeline.runtime.store import Store
-from vpo.planning.lookup import sent, task
+from vpo.planning.lookup import n_characters, task
 
-SEEN = 3000
+NEWEST = 3000
 """the newest answers of teachers and judges that are looked at"""
 OUTPUT_TOKENS = {"recheck": 60, "fewshot": 180, "critique": 220, "refine": 260, "again": 200}
 """ours, before any answer is seen: a line of reasons; a prompt of 100 to 120 words; three principles; both"""
@@ -26,18 +26,18 @@ class Tokens:
             "select request, answer from (select request, answer from answers where kind = 'teacher' "
             "order by rowid desc limit ?) where json_extract(request, '$.host') = ? "
             "and json_extract(request, '$.body.model') = ?",
-            (SEEN, host, model),
+            (NEWEST, host, model),
         )
         for request, answer in rows:
             counted = read_usage(json.loads(answer).get("body"))
             messages = json.loads(request)["body"]["messages"]
-            if counted and (characters := sent({"messages": messages})):
+            if counted and (characters := n_characters(messages)):
                 for name in (task(messages), ""):
                     per_character[name].append(counted[0] / characters)
                     output[name].append(counted[1])
-        self.per_character = {name: median(seen) for name, seen in per_character.items()}
-        self.output = {name: fmean(seen) for name, seen in output.items()}
-        self.seen = {name: len(seen) for name, seen in output.items()}
+        self.per_character = {name: median(shares) for name, shares in per_character.items()}
+        self.output = {name: fmean(counts) for name, counts in output.items()}
+        self.answers = {name: len(counts) for name, counts in output.items()}
 
     def of(self, name: str, calls: float, characters: float, say: Callable[[str], None]) -> tuple[float, float]:
         """Return (input, output) tokens of `calls` of a task that send `characters` in all; `say` why."""
@@ -46,7 +46,7 @@ class Tokens:
             say(f"{TOKENS_PER_CHARACTER} input tokens a character: assumed, this model has not answered yet")
         if name in self.output:
             output = self.output[name]
-            say(f"{output:.0f} output tokens a {name}: mean of {self.seen[name]} answers in the store")
+            say(f"{output:.0f} output tokens a {name}: mean of {self.answers[name]} answers in the store")
         else:
             output = OUTPUT_TOKENS[name]
             say(f"{output} output tokens a {name}: assumed, this model has answered none yet")

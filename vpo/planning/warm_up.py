@@ -1,6 +1,7 @@
 """The first clips that are missing, made and scored before the rest, so that a plan knows how long each takes."""
 
 from functools import partial
+from typing import cast
 
 import click
 
@@ -13,13 +14,11 @@ from pipeline.runtime.io import DataError
 from pipeline.video.clips import ClipStore, Place
 from pipeline.video.long_prompts import fitted
 from schemas.base import Dropped, Prompt
-from schemas.queries import Query
 from schemas.render import Render
+from schemas.seams import Renderer
 from vpo.planning.estimate import Planner
 from vpo.planning.gpu import GpuPlanner
 from vpo.planning.gpu_look import ClipNames, Lane, Looker
-
-TEST = "data/queries/test.jsonl"
 
 
 def warm_up(planner: Planner, n: int) -> None:
@@ -38,10 +37,9 @@ def warm_up(planner: Planner, n: int) -> None:
     def pack(facts: list[dict]) -> dict[str, Place]:
         return {item["video_id"]: Place("", 0, clips.path(item["video_id"]).stat().st_size) for item in facts}
 
-    requests = wanted(
-        lane.missing[:n], params.base.seed, fit=lambda rows: fitted(rows, renderer, params.render, teacher)
-    )
-    items = list(render(requests, renderer, clips, pack, make))
+    fit = partial(fitted, renderer=renderer, params=params.render, teacher=teacher)
+    clips_wanted = wanted(lane.missing[:n], params.base.seed, fit=fit)
+    items = list(render(clips_wanted, renderer, clips, pack, make))
     rows = [item for item in items if isinstance(item, Render)]
     lost = [item for item in items if isinstance(item, Dropped)]
     click.echo(f"  warm-up: {len(rows)} clips rendered" if rows or lost else "  warm-up: no clip is missing", err=True)
@@ -70,19 +68,20 @@ def trained_lane(planner: Planner) -> Lane:
         lane = gpu.lanes.get(stage.name)
         if "--critique" in stage.options and lane and (lane.missing or lane.rows):
             return lane
-    rows = planner.made[TEST].known if TEST in planner.made else ()
-    queries = [row for row in rows if isinstance(row, Query)]
+    paths = [stage.paths[0] for stage in planner.graph.running("rollout", "eval")][:1]
+    queries = [row for path in paths if path in planner.made for row in planner.made[path].known]
     if not queries:
-        raise DataError(f"--warm-up needs prompts: neither rollouts nor {TEST} are there; run `dvc repro queries`")
+        missing = " nor ".join(["rollouts", *paths])
+        raise DataError(f"--warm-up needs prompts: neither {missing} are there; run `dvc repro queries`")
     prompts: list[Prompt] = list(untouched(queries, "original"))
     return unrendered(gpu, prompts)
 
 
 def unrendered(gpu: GpuPlanner, prompts: list[Prompt]) -> Lane:
     """Return which of the prompts have no clip yet, and the rows of those that have one."""
-    looker, clips = Looker(gpu.renderer, set()), ClipNames(gpu.store)
-    requests = wanted(prompts, gpu.params.base.seed)
-    items = list(render(requests, gpu.renderer, clips, clips.places, lambda: looker))
+    looker, stored = Looker(gpu.renderer, set()), ClipNames(gpu.store)
+    clips_wanted = wanted(prompts, gpu.params.base.seed)
+    items = list(render(clips_wanted, gpu.renderer, stored, stored.places, lambda: cast("Renderer", looker)))
     missing = {item.input_id for item in items if isinstance(item, Dropped)}
     return Lane(
         [row for row in prompts if row.prompt_id in missing], [item for item in items if isinstance(item, Render)]

@@ -24,7 +24,7 @@ class Imported:
     """What became of an archive's answers; `why` tells it of the first that was refused."""
 
     new: int = 0
-    known: int = 0
+    already_here: int = 0
     refused: int = 0
     why: str = ""
 
@@ -48,8 +48,8 @@ def export_answers(store: Store, path: Path, kind: str, since: str = "") -> int:
                 for key, at, request, answer in store.connection.execute(
                     f"select key, at, request, answer {where} order by key"
                 ):
-                    if found := next(secrets_said(f"{request}\n{answer}", values), None):
-                        raise DataError(f"answer {key} holds {found}: nothing is written; mend the query it came from")
+                    if secret := next(secrets_said(f"{request}\n{answer}", values), None):
+                        raise DataError(f"answer {key} holds {secret}: nothing is written; mend the query it came from")
                     # request and answer are JSON already
                     names = ", ".join(json.dumps(name) for name in (key, kind, at))
                     file.write(f"[{names}, {request}, {answer}]\n".encode())
@@ -65,7 +65,7 @@ def import_answers(store: Store, path: Path) -> Imported:
     has already stays as it is. No account is charged.
     """
     counts = Imported()
-    taken = (row for number, values in _lines(path) if (row := _checked(values, number, counts)))
+    taken = (row for number, values in _lines(path) if (row := _check(values, number, counts)))
     # first beside the store, so that a run that goes on waits only for the copy
     store.connection.execute(
         "create temp table imported (key text primary key, kind text, request text, answer text, at text)"
@@ -80,7 +80,7 @@ def import_answers(store: Store, path: Path) -> Imported:
                 "insert or ignore into answers (key, kind, request, answer, at) "
                 "select key, kind, request, answer, at from temp.imported order by at, key"
             ).rowcount
-        counts.known = accepted - counts.new
+        counts.already_here = accepted - counts.new
     finally:
         if store.connection.in_transaction:
             store.connection.execute("rollback")
@@ -111,7 +111,7 @@ def _lines(path: Path) -> Iterator[tuple[int, list]]:
         raise DataError(f"{path}: ends after {number - 1} of {count} answers, nothing is imported")
 
 
-def _checked(values: list, number: int, counts: Imported) -> tuple | None:
+def _check(values: list[Any], number: int, counts: Imported) -> tuple | None:
     """Return the row to store, or None, and count and tell why not."""
     key, kind, at, request, answer = values
     why, texts = "", [json.dumps(value, ensure_ascii=False) for value in (request, answer)]
@@ -132,13 +132,13 @@ def _checked(values: list, number: int, counts: Imported) -> tuple | None:
     return key, kind, *texts, at
 
 
-def _unreadable(asked: Any, answer: dict) -> str:
+def _unreadable(body: Any, answer: dict[str, Any]) -> str:
     """Return why a stage could not read an endpoint's answer; "" where it can."""
-    if not isinstance(asked, dict) or not isinstance(answer.get("status"), int) or "body" not in answer:
+    if not isinstance(body, dict) or not isinstance(answer.get("status"), int) or "body" not in answer:
         return "a request without body, or an answer without status and body"
     if answer["status"] != 200:
         return "" if read_error_message(answer["body"]) else "an error without words"
-    n = asked.get("n") or 1
+    n = body.get("n") or 1
     if type(n) is not int or not 0 < n <= MOST_CHOICES:
         return f"n is not a number from 1 to {MOST_CHOICES}"
     return find_fault(answer["body"], n) or ""

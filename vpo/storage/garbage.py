@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 from pipeline.runtime.store import Store
 from vpo.storage.statistics import accounts
@@ -72,10 +73,10 @@ def find_garbage(
         "select key, kind, at, json_extract(answer, '$.status') is not null, length(cast(request as blob)) + "
         "length(cast(answer as blob)) from answers order by key"
     )
-    for key, kind, at, asked, n_bytes in rows:
+    for key, kind, when, of_endpoint, n_bytes in rows:
         if kind == "clip" and key not in present:
             garbage.without_file.append(key)
-        elif key not in referred and at < before and cost(kind, asked) in going:
+        elif key not in referred and when < before and cost(kind, of_endpoint) in going:
             garbage.unreferred.append(key)
         else:
             staying.add(key)
@@ -89,11 +90,11 @@ def find_garbage(
     return garbage
 
 
-def cost(kind: str, asked: bool) -> str:
+def cost(kind: str, of_endpoint: bool) -> str:
     """Return what it takes to have an answer again: nothing but a look (price), computing time (made), money (paid)."""
     if kind == "price":
         return "price"
-    return "made" if kind in MADE and not asked else "paid"
+    return "made" if kind in MADE and not of_endpoint else "paid"
 
 
 def remove(store: Store, garbage: Garbage) -> int:
@@ -141,7 +142,7 @@ def keys_in(path: Path) -> Iterator[str]:
         if start[:1] == b"{":
             file.seek(0)
             for line in file:
-                yield from (found.decode() for found in REFERENCE.findall(line))
+                yield from (key.decode() for key in REFERENCE.findall(line))
     if start == b"PAR1":
         import pyarrow.parquet as pq
 
@@ -152,7 +153,7 @@ def keys_in(path: Path) -> Iterator[str]:
                 yield from _keys(record)
 
 
-def _keys(value) -> Iterator[str]:
+def _keys(value: Any) -> Iterator[str]:
     if isinstance(value, dict):
         for name, item in value.items():
             if name == "store_key" and item:

@@ -22,10 +22,10 @@ class Group:
     latencies: array = field(default_factory=lambda: array("d"))
     outcomes: Counter = field(default_factory=Counter)
 
-    def add(self, answer: str, n_bytes: int, at: str) -> None:
+    def add(self, answer: str, n_bytes: int, when: str) -> None:
         self.answers += 1
         self.n_bytes += n_bytes
-        self.oldest, self.newest = min(self.oldest or at, at), max(self.newest, at)
+        self.oldest, self.newest = min(self.oldest or when, when), max(self.newest, when)
         stored = json.loads(answer)
         if not isinstance(stored, dict) or "status" not in stored:  # made here, not asked for
             return
@@ -33,19 +33,19 @@ class Group:
         self.input_tokens += tokens[0]
         self.output_tokens += tokens[1]
         self.latencies.append(stored.get("latency_s") or 0.0)
-        self.outcomes.update(said.reason.value if said.reason else "ok" for said in read_answers(stored))
+        self.outcomes.update(answer.reason.value if answer.reason else "ok" for answer in read_answers(stored))
 
 
 def statistics(store: Store) -> list[dict]:
     """Return one row for each kind, host and model; seconds, bytes, US dollars (null where no account is known)."""
     groups: dict[tuple[str, str, str], Group] = {}
-    found = store.connection.execute(
+    rows = store.connection.execute(
         "select kind, coalesce(json_extract(request, '$.host'), ''), "
         "coalesce(json_extract(request, '$.body.model'), ''), answer, length(cast(request as blob)) + "
         "length(cast(answer as blob)), at from answers"
     )
-    for kind, host, model, answer, n_bytes, at in found:
-        groups.setdefault((kind, host, model), Group()).add(answer, n_bytes, at)
+    for kind, host, model, answer, n_bytes, when in rows:
+        groups.setdefault((kind, host, model), Group()).add(answer, n_bytes, when)
     charged = accounts(store)
     return [_row(*name, group, charged) for name, group in sorted(groups.items())]
 
@@ -88,8 +88,8 @@ CHARGE = ("requests", "input_tokens", "output_tokens", "usd")
 def parted(account: str, hosts: set[str | None]) -> tuple[str, str, str]:
     """Return (project, host, model) of an account's name; a folder may hold spaces, so a known host divides it."""
     words = account.split(" ")
-    at = next((number for number in range(len(words) - 1, 0, -1) if words[number] in hosts), max(len(words) - 2, 0))
-    return " ".join(words[:at]), words[at], " ".join(words[at + 1 :])
+    place = next((number for number in range(len(words) - 1, 0, -1) if words[number] in hosts), max(len(words) - 2, 0))
+    return " ".join(words[:place]), words[place], " ".join(words[place + 1 :])
 
 
 def files(store: Store) -> list[dict]:

@@ -122,9 +122,13 @@ class Transformers:
         while batch.free < wanted:
             if done := batch.step():
                 ended = [open_samples.pop(text.key) for text in done]
-                for sample, text in zip(ended, done, strict=True):
-                    sample.answer = self.answer(text)
-                self.store.put_many((sample.key, "policy", sample.depends, sample.answer) for sample in ended)
+                answers = [self.answer(text) for text in done]
+                for sample, answer in zip(ended, answers, strict=True):
+                    sample.answer = answer
+                self.store.put_many(
+                    (sample.key, "policy", sample.depends, answer)
+                    for sample, answer in zip(ended, answers, strict=True)
+                )
 
     def answer(self, text: Text) -> dict:
         tokens = text.written[:-1] if text.ended else text.written

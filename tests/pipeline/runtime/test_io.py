@@ -3,9 +3,9 @@ import json
 import pytest
 
 from pipeline.runtime.io import DataError, read_rows, write_rows
-from schemas import ROWS
 from schemas.base import Prompt
 from schemas.critique import Critique
+from schemas.stage import row_classes
 from tests.support.rows import critique_row, prompts
 
 
@@ -19,7 +19,7 @@ def test_rows_come_back_as_they_were_and_bytes_repeat(tmp_path, name):
     assert (tmp_path / name).read_bytes() == first
 
 
-@pytest.mark.parametrize("row", ROWS.values(), ids=list(ROWS))
+@pytest.mark.parametrize("row", row_classes().values(), ids=list(row_classes()))
 def test_an_empty_parquet_file_still_has_its_columns(tmp_path, row):
     import pyarrow.parquet as pq
 

@@ -1,7 +1,7 @@
 import pytest
 
 from pipeline.backends.renderer.facts import COGVIDEOX_2B, COGVIDEOX_5B, LTX_VIDEO, WAN_22_A14B
-from pipeline.runtime.speeds import CPU, Speed, Work, put
+from pipeline.runtime.speeds import CPU, Speed, Work, keep_speed
 from tests.support.params import with_values
 from vpo.planning.gpu_cost import Cost, GpuRow, measured, memory, published, training
 
@@ -40,11 +40,11 @@ def test_a_model_without_published_seconds_is_unknown(laptop):
 
 def test_the_best_measurement_is_taken(tmp_path):
     work = Work("score", "videoscore", "m", "r", "s")
-    put(tmp_path, work, Speed(9, 90.0, False, CPU))
+    keep_speed(tmp_path, work, Speed(9, 90.0, False, CPU))
     assert measured(tmp_path, work) == Cost(10.0, "measured on cpu", CPU)
-    put(tmp_path, work, Speed(9, 18.0, True, "H100"))
+    keep_speed(tmp_path, work, Speed(9, 18.0, True, "H100"))
     assert measured(tmp_path, work).device == CPU
-    put(tmp_path, work, Speed(9, 9.0, False, "A100"))
+    keep_speed(tmp_path, work, Speed(9, 9.0, False, "A100"))
     assert measured(tmp_path, work) == Cost(1.0, "measured on A100", "A100")
     assert measured(tmp_path / "none", work) is None
 

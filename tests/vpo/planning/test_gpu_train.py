@@ -111,14 +111,14 @@ def test_pairs_to_come_are_bounded(project):
 def test_the_weights_of_a_base_model_are_counted_by_its_config(project):
     from transformers import LlamaConfig
 
-    from train.capacity import bytes_to_train, n_parameters
+    from train.capacity import count_parameters, estimate_bytes
 
     LlamaConfig(vocab_size=500, hidden_size=32, num_hidden_layers=1, num_attention_heads=2).save_pretrained("base")
     write(base_model=HUB_BASE | {"name": "base"}, sft={"bf16": True})
-    row, n = rows()["sft"], n_parameters("base")
+    row, n = rows()["sft"], count_parameters("base")
     assert row.gpu_hours == pytest.approx(row.wanted * 6 * n / (0.4 * 989e12) / 3600)
     sft = load_params("params.yaml").sft
-    assert row.gpu_gigabytes == bytes_to_train(n, sft, sharded=False) / 1e9
+    assert row.gpu_gigabytes == estimate_bytes(n, sft, sharded=False) / 1e9
 
 
 def test_a_base_model_that_is_not_there_makes_training_unknown(project):
