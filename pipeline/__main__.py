@@ -26,6 +26,7 @@ STAGES = [
     "reward",
     "d_video",
     "d_dpo",
+    "arm",
     "evaluate",
     "package",
 ]

@@ -4,7 +4,8 @@ With several votes (ours: where 94 % of the prompts are fine, a judge with 5 % f
 a No is asked again, so that a lone slip makes no pair.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
 
 import click
 
@@ -18,7 +19,7 @@ from pipeline.runtime.params_file import load_params, option
 from schemas.base import Dropped, Prompt
 from schemas.critique import Critique, Vote
 from schemas.params import CritiqueParams
-from schemas.rollout import Rollout
+from schemas.rollout import prompt_class
 from schemas.seams import Messages, Outcome, Teacher
 
 Outcomes = tuple[Outcome[Verdict], ...]
@@ -46,10 +47,13 @@ def critique(
             sample=sample,
         )
     for row, outcomes in judged:
-        if outcomes[0].reason is not None:
-            yield Dropped(input_id=row.prompt_id, reason=outcomes[0].reason, detail=outcomes[0].detail)
+        first = outcomes[0]
+        if first.reason is not None:
+            yield Dropped(
+                input_id=row.prompt_id, reason=first.reason, detail=first.detail, suite=row.suite, arm=row.arm
+            )
         else:
-            yield decided(row, outcomes, votes)
+            yield decide(row, outcomes, votes)
 
 
 def messages(row: Prompt, words: Template) -> Messages:
@@ -60,20 +64,26 @@ parse = VERDICT
 
 
 def is_open(outcomes: Outcomes, votes: int) -> bool:
-    """Return whether another vote is asked for: nothing was said yet, or a first No that may be outvoted."""
+    """Return whether another vote is asked for: there is none yet, or a first No that may be outvoted."""
     if not outcomes:
         return True
-    if outcomes[0].reason is not None or outcomes[0].value.aligned:
+    first = verdict_of(outcomes[0])
+    if first is None or first.aligned:
         return False
-    no, yes = tally(outcomes)
+    no, yes = count_votes(outcomes)
     left = votes - len(outcomes)
     return is_flawed(no + left, yes, votes) != is_flawed(no, yes + left, votes)
 
 
-def tally(outcomes: Outcomes) -> tuple[int, int]:
-    """Return how many said No and how many Yes; an answer without a verdict is neither."""
-    said = [outcome.value.aligned for outcome in outcomes if outcome.reason is None]
-    return said.count(False), said.count(True)
+def verdict_of(outcome: Outcome[Verdict]) -> Verdict | None:
+    """Return the verdict of a vote, None where it gave none."""
+    return outcome.value if outcome.reason is None else None
+
+
+def count_votes(outcomes: Outcomes) -> tuple[int, int]:
+    """Return how many votes are No and how many Yes; an answer without a verdict is neither."""
+    votes = [verdict.aligned for outcome in outcomes if (verdict := verdict_of(outcome))]
+    return votes.count(False), votes.count(True)
 
 
 def is_flawed(no: int, yes: int, votes: int) -> bool:
@@ -81,36 +91,36 @@ def is_flawed(no: int, yes: int, votes: int) -> bool:
     return no > yes and no >= min(votes, 2)
 
 
-def decided(row: Prompt, outcomes: Outcomes, votes: int) -> Critique:
+def decide(row: Prompt, outcomes: Outcomes, votes: int) -> Critique:
     """Return the row with the first critique that agrees with the verdict, or the first one where none does.
 
-    The first, so that the question to `refine` is the one that a single vote would lead to: an answer bought for it
+    `outcomes` begin with a verdict. The first that agrees, so that the question to `refine` is the one that a single vote would lead to: an answer bought for it
     serves again.
     """
-    aligned = not is_flawed(*tally(outcomes), votes)
-    agreeing = (outcome for outcome in outcomes if outcome.reason is None and outcome.value.aligned == aligned)
-    told = next(agreeing, outcomes[0])
+    aligned = not is_flawed(*count_votes(outcomes), votes)
+    given = [(verdict, outcome.by) for outcome in outcomes if (verdict := verdict_of(outcome)) and outcome.by]
+    verdict, critic = next(((verdict, by) for verdict, by in given if verdict.aligned == aligned), given[0])
     return Critique(
         **{name: getattr(row, name) for name in Prompt.model_fields},
         aligned=aligned,
-        violated=() if aligned else told.value.violated,
-        critique=told.value.reasoning,
-        critique_by=told.by,
-        votes=tuple(vote(outcome) for outcome in outcomes) if len(outcomes) > 1 else (),
+        violated=() if aligned else verdict.violated,
+        critique=verdict.reasoning,
+        critique_by=critic,
+        votes=tuple(make_vote(outcome) for outcome in outcomes) if len(outcomes) > 1 else (),
     )
 
 
-def vote(outcome: Outcome[Verdict]) -> Vote:
-    said = outcome.value if outcome.reason is None else None
+def make_vote(outcome: Outcome[Verdict]) -> Vote:
+    verdict = verdict_of(outcome)
     return Vote(
-        aligned=said.aligned if said else None,
-        violated=said.violated if said else (),
+        aligned=verdict.aligned if verdict else None,
+        violated=verdict.violated if verdict else (),
         reason=outcome.reason,
         store_key=outcome.by.store_key if outcome.by else None,
     )
 
 
-TALLY = {
+TALLY: dict[str, Callable[[Any], int]] = {
     "asked_again": lambda row: len(row.votes) > 1,
     "overturned": lambda row: len(row.votes) > 1 and row.aligned,
     "votes_missing": lambda row: sum(vote.aligned is None for vote in row.votes),
@@ -123,11 +133,11 @@ TALLY = {
 @click.argument("out")
 @click.option("--judge", is_flag=True, help="Ask the judge instead of the teacher, once, as the eval lane does.")
 @option
-def main(prompts, out, judge, params_path):
+def main(prompts: str, out: str, judge: bool, params_path: str) -> None:
     """x, p -> c: judge each prompt by the three principles."""
     params = load_params(params_path)
     with stage_output(out, Critique) as writer:
         teacher = make_teacher(params.judge if judge else params.teacher, params.world)
         votes = 1 if judge else params.critique.votes
-        # few-shot rows are read so too: they lack the marks alone
-        writer.write(critique(writer.read(prompts, Rollout), teacher, params.critique, votes), TALLY, teacher.status)
+        rows = critique(writer.read(prompts, prompt_class(prompts)), teacher, params.critique, votes)
+        writer.write(rows, TALLY, teacher.status)

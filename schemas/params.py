@@ -7,6 +7,7 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, field_validator, model_validator
 
+from schemas.base import NAME
 from schemas.params_train import DpoTrainParams, SftParams
 from schemas.params_video import RenderParams, RewardParams
 from schemas.section import COMMIT, Seam, Section
@@ -78,6 +79,7 @@ class QueriesParams(Section):
 
 
 OFFLINE_TEACHERS = ("grammar", "checker")
+Name = Annotated[str, Field(pattern=NAME)]
 
 
 class EndpointParams(Section):
@@ -218,11 +220,22 @@ class PolicyParams(Seam):
         return self
 
 
-class RolloutParams(Section):
-    k: int = Field(ge=1)
+class SamplingParams(Section):
+    """How a prompt is drawn from the policy."""
+
     temperature: float = Field(ge=0)
     top_p: float = Field(gt=0, le=1)
     max_new_tokens: int = Field(gt=0)
+
+
+class RolloutParams(SamplingParams):
+    """How the K samples of a query are drawn for preference training."""
+
+    k: int = Field(ge=1)
+
+
+class OptimizeParams(SamplingParams):
+    """How the one prompt of a query is drawn that a user gets: by `vpo optimize`, a server, and the evaluation."""
 
 
 class TrainedArmParams(Section):
@@ -247,7 +260,8 @@ class DpoParams(Section):
     )
     target: str = Field(min_length=1, description="Name of the video generator the pairs are made for.")
     round: int = Field(ge=1)
-    arms: dict[str, TrainedArmParams]
+    sources: dict[Name, str] = Field(description="Source of pairs -> its file; D_dpo takes them in this order.")
+    arms: dict[Name, TrainedArmParams]
     train: DpoTrainParams
 
 
@@ -255,17 +269,78 @@ class DDpoParams(Section):
     path: str | None = Field(description="A ready D_dpo (JSONL with query, chosen, rejected) in place of the stage's.")
 
 
-class EvaluatedArmParams(Section):
-    """Where an arm's prompts come from."""
+class QueryArmParams(Section):
+    """The queries themselves: what every other arm has to beat."""
 
-    prompts: Literal["query", "stored", "policy"] = Field(
-        description="query: x itself; stored: rows that another stage wrote; policy: sampled from a model folder."
-    )
-    source: str = Field(description="The file or model folder that the arm reads; a dep of its stages.")
+    prompts: Literal["query"]
+    source: str = Field(description="The queries' file: DVC wants a path of every arm.")
+
+
+class StoredArmParams(Section):
+    """Prompts that another stage wrote for the same queries."""
+
+    prompts: Literal["stored"]
+    source: str = Field(description="The file of rows; what it dropped is read beside it.")
+
+
+class PolicyArmParams(Section):
+    """Prompts drawn from a trained policy, by the section `optimize`."""
+
+    prompts: Literal["policy"]
+    source: str = Field(description="The model's folder.")
+
+
+class ArmTeacherParams(TeacherParams):
+    """An LLM of an arm's own; what is left out has the value that fits most."""
+
+    api_version: str | None = None
+    base_url: str | None = None
+    api_key_env: str | None = None
+    timeout_s: float | None = None
+    attempts: int | None = None
+    max_concurrency: int = 8
+    requests_per_minute: float | None = None
+    tokens_per_minute: float | None = None
+    usd_per_million_input_tokens: float | None = None
+    usd_per_million_output_tokens: float | None = None
+    budget_usd: float | None = None
+    mode: Literal["direct", "batch"] | None = None
+    temperature: float | None = None
+    top_p: float | None = None
+    max_completion_tokens: int | None = None
+    response_format: Literal["markers", "json_schema"] | None = None
+    parse_attempts: int = 3
+
+
+class LlmArmParams(Section):
+    """Prompts that any LLM writes by a template of the arm's own."""
+
+    prompts: Literal["llm"]
+    source: str = Field(description="The template; it reads query and, if it likes, exemplars (fewshot.exemplars).")
+    teacher: ArmTeacherParams
+
+
+class FileArmParams(Section):
+    """A user's own prompts: a JSONL or CSV file with a query and its prompt in each line."""
+
+    prompts: Literal["file"]
+    source: str = Field(pattern=r"\.(jsonl|csv)$", description="The file.")
+    query_column: str = "query"
+    prompt_column: str = "prompt"
+
+
+ArmParams = Annotated[
+    QueryArmParams | StoredArmParams | PolicyArmParams | LlmArmParams | FileArmParams, Field(discriminator="prompts")
+]
+
+
+class SuiteParams(Section):
+    """A set of queries that the arms are compared on: data/queries/<suite>.jsonl."""
 
 
 class EvaluateParams(Section):
-    arms: dict[str, EvaluatedArmParams]
+    suites: dict[Name, SuiteParams] = Field(min_length=1)
+    arms: dict[Name, ArmParams]
     versus: tuple[tuple[str, str], ...] = Field(description="Paired differences (arm, versus) to report.")
     bootstrap: int = Field(ge=100)
     allow_same_judge: bool
@@ -317,6 +392,7 @@ class Params(Section):
     sft: SftParams
     policy: PolicyParams
     rollout: RolloutParams
+    optimize: OptimizeParams
     dpo: DpoParams
     d_dpo: DDpoParams
     render: RenderParams

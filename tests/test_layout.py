@@ -21,7 +21,7 @@ GRAPH = YAML(typ="safe").load((ROOT / "dvc.yaml").read_text())
 STAGES = stages(GRAPH)
 # the same module once more for the arms that are compared, or trained beside dpo
 OTHER_LANE = re.compile(r"_(eval|arm)$")
-NO_ROW = {"params", "base_model", "sft", "dpo", "package"}
+NO_ROW = {"params", "arm", "base_model", "sft", "dpo", "package"}
 CODE = sorted(path for folder in ("schemas", "pipeline", "train", "vpo") for path in (ROOT / folder).rglob("*.py"))
 # a process of its own, which a test starts
 TESTS = sorted(path for path in (ROOT / "tests").rglob("*.py") if path.name != "zero3_shim.py")
@@ -66,6 +66,9 @@ def test_paths_in_a_command_are_its_deps_and_outs(name):
 @pytest.mark.parametrize("name", STAGES)
 def test_no_value_of_a_param_is_pasted_into_a_shell(name):
     pasted = set(re.findall(r"\$\{([^}]+)\}", STAGES[name]["cmd"]))
+    if axes := GRAPH["stages"][name].get("matrix"):  # over mappings, of which DVC gives the keys
+        assert pasted <= {f"item.{axis}" for axis in axes}
+        return
     assert pasted <= {"key", "item", "item.split", "item.prompts", "item.model", "item.instead"}
     if str(GRAPH["stages"][name].get("foreach", "")).startswith("${"):
         assert pasted <= {"key"}

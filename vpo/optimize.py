@@ -25,7 +25,7 @@ def main(query, model, greedy):
         raise click.ClickException(f"{model}: not a model folder (no config.json in it)")
     with contextlib.chdir(root):  # params name templates from the root
         params = load_params()
-        sampling = params.rollout.model_copy(update={"temperature": 0.0}) if greedy else params.rollout
+        sampling = params.optimize.model_copy(update={"temperature": 0.0}) if greedy else params.optimize
         cleaned = cleaned_query(query, params.queries.keep_flags)
         click.echo(optimized(cleaned, make_policy(folder, params.policy), sampling, params.base.seed))
 

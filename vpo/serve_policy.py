@@ -8,6 +8,7 @@ from pathlib import Path
 
 import click
 
+from schemas.params import Params
 from vpo.project import find_project
 
 KEY = "VLLM_API_KEY"  # vLLM reads it by itself, so that the key stands in no command line
@@ -25,7 +26,7 @@ def main(folder, port, host, run):
 
     if not (folder / "config.json").is_file():
         raise click.ClickException(f"{folder}: not a model folder (no config.json in it)")
-    words = command(folder, load_params(find_project() / "params.yaml").rollout.max_new_tokens, host, port)
+    words = command(folder, longest_answer(load_params(find_project() / "params.yaml")), host, port)
     installed = importlib.util.find_spec("vllm") is not None
     if not run:
         click.echo(shlex.join(words))
@@ -34,6 +35,11 @@ def main(folder, port, host, run):
         if not installed:
             raise click.ClickException("vllm is not installed here: pip install vllm, on a machine with a GPU")
         os.execvp(words[0], words)
+
+
+def longest_answer(params: Params) -> int:
+    """Return the most tokens that a stage or a user asks for at once."""
+    return max(params.optimize.max_new_tokens, params.rollout.max_new_tokens)
 
 
 def command(folder: Path, max_new_tokens: int, host: str, port: int) -> list[str]:

@@ -111,8 +111,19 @@ def _causes(errors: list) -> list:
     return [error for error in errors if error["type"] != "missing" or error["loc"] not in misspelt]
 
 
+def _keys(tree, location) -> list:
+    """Return the keys of a fault's place; where a kind decides which fields there are, pydantic names it there too."""
+    keys, node = [], tree
+    for part in location:
+        if isinstance(node, dict) and part not in node and part in node.values():
+            continue
+        keys.append(part)
+        node = node.get(part) if isinstance(node, dict) else None
+    return keys
+
+
 def _line(path, tree, error) -> str:
-    location = error["loc"]
+    location = _keys(tree, error["loc"])
     line, column, known = 1, 1, []
     node = tree
     for part in location:

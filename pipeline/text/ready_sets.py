@@ -58,6 +58,12 @@ def ready_dpo(path: str, params: DpoParams, keep_flags: bool) -> Iterator[DDpo]:
         query = _cleaned(path, number, query, keep_flags)
         query_id = content_id(query)
         source = record.get("source", "text")
+        if source not in params.sources:
+            listed = ", ".join(params.sources)
+            raise DataError(f"{path}: record {number}: source is {source!r}; dpo.sources has {listed}")
+        if source not in params.sources:
+            listed = ", ".join(params.sources)
+            raise DataError(f"{path}: record {number}: source is {source!r}; dpo.sources has {listed}")
         given = {name: record[name] for name in ("score_chosen", "score_rejected", "safety") if name in record}
         try:
             pair = DDpo(

@@ -4,6 +4,7 @@ import re
 import shlex
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +35,13 @@ def unrolled(root: Path) -> dict[str, Stage]:
 
 
 def _unrolled(name: str, entry: Mapping[str, Any], params: Mapping[str, Any]) -> Iterator[Stage]:
+    if "matrix" in entry:
+        axes = {name: _value(FILLED.fullmatch(items)[1], params) for name, items in entry["matrix"].items()}
+        for combination in product(*axes.values()):
+            item = dict(zip(axes, combination, strict=True))
+            key = "-".join(combination)
+            yield _stage(f"{name}@{key}", entry, {**params, "key": key, "item": item})
+        return
     if "foreach" not in entry:
         yield _stage(name, entry, params)
         return

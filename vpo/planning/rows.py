@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean
 
-from pipeline.rollout import stored, untouched
+from pipeline.evaluation.prompt_sources import StoredPrompts, copy_prompts, copy_queries
 from pipeline.runtime.io import beside, read_rows
 from schemas.base import Prompt, Row
 from schemas.critique import Critique
@@ -82,15 +82,15 @@ class RowPlan:
         """Return the rows of an arm that no policy writes, where the plan has made what it copies."""
         described = self.params.evaluate.arms.get(maker.options[-1]) if "--arm" in maker.options else None
         asked = self.made.get(maker.paths[0])
-        if described is None or asked is None or described.prompts == "policy":
+        if described is None or asked is None or described.prompts not in ("query", "stored"):
             return None
         if described.prompts == "query":
-            return Rows(list(untouched(asked.known, maker.options[-1])), asked.unknown, maker.paths[0])
+            return Rows(list(copy_queries(asked.known, maker.options[-1])), asked.unknown, maker.paths[0])
         source = self.made.get(described.source)
         if source is None:
             return None
         written = {row.query_id: row for row in reversed(source.known)}
-        copies = stored(asked.known, written, {}, maker.options[-1])
+        copies = copy_prompts(asked.known, StoredPrompts(written, {}), maker.options[-1])
         return Rows([row for row in copies if isinstance(row, Prompt)], source.unknown, source.source)
 
     def examples(self, like: Sequence[Row]) -> Iterable[Row]:

@@ -8,7 +8,7 @@ from pipeline.backends.renderer import make_renderer
 from pipeline.backends.teacher import make_teacher
 from pipeline.render import render, wanted
 from pipeline.reward import make_scorer, scored
-from pipeline.rollout import untouched
+from pipeline.evaluation.prompt_sources import copy_queries
 from pipeline.runtime.io import DataError
 from pipeline.video.clips import ClipStore, Place
 from pipeline.video.long_prompts import fitted
@@ -70,7 +70,7 @@ def trained_lane(planner: Planner) -> Lane:
     queries = planner.made[TEST].known if TEST in planner.made else ()
     if not queries:
         raise DataError(f"--warm-up needs prompts: neither rollouts nor {TEST} are there; run `dvc repro queries`")
-    prompts: list[Prompt] = list(untouched(queries, "original"))
+    prompts: list[Prompt] = list(copy_queries(queries, "original"))
     return unrendered(gpu, prompts)
 
 

@@ -18,7 +18,7 @@ from pipeline.runtime.io import DataError
 from pipeline.runtime.one_thread import one_thread
 from pipeline.runtime.store import Store, store_key
 from schemas.base import Provenance, QueryBase
-from schemas.params import PolicyParams, RolloutParams
+from schemas.params import PolicyParams, SamplingParams
 from schemas.reasons import Reason
 from schemas.seams import Outcome
 
@@ -57,7 +57,7 @@ class Transformers:
         self.stop = {token for token in [*stops, self.tokenizer.eos_token_id] if token is not None}
         self.name = Path(folder).name
 
-    def map(self, queries: Iterable[QueryBase], k: int, sampling: RolloutParams, seed: int) -> Iterator[Outcome[str]]:
+    def map(self, queries: Iterable[QueryBase], k: int, sampling: SamplingParams, seed: int) -> Iterator[Outcome[str]]:
         batch = Batch(
             self.model, self.stop, self.batch_size, sampling.temperature, sampling.top_p, sampling.max_new_tokens
         )
@@ -89,7 +89,7 @@ class Transformers:
             waiting.append(Text(key, self.asked(query, sampling), noise))
         return found
 
-    def asked(self, query: QueryBase, sampling: RolloutParams) -> list[int]:
+    def asked(self, query: QueryBase, sampling: SamplingParams) -> list[int]:
         """Return the tokens that the answer to a query follows; the chat template writes its own first token."""
         words = self.tokenizer.apply_chat_template(
             [{"role": "user", "content": self.template.fill(query=query.query)}],
@@ -138,7 +138,7 @@ class Transformers:
             return Outcome(by=by, reason=Reason.EMPTY)
         return Outcome(value=text, by=by)
 
-    def depends(self, query: QueryBase, sample: int, sampling: RolloutParams, seed: int) -> dict:
+    def depends(self, query: QueryBase, sample: int, sampling: SamplingParams, seed: int) -> dict:
         drawn = {"seed": seed, "query_id": query.query_id, "sample": sample} if sampling.temperature else {}
         return {
             "revision": self.revision,
