@@ -70,7 +70,7 @@ FAULTS = [
           'if self.params.scored_text == "prompt" else row.query', "",
           "tests/pipeline/test_reward.py"),
     Fault("D_video: the veto asks nothing", "pipeline/d_video.py",
-          "        rules.append(as_safe)", "        pass", "tests/pipeline/test_d_video.py"),
+          "        rules.append(is_as_safe)", "        pass", "tests/pipeline/test_d_video.py"),
     Fault("D_video: clips of the second seed are paired too", "pipeline/d_video.py",
           "for row in group if row.replicate == 0", "for row in group", "tests/pipeline/test_d_video.py"),
     Fault("score: a yes counts as no", "pipeline/scoring/formulas.py",

@@ -94,8 +94,8 @@ def is_flawed(no: int, yes: int, votes: int) -> bool:
 def decide(row: Prompt, outcomes: Outcomes, votes: int) -> Critique:
     """Return the row with the first critique that agrees with the verdict, or the first one where none does.
 
-    `outcomes` begin with a verdict. The first that agrees, so that the question to `refine` is the one that a single vote would lead to: an answer bought for it
-    serves again.
+    `outcomes` begin with a verdict. The first that agrees is taken, so that the question to `refine` is the one that a
+    single vote would lead to: an answer bought for it serves again.
     """
     aligned = not is_flawed(*count_votes(outcomes), votes)
     given = [(verdict, outcome.by) for outcome in outcomes if (verdict := verdict_of(outcome)) and outcome.by]

@@ -18,7 +18,9 @@ from schemas.refine import Refine
 RULE = "refined_over_flawed"
 
 
-def d_text(critiques: Iterable[Critique], refined: Mapping[str, Refine], params: DpoParams) -> Iterator[DText | Dropped]:
+def d_text(
+    critiques: Iterable[Critique], refined: Mapping[str, Refine], params: DpoParams
+) -> Iterator[DText | Dropped]:
     """Yield the pairs of each query, or why it has none. Rows of one query must stand together.
 
     `refined` maps prompt_id to the row of stage refine. With `pairs_per_query` the choice is by pair_id, which stands

@@ -116,9 +116,7 @@ def writer_of_samples(model: Path, params: Params) -> tuple[Write, Policy | None
     if k > 1 and not params.rollout.temperature:
         click.echo(f"  rollout: at temperature 0 the {k} samples of a query are one text; k: 1 says it", err=True)
     policy = make_policy(model, params.policy)
-    return partial(
-        rollout, policy=policy, arm=model.name, k=k, sampling=params.rollout, seed=params.base.seed
-    ), policy
+    return partial(rollout, policy=policy, arm=model.name, k=k, sampling=params.rollout, seed=params.base.seed), policy
 
 
 def chosen_writer(

@@ -74,7 +74,9 @@ class Pair(Row):
     query: str = Field(description="x")
     chosen: str = Field(description="The better prompt.")
     rejected: str = Field(description="The worse prompt.")
-    source: str = Field(pattern=NAME, description="Which feedback made the pair, a key of dpo.sources: text, video, ...")
+    source: str = Field(
+        pattern=NAME, description="Which feedback made the pair, a key of dpo.sources: text, video, ..."
+    )
     rule: str = Field(description="Name of the rule that paired them.")
     chosen_origin: Literal["policy", "refined"] = Field(description="Who wrote the chosen prompt.")
     score_chosen: float | None = Field(default=None, description="Reward of the chosen prompt's clip.")

@@ -6,9 +6,9 @@ import click
 
 from pipeline.backends.renderer import make_renderer
 from pipeline.backends.teacher import make_teacher
+from pipeline.evaluation.prompt_sources import copy_queries
 from pipeline.render import render, wanted
 from pipeline.reward import make_scorer, scored
-from pipeline.evaluation.prompt_sources import copy_queries
 from pipeline.runtime.io import DataError
 from pipeline.video.clips import ClipStore, Place
 from pipeline.video.long_prompts import fitted
