@@ -6,10 +6,11 @@ from statistics import fmean
 
 from pipeline.backends.renderer import make_renderer
 from pipeline.backends.renderer.facts import Facts, known
-from pipeline.render import render, wanted
+from pipeline.render import plan_clips, render
 from pipeline.reward import make_scorer
 from pipeline.runtime.io import DataError, read_rows
 from pipeline.runtime.speeds import HOST, folder_of, work_of
+from pipeline.video.rendering import Rendering
 from schemas.base import Dropped
 from schemas.render import Render
 from schemas.rollout import Rollout
@@ -59,8 +60,8 @@ class GpuPlanner:
         replicate = self.params.reward.replicate if "--replicate" in stage.options else 0.0
         looker, seen = Looker(self.renderer, self.planned), Seen(self.store)
         passed = None if checked is None else {item.prompt_id: item.aligned for item in checked.known}
-        asked = wanted(prompts.known, self.params.base.seed, passed, replicate=replicate)
-        items = list(render(asked, self.renderer, seen, seen.places, lambda: looker))
+        asked = plan_clips(prompts.known, self.params.base.seed, passed, replicate=replicate)
+        items = list(render(asked, Rendering(self.renderer, lambda: looker), seen, seen.places))
         there = [item for item in items if isinstance(item, Render)]
         lost = [item for item in items if isinstance(item, Dropped)]
         missing = {item.input_id for item in lost if item.detail == NOT_RENDERED}

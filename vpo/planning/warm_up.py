@@ -4,14 +4,15 @@ from functools import partial
 
 import click
 
-from pipeline.backends.renderer import make_renderer
 from pipeline.backends.teacher import make_teacher
 from pipeline.evaluation.prompt_sources import copy_queries
-from pipeline.render import render, wanted
-from pipeline.reward import make_scorer, scored
+from pipeline.render import make_rendering, plan_clips, render
+from pipeline.reward import make_scorer
 from pipeline.runtime.io import DataError
+from pipeline.scoring.clip_scores import score_clips
 from pipeline.video.clips import ClipStore, Place
-from pipeline.video.long_prompts import fitted
+from pipeline.video.long_prompts import fit_prompts
+from pipeline.video.rendering import Rendering
 from schemas.base import Dropped, Prompt
 from schemas.render import Render
 from vpo.planning.estimate import Planner
@@ -30,15 +31,15 @@ def warm_up(planner: Planner, n: int) -> None:
     params, store = planner.params, planner.store
     lane = trained_lane(planner)
     clips = ClipStore(store)
-    make = partial(make_renderer, params.render, params.world)
-    renderer = make()
+    rendering = make_rendering(params)
     teacher = make_teacher(params.teacher, params.world) if params.render.long_prompts == "shorten" else None
 
     def pack(facts: list[dict]) -> dict[str, Place]:
         return {item["video_id"]: Place("", 0, clips.path(item["video_id"]).stat().st_size) for item in facts}
 
-    asked = wanted(lane.missing[:n], params.base.seed, fit=lambda rows: fitted(rows, renderer, params.render, teacher))
-    items = list(render(asked, renderer, clips, pack, make))
+    fit = partial(fit_prompts, renderer=rendering.renderer, params=params.render, teacher=teacher)
+    asked = plan_clips(lane.missing[:n], params.base.seed, fit=fit)
+    items = list(render(asked, rendering, clips, pack))
     rows = [item for item in items if isinstance(item, Render)]
     lost = [item for item in items if isinstance(item, Dropped)]
     click.echo(f"  warm-up: {len(rows)} clips rendered" if rows or lost else "  warm-up: no clip is missing", err=True)
@@ -52,7 +53,7 @@ def warm_up(planner: Planner, n: int) -> None:
         distinct = {scorer.key(row): row for row in (*rows, *lane.rows)}
         unscored = [row for key, row in distinct.items() if store.get(key) is None][:n]
         done = 0
-        for row, outcome in scored(unscored, lambda row: clips.path(row.video_id).read_bytes(), scorer, store):
+        for row, outcome in score_clips(unscored, lambda row: clips.path(row.video_id).read_bytes(), scorer, store):
             done += outcome.reason is None
             if outcome.reason is not None:
                 click.echo(f"  warm-up: {name} on {row.video_id}: {outcome.reason} {outcome.detail}", err=True)
@@ -77,8 +78,8 @@ def trained_lane(planner: Planner) -> Lane:
 def unrendered(gpu: GpuPlanner, prompts: list[Prompt]) -> Lane:
     """Return which of the prompts have no clip yet, and the rows of those that have one."""
     looker, seen = Looker(gpu.renderer, set()), Seen(gpu.store)
-    asked = wanted(prompts, gpu.params.base.seed)
-    items = list(render(asked, gpu.renderer, seen, seen.places, lambda: looker))
+    asked = plan_clips(prompts, gpu.params.base.seed)
+    items = list(render(asked, Rendering(gpu.renderer, lambda: looker), seen, seen.places))
     missing = {item.input_id for item in items if isinstance(item, Dropped)}
     return Lane(
         [row for row in prompts if row.prompt_id in missing], [item for item in items if isinstance(item, Render)]

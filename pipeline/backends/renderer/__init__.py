@@ -1,15 +1,9 @@
 """Seam `renderer`: a video generator that turns prompts into clips."""
 
-from schemas.base import content_id
+from pipeline.video.rendering import video_id as video_id
 from schemas.params import WorldParams
 from schemas.params_video import RenderParams
-from schemas.seams import Renderer, RenderRequest
-
-
-def video_id(renderer: Renderer, request: RenderRequest) -> str:
-    """Return the id of the clip that `renderer` would make, known before it is made."""
-    by = renderer.by
-    return content_id(request.prompt, by.backend, by.model, by.revision, renderer.settings, request.seed)
+from schemas.seams import Renderer
 
 
 def _offline(params: RenderParams, world: WorldParams) -> Renderer:

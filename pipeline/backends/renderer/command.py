@@ -32,7 +32,7 @@ from pipeline.backends.renderer.http_host import MOST_FILE
 from pipeline.runtime.io import DataError
 from pipeline.runtime.store import home
 from pipeline.video.clips import BadClip
-from pipeline.video.ingest import Asked, ingest
+from pipeline.video.ingest import Shape, ingest
 from schemas.base import Provenance, content_id
 from schemas.params_video import RenderParams
 from schemas.reasons import Reason
@@ -55,7 +55,7 @@ class Command:
     token_limit = None
 
     def __init__(self, params: RenderParams):
-        self.params, self.asked = params, Asked.by(params)
+        self.params, self.asked = params, Shape.of(params)
         self.at_once = params.batch_size or BATCH_SIZE
         told = (
             "n_frames", "height", "width", "frames_per_second", "num_inference_steps", "guidance_scale",

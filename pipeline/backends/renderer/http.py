@@ -17,7 +17,7 @@ from pipeline.llm.calls.stream import Stream
 from pipeline.runtime.io import DataError
 from pipeline.runtime.store import Purchase, Store, account, store_key
 from pipeline.video.clips import BadClip
-from pipeline.video.ingest import Asked, ingest
+from pipeline.video.ingest import Shape, ingest
 from schemas.base import Provenance
 from schemas.params_video import RenderParams
 from schemas.reasons import Reason
@@ -62,7 +62,7 @@ class Http:
             )
         if ("height" in told) != ("width" in told):
             raise DataError("render.height and render.width are sent together: set both or none")
-        self.told, self.asked = told, Asked.by(params)
+        self.told, self.asked = told, Shape.of(params)
         self.adapter.submit(params.model, "", 0, told, "")  # what the host has no words for is known before the run
         self.by = Provenance(backend="http", model=params.model, revision=params.revision or "unknown")
         self.settings = {"host": self.host.name, "adapter": params.adapter, **told}

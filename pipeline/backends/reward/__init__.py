@@ -2,25 +2,11 @@
 
 from collections.abc import Callable
 from functools import partial
-from math import isfinite
 
+from pipeline.scoring.clip_scores import sound as sound
 from schemas.params import WorldParams
 from schemas.params_video import RewardModelParams
-from schemas.reasons import Reason
-from schemas.seams import Outcome, RewardModel, Scores
-
-
-def sound(outcome: Outcome[Scores]) -> Outcome[Scores]:
-    """Return the outcome, without its scores where no formula may read them: none at all, or one that is no number."""
-    said = outcome.value
-    if said is None:
-        return outcome
-    values = [(item.name, item.value) for item in said.dims]
-    values += [(item.question_id, item.p_yes) for item in said.answers if item.p_yes is not None]
-    odd = [f"{name} is {value}" for name, value in values if not isfinite(value)]
-    if not said.answers and not said.dims:
-        odd = ["the model gave neither answers nor dimensions"]
-    return Outcome(by=outcome.by, reason=Reason.NO_SCORE, detail=", ".join(odd[:5])) if odd else outcome
+from schemas.seams import RewardModel
 
 
 def backends(world: WorldParams) -> dict[str, Callable[[RewardModelParams], RewardModel]]:
