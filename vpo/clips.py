@@ -32,7 +32,7 @@ def by_arm(root: Path) -> dict[str, tuple[Path, list]]:
     from pipeline.video.clips import shard_folder
     from schemas.render import Render
 
-    manifests = sorted(root.glob("data/eval/*/*/render.parquet"))
+    manifests = sorted(root.glob("data/eval/**/render.parquet"))
     if not manifests:
         raise click.ClickException("no clip of the test split yet: run `dvc repro render_eval@test-original`")
     return {path.parent.name: (shard_folder(path), list(read_rows(path, Render))) for path in manifests}

@@ -157,7 +157,8 @@ def clips(folder: Path, rows) -> None:
         files[video_id] = folder / f"{video_id}.mp4"
         files[video_id].write_bytes(clip.content)
         rendered.append((row, video_id, clip))
-        seen = dict(video_id=video_id, query_id=row.query_id, prompt_id=row.prompt_id, frames_hash=clip.frames_hash)
+        seen = dict(video_id=video_id, query_id=row.query_id, prompt_id=row.prompt_id, frames_hash=clip.frames_hash,
+                    suite=row.suite, arm=row.arm)  # fmt: skip
         calm = "calm" in row.prompt
         yes = (Answer(question_id="q1", answer=calm),)
         for model, answers, dims in (

@@ -248,7 +248,7 @@ def test_equal_questions_of_two_stages_are_counted_once(project, laptop):
         arms = {name: {"prompts": "query", "source": "data/queries/test.jsonl"} for name in ("one", "two")}
         write(judge=paid(server), evaluate={"arms": arms, "versus": []})
         planned, (_, judge) = plan()
-    assert (planned["critique_eval@one"]["to_buy"], planned["critique_eval@two"]["to_buy"]) == (18, 0)
+    assert (planned["critique_eval@test-one"]["to_buy"], planned["critique_eval@test-two"]["to_buy"]) == (18, 0)
     assert judge["to_buy"] == 18
 
 
@@ -334,7 +334,7 @@ def test_candidates_are_asked_in_the_rounds_of_the_stage():
 def test_the_graph_is_unrolled_as_dvc_does(root):
     stages = unrolled(root)
     assert stages["critique@dpo"].paths == ("data/dpo/rollout.jsonl", "data/dpo/critique.jsonl")
-    assert stages["critique_eval@dpo"].options == ("--judge",)
+    assert stages["critique_eval@test-dpo"].options == ("--judge",)
     assert stages["refine@sft"].outs[0] == "data/sft/refine.jsonl"
     before = ancestors(stages)
     assert {"queries", "sft", "rollout@dpo"} <= before["critique@dpo"] and "dpo" not in before["critique@dpo"]
