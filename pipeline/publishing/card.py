@@ -175,7 +175,7 @@ def _table(head: Iterable[str], rows: Iterable[tuple[object, ...]]) -> list[str]
 
 
 def _yaml(value: object) -> str:
-    yaml = YAML(typ="safe")
+    yaml: Any = YAML(typ="safe")  # the library types its switches by their first value, None
     yaml.default_flow_style, yaml.width, yaml.sort_base_mapping_type_on_output = False, 1000, False
     text = io.StringIO()
     yaml.dump(value, text)
