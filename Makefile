@@ -13,7 +13,7 @@ unexport PYTHONDONTWRITEBYTECODE
 
 demo: setup
 	@echo "The first clips: what the generator makes of a query as it was typed, and of a few-shot prompt."
-	dvc repro render_eval@original render_eval@fewshot
+	dvc repro render_eval@test-original render_eval@test-fewshot
 	@vpo clips
 	@echo "Now the whole graph, about five minutes: datasets, SFT, rollouts, clips, rewards, DPO, evaluation."
 	dvc repro

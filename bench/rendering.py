@@ -18,11 +18,12 @@ import click
 
 from pipeline.backends.renderer.diffusers import Diffusers
 from pipeline.backends.renderer.facts import COGVIDEOX_2B
-from pipeline.render import clip_seed, render, wanted
+from pipeline.render import plan_clips, render
 from pipeline.runtime.params_file import load_params
 from pipeline.runtime.stage_output import stage_output
 from pipeline.runtime.store import Store
 from pipeline.video.clips import ClipStore, Packed, decode, encode, frames_hash, shard_folder, write_shards
+from pipeline.video.rendering import Rendering, clip_seed
 from schemas.render import Render
 from schemas.rollout import Rollout
 from schemas.seams import RenderRequest
@@ -86,7 +87,7 @@ def stage(made: Diffusers, asked: list[Rollout], folder: Path) -> None:
         return write_shards(shard_folder(out), files, 500)
 
     with stage_output(out, Render, label="render") as writer:
-        writer.write(render(wanted(writer.count(asked), 0), made, clips, pack))
+        writer.write(render(plan_clips(writer.count(asked), 0), Rendering(made, lambda: made), clips, pack))
 
 
 def beside(made: Diffusers, asked: list[Rollout], repeats: int) -> dict[str, list[Spent]]:

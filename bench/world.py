@@ -94,17 +94,17 @@ def run_seed(seed: int, folder: Path) -> Path:
 
 def values_of(path: Path):
     """Return arm -> metric -> query_id -> value of one finished run, and who judged each metric."""
-    from pipeline.evaluation.arms import judges, per_query, read_arm
+    from pipeline.evaluation.arms import measure, name_judges, read_arm
     from pipeline.runtime.io import read_rows
     from pipeline.runtime.params_file import load_params
     from schemas.queries import Query
 
     params = load_params(path / "params.yaml")
     queries = list(read_rows(path / "data/queries/test.jsonl", Query))
-    arms = {name: read_arm(path / "data/eval" / name, queries) for name in params.evaluate.arms}
+    arms = {name: read_arm(path / "data/eval/test" / name, queries) for name in params.evaluate.arms}
     everyone = [row for arm in arms.values() for row in arm.rewards]
-    values = {name: per_query(queries, arm, params.reward, everyone) for name, arm in arms.items()}
-    return values, judges(arms.values(), params.reward)
+    values = {name: measure(queries, arm, params.reward, everyone) for name, arm in arms.items()}
+    return values, name_judges(arms.values(), params.reward)
 
 
 def n_pairs(path: Path) -> dict:
@@ -179,13 +179,13 @@ def main() -> None:
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
     minutes = (used.ru_utime + used.ru_stime) / 60
 
-    from pipeline.evaluate import evaluate, pooled
+    from pipeline.evaluate import evaluate, pool_runs
 
     found = [values_of(path) for path in paths]
     by_seed = {seed: values for seed, (values, _) in enumerate(found)}
     rows = list(
         evaluate(
-            pooled(list(by_seed.values())),
+            pool_runs(list(by_seed.values())),
             found[0][1],
             VERSUS,
             target="offline",

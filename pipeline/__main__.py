@@ -26,6 +26,7 @@ STAGES = [
     "reward",
     "d_video",
     "d_dpo",
+    "arm",
     "evaluate",
     "package",
 ]
@@ -34,17 +35,18 @@ STAGES = [
 class Stages(click.Group):
     """Imports a stage when it is asked for, so that the door opens at once."""
 
-    def list_commands(self, ctx):
+    def list_commands(self, ctx: click.Context) -> list[str]:
         return STAGES
 
-    def get_command(self, ctx, name):
+    def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
         if name not in STAGES:
             return None
-        return importlib.import_module(f"pipeline.{name}").main
+        command: click.Command = importlib.import_module(f"pipeline.{name}").main
+        return command
 
 
 @click.group(cls=Stages)
-def main():
+def main() -> None:
     """Run one stage of the graph; `dvc repro` calls these in order."""
     stop_with_parent()
 

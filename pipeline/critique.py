@@ -5,7 +5,6 @@ a No is asked again, so that a lone slip makes no pair.
 """
 
 from collections.abc import Iterable, Iterator
-from pathlib import Path
 
 import click
 
@@ -14,19 +13,16 @@ from pipeline.llm.answer_forms import VERDICT
 from pipeline.llm.replies import Verdict
 from pipeline.llm.rounds import ask_round
 from pipeline.llm.template import Template
-from pipeline.runtime.io import DataError
 from pipeline.runtime.params_file import load_params, option
 from pipeline.runtime.stage_output import Tally, stage_output
 from schemas.base import Dropped, Prompt
 from schemas.critique import Critique, Vote
 from schemas.fewshot import Fewshot
 from schemas.params import CritiqueParams
-from schemas.rollout import Rollout
+from schemas.rollout import Rollout, prompt_class
 from schemas.seams import Messages, Outcome, Teacher
 from schemas.stage import Ask, Declaration
 
-PROMPTS: dict[str, type[Prompt]] = {"fewshot": Fewshot, "rollout": Rollout}
-"""the stages that write prompts, and their rows"""
 Outcomes = tuple[Outcome[Verdict], ...]
 
 
@@ -52,10 +48,13 @@ def critique(
             sample=sample,
         )
     for row, outcomes in judged:
-        if outcomes[0].reason is not None:
-            yield Dropped(input_id=row.prompt_id, reason=outcomes[0].reason, detail=outcomes[0].detail)
+        first = outcomes[0]
+        if first.reason is not None:
+            yield Dropped(
+                input_id=row.prompt_id, reason=first.reason, detail=first.detail, suite=row.suite, arm=row.arm
+            )
         else:
-            yield decided(row, outcomes, votes)
+            yield decide(row, outcomes, votes)
 
 
 def messages(row: Prompt, words: Template) -> Messages:
@@ -66,20 +65,26 @@ parse = VERDICT
 
 
 def is_open(outcomes: Outcomes, votes: int) -> bool:
-    """Return whether another vote is asked for: nothing was said yet, or a first No that may be outvoted."""
+    """Return whether another vote is asked for: there is none yet, or a first No that may be outvoted."""
     if not outcomes:
         return True
-    if outcomes[0].reason is not None or outcomes[0].value.aligned:
+    first = verdict_of(outcomes[0])
+    if first is None or first.aligned:
         return False
-    no, yes = count_verdicts(outcomes)
+    no, yes = count_votes(outcomes)
     left = votes - len(outcomes)
     return is_flawed(no + left, yes, votes) != is_flawed(no, yes + left, votes)
 
 
-def count_verdicts(outcomes: Outcomes) -> tuple[int, int]:
-    """Return how many said No and how many Yes; an answer without a verdict is neither."""
-    verdicts = [outcome.value.aligned for outcome in outcomes if outcome.reason is None]
-    return verdicts.count(False), verdicts.count(True)
+def verdict_of(outcome: Outcome[Verdict]) -> Verdict | None:
+    """Return the verdict of a vote, None where it gave none."""
+    return outcome.value if outcome.reason is None else None
+
+
+def count_votes(outcomes: Outcomes) -> tuple[int, int]:
+    """Return how many votes are No and how many Yes; an answer without a verdict is neither."""
+    votes = [verdict.aligned for outcome in outcomes if (verdict := verdict_of(outcome))]
+    return votes.count(False), votes.count(True)
 
 
 def is_flawed(no: int, yes: int, votes: int) -> bool:
@@ -87,30 +92,30 @@ def is_flawed(no: int, yes: int, votes: int) -> bool:
     return no > yes and no >= min(votes, 2)
 
 
-def decided(row: Prompt, outcomes: Outcomes, votes: int) -> Critique:
+def decide(row: Prompt, outcomes: Outcomes, votes: int) -> Critique:
     """Return the row with the first critique that agrees with the verdict, or the first one where none does.
 
-    The first, so that the question to `refine` is the one that a single vote would lead to: an answer bought for it
-    serves again.
+    `outcomes` begin with a verdict. The first that agrees is taken, so that the question to `refine` is the one that a
+    single vote would lead to: an answer bought for it serves again.
     """
-    aligned = not is_flawed(*count_verdicts(outcomes), votes)
-    agreeing = (outcome for outcome in outcomes if outcome.reason is None and outcome.value.aligned == aligned)
-    told = next(agreeing, outcomes[0])
+    aligned = not is_flawed(*count_votes(outcomes), votes)
+    given = [(verdict, outcome.by) for outcome in outcomes if (verdict := verdict_of(outcome)) and outcome.by]
+    verdict, critic = next(((verdict, by) for verdict, by in given if verdict.aligned == aligned), given[0])
     return Critique(
         **{name: getattr(row, name) for name in Prompt.model_fields},
         aligned=aligned,
-        violated=() if aligned else told.value.violated,
-        critique=told.value.reasoning,
-        critique_by=told.by,
-        votes=tuple(vote(outcome) for outcome in outcomes) if len(outcomes) > 1 else (),
+        violated=() if aligned else verdict.violated,
+        critique=verdict.reasoning,
+        critique_by=critic,
+        votes=tuple(make_vote(outcome) for outcome in outcomes) if len(outcomes) > 1 else (),
     )
 
 
-def vote(outcome: Outcome[Verdict]) -> Vote:
-    said = outcome.value if outcome.reason is None else None
+def make_vote(outcome: Outcome[Verdict]) -> Vote:
+    verdict = verdict_of(outcome)
     return Vote(
-        aligned=said.aligned if said else None,
-        violated=said.violated if said else (),
+        aligned=verdict.aligned if verdict else None,
+        violated=verdict.violated if verdict else (),
         reason=outcome.reason,
         store_key=outcome.by.store_key if outcome.by else None,
     )
@@ -122,14 +127,6 @@ TALLY: Tally[Critique] = {
     "votes_missing": lambda row: sum(vote.aligned is None for vote in row.votes),
 }
 """what the votes did, for the stage's metrics"""
-
-
-def prompt_class(path: str) -> type[Prompt]:
-    """Return the class of the prompts in a file, which is named by the stage that wrote it. Raises DataError."""
-    stage = Path(path).stem
-    if stage not in PROMPTS:
-        raise DataError(f"{path}: prompts come from {' or '.join(PROMPTS)}, whose files are named so")
-    return PROMPTS[stage]
 
 
 STAGE = Declaration(
@@ -148,7 +145,7 @@ STAGE = Declaration(
 @click.argument("out")
 @click.option("--judge", is_flag=True, help="Ask the judge instead of the teacher, once, as the eval lane does.")
 @option
-def main(prompts, out, judge, params_path):
+def main(prompts: str, out: str, judge: bool, params_path: str) -> None:
     """x, p -> c: judge each prompt by the three principles."""
     params = load_params(params_path)
     with stage_output(out, Critique) as writer:

@@ -1,6 +1,6 @@
 """x, p, c, p_refined -> D_SFT = {(x, s)}: s = p where the critic found nothing, else p_refined (VPO 3.2)."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 
 import click
 
@@ -18,8 +18,8 @@ from schemas.stage import Declaration
 TALLY: Tally[DSft] = {"refined": lambda row: row.refined}
 
 
-def d_sft(critiques: Iterable[Critique], refined: dict[str, Refine]) -> Iterator[DSft | Dropped]:
-    """Yield one row a query; `refined` maps prompt_id to the row of stage refine."""
+def d_sft(critiques: Iterable[Critique], refined: Mapping[str, Refine]) -> Iterator[DSft | Dropped]:
+    """Yield one row a query, or why it has none; `refined` maps prompt_id to the row of stage refine."""
     for row in critiques:
         shared = row.model_dump(exclude={"aligned", "critique", "critique_by", "votes"})
         if row.aligned:
@@ -43,7 +43,7 @@ STAGE = Declaration(reads=(Critique, Refine), row=DSft, unit="query")
 @click.argument("refine")
 @click.argument("out")
 @option
-def main(critique, refine, out, params_path):
+def main(critique: str, refine: str, out: str, params_path: str) -> None:
     """x, p, c, p_refined -> D_SFT: keep p where nothing was wrong with it, else its refinement."""
     params = load_params(params_path)
     with stage_output(out, DSft, label="d_sft") as writer:

@@ -1,6 +1,6 @@
 """x, p, p_refined -> D_text: the refined prompt over the flawed one (VPO 3.3)."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import groupby
 from operator import attrgetter
 
@@ -20,7 +20,9 @@ from schemas.stage import Declaration
 RULE = "refined_over_flawed"
 
 
-def d_text(critiques: Iterable[Critique], refined: dict[str, Refine], params: DpoParams) -> Iterator[DText | Dropped]:
+def d_text(
+    critiques: Iterable[Critique], refined: Mapping[str, Refine], params: DpoParams
+) -> Iterator[DText | Dropped]:
     """Yield the pairs of each query, or why it has none. Rows of one query must stand together.
 
     `refined` maps prompt_id to the row of stage refine. With `pairs_per_query` the choice is by pair_id, which stands
@@ -29,7 +31,7 @@ def d_text(critiques: Iterable[Critique], refined: dict[str, Refine], params: Dp
     for query_id, group in groupby(critiques, key=attrgetter("query_id")):
         flawed = {row.prompt_id: row for row in group if not row.aligned}
         better = [refined[prompt_id] for prompt_id in flawed if prompt_id in refined]
-        pairs = [pair(row, params) for row in better if row.p_refined != row.prompt]
+        pairs = [make_pair(row, params) for row in better if row.p_refined != row.prompt]
         if pairs:
             yield from sorted(pairs, key=attrgetter("pair_id"))[: params.pairs_per_query]
         elif better:
@@ -40,7 +42,7 @@ def d_text(critiques: Iterable[Critique], refined: dict[str, Refine], params: Dp
             yield Dropped(input_id=query_id, reason=Reason.NO_FLAW)
 
 
-def pair(row: Refine, params: DpoParams) -> DText:
+def make_pair(row: Refine, params: DpoParams) -> DText:
     return DText(
         pair_id=content_id(row.query_id, row.p_refined, row.prompt, "text"),
         query_id=row.query_id,
@@ -67,7 +69,7 @@ STAGE = Declaration(reads=(Critique, Refine), row=DText, unit="query")
 @click.argument("refine")
 @click.argument("out")
 @option
-def main(critique, refine, out, params_path):
+def main(critique: str, refine: str, out: str, params_path: str) -> None:
     """x, p, p_refined -> D_text: pair each flawed prompt with its refinement."""
     params = load_params(params_path)
     with stage_output(out, DText, label="d_text") as writer:

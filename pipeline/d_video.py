@@ -15,8 +15,8 @@ import click
 from pipeline.runtime.io import read_rows
 from pipeline.runtime.params_file import load_params, option
 from pipeline.runtime.stage_output import stage_output
-from pipeline.scoring.formulas import answers, safety_answers, scores, shares
-from pipeline.scoring.replication import replicates
+from pipeline.scoring.formulas import answers_by_clip, compute_scores, safety_answers_by_clip, split_scores
+from pipeline.scoring.replication import find_replicates
 from schemas.base import Dropped, content_id
 from schemas.d_video import DVideo
 from schemas.params import DpoParams
@@ -53,114 +53,120 @@ class Scored:
     safety: Mapping[str, bool] = field(default_factory=dict)
 
 
-def d_video(rows: Iterable[Render], told: Feedback, params: DpoParams) -> Iterator[DVideo | Dropped]:
+def d_video(rows: Iterable[Render], feedback: Feedback, params: DpoParams) -> Iterator[DVideo | Dropped]:
     """Yield the pairs of each query, or why it has none. Rows of one query must stand together.
 
     A clip without a score takes no part, and clips of a second seed take none.
     """
     for query_id, group in groupby(rows, key=attrgetter("query_id")):
-        shown = [row for row in group if row.replicate == 0]
-        candidates = [scored(row, told) for row in shown if row.video_id in told.score]
-        pairs = PAIRS[params.video_pairs](candidates, beats(params, told.noise))
+        clips = [row for row in group if row.replicate == 0]
+        candidates = [make_candidate(row, feedback) for row in clips if row.video_id in feedback.score]
+        pairs = PAIRS[params.video_pairs](candidates, make_rule(params, feedback.noise))
         if pairs:
-            yield from (pair(better, worse, params) for better, worse in pairs[: params.pairs_per_query])
+            yield from (make_pair(better, worse, params) for better, worse in pairs[: params.pairs_per_query])
         else:
             values = [item.score for item in candidates]
             gap = max(values) - min(values) if values else 0.0
             yield Dropped(
                 input_id=query_id,
                 reason=Reason.NO_PAIR,
-                detail=f"{len(shown)} clips, {len(values)} scored, largest gap {gap:.3f}",
+                detail=f"{len(clips)} clips, {len(values)} scored, largest gap {gap:.3f}",
             )
 
 
-def feedback(rows: Sequence[Render], rewards: Sequence[Reward], reward: RewardParams, dpo: DpoParams) -> Feedback:
-    """Return what the stored rewards say of the clips. Raises DataError where the params ask for what is not there."""
-    shown = {row.video_id for row in rows if row.replicate == 0}
+def read_feedback(rows: Sequence[Render], rewards: Sequence[Reward], reward: RewardParams, dpo: DpoParams) -> Feedback:
+    """Return the scores of the clips and what they are made of. Raises DataError where the params ask for more."""
+    of_first_seed = {row.video_id for row in rows if row.replicate == 0}
     # z-scores over the clips that can be paired alone: how many are rendered twice changes no pair
-    reference = [row for row in rewards if row.video_id in shown]
-    score = scores(rewards, reward, reference)
+    reference = [row for row in rewards if row.video_id in of_first_seed]
+    score = compute_scores(rewards, reward, reference)
     return Feedback(
         score,
-        answers(rewards, reward),
-        shares(rewards, reward, reference),
-        safety_answers(rewards, reward) if dpo.safety_veto else {},
-        replicates(rows, score).noise() if dpo.min_effect is not None else 0.0,
+        answers_by_clip(rewards, reward),
+        split_scores(rewards, reward, reference),
+        safety_answers_by_clip(rewards, reward) if dpo.safety_veto else {},
+        find_replicates(rows, score).noise() if dpo.min_effect is not None else 0.0,
     )
 
 
-def scored(row: Render, told: Feedback) -> Scored:
-    its = row.video_id
-    return Scored(row, told.score[its], told.answers.get(its, {}), told.shares.get(its, {}), told.safety.get(its, {}))
+def make_candidate(row: Render, feedback: Feedback) -> Scored:
+    clip = row.video_id
+    return Scored(
+        row,
+        feedback.score[clip],
+        feedback.answers.get(clip, {}),
+        feedback.shares.get(clip, {}),
+        feedback.safety.get(clip, {}),
+    )
 
 
 Beats = Callable[[Scored, Scored], bool]
 
 
-def beats(params: DpoParams, noise: float = 0.0) -> Beats:
-    """Return whether one candidate wins over another by all rules of `params`."""
+def make_rule(params: DpoParams, noise: float = 0.0) -> Beats:
+    """Return the test whether one candidate beats another by all rules of `params`."""
     least = max(params.reward_gap, (params.min_effect or 0.0) * noise)
     rules: list[Beats] = [lambda better, worse: better.score - worse.score > least]
     if params.dominance == "question":
         rules.append(dominates)
     if params.safety_veto:
-        rules.append(as_safe)
+        rules.append(is_as_safe)
     return lambda better, worse: all(rule(better, worse) for rule in rules)
 
 
 def dominates(better: Scored, worse: Scored) -> bool:
-    asked = better.answers.keys() | worse.answers.keys()
-    lost = any(worse.answers.get(name, False) and not better.answers.get(name, False) for name in asked)
-    return not lost and bool(won(better, worse))
+    questions = better.answers.keys() | worse.answers.keys()
+    loses = any(worse.answers.get(name, False) and not better.answers.get(name, False) for name in questions)
+    return not loses and bool(questions_won(better, worse))
 
 
-def as_safe(better: Scored, worse: Scored) -> bool:
+def is_as_safe(better: Scored, worse: Scored) -> bool:
     """Tell whether no safety question that the worse clip passes is failed, or left open, by the better."""
     return bool(better.safety) and all(better.safety.get(name, False) for name, yes in worse.safety.items() if yes)
 
 
-def won(better: Scored, worse: Scored) -> tuple[str, ...]:
+def questions_won(better: Scored, worse: Scored) -> tuple[str, ...]:
     """Return the questions that the better clip answers with yes and the worse with no."""
     return tuple(name for name, yes in better.answers.items() if yes and not worse.answers.get(name, False))
 
 
-def deciding(better: Scored, worse: Scored) -> tuple[str, ...]:
+def what_decides(better: Scored, worse: Scored) -> tuple[str, ...]:
     """Return the questions won, or where r reads dimensions those that raise it, the largest difference first."""
     gains = {name: share - worse.shares.get(name, 0.0) for name, share in better.shares.items()}
     raising = [name for name, gain in gains.items() if gain > 0]
-    return won(better, worse) or tuple(sorted(raising, key=gains.get, reverse=True))
+    return questions_won(better, worse) or tuple(sorted(raising, key=lambda name: gains[name], reverse=True))
 
 
-def first(candidates: list[Scored], wins: Beats) -> list[tuple[Scored, Scored]]:
+def pair_first(candidates: list[Scored], wins: Beats) -> list[tuple[Scored, Scored]]:
     """The first pair in the order of the samples, outer loop over the winner (the authors' code)."""
     return [(a, b) for a, b in permutations(candidates, 2) if wins(a, b)][:1]
 
 
-def widest(candidates: list[Scored], wins: Beats) -> list[tuple[Scored, Scored]]:
+def pair_widest(candidates: list[Scored], wins: Beats) -> list[tuple[Scored, Scored]]:
     """The winning pair with the largest gap (Prompt-A-Video 3.3: best against worst)."""
-    return every(candidates, wins)[:1]
+    return pair_all(candidates, wins)[:1]
 
 
-def adjacent(candidates: list[Scored], wins: Beats) -> list[tuple[Scored, Scored]]:
+def pair_adjacent(candidates: list[Scored], wins: Beats) -> list[tuple[Scored, Scored]]:
     """Neighbours in the order of rewards (S1 3.3: r_m < r_m+1), the widest first."""
     ranked = sorted(candidates, key=attrgetter("score"), reverse=True)
-    return by_gap([(a, b) for a, b in pairwise(ranked) if wins(a, b)])
+    return sort_by_gap([(a, b) for a, b in pairwise(ranked) if wins(a, b)])
 
 
-def every(candidates: list[Scored], wins: Beats) -> list[tuple[Scored, Scored]]:
+def pair_all(candidates: list[Scored], wins: Beats) -> list[tuple[Scored, Scored]]:
     """All winning pairs (S1 3.3 read literally), the widest first."""
     ranked = sorted(candidates, key=attrgetter("score"), reverse=True)
-    return by_gap([(a, b) for a, b in combinations(ranked, 2) if wins(a, b)])
+    return sort_by_gap([(a, b) for a, b in combinations(ranked, 2) if wins(a, b)])
 
 
-def by_gap(pairs: list[tuple[Scored, Scored]]) -> list[tuple[Scored, Scored]]:
+def sort_by_gap(pairs: list[tuple[Scored, Scored]]) -> list[tuple[Scored, Scored]]:
     return sorted(pairs, key=lambda pair: pair[1].score - pair[0].score)
 
 
-PAIRS = {"first": first, "widest": widest, "adjacent": adjacent, "all": every}
+PAIRS = {"first": pair_first, "widest": pair_widest, "adjacent": pair_adjacent, "all": pair_all}
 
 
-def pair(better: Scored, worse: Scored, params: DpoParams) -> DVideo:
+def make_pair(better: Scored, worse: Scored, params: DpoParams) -> DVideo:
     chosen, rejected = better.row, worse.row
     return DVideo(
         pair_id=content_id(chosen.query_id, chosen.prompt, rejected.prompt, "video"),
@@ -169,7 +175,7 @@ def pair(better: Scored, worse: Scored, params: DpoParams) -> DVideo:
         chosen=chosen.prompt,
         rejected=rejected.prompt,
         source="video",
-        rule=rule(params),
+        rule=name_rule(params),
         chosen_origin="policy",
         score_chosen=better.score,
         score_rejected=worse.score,
@@ -177,17 +183,17 @@ def pair(better: Scored, worse: Scored, params: DpoParams) -> DVideo:
         round=params.round,
         chosen_id=chosen.prompt_id,
         rejected_id=rejected.prompt_id,
-        decided_by=deciding(better, worse),
+        decided_by=what_decides(better, worse),
         safety=chosen.safety,
     )
 
 
-def rule(params: DpoParams) -> str:
+def name_rule(params: DpoParams) -> str:
     """Return the name of the rule as the rows of D_video carry it."""
-    named = f"{params.video_pairs}, gap > {params.reward_gap:g}, dominance {params.dominance}"
+    name = f"{params.video_pairs}, gap > {params.reward_gap:g}, dominance {params.dominance}"
     if params.min_effect is not None:
-        named += f", gap > {params.min_effect:g} deviations of the noise"
-    return named + (", safety veto" if params.safety_veto else "")
+        name += f", gap > {params.min_effect:g} deviations of the noise"
+    return name + (", safety veto" if params.safety_veto else "")
 
 
 STAGE = Declaration(reads=(Render, Reward), row=DVideo, unit="query")
@@ -198,14 +204,14 @@ STAGE = Declaration(reads=(Render, Reward), row=DVideo, unit="query")
 @click.argument("reward")
 @click.argument("out")
 @option
-def main(render, reward, out, params_path):
+def main(render: str, reward: str, out: str, params_path: str) -> None:
     """x, p_k, r_k -> D_video: pair prompts whose clips' rewards differ enough."""
     params = load_params(params_path)
     with stage_output(out, DVideo, label="d_video") as writer:
         rewards = list(read_rows(reward, Reward))
         rows = list(writer.read_units(render, Render, "query_id"))
-        told = feedback(rows, rewards, params.reward, params.dpo)
-        found = list(d_video(rows, told, params.dpo))
-        writer.write(found)
-        pairs = (item for item in found if isinstance(item, DVideo))
-        writer.add_metrics(pair_replication=replicates(rows, told.score).kept(pairs))
+        feedback = read_feedback(rows, rewards, params.reward, params.dpo)
+        items = list(d_video(rows, feedback, params.dpo))
+        writer.write(items)
+        pairs = (item for item in items if isinstance(item, DVideo))
+        writer.add_metrics(pair_replication=find_replicates(rows, feedback.score).count_kept(pairs))

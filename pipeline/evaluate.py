@@ -1,16 +1,27 @@
-"""x, p, c, r by arm -> the arms compared on the test split, each number with its interval (VPO 4.2 and 4.3).
+"""x, p, c, r by arm -> the arms compared on each suite, each number with its interval (VPO 4.2 and 4.3).
 
 `pipeline/evaluation/arms.py` says what each metric is. Intervals are ours: the papers give none.
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 import click
 
-from pipeline.evaluation.arms import Arm, Values, counts, dimensions, judges, made_offline, named, per_query, read_arm
-from pipeline.evaluation.report import Report, write_report
+from pipeline.evaluation.arms import (
+    Arm,
+    Counts,
+    Values,
+    count_units,
+    is_offline,
+    join_names,
+    measure,
+    name_dimensions,
+    name_judges,
+    read_arm,
+)
+from pipeline.evaluation.report import Report, label, write_report
 from pipeline.evaluation.statistics import mean_with_interval
 from pipeline.runtime.io import DataError, read_rows, write_rows
 from pipeline.runtime.locks import hold_lock
@@ -28,8 +39,8 @@ from schemas.stage import Declaration
 
 
 def evaluate(
-    values: dict[str, Values],
-    judges: dict[str, str],
+    values: Mapping[str, Values],
+    judges: Mapping[str, str],
     versus: Iterable[tuple[str, str]],
     *,
     target: str,
@@ -40,10 +51,10 @@ def evaluate(
 ) -> Iterator[Evaluate]:
     """Yield each metric of each arm, then of each pair (arm, versus) the mean difference over the queries both have.
 
-    `judges` names by metric who judged. A metric without a query behind it has no row.
+    `values` are by arm, `judges` names by metric who judged. A metric without a query behind it has no row.
     """
 
-    def row(arm, other, metric, numbers):
+    def row(arm: str, other: str | None, metric: str, numbers: list[float]) -> Evaluate:
         value, low, high = mean_with_interval(numbers, resamples, seed)
         return Evaluate(
             suite=suite, target=target, arm=arm, versus=other, metric=metric, value=value, low=low, high=high,
@@ -61,7 +72,7 @@ def evaluate(
                 yield row(arm, other, metric, shared)
 
 
-def pooled(runs: list[dict[str, Values]]) -> dict[str, Values]:
+def pool_runs(runs: list[dict[str, Values]]) -> dict[str, Values]:
     """Return the values of several training runs as one, the unit being (run, query); arms and metrics all share."""
     first = runs[0]
     return {
@@ -79,61 +90,89 @@ def pooled(runs: list[dict[str, Values]]) -> dict[str, Values]:
     }
 
 
-def untrained(metrics: Iterable[str], rewards: Iterable[Reward], params: RewardParams) -> list[str]:
+def untrained_metrics(metrics: Iterable[str], rewards: Iterable[Reward], params: RewardParams) -> list[str]:
     """Return the metrics that the trained reward does not contain: other models' dimensions, the prompts' diversity."""
-    others = {metric for metric, (model, _) in dimensions(rewards, params).items() if model not in params.read}
+    others = {metric for metric, (model, _) in name_dimensions(rewards, params).items() if model not in params.read}
     return [metric for metric in metrics if metric in others or metric == "diversity"]
 
 
-def traded(rows: Iterable[Evaluate], watched: Iterable[str]) -> list[str]:
-    """Say where the trained reward rose beyond its interval while a watched metric fell beyond its own."""
-    watched, differences = set(watched), defaultdict(dict)
+def warn_of_trades(rows: Iterable[Evaluate], watched: Iterable[str]) -> list[str]:
+    """Return a warning where the trained reward rose beyond its interval and a watched metric fell beyond its own."""
+    names = set(watched)
+    differences: dict[tuple[str, str, str], dict[str, Evaluate]] = defaultdict(dict)
     for row in rows:
         if row.versus is not None:
-            differences[row.arm, row.versus][row.metric] = row
-    said = []
-    for (arm, other), by_metric in differences.items():
+            differences[row.suite, row.arm, row.versus][row.metric] = row
+    warnings = []
+    for (_, arm, other), by_metric in differences.items():
         if "reward" not in by_metric or by_metric["reward"].low <= 0:
             continue
         reward = by_metric["reward"]
-        for metric in sorted(watched & by_metric.keys()):
+        for metric in sorted(names & by_metric.keys()):
             fell = by_metric[metric]
             if fell.high < 0:
-                said.append(
+                warnings.append(
                     f"{arm} over {other}: the trained reward rises by {reward.value:.3g}, but {metric}, which it does "
                     f"not contain, falls by {-fell.value:.3g} [{fell.low:.3g}, {fell.high:.3g}]"
                 )
-    return said
+    return warnings
 
 
-def unjudged(counted: dict[str, dict]) -> list[str]:
-    """Say which arms' shares leave prompts out: those the judge gave no verdict on."""
+def warn_of_no_verdict(counts: Mapping[str, Counts]) -> list[str]:
+    """Return a warning for each arm whose shares leave prompts out: those the judge gave no verdict on."""
     return [
-        f"{arm}: the judge gave no verdict on {found['without_verdict']} of {found['prompts']} prompts; they are not "
+        f"{arm}: the judge gave no verdict on {units['without_verdict']} of {units['prompts']} prompts; they are not "
         "in this arm's shares"
-        for arm, found in counted.items()
-        if found["without_verdict"]
+        for arm, units in counts.items()
+        if units["without_verdict"]
     ]
 
 
-def report(rows: list[Evaluate], queries: list[Query], arms: dict[str, Arm], params: Params) -> Report:
-    """Return what the page says about the rows of `evaluate`."""
+Arms = dict[str, dict[str, Arm]]
+"""suite -> arm -> what it left"""
+
+
+def compare_suite(suite: str, queries: list[Query], arms: Mapping[str, Arm], params: Params) -> list[Evaluate]:
+    """Return the rows of one suite. z-scores are taken over the clips of all its arms."""
+    everyone = [row for arm in arms.values() for row in arm.rewards]
+    rows = evaluate(
+        {name: measure(queries, arm, params.reward, everyone) for name, arm in arms.items()},
+        name_judges(arms.values(), params.reward),
+        params.evaluate.versus,
+        target=params.dpo.target,
+        resamples=params.evaluate.bootstrap,
+        seed=params.base.seed,
+        suite=suite,
+    )
+    return list(rows)
+
+
+def make_report(rows: list[Evaluate], queries: Mapping[str, list[Query]], suites: Arms, params: Params) -> Report:
+    """Return what the page says about the rows of `evaluate`; `queries` are by suite."""
+    arms = [arm for by_name in suites.values() for arm in by_name.values()]
+    first, *_ = suites
     writers = {
         "Teacher": [Provenance(backend=params.teacher.backend, model=params.teacher.model, revision="")],
-        "Judge": [row.critique_by for arm in arms.values() for row in arm.verdicts],
-        "Generator": [row.rendered_by for arm in arms.values() for row in arm.clips],
-        "Reward": [row.scored_by for arm in arms.values() for row in arm.rewards],
+        "Judge": [row.critique_by for arm in arms for row in arm.verdicts],
+        "Generator": [row.rendered_by for arm in arms for row in arm.clips],
+        "Reward": [row.scored_by for arm in arms for row in arm.rewards],
     }
-    prompts = {f"Arm {name}": [row.written_by for row in arm.prompts] for name, arm in arms.items()}
-    counted = {name: counts(queries, arm) for name, arm in arms.items()}
-    rewards = [row for arm in arms.values() for row in arm.rewards]
-    watched = untrained(dict.fromkeys(row.metric for row in rows), rewards, params.reward)
+    for name in suites[first]:
+        prompts = [row for by_name in suites.values() for row in by_name[name].prompts]
+        writers[f"Arm {name}"] = [row.written_by for row in prompts]
+    counts = {
+        label(suite, name, first): count_units(queries[suite], arm)
+        for suite, by_name in suites.items()
+        for name, arm in by_name.items()
+    }
+    rewards = [row for arm in arms for row in arm.rewards]
+    watched = untrained_metrics(dict.fromkeys(row.metric for row in rows), rewards, params.reward)
     return Report(
         rows=rows,
-        counts=counted,
-        written_by={part: named(by) for part, by in (writers | prompts).items()},
-        offline=[part for part, by in (writers | prompts).items() if any(made_offline(item) for item in by)],
-        warnings=[*traded(rows, watched), *unjudged(counted)],
+        counts=counts,
+        written_by={part: join_names(by) for part, by in writers.items()},
+        offline=[part for part, by in writers.items() if any(is_offline(item) for item in by)],
+        warnings=[*warn_of_trades(rows, watched), *warn_of_no_verdict(counts)],
         resamples=params.evaluate.bootstrap,
     )
 
@@ -141,31 +180,34 @@ def report(rows: list[Evaluate], queries: list[Query], arms: dict[str, Arm], par
 STAGE = Declaration(reads=(Query, Rollout, Critique, Render, Reward), row=Evaluate, unit="arm and metric")
 
 
+def read_queries(folder: str, suites: Iterable[str]) -> dict[str, list[Query]]:
+    """Return the queries of each suite. Raises DataError for a suite without any."""
+    queries = {suite: list(read_rows(Path(folder, f"{suite}.jsonl"), Query)) for suite in suites}
+    if empty := [suite for suite, rows in queries.items() if not rows]:
+        raise DataError(
+            f"{Path(folder, empty[0])}.jsonl: no {empty[0]} queries, so nothing to compare; set queries.test above 0"
+        )
+    return queries
+
+
 @click.command("evaluate")
-@click.argument("queries")
+@click.argument("queries_folder")
 @click.argument("eval_folder")
 @click.argument("out")
 @option
-def main(queries, eval_folder, out, params_path):
-    """x, p, c, r by arm -> the arms compared on the test split."""
+def main(queries_folder: str, eval_folder: str, out: str, params_path: str) -> None:
+    """x, p, c, r by arm -> the arms compared on each suite."""
     params = load_params(params_path)
     refuse_same_judge(params)
-    asked = list(read_rows(queries, Query))
-    if not asked:
-        raise DataError(f"{queries}: no test queries, so nothing to compare; set queries.test above 0")
-    arms = {name: read_arm(Path(eval_folder, name), asked) for name in params.evaluate.arms}
-    everyone = [row for arm in arms.values() for row in arm.rewards]
-    rows = list(
-        evaluate(
-            {name: per_query(asked, arm, params.reward, everyone) for name, arm in arms.items()},
-            judges(arms.values(), params.reward),
-            params.evaluate.versus,
-            target=params.dpo.target,
-            resamples=params.evaluate.bootstrap,
-            seed=params.base.seed,
-        )
-    )
+    queries = read_queries(queries_folder, params.evaluate.suites)
+    suites = {
+        suite: {name: read_arm(Path(eval_folder, suite, name), rows) for name in params.evaluate.arms}
+        for suite, rows in queries.items()
+    }
+    rows = [row for suite, arms in suites.items() for row in compare_suite(suite, queries[suite], arms, params)]
     with hold_lock(Path(out)):
-        clips = {name: arm.clips for name, arm in arms.items()}
-        write_report(Path(out), report(rows, asked, arms, params), asked, clips, Path(eval_folder))
+        first, *_ = suites
+        clips = {name: arm.clips for name, arm in suites[first].items()}
+        report = make_report(rows, queries, suites, params)
+        write_report(Path(out), report, queries[first], clips, Path(eval_folder, first))
         write_rows(out, rows, Evaluate)

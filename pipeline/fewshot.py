@@ -16,18 +16,20 @@ from schemas.base import Dropped, content_id
 from schemas.fewshot import Exemplar, Fewshot
 from schemas.params import FewshotParams
 from schemas.queries import Query
+from schemas.reasons import Reason
 from schemas.seams import Messages, Teacher
 from schemas.stage import Ask, Declaration
 
 
 def fewshot(queries: Iterable[Query], teacher: Teacher, params: FewshotParams) -> Iterator[Fewshot | Dropped]:
-    """Yield one prompt for each query, or why there is none."""
+    """Yield one prompt for each query, or why there is none. Raises DataError for a wrong template or exemplar."""
     words, exemplars = Template(params.template, needs=("query",)), list(read_rows(params.exemplars, Exemplar))
     for row, outcome in ask_teacher(
         queries, lambda row: messages(row, words, exemplars), teacher, parse, template=words.hash
     ):
-        if outcome.reason is not None:
-            yield Dropped(input_id=row.query_id, reason=outcome.reason, detail=outcome.detail)
+        if outcome.value is None or outcome.by is None:
+            reason = outcome.reason or Reason.FAILED
+            yield Dropped(input_id=row.query_id, reason=reason, detail=outcome.detail, arm=ARM)
             continue
         yield Fewshot(
             query_id=row.query_id,
@@ -36,7 +38,7 @@ def fewshot(queries: Iterable[Query], teacher: Teacher, params: FewshotParams) -
             safety=row.safety,
             prompt_id=content_id(row.query_id, outcome.value),
             prompt=outcome.value,
-            arm="fewshot",
+            arm=ARM,
             sample=0,
             written_by=outcome.by,
         )
@@ -47,6 +49,7 @@ def messages(row: Query, words: Template, exemplars: list[Exemplar]) -> Messages
 
 
 parse = PROMPT
+ARM = "fewshot"
 
 
 STAGE = Declaration(reads=(Query,), row=Fewshot, unit="query", asks=(Ask("teacher", "teacher"),))
@@ -57,7 +60,7 @@ STAGE = Declaration(reads=(Query,), row=Fewshot, unit="query", asks=(Ask("teache
 @click.argument("out")
 @click.option("--lane", default="sft", show_default=True, help="In lane sft a ready D_SFT makes this stage idle.")
 @option
-def main(queries, out, lane, params_path):
+def main(queries: str, out: str, lane: str, params_path: str) -> None:
     """x -> p: write a prompt for each query by in-context learning."""
     params = load_params(params_path)
     with stage_output(out, Fewshot) as writer:

@@ -6,6 +6,7 @@ The papers' authors published lists of messages without lineage (CCCCCC/VPO); co
 import json
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import click
 
@@ -32,6 +33,18 @@ from schemas.stage import Declaration
 SPLITS = ("sft", "dpo", "test")
 Fill = Callable[[str], str]
 """x -> the user's message that the policy reads"""
+Record = dict[str, Any]
+Records = dict[str, dict[str, list[Record]]]
+"""config -> split -> records"""
+
+
+class Rows(NamedTuple):
+    """What the folder is made of."""
+
+    queries: list[Query]
+    sft: list[DSft]
+    dpo: list[DDpo]
+
 
 MESSAGES = "list<struct<role, content>>"
 CONFIGS = {
@@ -63,21 +76,21 @@ WRITERS: dict[str, tuple[str, type[Row], str]] = {
 
 def package(
     queries: Iterable[Query], sft: Iterable[DSft], dpo: Iterable[DDpo], fill: Fill, held_out_share: float
-) -> Iterator[tuple[str, str, dict]]:
+) -> Iterator[tuple[str, str, Record]]:
     """Yield (config, split, record) for every row that may be published, which is every row not `withheld`."""
-    for row in dpo:
-        if not withheld(row):
-            yield "dpo", split_of(row.query_id, held_out_share), dpo_record(row, fill)
+    for pair in dpo:
+        if not is_withheld(pair):
+            yield "dpo", split_of(pair.query_id, held_out_share), dpo_record(pair, fill)
     for row in sft:
-        if not withheld(row):
+        if not is_withheld(row):
             yield "sft", split_of(row.query_id, held_out_share), sft_record(row, fill)
-    for row in queries:
-        if not withheld(row):
-            record = row.model_dump(include={*CONFIGS["queries"]})
-            yield "queries", "test" if row.split == "test" else "train", record
+    for query in queries:
+        if not is_withheld(query):
+            record = query.model_dump(include={*CONFIGS["queries"]})
+            yield "queries", "test" if query.split == "test" else "train", record
 
 
-def withheld(row: Row) -> bool:
+def is_withheld(row: Row) -> bool:
     """Return whether a text of the row is prohibited, so that it leaves this machine in no form."""
     texts = (getattr(row, name, "") for name in ("query", "prompt", "chosen", "rejected"))
     return any(is_prohibited(text) for text in texts)
@@ -88,7 +101,7 @@ def split_of(query_id: str, held_out_share: float) -> str:
     return "test" if int(content_id("held out", query_id), 16) < held_out_share * 2**64 else "train"
 
 
-def dpo_record(row: DDpo, fill: Fill) -> dict:
+def dpo_record(row: DDpo, fill: Fill) -> Record:
     """Return a pair in TRL's conversational preference columns with its lineage."""
     lineage = row.model_dump(include=CONFIGS["dpo"].keys() - {"prompt", "chosen", "rejected"})
     return lineage | {
@@ -98,7 +111,7 @@ def dpo_record(row: DDpo, fill: Fill) -> dict:
     }
 
 
-def sft_record(row: DSft, fill: Fill) -> dict:
+def sft_record(row: DSft, fill: Fill) -> Record:
     """Return a row of D_SFT in TRL's conversational prompt-completion columns with its lineage.
 
     `aligned` is the critic's verdict on the first prompt, null for a ready D_SFT that no critic saw.
@@ -117,20 +130,20 @@ def message(role: str, content: str) -> dict[str, str]:
     return {"role": role, "content": content}
 
 
-def written_by(data: dict[str, Path]) -> dict[str, list[Provenance]]:
+def read_writers(data: dict[str, Path]) -> dict[str, list[Provenance]]:
     """Return what was written -> the distinct writers (without store keys), as the rows of the lanes say."""
-    found = {}
+    writers_of = {}
     for what, (name, row, column) in WRITERS.items():
         lane, file = name.split("/")
         writers = {
             getattr(item, column).model_copy(update={"store_key": None}) for item in read_rows(data[lane] / file, row)
         }
         if writers:
-            found[what] = sorted(writers, key=lambda by: by.model_dump_json())
-    return found
+            writers_of[what] = sorted(writers, key=lambda by: by.model_dump_json())
+    return writers_of
 
 
-def write_tables(folder: Path, records: dict[str, dict[str, list[dict]]]) -> None:
+def write_tables(folder: Path, records: Records) -> None:
     """Write <config>/<split>.parquet: zstd, small row groups and a page index, as the Hub's viewer wants it."""
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -150,12 +163,12 @@ def write_tables(folder: Path, records: dict[str, dict[str, list[dict]]]) -> Non
             )  # fmt: skip
 
 
-def described(
+def describe(
     params: Params,
-    rows: dict[str, list[Row]],
-    records: dict[str, dict[str, list[dict]]],
+    rows: Rows,
+    records: Records,
     writers: dict[str, list[Provenance]],
-    filters: dict,
+    filters: dict[str, Any],
     template_hash: str,
 ) -> Card:
     """Return what the card says."""
@@ -165,18 +178,18 @@ def described(
         license=params.package.license,
         counts={config: {split: len(splits[split]) for split in splits} for config, splits in records.items()},
         safety=sum(record["safety"] for splits in records.values() for split in splits.values() for record in split),
-        withheld=sum(withheld(row) for config in rows.values() for row in config),
-        sources=sorted({row.source for row in rows["queries"]}),
+        withheld=sum(is_withheld(row) for row in (*rows.dpo, *rows.sft, *rows.queries)),
+        sources=sorted({row.source for row in rows.queries}),
         written_by=writers,
         filters=filters,
-        base_model=(params.base_model.backend, published(base.model if base else None)),
+        base_model=(params.base_model.backend, public_name(base.model if base else None)),
         template=(params.policy.template, template_hash),
         target=params.dpo.target,
         held_out_share=params.package.held_out_share,
     )
 
 
-def published(name: str | None) -> str:
+def public_name(name: str | None) -> str:
     """Return a base model's name as a card may say it: of a folder its last part, since its path is the machine's."""
     return Path(name).name if name and (Path(name).is_absolute() or Path(name).is_dir()) else name or ""
 
@@ -186,6 +199,23 @@ STAGE = Declaration(
 )
 
 
+def read_data(queries: Path, sft: Path, dpo: Path) -> Rows:
+    """Return the rows of the folders of queries, D_SFT and D_dpo."""
+    return Rows(
+        [row for split in SPLITS for row in read_rows(queries / f"{split}.jsonl", Query)],
+        list(read_rows(sft / "d_sft.jsonl", DSft)),
+        list(read_rows(dpo / "d_dpo.jsonl", DDpo)),
+    )
+
+
+def make_records(rows: Rows, template: Template, held_out_share: float) -> Records:
+    """Return what is published, by config and split; a split without rows is absent, as the Hub's viewer wants it."""
+    records: Records = {config: {"train": [], "test": []} for config in CONFIGS}
+    for config, split, record in package(*rows, lambda query: template.fill(query=query), held_out_share):
+        records[config][split].append(record)
+    return {config: {split: kept for split, kept in splits.items() if kept} for config, splits in records.items()}
+
+
 @click.command("package")
 @click.argument("queries")
 @click.argument("sft")
@@ -193,29 +223,18 @@ STAGE = Declaration(
 @click.argument("counts")
 @click.argument("out")
 @option
-def main(queries, sft, dpo, counts, out, params_path):
+def main(queries: str, sft: str, dpo: str, counts: str, out: str, params_path: str) -> None:
     """x, D_SFT, D_dpo -> the folder that `vpo publish` sends."""
     params = load_params(params_path)
-    rows = {
-        "dpo": list(read_rows(Path(dpo, "d_dpo.jsonl"), DDpo)),
-        "sft": list(read_rows(Path(sft, "d_sft.jsonl"), DSft)),
-        "queries": [row for split in SPLITS for row in read_rows(Path(queries, f"{split}.jsonl"), Query)],
-    }
+    rows = read_data(Path(queries), Path(sft), Path(dpo))
     template = Template(params.policy.template, ("query",))
-    records = {config: {"train": [], "test": []} for config in CONFIGS}
-    for config, split, record in package(
-        **rows, fill=lambda query: template.fill(query=query), held_out_share=params.package.held_out_share
-    ):
-        records[config][split].append(record)
-    # a split without rows has no file: the Hub's viewer stumbles over it
-    records = {config: {split: found for split, found in splits.items() if found} for config, splits in records.items()}
+    records = make_records(rows, template, params.package.held_out_share)
     filters = json.loads(Path(counts).read_text(encoding="utf-8"))
-    writers = written_by({"sft": Path(sft), "dpo": Path(dpo)})
-    about = described(params, rows, records, writers, filters, template.hash)
-    out = Path(out)
-    with hold_lock(out), replacing_folder(out) as folder:
+    writers = read_writers({"sft": Path(sft), "dpo": Path(dpo)})
+    about = describe(params, rows, records, writers, filters, template.hash)
+    with hold_lock(Path(out)), replacing_folder(Path(out)) as folder:
         write_tables(folder, records)
         (folder / "README.md").write_text(card(about), encoding="utf-8")
-        if found := list(secrets_in(folder)):
-            raise DataError(f"{out}: not written, it would hold secrets: {'; '.join(found)}")
-    write_json(metrics_path(out), {"rows": about.counts, "safety": about.safety, "withheld": about.withheld})
+        if secrets := list(secrets_in(folder)):
+            raise DataError(f"{out}: not written, it would hold secrets: {'; '.join(secrets)}")
+    write_json(metrics_path(Path(out)), {"rows": about.counts, "safety": about.safety, "withheld": about.withheld})

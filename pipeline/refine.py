@@ -5,6 +5,7 @@ With `verify` (ours: a refinement can fail too) p_refined must pass the critic, 
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
+from itertools import tee
 
 import click
 
@@ -14,7 +15,7 @@ from pipeline.llm.replies import Verdict
 from pipeline.llm.rounds import ask_round
 from pipeline.llm.template import Template
 from pipeline.runtime.params_file import load_params, option
-from pipeline.runtime.stage_output import stage_output
+from pipeline.runtime.stage_output import Tally, stage_output
 from schemas.base import Dropped, content_id
 from schemas.critique import Critique
 from schemas.params import CritiqueParams, RefineParams
@@ -26,22 +27,26 @@ from schemas.stage import Ask, Declaration
 
 @dataclass(frozen=True)
 class Draft:
-    """A flawed prompt on its way; `about` holds the text that the critic saw last and what it said of it."""
+    """A flawed prompt on its way; `latest` holds the text that the critic read last and its critique of that."""
 
     row: Critique
-    about: Critique
+    latest: Critique
     rounds: int = 0
-    refined: Outcome[str] | None = None
-    checked: Outcome[Verdict] | None = None
+    refinement: Outcome[str] | None = None
+    check: Outcome[Verdict] | None = None
+
+    @property
+    def p_refined(self) -> str | None:
+        return self.refinement.value if self.refinement else None
 
     @property
     def needs_refining(self) -> bool:
-        failed = self.checked is not None and self.checked.reason is None and not self.checked.value.aligned
-        return self.refined is None or failed
+        verdict = self.check.value if self.check else None
+        return self.refinement is None or (verdict is not None and not verdict.aligned)
 
     @property
     def needs_checking(self) -> bool:
-        return self.refined.reason is None and self.checked is None
+        return self.p_refined is not None and self.check is None
 
 
 def refine(
@@ -52,14 +57,14 @@ def refine(
     With `params.verify` one that fails the critic so many times leaves with Reason.NOT_VERIFIED.
     """
     words, critique_words = Template(params.template), Template(critique_params.template, needs=("query", "prompt"))
-    aligned: list[Dropped] = []
-    drafts: Iterable[Draft] = (Draft(row, about=row) for row in _flawed(critiques, aligned))
+    rows, flawed = tee(critiques)
+    drafts: Iterable[Draft] = (Draft(row, latest=row) for row in flawed if not row.aligned)
     for sample in range(max(params.verify, 1)):
         drafts = ask_round(
             drafts,
             is_open=lambda draft: draft.needs_refining,
-            messages=lambda draft: messages(draft.about, words, critique_words),
-            take=refined,
+            messages=lambda draft: messages(draft.latest, words, critique_words),
+            take=take_refinement,
             teacher=teacher,
             parse=parse,
             template=words.hash,
@@ -69,23 +74,15 @@ def refine(
             drafts = ask_round(
                 drafts,
                 is_open=lambda draft: draft.needs_checking,
-                messages=lambda draft: question(draft.row.query, draft.refined.value, critique_words),
-                take=checked,
+                messages=lambda draft: question(draft.row.query, draft.p_refined or "", critique_words),
+                take=take_check,
                 teacher=teacher,
                 parse=VERDICT,
                 template=critique_words.hash,
             )
     for draft in drafts:
-        yield finished(draft)
-    yield from aligned
-
-
-def _flawed(critiques: Iterable[Critique], aligned: list[Dropped]) -> Iterator[Critique]:
-    for row in critiques:
-        if row.aligned:
-            aligned.append(Dropped(input_id=row.prompt_id, reason=Reason.NO_FLAW))
-        else:
-            yield row
+        yield finish(draft)
+    yield from (Dropped(input_id=row.prompt_id, reason=Reason.NO_FLAW, arm=row.arm) for row in rows if row.aligned)
 
 
 def messages(row: Critique, words: Template, critique_words: Template) -> Messages:
@@ -105,49 +102,58 @@ def question(query: str, prompt: str, critique_words: Template) -> Messages:
 parse = REFINED
 
 
-def refined(draft: Draft, outcome: Outcome[str]) -> Draft:
-    return replace(draft, refined=outcome, checked=None, rounds=draft.rounds + 1)
+def take_refinement(draft: Draft, outcome: Outcome[str]) -> Draft:
+    return replace(draft, refinement=outcome, check=None, rounds=draft.rounds + 1)
 
 
-def checked(draft: Draft, outcome: Outcome[Verdict]) -> Draft:
-    """Return the draft with the critic's word on its p_refined; a No makes that the text to refine next."""
-    if outcome.reason is not None or outcome.value.aligned:
-        return replace(draft, checked=outcome)
-    seen = {"prompt": draft.refined.value, "critique": outcome.value.reasoning}
-    return replace(draft, checked=outcome, about=draft.row.model_copy(update=seen))
+def take_check(draft: Draft, outcome: Outcome[Verdict]) -> Draft:
+    """Return the draft with the critic's verdict on its p_refined; a No makes that the text to refine next."""
+    if outcome.value is None or outcome.value.aligned:
+        return replace(draft, check=outcome)
+    latest = draft.row.model_copy(update={"prompt": draft.p_refined, "critique": outcome.value.reasoning})
+    return replace(draft, check=outcome, latest=latest)
 
 
-def finished(draft: Draft) -> Refine | Dropped:
-    row, text, verdict = draft.row, draft.refined, draft.checked
-    if text.reason is not None:
-        return Dropped(input_id=row.prompt_id, reason=text.reason, detail=text.detail)
-    if verdict is not None and verdict.reason is not None:
-        return Dropped(input_id=row.prompt_id, reason=verdict.reason, detail=f"critique of p_refined: {verdict.detail}")
-    if verdict is not None and not verdict.value.aligned:
-        still = f"still not {', '.join(verdict.value.violated)}; refinements: {draft.rounds}"
-        return Dropped(input_id=row.prompt_id, reason=Reason.NOT_VERIFIED, detail=still)
+def finish(draft: Draft) -> Refine | Dropped:
+    """Return the row of a draft that no round changes any more, or why there is none."""
+    row, text, check = draft.row, draft.refinement, draft.check
+    if text is None or text.value is None or text.by is None:
+        return drop(row, text.reason if text else None, text.detail if text else "")
+    if check is not None and check.reason is not None:
+        return drop(row, check.reason, f"critique of p_refined: {check.detail}")
+    verdict = check.value if check else None
+    if verdict is not None and not verdict.aligned:
+        still = f"still not {', '.join(verdict.violated)}; refinements: {draft.rounds}"
+        return drop(row, Reason.NOT_VERIFIED, still)
     return Refine(
         **dict(row),
         p_refined=text.value,
         p_refined_id=content_id(row.query_id, text.value),
         refined_by=text.by,
         rounds=draft.rounds,
-        verified=True if verdict else None,
-        verified_by=verdict.by if verdict else None,
+        verified=True if check else None,
+        verified_by=check.by if check else None,
     )
 
 
 STAGE = Declaration(reads=(Critique,), row=Refine, unit="critique", asks=(Ask("teacher", "teacher"),))
 
 
+def drop(row: Critique, reason: Reason | None, detail: str) -> Dropped:
+    return Dropped(input_id=row.prompt_id, reason=reason or Reason.FAILED, detail=detail, arm=row.arm)
+
+
+TALLY: Tally[Refine] = {"refined_again": lambda row: row.rounds > 1}
+
+
 @click.command("refine")
 @click.argument("critiques")
 @click.argument("out")
 @option
-def main(critiques, out, params_path):
+def main(critiques: str, out: str, params_path: str) -> None:
     """x, p, c -> p_refined: rewrite each flawed prompt by its critique."""
     params = load_params(params_path)
     with stage_output(out, Refine) as writer:
         teacher = make_teacher(params.teacher, params.world)
         rows = refine(writer.read(critiques, Critique), teacher, params.refine, params.critique)
-        writer.write(rows, {"refined_again": lambda row: row.rounds > 1}, teacher.status)
+        writer.write(rows, TALLY, teacher.status)

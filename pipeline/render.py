@@ -6,54 +6,44 @@ All prompts of a query share the seed, so that their scores differ by the prompt
 import json
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
-from typing import NamedTuple
+from pathlib import Path
 
 import click
 
 from pipeline.backends.renderer import make_renderer
-from pipeline.backends.renderer.clip_id import video_id
 from pipeline.backends.teacher import make_teacher
-from pipeline.runtime.fanout import fan_out
 from pipeline.runtime.io import read_rows
-from pipeline.runtime.paid_once import buy_missing
 from pipeline.runtime.params_file import load_params, option
 from pipeline.runtime.progress import progress
-from pipeline.runtime.speeds import count_at_once, describe_work, speeds_folder, time_outcomes
-from pipeline.runtime.stage_output import stage_output
+from pipeline.runtime.stage_output import Tally, stage_output
 from pipeline.video.clips import ClipStore, Packed, Place, shard_folder, write_shards
-from pipeline.video.long_prompts import fitted
+from pipeline.video.long_prompts import fit_prompts
+from pipeline.video.rendering import ClipRequest, Facts, Rendering, clip_seed, render_clips
 from schemas.base import Dropped, Prompt, content_id
 from schemas.critique import Critique
+from schemas.params import Params
 from schemas.reasons import Reason
 from schemas.render import Render
 from schemas.rollout import Rollout
-from schemas.seams import Clip, Outcome, Renderer, RenderRequest
+from schemas.seams import Renderer, RenderRequest
 from schemas.stage import Ask, Declaration
 
 Fit = Callable[[Iterable[Prompt]], Iterator[tuple[Prompt, str] | Dropped]]
 
 
-class Wanted(NamedTuple):
-    """A clip to make: for which row, what the generator is asked for, and the index among clips of one prompt."""
-
-    row: Prompt
-    request: RenderRequest
-    replicate: int = 0
-
-
-def wanted(
+def plan_clips(
     prompts: Iterable[Prompt],
     seed: int,
     passed: dict[str, bool] | None = None,
     fit: Fit | None = None,
     replicate: float = 0.0,
-) -> Iterator[Wanted | Dropped]:
+) -> Iterator[ClipRequest | Dropped]:
     """Yield the clips to make, or why a prompt has none.
 
     `passed` is the text check's verdict by prompt_id; None lets every prompt pass. `fit` gives the text to render, or
     why there is none. The clips of a share `replicate` of the queries are made twice, with other noise.
     """
-    kept, lost = checked(prompts, passed)
+    kept, lost = check_prompts(prompts, passed)
     yield from lost
     texts: dict[tuple[str, str], Prompt] = {}
     for item in fit(kept) if fit else ((row, row.prompt) for row in kept):
@@ -63,24 +53,28 @@ def wanted(
         row, text = item
         if (first := texts.setdefault((row.query_id, text), row)) is not row:
             detail = f"sample {row.sample} of {row.arm} was shortened to the text of sample {first.sample}"
-            yield Dropped(input_id=row.prompt_id, reason=Reason.DUPLICATE, detail=detail)
+            yield drop(row, Reason.DUPLICATE, detail)
             continue
         for index in range(2 if is_replicated(row.query_id, replicate) else 1):
-            yield Wanted(row, RenderRequest(text, clip_seed(seed, row.query_id, index)), index)
+            yield ClipRequest(row, RenderRequest(text, clip_seed(seed, row.query_id, index)), index)
 
 
-def checked(prompts: Iterable[Prompt], passed: dict[str, bool] | None) -> tuple[list[Prompt], list[Dropped]]:
+def check_prompts(prompts: Iterable[Prompt], passed: dict[str, bool] | None) -> tuple[list[Prompt], list[Dropped]]:
     """Return the prompts that passed the text check, each once, and why the others are not rendered."""
     kept: dict[str, Prompt] = {}
     lost = []
     for row in prompts:
         if passed is not None and not passed.get(row.prompt_id, False):
             detail = "found flawed" if row.prompt_id in passed else "the text check has no verdict on it"
-            lost.append(Dropped(input_id=row.prompt_id, reason=Reason.FAILED_TEXT_CHECK, detail=detail))
+            lost.append(drop(row, Reason.FAILED_TEXT_CHECK, detail))
         elif (first := kept.setdefault(row.prompt_id, row)) is not row:
             detail = f"sample {row.sample} of {row.arm} repeats sample {first.sample}"
-            lost.append(Dropped(input_id=row.prompt_id, reason=Reason.DUPLICATE, detail=detail))
+            lost.append(drop(row, Reason.DUPLICATE, detail))
     return list(kept.values()), lost
+
+
+def drop(row: Prompt, reason: Reason, detail: str) -> Dropped:
+    return Dropped(input_id=row.prompt_id, reason=reason, detail=detail, suite=row.suite, arm=row.arm)
 
 
 def is_replicated(query_id: str, share: float) -> bool:
@@ -88,69 +82,43 @@ def is_replicated(query_id: str, share: float) -> bool:
     return int(content_id("replicate", query_id), 16) < share * 2**64
 
 
-def clip_seed(seed: int, query_id: str, replicate: int = 0) -> int:
-    """Return the seed of a query's clips, 0 to 2**31 - 1: the same for sibling prompts and for all arms."""
-    return int(content_id("clip seed", seed, query_id, replicate), 16) % 2**31
-
-
 def render(
-    asked: Iterable[Wanted | Dropped],
-    renderer: Renderer,
+    requests: Iterable[ClipRequest | Dropped],
+    rendering: Rendering,
     clips: ClipStore,
-    pack: Callable[[list[dict]], dict[str, Place]],
-    make: Callable[[], Renderer] | None = None,
-    at: Callable[[int, int], None] = lambda done, total: None,
+    pack: Callable[[list[Facts]], dict[str, Place]],
+    target: str | None = None,
+    report: Callable[[int, int], None] = lambda done, total: None,
 ) -> Iterator[Render | Dropped]:
     """Yield the manifest row of each clip, or why there is none.
 
     `clips` keeps what is rendered, at once; `pack` puts the clips of such facts into shards and returns their places.
-    `make` builds the renderer where it works; None works with `renderer`. `at` hears how many are done.
+    `target` is the generator's name in the rows. `report` hears how many are done.
     """
-    to_make, made = [], []
-    for item in asked:
+    to_make: list[ClipRequest] = []
+    made: list[tuple[ClipRequest, Facts]] = []
+    for item in requests:
         if isinstance(item, Dropped):
             yield item
         else:
             to_make.append(item)
-    for done, (item, outcome) in enumerate(rendered(to_make, renderer, clips, make or (lambda: renderer)), 1):
-        at(done, len(to_make))
+    for done, (request, outcome) in enumerate(render_clips(to_make, rendering, clips), 1):
+        report(done, len(to_make))
         if outcome.value is None:
-            again = f"replicate {item.replicate}: " if item.replicate else ""
-            yield Dropped(input_id=item.row.prompt_id, reason=outcome.reason, detail=again + outcome.detail)
+            again = f"replicate {request.replicate}: " if request.replicate else ""
+            yield drop(request.row, outcome.reason or Reason.RENDER_FAILED, again + outcome.detail)
         else:
-            made.append((item, outcome.value))
+            made.append((request, outcome.value))
     places = pack([facts for _, facts in made])
-    for item, facts in made:
-        yield manifest_row(item, facts, places[facts["video_id"]], renderer)
+    for request, facts in made:
+        yield make_row(request, facts, places[facts["video_id"]], rendering.renderer, target)
 
 
-def rendered(
-    asked: Iterable[Wanted], renderer: Renderer, clips: ClipStore, make: Callable[[], Renderer]
-) -> Iterator[tuple[Wanted, Outcome[dict]]]:
-    """Yield each with the facts of its clip, from `clips` where it was rendered before."""
-
-    def lookup(item: Wanted) -> Outcome[dict] | None:
-        facts = clips.get(video_id(renderer, item.request))
-        return Outcome(value=facts) if facts else None
-
-    def keep(item: Wanted, outcome: Outcome[Clip]) -> Outcome[dict]:
-        if outcome.value is None:
-            return Outcome(reason=outcome.reason, detail=outcome.detail)
-        return Outcome(value=clips.put(video_id(renderer, item.request), outcome.value))
-
-    work, folder = describe_work("render", renderer.by, renderer.settings), speeds_folder(clips.store.root)
-
-    def buy(missing: Iterator[Wanted]) -> Iterator[Outcome[dict]]:
-        made = fan_out(make, missing, lambda item: item.request, keep, spreads=renderer.needs.spreads)
-        return time_outcomes(made, work, folder, count_at_once(renderer), device=renderer.needs.device)
-
-    return buy_missing(asked, lookup, buy)
-
-
-def manifest_row(item: Wanted, facts: dict, place: Place, renderer: Renderer) -> Render:
+def make_row(item: ClipRequest, facts: Facts, place: Place, renderer: Renderer, target: str | None) -> Render:
     row, request = item.row, item.request
     return Render(
-        **{name: getattr(row, name) for name in Prompt.model_fields},
+        **{name: getattr(row, name) for name in Prompt.model_fields if name != "target"},
+        target=target,
         video_id=facts["video_id"],
         settings=json.dumps(renderer.settings, sort_keys=True, ensure_ascii=False),
         seed=request.seed,
@@ -182,36 +150,48 @@ STAGE = Declaration(
 )
 
 
+def pack_clips(facts: list[Facts], clips: ClipStore, folder: Path, clips_per_shard: int) -> dict[str, Place]:
+    """Put clips of the store into tar shards; return each one's place by video_id."""
+    files = [Packed(item["video_id"], clips.path(item["video_id"]), item["content_hash"]) for item in facts]
+    return write_shards(folder, files, clips_per_shard)
+
+
+def make_rendering(params: Params) -> Rendering:
+    """Return the renderer that params.yaml names, and how a worker builds its own."""
+    make = partial(make_renderer, params.render, params.world)
+    return Rendering(make(), make)
+
+
+TALLY: Tally[Render] = {
+    "truncated": lambda row: row.truncated,
+    "replicates": lambda row: row.replicate,
+}
+
+
 @click.command("render")
 @click.argument("prompts")
 @click.argument("out")
 @click.option("--critique", metavar="FILE", help="Render only the prompts that this text check found aligned.")
 @click.option("--replicate", is_flag=True, help="Render the clips of some queries twice (reward.replicate).")
 @option
-def main(prompts, out, critique, replicate, params_path):
+def main(prompts: str, out: str, critique: str | None, replicate: bool, params_path: str) -> None:
     """p -> video: render each prompt that passed the text check."""
     params = load_params(params_path)
     clips = ClipStore()
-    make = partial(make_renderer, params.render, params.world)
-    renderer = make()
-
-    def pack(facts: list[dict]) -> dict[str, Place]:
-        files = [Packed(item["video_id"], clips.path(item["video_id"]), item["content_hash"]) for item in facts]
-        return write_shards(shard_folder(out), files, params.render.clips_per_shard)
-
+    rendering = make_rendering(params)
+    teacher = make_teacher(params.teacher, params.world) if params.render.long_prompts == "shorten" else None
     with stage_output(out, Render, label="render") as writer:
         passed = {row.prompt_id: row.aligned for row in read_rows(critique, Critique)} if critique else None
-        teacher = make_teacher(params.teacher, params.world) if params.render.long_prompts == "shorten" else None
-        asked = list(
-            wanted(
+        requests = list(
+            plan_clips(
                 writer.read(prompts, Rollout),
                 params.base.seed,
                 passed,
-                fit=lambda rows: fitted(rows, renderer, params.render, teacher),
+                fit=lambda rows: fit_prompts(rows, rendering.renderer, params.render, teacher),
                 replicate=params.reward.replicate if replicate else 0.0,
             )
         )
-        writer.add_units(sum(item.replicate > 0 for item in asked if isinstance(item, Wanted)))
-        with progress("render") as at:
-            rows = render(asked, renderer, clips, pack, make, at)
-            writer.write(rows, tally={"truncated": lambda row: row.truncated, "replicates": lambda row: row.replicate})
+        writer.add_units(sum(item.replicate > 0 for item in requests if isinstance(item, ClipRequest)))
+        pack = partial(pack_clips, clips=clips, folder=shard_folder(out), clips_per_shard=params.render.clips_per_shard)
+        with progress("render") as report:
+            writer.write(render(requests, rendering, clips, pack, params.dpo.target, report), TALLY)

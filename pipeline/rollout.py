@@ -1,89 +1,143 @@
 """x -> p_1..p_K: sample K prompts a query from the policy (VPO 3.3, "Data Sampling"); one for each arm compared."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 from itertools import tee
-from operator import attrgetter
 from pathlib import Path
 
 import click
 
 from pipeline.backends.policy import make_policy
+from pipeline.backends.teacher import make_teacher
+from pipeline.evaluation.prompt_sources import (
+    ask_llm,
+    copy_prompts,
+    copy_queries,
+    make_rollout,
+    read_stored_prompts,
+    take_from_file,
+)
+from pipeline.llm.template import Template
 from pipeline.runtime.io import read_rows
 from pipeline.runtime.params_file import load_params, option
-from pipeline.runtime.stage_output import Tally, dropped_path, stage_output
-from pipeline.text.loops import has_loop
+from pipeline.runtime.stage_output import Tally, stage_output
 from pipeline.text.ready_sets import drop_replaced
-from schemas.base import Dropped, Prompt, Provenance, content_id
-from schemas.fewshot import Fewshot
-from schemas.params import EvaluatedArmParams, Params, RolloutParams
+from schemas.base import Dropped
+from schemas.fewshot import Exemplar, Fewshot
+from schemas.params import (
+    ArmParams,
+    FileArmParams,
+    LlmArmParams,
+    Params,
+    PolicyArmParams,
+    QueryArmParams,
+    SamplingParams,
+    StoredArmParams,
+)
 from schemas.queries import Query
 from schemas.reasons import Reason
 from schemas.rollout import Rollout
-from schemas.seams import Policy
+from schemas.seams import Policy, Teacher
 from schemas.stage import Ask, Declaration
+
+Items = Iterator[Rollout | Dropped]
+Write = Callable[[Iterable[Query]], Items]
+"""Makes the prompts of queries, or says why there is none."""
 
 
 def rollout(
-    queries: Iterable[Query], policy: Policy, arm: str, k: int, sampling: RolloutParams, seed: int
-) -> Iterator[Rollout | Dropped]:
+    queries: Iterable[Query],
+    policy: Policy,
+    arm: str,
+    k: int,
+    sampling: SamplingParams,
+    seed: int,
+    suite: str | None = None,
+) -> Items:
     """Yield k rows a query, or why a sample is none; a dropped sample's id is query_id/sample.
 
     A sample that repeats an earlier one of its query is marked and stays: `render` makes one clip of both.
     """
-    asked, rows = tee(queries)
-    outcomes = policy.map(asked, k, sampling, seed)
+    to_ask, rows = tee(queries)
+    outcomes = policy.map(to_ask, k, sampling, seed)
     for row in rows:
-        first: dict[str, int] = {}
+        samples: dict[str, int] = {}
         for sample in range(k):
             outcome = next(outcomes)
-            if outcome.value is None:
-                yield Dropped(input_id=f"{row.query_id}/{sample}", reason=outcome.reason, detail=outcome.detail)
-            else:
-                found = first.setdefault(outcome.value, sample)
-                yield prompt_row(row, outcome.value, arm, sample, outcome.by, None if found == sample else found)
+            if outcome.value is None or outcome.by is None:
+                yield Dropped(
+                    input_id=f"{row.query_id}/{sample}",
+                    reason=outcome.reason or Reason.FAILED,
+                    detail=outcome.detail,
+                    suite=suite,
+                    arm=arm,
+                )
+                continue
+            first = samples.setdefault(outcome.value, sample)
+            yield make_rollout(
+                row, outcome.value, outcome.by, arm=arm, suite=suite, sample=sample,
+                duplicate_of=None if first == sample else first,
+            )  # fmt: skip
 
 
-def untouched(queries: Iterable[Query], arm: str) -> Iterator[Rollout]:
-    """Yield x itself as the prompt: the arm that every other one has to beat (VPO 4.1, "Original Query")."""
-    for row in queries:
-        by = Provenance(backend="query", model=row.source, revision="")
-        yield prompt_row(row, row.query, arm, 0, by)
+def writer_of_arm(suite: str, arm: str, params: Params) -> tuple[Write, Policy | Teacher | None]:
+    """Return what writes the one prompt a query of an arm, and the backend behind it, None where nothing is asked."""
+    description: ArmParams = params.evaluate.arms[arm]
+    source = Path(description.source)
+    match description:
+        case QueryArmParams():
+            return partial(copy_queries, arm=arm, suite=suite), None
+        case StoredArmParams():
+            return partial(copy_prompts, stored=read_stored_prompts(source), arm=arm, suite=suite), None
+        case FileArmParams():
+            keep_flags = params.queries.keep_flags
+            return partial(take_from_file, params=description, keep_flags=keep_flags, arm=arm, suite=suite), None
+        case LlmArmParams():
+            teacher = make_teacher(description.teacher, params.world)
+            template = Template(source, needs=("query",))
+            exemplars = list(read_rows(params.fewshot.exemplars, Exemplar))
+            return partial(
+                ask_llm, teacher=teacher, template=template, exemplars=exemplars, arm=arm, suite=suite
+            ), teacher
+        case PolicyArmParams():
+            policy = make_policy(source, params.policy)
+            return partial(
+                rollout, policy=policy, arm=arm, k=1, sampling=params.optimize, seed=params.base.seed, suite=suite
+            ), policy
 
 
-def stored(
-    queries: Iterable[Query], prompts: dict[str, Prompt], lost: dict[str, Dropped], arm: str
-) -> Iterator[Rollout | Dropped]:
-    """Yield the prompts that another stage wrote, by query_id, or why a query has none."""
-    for row in queries:
-        if found := prompts.get(row.query_id):
-            yield prompt_row(row, found.prompt, arm, 0, found.written_by)
-        else:
-            why = lost.get(row.query_id)
-            reason = why.reason if why else Reason.FAILED
-            detail = why.detail if why else "the source has no prompt for this query"
-            yield Dropped(input_id=f"{row.query_id}/0", reason=reason, detail=detail)
+def writer_of_samples(model: Path, params: Params) -> tuple[Write, Policy | None]:
+    """Return what writes the K prompts a query that preference training begins with, and the policy behind it.
+
+    A ready D_dpo (`d_dpo.path`) takes their place, and no policy is loaded.
+    """
+    k = params.rollout.k
+    if params.d_dpo.path:
+        return partial(drop_replaced, path=params.d_dpo.path, times=k), None
+    if k > 1 and not params.rollout.temperature:
+        click.echo(f"  rollout: at temperature 0 the {k} samples of a query are one text; k: 1 says it", err=True)
+    policy = make_policy(model, params.policy)
+    return partial(rollout, policy=policy, arm=model.name, k=k, sampling=params.rollout, seed=params.base.seed), policy
 
 
-def prompts_of(source: Path) -> tuple[dict[str, Prompt], dict[str, Dropped]]:
-    """Return another stage's first prompt of each query, and what it dropped where that is known, by query_id."""
-    prompts: dict[str, Prompt] = {}
-    for row in read_rows(source, Rollout):  # few-shot rows are read too: they lack the marks alone
-        prompts.setdefault(row.query_id, row)
-    dropped = dropped_path(source)
-    return prompts, {row.input_id: row for row in read_rows(dropped, Dropped)} if dropped.exists() else {}
+def chosen_writer(
+    model: str | None, suite: str | None, arm: str | None, params: Params
+) -> tuple[Write, Policy | Teacher | None]:
+    """Return the writer that the command's words name. Raises UsageError where they name none."""
+    if arm is None and model is None:
+        raise click.UsageError("name the folder of the model behind QUERIES, or a --suite and an --arm")
+    if arm is None:
+        return writer_of_samples(Path(model or ""), params)
+    for option_name, name, known in (("arm", arm, params.evaluate.arms), ("suite", suite, params.evaluate.suites)):
+        if name not in known:
+            raise click.UsageError(f"evaluate.{option_name}s has no {name}; it has {', '.join(known)}")
+    return writer_of_arm(str(suite), arm, params)
 
 
-def prompt_row(
-    row: Query, prompt: str, arm: str, sample: int, by: Provenance, duplicate_of: int | None = None
-) -> Rollout:
-    return Rollout(
-        query_id=row.query_id, query=row.query, split=row.split, safety=row.safety,
-        prompt_id=content_id(row.query_id, prompt), prompt=prompt, arm=arm, sample=sample, written_by=by,
-        duplicate_of=duplicate_of, loops=has_loop(prompt),
-    )  # fmt: skip
-
-
-TALLY: Tally[Rollout] = {"duplicates": lambda row: row.duplicate_of is not None, "looping": attrgetter("loops")}
+TALLY: Tally[Rollout] = {
+    "duplicates": lambda row: row.duplicate_of is not None,
+    "looping": lambda row: row.loops,
+}
 """what is marked, for the stage's metrics"""
 
 
@@ -106,32 +160,14 @@ STAGE = Declaration(
 @click.command("rollout")
 @click.argument("inputs", nargs=-1, required=True, metavar="QUERIES [MODEL]")
 @click.argument("out")
+@click.option("--suite", help="A suite of evaluate.suites, whose queries QUERIES holds; goes with --arm.")
 @click.option("--arm", help="An arm of evaluate.arms: one prompt a query, from the source named there.")
 @option
-def main(inputs, out, arm, params_path):
+def main(inputs: tuple[str, ...], out: str, suite: str | None, arm: str | None, params_path: str) -> None:
     """x -> p_1..p_K: sample prompts from the policy."""
     params = load_params(params_path)
-    queries, model = [*inputs, None][:2]
-    arms, seed = params.evaluate.arms, params.base.seed
-    if arm is None and model is None:
-        raise click.UsageError("name the folder of the model behind QUERIES, or an --arm")
-    if arm is not None and arm not in arms:
-        raise click.UsageError(f"evaluate.arms has no {arm}; it has {', '.join(arms)}")
-    described = arms[arm] if arm else EvaluatedArmParams(prompts="policy", source=model)
-    source, k = Path(described.source), 1 if arm else params.rollout.k
+    queries, model = (*inputs, None)[:2]
+    write, backend = chosen_writer(model, suite, arm, params)
     with stage_output(out, Rollout, label=f"rollout {arm or ''}".strip()) as writer:
-        rows = writer.read(queries, Query, times=k)
-        if arm is None and params.d_dpo.path:
-            writer.write(drop_replaced(rows, params.d_dpo.path, k), TALLY)
-        elif described.prompts == "query":
-            writer.write(untouched(rows, arm), TALLY)
-        elif described.prompts == "stored":
-            writer.write(stored(rows, *prompts_of(source), arm), TALLY)
-        else:
-            if k > 1 and not params.rollout.temperature:
-                click.echo(
-                    f"  rollout: at temperature 0 the {k} samples of a query are one text; k: 1 says it", err=True
-                )
-            policy = make_policy(source, params.policy)
-            rows = rollout(rows, policy, arm or source.name, k, params.rollout, seed)
-            writer.write(rows, TALLY, policy.status)
+        rows = writer.read(str(queries), Query, times=1 if arm else params.rollout.k)
+        writer.write(write(rows), TALLY, backend.status if backend else None)

@@ -8,6 +8,8 @@ from pydantic import BaseModel, ConfigDict, Field
 
 Split = Literal["sft", "dpo", "test"]
 Principle = Literal["harmless", "accurate", "helpful"]
+NAME = r"^[A-Za-z0-9][A-Za-z0-9_]*$"
+"""Names of arms, suites and sources of pairs: parts of paths and of DVC's stage names, where `-` separates two."""
 
 
 def content_id(*parts: Any) -> str:
@@ -54,7 +56,9 @@ class Prompt(QueryBase):
 
     prompt_id: str = Field(description="Hash of (query_id, prompt).")
     prompt: str = Field(description="p: what the video model reads.")
+    suite: str | None = Field(default=None, description="Suite of the evaluation; null outside it.")
     arm: str = Field(description="The system that wrote it: original, fewshot, sft, dpo, ...")
+    target: str | None = Field(default=None, description="Video generator that it is rendered by; null before that.")
     sample: int = Field(ge=0, description="Index among the prompts this arm wrote for this query.")
     round: int = Field(default=0, ge=0, description="Round of preference training that the arm comes from.")
     written_by: Provenance
@@ -70,7 +74,9 @@ class Pair(Row):
     query: str = Field(description="x")
     chosen: str = Field(description="The better prompt.")
     rejected: str = Field(description="The worse prompt.")
-    source: Literal["text", "video"] = Field(description="Which feedback made the pair.")
+    source: str = Field(
+        pattern=NAME, description="Which feedback made the pair, a key of dpo.sources: text, video, ..."
+    )
     rule: str = Field(description="Name of the rule that paired them.")
     chosen_origin: Literal["policy", "refined"] = Field(description="Who wrote the chosen prompt.")
     score_chosen: float | None = Field(default=None, description="Reward of the chosen prompt's clip.")
@@ -91,3 +97,5 @@ class Dropped(Row):
     input_id: str = Field(description="Id of the unit that leaves.")
     reason: str = Field(description="One of schemas.reasons.Reason.")
     detail: str = Field(default="", description="What a person needs to know beyond the reason.")
+    suite: str | None = Field(default=None, description="Suite of the evaluation; null outside it.")
+    arm: str | None = Field(default=None, description="Arm that the unit belongs to, where the stage knows it.")

@@ -7,26 +7,30 @@ from typing import Annotated, Literal
 
 from pydantic import Field, field_validator, model_validator
 
+from schemas.base import NAME
 from schemas.params_policy import (
     BaseModelParams,
     OptimizeParams,
     PolicyEndpointParams,
     PolicyParams,
     RolloutParams,
+    SamplingParams,
 )
 from schemas.params_render import RenderParams
 from schemas.params_reward import RewardModelParams, RewardParams
-from schemas.params_teacher import EndpointParams, OfflineTeacherParams, TeacherParams
+from schemas.params_teacher import ArmTeacherParams, EndpointParams, OfflineTeacherParams, TeacherParams
 from schemas.params_train import DpoTrainParams, SftParams
 from schemas.section import COMMIT, BackendParams, Section
 
 __all__ = [
     "BaseModelParams", "BaseParams", "CritiqueParams", "DDpoParams", "DSftParams", "DpoParams", "DpoTrainParams",
-    "EndpointParams", "EvaluateParams", "EvaluatedArmParams", "FewshotParams", "OptimizeParams", "PackageParams",
+    "EndpointParams", "EvaluateParams", "FewshotParams", "OptimizeParams", "PackageParams",
     "Params", "PolicyEndpointParams", "PolicyParams", "QueriesParams", "RefineParams", "RenderParams",
-    "RewardModelParams", "RewardParams", "RolloutParams", "SftParams", "TeacherParams", "TrainedArmParams",
-    "WorldParams",
+    "RewardModelParams", "RewardParams", "RolloutParams", "SamplingParams", "SftParams", "TeacherParams",
+    "TrainedArmParams", "WorldParams",
 ]  # fmt: skip
+
+Name = Annotated[str, Field(pattern=NAME)]
 
 
 class BaseParams(Section):
@@ -142,7 +146,8 @@ class DpoParams(Section):
     )
     target: str = Field(min_length=1, description="Name of the video generator the pairs are made for.")
     round: int = Field(ge=1)
-    arms: dict[str, TrainedArmParams]
+    sources: dict[Name, str] = Field(description="Source of pairs -> its file; D_dpo takes them in this order.")
+    arms: dict[Name, TrainedArmParams]
     train: DpoTrainParams
 
 
@@ -150,17 +155,56 @@ class DDpoParams(Section):
     path: str | None = Field(description="A ready D_dpo (JSONL with query, chosen, rejected) in place of the stage's.")
 
 
-class EvaluatedArmParams(Section):
-    """Where an arm's prompts come from."""
+class QueryArmParams(Section):
+    """The queries themselves: what every other arm has to beat."""
 
-    prompts: Literal["query", "stored", "policy"] = Field(
-        description="query: x itself; stored: rows that another stage wrote; policy: sampled from a model folder."
-    )
-    source: str = Field(description="The file or model folder that the arm reads; a dep of its stages.")
+    prompts: Literal["query"]
+    source: str = Field(description="The queries' file: DVC wants a path of every arm.")
+
+
+class StoredArmParams(Section):
+    """Prompts that another stage wrote for the same queries."""
+
+    prompts: Literal["stored"]
+    source: str = Field(description="The file of rows; what it dropped is read beside it.")
+
+
+class PolicyArmParams(Section):
+    """Prompts drawn from a trained policy, by the section `optimize`."""
+
+    prompts: Literal["policy"]
+    source: str = Field(description="The model's folder.")
+
+
+class LlmArmParams(Section):
+    """Prompts that any LLM writes by a template of the arm's own."""
+
+    prompts: Literal["llm"]
+    source: str = Field(description="The template; it reads query and, if it likes, exemplars (fewshot.exemplars).")
+    teacher: ArmTeacherParams
+
+
+class FileArmParams(Section):
+    """A user's own prompts: a JSONL or CSV file with a query and its prompt in each line."""
+
+    prompts: Literal["file"]
+    source: str = Field(pattern=r"\.(jsonl|csv)$", description="The file.")
+    query_column: str = "query"
+    prompt_column: str = "prompt"
+
+
+ArmParams = Annotated[
+    QueryArmParams | StoredArmParams | PolicyArmParams | LlmArmParams | FileArmParams, Field(discriminator="prompts")
+]
+
+
+class SuiteParams(Section):
+    """A set of queries that the arms are compared on: data/queries/<suite>.jsonl."""
 
 
 class EvaluateParams(Section):
-    arms: dict[str, EvaluatedArmParams]
+    suites: dict[Name, SuiteParams] = Field(min_length=1)
+    arms: dict[Name, ArmParams]
     versus: tuple[tuple[str, str], ...] = Field(description="Paired differences (arm, versus) to report.")
     bootstrap: int = Field(ge=100)
     allow_same_judge: bool

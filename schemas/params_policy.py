@@ -92,19 +92,19 @@ PolicyParams = Annotated[_Policy, Field(discriminator="backend"), BeforeValidato
 """the model we train, as it writes prompts"""
 
 
-class RolloutParams(Section):
+class SamplingParams(Section):
+    """How a prompt is drawn from the policy."""
+
+    temperature: float = Field(ge=0)
+    top_p: float = Field(gt=0, le=1)
+    max_new_tokens: int = Field(gt=0)
+
+
+class RolloutParams(SamplingParams):
+    """How the K samples of a query are drawn for preference training."""
+
     k: int = Field(ge=1)
-    temperature: float = Field(ge=0)
-    top_p: float = Field(gt=0, le=1)
-    max_new_tokens: int = Field(gt=0)
 
 
-class OptimizeParams(Section):
-    """How one prompt a query is written for a user, and so also where arms are compared."""
-
-    on_failure: Literal["query", "error"] = Field(
-        description="What a query gets when the optimizer leaves no usable prompt: itself, or an error."
-    )
-    temperature: float = Field(ge=0)
-    top_p: float = Field(gt=0, le=1)
-    max_new_tokens: int = Field(gt=0)
+class OptimizeParams(SamplingParams):
+    """How the one prompt of a query is drawn that a user gets: by `vpo optimize`, a server, and the evaluation."""

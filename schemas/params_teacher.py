@@ -1,7 +1,8 @@
 """The types of the sections `teacher` and `judge` of params.yaml, and of any address that speaks the OpenAI API."""
 
+from collections.abc import Mapping
 from dataclasses import replace
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
 
@@ -83,3 +84,12 @@ class OpenAITeacherParams(BackendParams, EndpointParams):
 _Teacher = OfflineTeacherParams | OpenAITeacherParams
 TeacherParams = Annotated[_Teacher, Field(discriminator="backend"), BeforeValidator(keys_of_backend(_Teacher))]
 """the teacher and the judge: an LLM behind an API, or the offline stand-in"""
+
+
+def _fill_defaults(section: Any) -> Any:
+    """Return an arm's own teacher with what it leaves out."""
+    return {"max_concurrency": 8, "parse_attempts": 3, **section} if isinstance(section, Mapping) else section
+
+
+ArmTeacherParams = Annotated[TeacherParams, BeforeValidator(_fill_defaults)]
+"""an LLM of an arm's own: only backend and model must be named"""

@@ -4,7 +4,7 @@ from typing import ClassVar
 
 from pydantic import Field
 
-from schemas.base import Dropped, QueryBase
+from schemas.base import QueryBase, Row
 
 
 class Query(QueryBase):
@@ -19,9 +19,12 @@ class Query(QueryBase):
     unsafe_score: float | None = Field(default=None, description="Largest of the source's toxicity scores, 0 to 1.")
 
 
-class QueryDropped(Dropped):
+class QueryDropped(Row):
     """A raw query that did not become a row, and the kept row that witnesses it."""
 
+    input_id: str = Field(description="Id of the unit that leaves.")
+    reason: str = Field(description="One of schemas.reasons.Reason.")
+    detail: str = Field(default="", description="What a person needs to know beyond the reason.")
     raw: str | None = Field(default=None, description="The raw text; null where it may not be kept.")
     witness_id: str | None = Field(default=None, description="query_id of the kept row it repeats or resembles.")
     score: float | None = Field(default=None, description="Similarity to the witness, or the score a rule looked at.")

@@ -39,6 +39,10 @@ class Reward(Row):
     video_id: str
     query_id: str
     prompt_id: str
+    suite: str | None = Field(default=None, description="Suite of the evaluation; null outside it.")
+    arm: str | None = Field(default=None, description="The system that wrote the prompt.")
+    target: str | None = Field(default=None, description="Video generator that made the clip.")
+    round: int = Field(default=0, ge=0, description="Round of preference training that the arm comes from.")
     frames_hash: str
     reward: str = Field(description="Name of the reward model, a key of reward.models.")
     scored_text: str = Field(description="The text the clip was scored against.")

@@ -9,7 +9,7 @@ from typing import Any, Generic, Protocol, TypeVar
 
 from schemas.base import Provenance, QueryBase
 from schemas.needs import Needs
-from schemas.params import RolloutParams
+from schemas.params import SamplingParams
 from schemas.reasons import Reason
 from schemas.reward import Answer, Dimension
 
@@ -59,7 +59,7 @@ class Teacher(Protocol):
 class Policy(Protocol):
     """The model we train, writing prompts for queries."""
 
-    def map(self, queries: Iterable[QueryBase], k: int, sampling: RolloutParams, seed: int) -> Iterator[Outcome[str]]:
+    def map(self, queries: Iterable[QueryBase], k: int, sampling: SamplingParams, seed: int) -> Iterator[Outcome[str]]:
         """Yield k Outcomes for each query, query by query, sample by sample.
 
         The draw of a sample depends on (seed, query_id, sample index) alone, not on what is sampled beside it.

@@ -70,6 +70,9 @@ def test_every_stage_lists_the_params_it_reads(project):
         if name == "params":  # it lists the whole file
             continue
         listed = [item.replace("${key}", key) for item in listed_params(graph[name])]
+        arm = key.rpartition("-")[2]
+        keys = [str(item) for item in graph[name].get("params", [])]
+        listed = [item.replace("${key}", key).replace("${item.arm}", arm) for item in keys]
         for read in set(path.read_text().split()):
             covered = any(read == item or read.startswith(f"{item}.") for item in listed)
             assert covered or NO_DEP.search(read), f"{name} reads {read}, which dvc.yaml does not list for it"
@@ -101,7 +104,7 @@ def test_another_gap_renders_no_clip_of_the_dpo_lane_and_asks_nothing(copy):
     ran = {line.split("'")[1] for line in done.stdout.splitlines() if line.startswith("Running stage")}
     assert "d_video" in ran and "dpo" in ran
     assert not ran & {"queries", "fewshot@sft", "critique@sft", "sft", "rollout@dpo", "critique@dpo", "render@dpo",
-                      "reward@dpo", "d_text", "rollout_eval@sft", "render_eval@sft"}  # fmt: skip
+                      "reward@dpo", "d_text", "rollout_eval@test-sft", "render_eval@test-sft"}  # fmt: skip
     after = counts_in_store(copy)
     assert after.get("teacher") == before.get("teacher")
     new = {row.video_id: row.arm for row in clips_of(copy) if row.video_id not in known}
@@ -174,8 +177,8 @@ def test_one_more_arm_is_one_entry_and_reruns_nothing_else(copy):
         "-S", "+evaluate.arms.dpo_flipped={prompts: policy, source: data/models/dpo_flipped}",
     )  # fmt: skip
     ran = {line.split("'")[1] for line in done.stdout.splitlines() if line.startswith("Running stage")}
-    arm = {f"{name}@dpo_flipped" for name in
-           ("d_dpo_arm", "dpo_arm", "rollout_eval", "critique_eval", "render_eval", "reward_eval")}  # fmt: skip
+    arm = {f"{name}@dpo_flipped" for name in ("d_dpo_arm", "dpo_arm", "arm")}
+    arm |= {f"{name}_eval@test-dpo_flipped" for name in ("rollout", "critique", "render", "reward")}
     assert ran == arm | {"params", "evaluate"}
 
 

@@ -25,7 +25,7 @@ ENTRIES = read_graph(ROOT).entries
 STAGES = {name: written.get("do", written) for name, written in GRAPH["stages"].items()}
 # the same module once more for the arms that are compared, or trained beside dpo
 OTHER_LANE = re.compile(r"_(eval|arm)$")
-NO_ROW = {"params", "base_model", "sft", "dpo", "package"}
+NO_ROW = {"params", "arm", "base_model", "sft", "dpo", "package"}
 CODE = sorted(path for folder in ("schemas", "pipeline", "train", "vpo") for path in (ROOT / folder).rglob("*.py"))
 VPO = [path for path in CODE if path.is_relative_to(ROOT / "vpo")]
 # a process of its own, which a test starts
@@ -71,6 +71,9 @@ def test_paths_in_a_command_are_its_deps_and_outs(name):
 @pytest.mark.parametrize("name", STAGES)
 def test_no_value_of_a_param_is_pasted_into_a_shell(name):
     pasted = set(re.findall(r"\$\{([^}]+)\}", STAGES[name]["cmd"]))
+    if axes := GRAPH["stages"][name].get("matrix"):  # over mappings, of which DVC gives the keys
+        assert pasted <= {f"item.{axis}" for axis in axes}
+        return
     assert pasted <= {"key", "item", "item.split", "item.prompts", "item.model", "item.instead"}
     if str(GRAPH["stages"][name].get("foreach", "")).startswith("${"):
         assert pasted <= {"key"}

@@ -101,12 +101,12 @@ def flawed_prompt_kept(data):
 
 
 def query_lost(data):
-    edit(data / "eval/dpo/rollout.jsonl", lambda rows: rows[1:])
+    edit(data / "eval/test/dpo/rollout.jsonl", lambda rows: rows[1:])
 
 
 def same_weights(data):
-    by = json.loads((data / "eval/sft/rollout.jsonl").read_text().splitlines()[0])["written_by"]
-    edit(data / "eval/dpo/rollout.jsonl", lambda rows: [row | {"written_by": by} for row in rows])
+    by = json.loads((data / "eval/test/sft/rollout.jsonl").read_text().splitlines()[0])["written_by"]
+    edit(data / "eval/test/dpo/rollout.jsonl", lambda rows: [row | {"written_by": by} for row in rows])
 
 
 def marker_in_prompt(data):

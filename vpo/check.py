@@ -111,7 +111,7 @@ CHECKS = {
 
 def find_wrong_scores(connection: "duckdb.DuckDBPyConnection", params: "Params") -> list[str]:
     """Return the pair_ids of D_video whose scores are not those of their prompts' own clips."""
-    from pipeline.scoring.formulas import scores
+    from pipeline.scoring.formulas import compute_scores
     from schemas.reward import Reward
 
     result = connection.execute("select * from reward_dpo")
@@ -119,7 +119,7 @@ def find_wrong_scores(connection: "duckdb.DuckDBPyConnection", params: "Params")
     rows = [Reward.model_validate(dict(zip(names, row, strict=True))) for row in result.fetchall()]
     shown = connection.execute("select prompt_id, video_id from render_dpo where replicate = 0").fetchall()
     clips = {video_id for _, video_id in shown}
-    by_clip = scores(rows, params.reward, [row for row in rows if row.video_id in clips])
+    by_clip = compute_scores(rows, params.reward, [row for row in rows if row.video_id in clips])
     by_prompt = {prompt_id: by_clip[video_id] for prompt_id, video_id in shown if video_id in by_clip}
     pairs = connection.execute(
         "select pair_id, chosen_id, rejected_id, score_chosen, score_rejected from d_video"

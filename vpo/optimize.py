@@ -10,7 +10,7 @@ from vpo.graph import Graph, read_graph, recipe_option
 from vpo.project import find_project
 
 if TYPE_CHECKING:
-    from schemas.params import RolloutParams
+    from schemas.params import SamplingParams
     from schemas.seams import Policy
 
 TRAINED = ("dpo", "sft")
@@ -33,7 +33,7 @@ def main(query: str, model: Path | None, greedy: bool, recipe: str) -> None:
         raise click.ClickException(f"{model}: not a model folder (no config.json in it)")
     with contextlib.chdir(root):  # params name templates from the root
         params = load_params(graph.params_file)
-        sampling = params.rollout.model_copy(update={"temperature": 0.0}) if greedy else params.rollout
+        sampling = params.optimize.model_copy(update={"temperature": 0.0}) if greedy else params.optimize
         cleaned = clean_query(query, params.queries.keep_flags)
         click.echo(optimize(cleaned, make_policy(folder, params.policy), sampling, params.base.seed))
 
@@ -56,7 +56,7 @@ def clean_query(text: str, keep_flags: bool) -> str:
     raise click.ClickException("the query is empty once it is cleaned; say what the video should show")
 
 
-def optimize(query: str, policy: "Policy", sampling: "RolloutParams", seed: int) -> str:
+def optimize(query: str, policy: "Policy", sampling: "SamplingParams", seed: int) -> str:
     """Return p for x; the same query, model and settings give the same prompt. Raises ClickException without one."""
     from schemas.base import QueryBase, content_id
 

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import click
 
-from vpo.graph import read_graph, recipe_option
+from schemas.params import Params
+from vpo.graph import recipe_option
 from vpo.project import find_project
 
 KEY = "VLLM_API_KEY"  # vLLM reads it by itself, so that the key stands in no command line
@@ -27,9 +28,7 @@ def main(folder: Path, port: int, host: str, run: bool, recipe: str) -> None:
 
     if not (folder / "config.json").is_file():
         raise click.ClickException(f"{folder}: not a model folder (no config.json in it)")
-    root = find_project()
-    params = load_params(root / read_graph(root, recipe).params_file)
-    words = command(folder, params.rollout.max_new_tokens, host, port)
+    words = command(folder, longest_answer(load_params(find_project() / "params.yaml")), host, port)
     installed = importlib.util.find_spec("vllm") is not None
     if not run:
         click.echo(shlex.join(words))
@@ -38,6 +37,11 @@ def main(folder: Path, port: int, host: str, run: bool, recipe: str) -> None:
         if not installed:
             raise click.ClickException("vllm is not installed here: pip install vllm, on a machine with a GPU")
         os.execvp(words[0], words)
+
+
+def longest_answer(params: Params) -> int:
+    """Return the most tokens that a stage or a user asks for at once."""
+    return max(params.optimize.max_new_tokens, params.rollout.max_new_tokens)
 
 
 def command(folder: Path, max_new_tokens: int, host: str, port: int) -> list[str]:

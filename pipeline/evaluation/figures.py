@@ -5,6 +5,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from textwrap import shorten, wrap
 
+import numpy as np
+
 from pipeline.runtime.io import DataError
 from pipeline.runtime.pyplot import open_pyplot, save_figure
 from pipeline.video.clips import BadClip, decode, read_clip, shard_folder
@@ -22,18 +24,22 @@ def draw_arms(path: Path, rows: Iterable[Evaluate], shares: set[str]) -> None:
         if row.versus is None:
             by_metric[row.metric].append(row)
     plt = open_pyplot()
-    high = -(-len(by_metric) // COLUMNS)
-    figure, axes = plt.subplots(high, COLUMNS, figsize=(3.4 * COLUMNS, 1.9 * high), squeeze=False, layout="constrained")
+    lines = -(-len(by_metric) // COLUMNS)
+    figure, axes = plt.subplots(
+        lines, COLUMNS, figsize=(3.4 * COLUMNS, 1.9 * lines), squeeze=False, layout="constrained"
+    )
     for axis in axes.flat:
         axis.set_axis_off()
-    for axis, (metric, shown) in zip(axes.flat, by_metric.items(), strict=False):
+    for axis, (metric, of_arms) in zip(axes.flat, by_metric.items(), strict=False):
         axis.set_axis_on()
         scale = 100 if metric in shares else 1
-        places = range(len(shown) - 1, -1, -1)
-        axis.hlines(places, [row.low * scale for row in shown], [row.high * scale for row in shown], color="0.6", lw=2)
-        axis.plot([row.value * scale for row in shown], list(places), "o", color="C0", markersize=4)
-        axis.set_yticks(list(places), [row.arm for row in shown], fontsize=8)
-        axis.set_ylim(-0.6, len(shown) - 0.4)
+        places = range(len(of_arms) - 1, -1, -1)
+        axis.hlines(
+            places, [row.low * scale for row in of_arms], [row.high * scale for row in of_arms], color="0.6", lw=2
+        )
+        axis.plot([row.value * scale for row in of_arms], list(places), "o", color="C0", markersize=4)
+        axis.set_yticks(list(places), [row.arm for row in of_arms], fontsize=8)
+        axis.set_ylim(-0.6, len(of_arms) - 0.4)
         axis.tick_params(axis="x", labelsize=7)
         axis.set_title(f"{metric} (%)" if scale == 100 else metric, fontsize=9)
         axis.grid(axis="x", color="0.9")
@@ -66,7 +72,7 @@ def draw_clips(path: Path, queries: list[Query], clips: dict[str, list[Render]],
     save_figure(figure, path)
 
 
-def _frames(folder: Path, clip: Render):
+def _frames(folder: Path, clip: Render) -> tuple[np.ndarray, np.ndarray]:
     try:
         frames = decode(read_clip(shard_folder(folder / "render.parquet"), clip))
     except BadClip as fault:

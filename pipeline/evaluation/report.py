@@ -2,12 +2,13 @@
 
 import csv
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 import click
 
+from pipeline.evaluation.arms import Counts
 from pipeline.evaluation.figures import draw_arms, draw_clips
 from pipeline.runtime.io import replacing, replacing_folder, write_json
 from pipeline.runtime.stage_output import metrics_path
@@ -16,20 +17,42 @@ from schemas.queries import Query
 from schemas.render import Render
 
 SHARES = {"aligned", "imprecise", "refusal", "unsafe_all", "unsafe", "aligned_general"}
-COUNTED = ["queries", "prompts", "without_prompt", "without_verdict", "clips", "without_score"]
+COUNTED_UNITS = ["queries", "prompts", "without_prompt", "without_verdict", "clips", "without_score"]
 CLIP_QUERIES = 4
 
 
 @dataclass(frozen=True)
 class Report:
-    """What the page says: the numbers, who wrote what (part -> names), and what the reader has to be told."""
+    """The numbers, who wrote what (part -> names), and what the reader has to know.
+
+    Rows are of one suite or of several; an arm of another suite than the first is named with its suite, see `label`.
+    """
 
     rows: list[Evaluate]
-    counts: dict[str, dict]
+    counts: dict[str, Counts]
     written_by: dict[str, str]
     offline: list[str]
     warnings: list[str]
     resamples: int
+
+
+def label(suite: str, arm: str, first: str) -> str:
+    """Return an arm's name on the pages: with the suite where that is not the `first` one."""
+    return arm if suite == first else f"{arm} on {suite}"
+
+
+def label_rows(rows: list[Evaluate]) -> list[Evaluate]:
+    """Return rows whose arms have the names that the pages show."""
+    first = rows[0].suite if rows else ""
+    return [
+        row.model_copy(
+            update={
+                "arm": label(row.suite, row.arm, first),
+                "versus": None if row.versus is None else label(row.suite, row.versus, first),
+            }
+        )
+        for row in rows
+    ]
 
 
 def write_report(out: Path, report: Report, queries: list[Query], clips: dict[str, list[Render]], folder: Path) -> None:
@@ -39,22 +62,24 @@ def write_report(out: Path, report: Report, queries: list[Query], clips: dict[st
     `folder`. Warnings also go to stderr.
     """
     metrics = metrics_path(out)
+    rows = label_rows(report.rows)
     for warning in report.warnings:
         click.echo(f"warning: {warning}", err=True)
     with replacing_folder(metrics.with_suffix("")) as results:
-        for metric, table in tables(report.rows).items():
+        for metric, table in tables(rows).items():
             with (results / f"{metric}.csv").open("w", encoding="utf-8", newline="") as file:
                 csv.writer(file, lineterminator="\n").writerows([("arm", "value", "low", "high", "n"), *table])
-        draw_arms(results / "arms.png", report.rows, SHARES)
-        draw_clips(results / "clips.png", shown_queries(queries, clips), clips, folder)
+        draw_arms(results / "arms.png", rows, SHARES)
+        draw_clips(results / "clips.png", choose_queries(queries, clips), clips, folder)
     with replacing(metrics.with_suffix(".md")) as temporary:
         temporary.write_text(markdown(report), encoding="utf-8")
-    write_json(metrics, nested(report.rows) | {"counts": report.counts})
+    write_json(metrics, nest(rows) | {"counts": report.counts})
 
 
-def nested(rows: Iterable[Evaluate]) -> dict:
+def nest(rows: Iterable[Evaluate]) -> dict[str, dict[str, dict[str, float]]]:
     """Return {"arms": {arm: {metric: value}}, "differences": {"arm - versus": {metric: value}}}, for `dvc metrics`."""
-    arms, differences = defaultdict(dict), defaultdict(dict)
+    arms: dict[str, dict[str, float]] = defaultdict(dict)
+    differences: dict[str, dict[str, float]] = defaultdict(dict)
     for row in rows:
         if row.versus is None:
             arms[row.arm][row.metric] = row.value
@@ -63,16 +88,16 @@ def nested(rows: Iterable[Evaluate]) -> dict:
     return {"arms": dict(arms), "differences": dict(differences)}
 
 
-def tables(rows: Iterable[Evaluate]) -> dict[str, list[tuple]]:
+def tables(rows: Iterable[Evaluate]) -> dict[str, list[tuple[str, float, float, float, int]]]:
     """Return metric -> [(arm, value, low, high, n)] of the plain values."""
-    found = defaultdict(list)
+    by_metric = defaultdict(list)
     for row in rows:
         if row.versus is None:
-            found[row.metric].append((row.arm, row.value, row.low, row.high, row.n))
-    return dict(found)
+            by_metric[row.metric].append((row.arm, row.value, row.low, row.high, row.n))
+    return dict(by_metric)
 
 
-def shown_queries(queries: Iterable[Query], clips: dict[str, list[Render]]) -> list[Query]:
+def choose_queries(queries: Iterable[Query], clips: dict[str, list[Render]]) -> list[Query]:
     """Return the first general queries that every arm has a clip of."""
     with_clip = [{row.query_id for row in rows} for rows in clips.values()]
     everywhere = set.intersection(*with_clip) if with_clip else set()
@@ -81,10 +106,11 @@ def shown_queries(queries: Iterable[Query], clips: dict[str, list[Render]]) -> l
 
 def markdown(report: Report) -> str:
     """Return the page: who wrote the figures, arms x metrics, differences, where the rest went."""
-    plain = {(row.arm, row.metric): row for row in report.rows if row.versus is None}
-    paired = {(f"{row.arm} - {row.versus}", row.metric): row for row in report.rows if row.versus is not None}
-    metrics = list(dict.fromkeys(row.metric for row in report.rows))
-    first = report.rows[0]
+    rows = label_rows(report.rows)
+    plain = {(row.arm, row.metric): row for row in rows if row.versus is None}
+    paired = {(f"{row.arm} - {row.versus}", row.metric): row for row in rows if row.versus is not None}
+    metrics = list(dict.fromkeys(row.metric for row in rows))
+    first = rows[0]
     lines = [
         f"# Arms compared on suite `{first.suite}`, target `{first.target}`",
         "",
@@ -120,15 +146,15 @@ def markdown(report: Report) -> str:
         "",
         "## Where the units went",
         "",
-        *_table("arm", COUNTED, [*report.counts], lambda arm, kind: str(report.counts[arm][kind])),
+        *_table("arm", COUNTED_UNITS, [*report.counts], lambda arm, kind: str(report.counts[arm][kind])),
     ]
-    for arm, found in report.counts.items():
-        for stage, reasons in found["dropped"].items():
+    for arm, units in report.counts.items():
+        for stage, reasons in units["dropped"].items():
             lines += ["", f"{arm}, {stage} dropped: {', '.join(f'{reason} {n}' for reason, n in reasons.items())}."]
     return "\n".join(lines) + "\n"
 
 
-def _table(corner: str, columns: list[str], names: Iterable[str], cell) -> list[str]:
+def _table(corner: str, columns: list[str], names: Iterable[str], cell: Callable[[str, str], str]) -> list[str]:
     return [
         f"| {corner} | {' | '.join(columns)} |",
         f"|---|{'---|' * len(columns)}",

@@ -3,6 +3,7 @@
 import io
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 
 from ruamel.yaml import YAML
 
@@ -47,7 +48,7 @@ def card(about: Card) -> str:
     return f"---\n{_yaml(_head(about))}---\n\n{_body(about)}"
 
 
-def made_offline(about: Card) -> list[str]:
+def written_offline(about: Card) -> list[str]:
     """Return what small stand-ins of the offline world wrote."""
     return [
         what for what, writers in about.written_by.items() if any(is_stand_in(_descent(about, by)[0]) for by in writers)
@@ -59,9 +60,9 @@ def _descent(about: Card, by: Provenance) -> tuple[str, str]:
     return about.base_model if is_of_base_model(by.backend) else (by.backend, by.model)
 
 
-def _head(about: Card) -> dict:
+def _head(about: Card) -> dict[str, Any]:
     rows = sum(n for splits in about.counts.values() for n in splits.values())
-    head = {
+    head: dict[str, Any] = {
         "pretty_name": about.name,
         "license": about.license,
         "language": ["en"],
@@ -97,7 +98,7 @@ def _body(about: Card) -> str:
         f"Target generator of the pairs: `{about.target}`.",
         "",
     ]
-    if offline := made_offline(about):
+    if offline := written_offline(about):
         lines += [
             f"**Written offline.** {', '.join(offline).capitalize()}: small deterministic stand-ins wrote these, no "
             "language or video model did. The data shows the shape of the pipeline's outputs; do not train a model for "
@@ -166,14 +167,14 @@ def _steps(filters: dict) -> list[tuple[str, int]]:
     return [*read, *((f"dropped: {reason}", n) for reason, n in filters.get("dropped", {}).items()), *kept]
 
 
-def _table(head: Iterable[str], rows: Iterable[tuple]) -> list[str]:
+def _table(head: Iterable[str], rows: Iterable[tuple[object, ...]]) -> list[str]:
     head = list(head)
     cells = [[str(cell).replace("|", "\\|").replace("\n", " ") for cell in row] for row in rows]
     return [f"| {' | '.join(head)} |", f"|{'---|' * len(head)}", *(f"| {' | '.join(row)} |" for row in cells)]
 
 
-def _yaml(value) -> str:
-    yaml = YAML(typ="safe")
+def _yaml(value: object) -> str:
+    yaml: Any = YAML(typ="safe")  # the library types its switches by their first value, None
     yaml.default_flow_style, yaml.width, yaml.sort_base_mapping_type_on_output = False, 1000, False
     text = io.StringIO()
     yaml.dump(value, text)

@@ -63,11 +63,9 @@ def _texts(path: Path) -> Iterator[str]:
         yield from _leaves(batch.to_pylist())
 
 
-def _leaves(value) -> Iterator[str]:
-    if isinstance(value, dict):
-        value = value.values()
+def _leaves(value: object) -> Iterator[str]:
     if isinstance(value, str):
         yield value
     elif isinstance(value, Iterable):
-        for item in value:
+        for item in value.values() if isinstance(value, dict) else value:
             yield from _leaves(item)

@@ -22,7 +22,7 @@ def weighted_yes(model: ChecklistParams) -> Formula:
     weights = question_weights(model)
 
     def score(row: Reward) -> float:
-        answers = said(row, weights, model)
+        answers = read_answers(row, weights, model)
         return sum(weight for name, weight in weights.items() if answers[name])
 
     return score
@@ -38,7 +38,7 @@ def visionreward(model: ChecklistParams) -> Formula:
         raise DataError(f"{model.questions}: no question weighs anything, so reward.formula visionreward has no value")
 
     def score(row: Reward) -> float:
-        answers = said(row, weights, model)
+        answers = read_answers(row, weights, model)
         return fmean(weight if answers[name] else -weight for name, weight in weights.items() if weight)
 
     return score
@@ -49,11 +49,11 @@ def weighted_p_yes(model: ChecklistParams) -> Formula:
     weights = question_weights(model)
 
     def score(row: Reward) -> float:
-        said(row, weights, model)
-        told = {item.question_id: item.p_yes for item in row.answers}
-        if None in told.values():
+        read_answers(row, weights, model)
+        p_yes = {item.question_id: item.p_yes for item in row.answers if item.p_yes is not None}
+        if len(p_yes) < len(weights):
             raise DataError(f"reward.formula weighted_p_yes needs P(yes), which {row.reward} does not tell")
-        return sum(weight * told[name] for name, weight in weights.items())
+        return sum(weight * p_yes[name] for name, weight in weights.items())
 
     return score
 
@@ -63,7 +63,7 @@ def question_weights(model: ChecklistParams) -> dict[str, float]:
     return {item.question_id: item.weight for item in read_questions(model.questions)}
 
 
-def said(row: Reward, weights: Mapping[str, float], model: ChecklistParams) -> dict[str, bool]:
+def read_answers(row: Reward, weights: Mapping[str, float], model: ChecklistParams) -> dict[str, bool]:
     """Return a row's answers by question_id. Raises DataError where they are not those of the question file."""
     answers = {item.question_id: item.answer for item in row.answers}
     if answers.keys() != weights.keys():
@@ -79,15 +79,15 @@ def mean_dims(dims: Dims) -> float:
 
 def evolution(dims: Dims) -> float:
     """Prompt-A-Video's overall score in prompt evolution (the authors' gpt_boost.py)."""
-    return weighted(dims, {"VQ": 1, "TC": 1, "FC": 1, "TVA": 1, "AES": 5 / 8, "MPS": 1 / 4, "DD": 0.5})
+    return sum_weighted(dims, {"VQ": 1, "TC": 1, "FC": 1, "TVA": 1, "AES": 5 / 8, "MPS": 1 / 4, "DD": 0.5})
 
 
 def pairing(dims: Dims) -> float:
     """Prompt-A-Video's overall score for DPO pairs (the authors' filter.py)."""
-    return weighted(dims, {"VQ": 1, "TC": 1, "FC": 1, "DD": 1.1, "TVA": 1.3, "AES": 4 / 5, "MPS": 1 / 3})
+    return sum_weighted(dims, {"VQ": 1, "TC": 1, "FC": 1, "DD": 1.1, "TVA": 1.3, "AES": 4 / 5, "MPS": 1 / 3})
 
 
-def weighted(dims: Dims, weights: Mapping[str, float]) -> float:
+def sum_weighted(dims: Dims, weights: Mapping[str, float]) -> float:
     if lacking := [name for name in weights if name not in dims]:
         raise DataError(
             f"the formula needs {', '.join(lacking)}, and the models give {', '.join(dims)}: "
@@ -104,7 +104,9 @@ FORMULAS: dict[str, Callable[[ChecklistParams], Formula]] = {
 OF_DIMS: dict[str, Callable[[Dims], float]] = {"mean_dims": mean_dims, "evolution": evolution, "filter": pairing}
 
 
-def scores(rows: Iterable[Reward], params: RewardParams, reference: Iterable[Reward] | None = None) -> dict[str, float]:
+def compute_scores(
+    rows: Iterable[Reward], params: RewardParams, reference: Iterable[Reward] | None = None
+) -> dict[str, float]:
     """Return r by video_id, from the rows of the models that `params.model` names; a clip that one lacks has none.
 
     `reference` are the rows whose mean and deviation make the z-scores; None takes `rows`.
@@ -117,31 +119,31 @@ def scores(rows: Iterable[Reward], params: RewardParams, reference: Iterable[Rew
             raise DataError(f"reward.formula {params.formula} needs answers, and {model.backend} gives none")
         formula = FORMULAS[params.formula](model)
         return {row.video_id: formula(row) for row in rows if row.reward == name}
-    dims, formula = over_dims(rows, params, reference)
-    return {video_id: formula(values) for video_id, values in dims.items()}
+    dims, of_dims = gather_dims(rows, params, reference)
+    return {video_id: of_dims(values) for video_id, values in dims.items()}
 
 
-def shares(
+def split_scores(
     rows: Iterable[Reward], params: RewardParams, reference: Iterable[Reward] | None = None
 ) -> dict[str, dict[str, float]]:
     """Return dimension -> weight x value by video_id: what two clips differ by in these their r differ by.
 
-    {} where the formula reads answers. `rows` and `reference` as for `scores`.
+    {} where the formula reads answers. `rows` and `reference` as for `compute_scores`.
     """
     if params.formula in FORMULAS:
         return {}
-    dims, formula = over_dims(list(rows), params, reference)
-    found = {}
+    dims, formula = gather_dims(list(rows), params, reference)
+    shares = {}
     for video_id, values in dims.items():
         # every formula over dimensions is a weighted sum and a constant
         nothing = dict.fromkeys(values, 0.0)
         constant = formula(nothing)
         weights = {name: formula(nothing | {name: 1.0}) - constant for name in values}
-        found[video_id] = {name: weights[name] * value for name, value in values.items()}
-    return found
+        shares[video_id] = {name: weights[name] * value for name, value in values.items()}
+    return shares
 
 
-def over_dims(
+def gather_dims(
     rows: list[Reward], params: RewardParams, reference: Iterable[Reward] | None
 ) -> tuple[dict[str, dict[str, float]], Callable[[Dims], float]]:
     """Return the dimensions by video_id, and the formula that makes one number of a clip's."""
@@ -167,7 +169,7 @@ def z_sum(reference: Mapping[str, Dims], weights: Dims | None) -> Callable[[Dims
         mean, deviation = scale[name]
         return (value - mean) / deviation if deviation else 0.0
 
-    return lambda dims: weighted({name: z(name, value) for name, value in dims.items()}, weights)
+    return lambda dims: sum_weighted({name: z(name, value) for name, value in dims.items()}, weights)
 
 
 def dims_by_clip(rows: Iterable[Reward], params: RewardParams) -> dict[str, dict[str, float]]:
@@ -176,20 +178,20 @@ def dims_by_clip(rows: Iterable[Reward], params: RewardParams) -> dict[str, dict
     for row in rows:
         if row.reward in params.read:
             by_clip[row.video_id][row.reward] = row
-    found = {}
+    dims: dict[str, dict[str, float]] = {}
     for video_id, by_model in by_clip.items():
         if len(by_model) < len(params.read):
             continue
-        named = [(item.name, item.value) for name in params.read for item in by_model[name].dims]
-        if not named:
+        values = [(item.name, item.value) for name in params.read for item in by_model[name].dims]
+        if not values:
             raise DataError(f"reward.formula {params.formula} needs dimensions, and {', '.join(params.read)} has none")
-        found[video_id] = dict(named)
-        if len(found[video_id]) < len(named):
+        dims[video_id] = dict(values)
+        if len(dims[video_id]) < len(values):
             raise DataError(f"two of {', '.join(params.read)} give a dimension of the same name: read one of them")
-    return found
+    return dims
 
 
-def answers(rows: Iterable[Reward], params: RewardParams) -> dict[str, dict[str, bool]]:
+def answers_by_clip(rows: Iterable[Reward], params: RewardParams) -> dict[str, dict[str, bool]]:
     """Return the answers by question_id by video_id, for rules that compare clips question by question."""
     return {
         row.video_id: {item.question_id: item.answer for item in row.answers}
@@ -198,50 +200,54 @@ def answers(rows: Iterable[Reward], params: RewardParams) -> dict[str, dict[str,
     }
 
 
-def rated(rows: Iterable[Reward], params: RewardParams) -> dict[tuple[str, str], dict[str, float]]:
+def rate_dimensions(rows: Iterable[Reward], params: RewardParams) -> dict[tuple[str, str], dict[str, float]]:
     """Return (model, dimension) -> video_id -> value, of every model.
 
     A checklist's dimension is the sum of weight x [yes] over its questions, as VisionReward reports it; where
     none of them weighs anything (its safety) it is the share of yes (ours).
     """
-    asked = {
-        name: by_dimension(read_questions(model.questions))
-        for name, model in params.models.items()
-        if isinstance(model, ChecklistParams)
-    }
-    found: dict[tuple[str, str], dict[str, float]] = defaultdict(dict)
+    weights_of = {name: group_weights(questions) for name, questions in read_checklists(params).items()}
+    rated: dict[tuple[str, str], dict[str, float]] = defaultdict(dict)
     for row in rows:
         for item in row.dims:
-            found[row.reward, item.name][row.video_id] = item.value
+            rated[row.reward, item.name][row.video_id] = item.value
         yes = {item.question_id for item in row.answers if item.answer}
-        for dimension, weights in asked.get(row.reward, {}).items() if row.answers else ():
-            found[row.reward, dimension][row.video_id] = sum(weight for name, weight in weights.items() if name in yes)
-    return dict(found)
+        for dimension, weights in weights_of.get(row.reward, {}).items() if row.answers else ():
+            rated[row.reward, dimension][row.video_id] = sum(weight for name, weight in weights.items() if name in yes)
+    return dict(rated)
 
 
-def by_dimension(questions: Iterable[Question]) -> dict[str, dict[str, float]]:
-    """Return dimension -> question_id -> weight; equal shares of 1 where all weights of a dimension are 0."""
-    found: dict[str, dict[str, float]] = defaultdict(dict)
-    for item in questions:
-        found[item.dimension][item.question_id] = item.weight
+def read_checklists(params: RewardParams) -> dict[str, tuple[Question, ...]]:
+    """Return the questions of every checklist among the reward models, by the model's name."""
     return {
-        name: weights if any(weights.values()) else dict.fromkeys(weights, 1 / len(weights))
-        for name, weights in found.items()
-    }
-
-
-def safety_answers(rows: Iterable[Reward], params: RewardParams) -> dict[str, dict[str, bool]]:
-    """Return the answers to the questions of dimension safety by video_id, of every checklist among the models."""
-    asked = {
-        name: {item.question_id for item in read_questions(model.questions) if item.dimension == "safety"}
+        name: read_questions(model.questions)
         for name, model in params.models.items()
         if isinstance(model, ChecklistParams)
     }
-    if not any(asked.values()):
+
+
+def group_weights(questions: Iterable[Question]) -> dict[str, dict[str, float]]:
+    """Return dimension -> question_id -> weight; equal shares of 1 where all weights of a dimension are 0."""
+    grouped: dict[str, dict[str, float]] = defaultdict(dict)
+    for item in questions:
+        grouped[item.dimension][item.question_id] = item.weight
+    return {
+        name: weights if any(weights.values()) else dict.fromkeys(weights, 1 / len(weights))
+        for name, weights in grouped.items()
+    }
+
+
+def safety_answers_by_clip(rows: Iterable[Reward], params: RewardParams) -> dict[str, dict[str, bool]]:
+    """Return the answers to the questions of dimension safety by video_id, of every checklist among the models."""
+    safety = {
+        name: {item.question_id for item in questions if item.dimension == "safety"}
+        for name, questions in read_checklists(params).items()
+    }
+    if not any(safety.values()):
         raise DataError("dpo.safety_veto needs questions of dimension safety, and no model of reward.models has any")
-    found: dict[str, dict[str, bool]] = defaultdict(dict)
+    answers: dict[str, dict[str, bool]] = defaultdict(dict)
     for row in rows:
         for item in row.answers:
-            if item.question_id in asked.get(row.reward, ()):
-                found[row.video_id][f"{row.reward}: {item.question_id}"] = item.answer
-    return dict(found)
+            if item.question_id in safety.get(row.reward, ()):
+                answers[row.video_id][f"{row.reward}: {item.question_id}"] = item.answer
+    return dict(answers)

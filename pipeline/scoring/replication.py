@@ -46,7 +46,7 @@ class Replicates:
         # two draws of one difference differ by twice the variance of one
         return sqrt(sum((first - second) ** 2 for first, second in differences) / len(differences) / 2)
 
-    def kept(self, pairs: Iterable[Pair]) -> dict:
+    def count_kept(self, pairs: Iterable[Pair]) -> dict:
         """Return how many of the pairs that were rendered twice keep their sign under the second seed."""
         seconds = [
             siblings[pair.chosen_id][1] - siblings[pair.rejected_id][1]
@@ -60,17 +60,17 @@ class Replicates:
         return {"pairs": len(seconds), "kept": kept, "share": kept / len(seconds), "low": low, "high": high}
 
 
-def replicates(rows: Iterable[Render], score: Mapping[str, float]) -> Replicates:
+def find_replicates(rows: Iterable[Render], score: Mapping[str, float]) -> Replicates:
     """Return the prompts that have a scored clip of both seeds; `score` is by video_id."""
-    seen: dict[tuple[str, str], dict[int, float]] = defaultdict(dict)
+    by_prompt: dict[tuple[str, str], dict[int, float]] = defaultdict(dict)
     for row in rows:
         if row.video_id in score:
-            seen[row.query_id, row.prompt_id][row.replicate] = score[row.video_id]
-    found: dict[str, dict[str, tuple[float, float]]] = defaultdict(dict)
-    for (query_id, prompt_id), values in seen.items():
+            by_prompt[row.query_id, row.prompt_id][row.replicate] = score[row.video_id]
+    by_query: dict[str, dict[str, tuple[float, float]]] = defaultdict(dict)
+    for (query_id, prompt_id), values in by_prompt.items():
         if values.keys() >= {0, 1}:
-            found[query_id][prompt_id] = values[0], values[1]
-    return Replicates(found)
+            by_query[query_id][prompt_id] = values[0], values[1]
+    return Replicates(by_query)
 
 
 def wilson(successes: int, n: int, z: float = 1.96) -> tuple[float, float]:

@@ -60,6 +60,12 @@ def read_ready_dpo(path: str, params: DpoParams, keep_flags: bool) -> Iterator[D
         query = _clean_query(path, number, query, keep_flags)
         query_id = content_id(query)
         source = record.get("source", "text")
+        if source not in params.sources:
+            listed = ", ".join(params.sources)
+            raise DataError(f"{path}: record {number}: source is {source!r}; dpo.sources has {listed}")
+        if source not in params.sources:
+            listed = ", ".join(params.sources)
+            raise DataError(f"{path}: record {number}: source is {source!r}; dpo.sources has {listed}")
         given = {name: record[name] for name in ("score_chosen", "score_rejected", "safety") if name in record}
         try:
             pair = DDpo(

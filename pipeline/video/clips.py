@@ -12,7 +12,7 @@ from dataclasses import asdict
 from fractions import Fraction
 from functools import lru_cache
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -20,6 +20,10 @@ from pipeline.runtime.io import DataError, replacing_folder
 from pipeline.runtime.store import Store
 from schemas.render import Render
 from schemas.seams import Clip
+
+if TYPE_CHECKING:
+    from av.container import InputContainer
+    from av.video.stream import VideoStream
 
 # crf with mbtree or lookahead gave other bytes from equal frames in 57 of 150 encodings, these settings in 0 of 550
 ENCODER = {"preset": "veryfast", "qp": "18", "x264-params": "mbtree=0:rc-lookahead=0:threads=1"}
@@ -36,7 +40,9 @@ class BadClip(Exception):
     """The bytes are not a video that can be decoded."""
 
 
-def make_clip(frames: np.ndarray, frames_per_second: float, n_tokens: int | None = None, truncated=False) -> Clip:
+def make_clip(
+    frames: np.ndarray, frames_per_second: float, n_tokens: int | None = None, truncated: bool = False
+) -> Clip:
     """Encode frames, uint8 RGB (n, height, width, 3), and hash what a reader will decode."""
     content = encode(frames, frames_per_second)
     n, height, width, _ = frames.shape
@@ -72,7 +78,7 @@ def encode(frames: np.ndarray, frames_per_second: float) -> bytes:
     return buffer.getvalue()
 
 
-def opened(content: bytes, kind: str):
+def open_video(content: bytes, kind: str) -> "InputContainer":
     """Return the container of a file of FFmpeg's format `kind`. Raises av.FFmpegError."""
     import av
 
@@ -80,7 +86,7 @@ def opened(content: bytes, kind: str):
     return av.open(io.BytesIO(content), format=kind, options=BOUNDED, metadata_errors="replace")
 
 
-def video_of(container):
+def video_of(container: "InputContainer") -> "VideoStream":
     """Return the first video stream of an opened file. Raises BadClip where there is none that can be decoded."""
     if not container.streams.video:
         raise BadClip("no video in it" + (", sound alone" if container.streams.audio else ""))
@@ -95,13 +101,13 @@ def rate(content: bytes) -> float:
     import av
 
     try:
-        with opened(content, "mp4") as container:
-            told = video_of(container).average_rate
+        with open_video(content, "mp4") as container:
+            frames_per_second = video_of(container).average_rate
     except av.FFmpegError as fault:
         raise BadClip(f"{type(fault).__name__}: {fault}") from None
-    if not told:
+    if not frames_per_second:
         raise BadClip("no frame rate")
-    return float(told)
+    return float(frames_per_second)
 
 
 @lru_cache(maxsize=1)
@@ -116,10 +122,10 @@ def decode(content: bytes) -> np.ndarray:
 
     reformat, frames, n_packets, size = VideoReformatter().reformat, [], 0, 0
     try:
-        with opened(content, "mp4") as container:
+        with open_video(content, "mp4") as container:
             stream = video_of(container)
             refuse_huge(stream.width, stream.height, stream.frames)
-            context, told = stream.codec_context, stream.frames
+            context, n_expected = stream.codec_context, stream.frames
             context.thread_count = 1
             # else a damaged picture is guessed from its neighbours
             context.options = BOUNDED | {"err_detect": "explode"}
@@ -132,8 +138,8 @@ def decode(content: bytes) -> np.ndarray:
                     frames.append(reformat(frame, format="rgb24").to_ndarray())
     except av.FFmpegError as fault:
         raise BadClip(f"{type(fault).__name__}: {fault}") from None
-    if n_packets < told:
-        raise BadClip(f"cut off: {n_packets} of {told} frames are there")
+    if n_packets < n_expected:
+        raise BadClip(f"cut off: {n_packets} of {n_expected} frames are there")
     if not frames:
         raise BadClip("no frames")
     if len({frame.shape for frame in frames}) > 1:

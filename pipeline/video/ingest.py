@@ -9,7 +9,16 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pipeline.video.clips import BOUNDED, BadClip, decode, frames_hash, make_clip, opened, refuse_huge, video_of
+from pipeline.video.clips import (
+    BOUNDED,
+    BadClip,
+    decode,
+    frames_hash,
+    make_clip,
+    open_video,
+    refuse_huge,
+    video_of,
+)
 from schemas.params_render import RendererParams
 from schemas.seams import Clip
 
@@ -28,7 +37,7 @@ PICTURES = (b"\x89PNG", b"\xff\xd8\xff")
 
 
 @dataclass(frozen=True)
-class Asked:
+class Shape:
     """The shape that was asked for; None takes what comes."""
 
     n_frames: int | None = None
@@ -37,31 +46,31 @@ class Asked:
     frames_per_second: float | None = None
 
     @classmethod
-    def by(cls, params: RendererParams) -> "Asked":
+    def of(cls, params: RendererParams) -> "Shape":
         return cls(params.n_frames, params.height, params.width, params.frames_per_second)
 
 
-def ingest(content: bytes, asked: Asked) -> Clip:
+def ingest(content: bytes, shape: Shape) -> Clip:
     """Return a clip that was made elsewhere. Raises BadClip.
 
     An mp4 that browsers play and seek is kept byte for byte, another one is encoded anew; where one frame was asked
     for, a PNG or JPEG picture is one. Sizes must be as asked, and the rate within half a percent: 23.976 is 24.
     """
-    if asked.n_frames == 1 and content.startswith(PICTURES):
+    if shape.n_frames == 1 and content.startswith(PICTURES):
         frames = _picture(content)
-        _refuse_other_shape(frames, asked)
-        return make_clip(_even(frames), asked.frames_per_second or 1.0)
+        _refuse_other_shape(frames, shape)
+        return make_clip(_even(frames), shape.frames_per_second or 1.0)
     _refuse_other_files(content)
     boxes = [kind for kind, _ in _boxes(content)]
     playable, rate = _header(content)
     frames = decode(content)
-    _refuse_other_shape(frames, asked)
+    _refuse_other_shape(frames, shape)
     if len(frames) == 1:  # the rate of a picture says nothing
-        rate = asked.frames_per_second or rate or 1.0
+        rate = shape.frames_per_second or rate or 1.0
     if not rate:
         raise BadClip("no frame rate")
-    if asked.frames_per_second and abs(rate / asked.frames_per_second - 1) > 0.005:
-        raise BadClip(f"{rate:g} frames a second, asked for {asked.frames_per_second:g}")
+    if shape.frames_per_second and abs(rate / shape.frames_per_second - 1) > 0.005:
+        raise BadClip(f"{rate:g} frames a second, asked for {shape.frames_per_second:g}")
     in_front = "mdat" in boxes and "moov" in boxes[: boxes.index("mdat")] and "moof" not in boxes
     if not (playable and in_front and content[8:12] != b"qt  "):
         return make_clip(_even(frames), rate)
@@ -90,18 +99,18 @@ def _refuse_other_files(content: bytes) -> None:
 
 def _boxes(content: bytes) -> Iterator[tuple[str, int]]:
     """Yield name and bytes of each outermost box of an mp4. Raises BadClip where the file ends within one."""
-    at = 0
-    while at < len(content):
-        head, kind = content[at : at + 16], content[at + 4 : at + 8]
+    start = 0
+    while start < len(content):
+        head, kind = content[start : start + 16], content[start + 4 : start + 8]
         size = int.from_bytes(head[:4], "big")
         if size == 1:
             size = int.from_bytes(head[8:], "big")
         elif size == 0:  # to the end of the file
-            size = len(content) - at
-        if size < 8 or at + size > len(content):
-            raise BadClip(f"cut off: {len(content)} bytes of at least {at + max(size, 8)}")
+            size = len(content) - start
+        if size < 8 or start + size > len(content):
+            raise BadClip(f"cut off: {len(content)} bytes of at least {start + max(size, 8)}")
         yield kind.decode("latin-1"), size
-        at += size
+        start += size
 
 
 def _header(content: bytes) -> tuple[bool, float]:
@@ -109,7 +118,7 @@ def _header(content: bytes) -> tuple[bool, float]:
     import av
 
     try:
-        with opened(content, "mp4") as container:
+        with open_video(content, "mp4") as container:
             stream = video_of(container)
             context = stream.codec_context
             refuse_huge(stream.width, stream.height, stream.frames)
@@ -127,7 +136,7 @@ def _picture(content: bytes) -> np.ndarray:
 
     name = "png_pipe" if content.startswith(PICTURES[0]) else "jpeg_pipe"
     try:
-        with opened(content, name) as container:
+        with open_video(content, name) as container:
             stream = video_of(container)
             refuse_huge(stream.width, stream.height, 1)
             stream.codec_context.options = BOUNDED | {"err_detect": "explode"}
@@ -139,12 +148,12 @@ def _picture(content: bytes) -> np.ndarray:
     return frames[0].to_ndarray()[None]
 
 
-def _refuse_other_shape(frames: np.ndarray, asked: Asked) -> None:
+def _refuse_other_shape(frames: np.ndarray, shape: Shape) -> None:
     n, height, width, _ = frames.shape
-    if asked.n_frames not in (None, n):
-        raise BadClip(f"{n} frames, asked for {asked.n_frames}")
-    if asked.height not in (None, height) or asked.width not in (None, width):
-        wanted = f"{asked.height or 'any'} x {asked.width or 'any'}"
+    if shape.n_frames not in (None, n):
+        raise BadClip(f"{n} frames, asked for {shape.n_frames}")
+    if shape.height not in (None, height) or shape.width not in (None, width):
+        wanted = f"{shape.height or 'any'} x {shape.width or 'any'}"
         raise BadClip(f"{height} x {width} pixels, asked for {wanted}")
 
 

@@ -14,43 +14,53 @@ from schemas.reasons import Reason
 from schemas.seams import Messages, Renderer, Teacher
 
 
-def fitted(
+def fit_prompts(
     rows: Iterable[Prompt], renderer: Renderer, params: RendererParams, teacher: Teacher | None = None
 ) -> Iterator[tuple[Prompt, str] | Dropped]:
     """Yield each row with the text that the generator shall read, or why there is none; in order.
 
     `teacher` is asked where `params.long_prompts` is shorten, once a prompt; what is still too long then leaves.
     """
-    if params.long_prompts == "truncate" or renderer.token_limit is None:
+    limit = renderer.token_limit
+    if params.long_prompts == "truncate" or limit is None:
         yield from ((row, row.prompt) for row in rows)
         return
     if params.long_prompts == "refuse":
         for row in rows:
-            yield too_long(row, row.prompt, renderer) or (row, row.prompt)
+            yield drop_long(row, row.prompt, renderer, limit) or (row, row.prompt)
         return
+    if teacher is None:
+        raise ValueError("render.long_prompts shorten needs a teacher")
     words = Template(params.shorten_template, needs=("query", "prompt", "words"))
-    known = list(rows)
-    long = [row for row in known if too_long(row, row.prompt, renderer)]
-    asked = ask_teacher(
-        long, lambda row: messages(row, words, renderer.token_limit), teacher, PROMPT, template=words.hash
-    )
-    shorter = {row.prompt_id: outcome for row, outcome in asked}
-    for row in known:
+    listed = list(rows)
+    long = [row for row in listed if drop_long(row, row.prompt, renderer, limit)]
+    answers = ask_teacher(long, lambda row: messages(row, words, limit), teacher, PROMPT, template=words.hash)
+    shorter = {row.prompt_id: outcome for row, outcome in answers}
+    for row in listed:
         outcome = shorter.get(row.prompt_id)
         if outcome is None:
             yield row, row.prompt
-        elif outcome.reason is not None:
-            yield Dropped(input_id=row.prompt_id, reason=outcome.reason, detail=f"shorten: {outcome.detail}")
+        elif outcome.value is None:
+            reason = outcome.reason or Reason.FAILED
+            yield Dropped(
+                input_id=row.prompt_id,
+                reason=reason,
+                detail=f"shorten: {outcome.detail}",
+                suite=row.suite,
+                arm=row.arm,
+            )
         else:
-            yield too_long(row, outcome.value, renderer, "shortened, still ") or (row, outcome.value)
+            still_long = drop_long(row, outcome.value, renderer, limit, "shortened, still ")
+            yield still_long or (row, outcome.value)
 
 
-def too_long(row: Prompt, text: str, renderer: Renderer, before: str = "") -> Dropped | None:
+def drop_long(row: Prompt, text: str, renderer: Renderer, limit: int, before: str = "") -> Dropped | None:
+    """Return why a text cannot be rendered whole, None where its tokens are within the limit."""
     n_tokens = renderer.count_tokens(text)
-    if n_tokens <= renderer.token_limit:
+    if n_tokens <= limit:
         return None
-    detail = f"{before}{n_tokens} tokens, {renderer.by.model} reads {renderer.token_limit}"
-    return Dropped(input_id=row.prompt_id, reason=Reason.OVER_TOKEN_LIMIT, detail=detail)
+    detail = f"{before}{n_tokens} tokens, {renderer.by.model} reads {limit}"
+    return Dropped(input_id=row.prompt_id, reason=Reason.OVER_TOKEN_LIMIT, detail=detail, suite=row.suite, arm=row.arm)
 
 
 def messages(row: Prompt, words: Template, token_limit: int) -> Messages:

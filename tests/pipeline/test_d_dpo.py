@@ -1,8 +1,10 @@
 import pytest
 
-from pipeline.d_dpo import d_dpo
+from pipeline.d_dpo import count_sources, d_dpo, read_pairs
 from pipeline.d_text import d_text
 from pipeline.d_video import Feedback, d_video
+from pipeline.runtime.io import DataError, write_rows
+from schemas.d_dpo import DDpo
 from schemas.params import TrainedArmParams
 from tests.support.rows import critique_row, refine_row, render_row
 
@@ -30,6 +32,24 @@ def kept(found):
 
 
 ALL = [("both", "text"), ("both", "video"), ("only text", "text"), ("only video", "video")]
+
+
+def test_a_further_source_of_pairs_is_an_entry_and_no_rule_of_text_and_video_drops_it(pairs, dpo, tmp_path):
+    people = DDpo(**pairs[0].model_dump() | {"source": "people", "pair_id": "p"})
+    strict = dpo.model_copy(update={"when_both": "text", "video_feedback": False})
+    rows = [row for row in d_dpo([*pairs, people], strict, TrainedArmParams()) if isinstance(row, DDpo)]
+    assert {row.source for row in rows} == {"text", "people"}
+    path = str(tmp_path / "people.jsonl")
+    write_rows(path, [people], DDpo)
+    assert [row.pair_id for row in read_pairs({"people": path})] == ["p"]
+    with pytest.raises(DataError, match="a pair of source people, but dpo.sources names the file for failures"):
+        list(read_pairs({"failures": path}))
+
+
+def test_the_metrics_count_the_pairs_of_each_source(pairs):
+    counts = count_sources(["text", "people"])
+    assert sum(counts["text_pairs"](row) for row in pairs) == 2
+    assert sum(counts["people_pairs"](row) for row in pairs) == 0
 
 
 def test_the_union_keeps_all(dpo, pairs):

@@ -1,7 +1,7 @@
 import pytest
 from click.testing import CliRunner
 
-from pipeline.d_video import Feedback, d_video, feedback, main
+from pipeline.d_video import Feedback, d_video, main, read_feedback
 from pipeline.runtime.io import write_rows
 from schemas.render import Render
 from schemas.reward import Dimension, Reward
@@ -159,7 +159,7 @@ def test_what_decides_is_what_the_formula_weighs(laptop, rule, formula, weights,
     rows = [render_row(f"v{i}", prompt=f"p{i}", sample=i) for i in range(2)]
     given = [rated(rows[0], VQ=1.0, TC=2.0, DD=1.0), rated(rows[1], VQ=3.0, TC=2.5, DD=9.0)]
     params = rule(video_pairs="all")
-    (found,) = d_video(rows, feedback(rows, given, reward, params), params)
+    (found,) = d_video(rows, read_feedback(rows, given, reward, params), params)
     assert found.decided_by == decided
 
 

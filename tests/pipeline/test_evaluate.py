@@ -4,7 +4,8 @@ import shutil
 import pytest
 from click.testing import CliRunner
 
-from pipeline.evaluate import evaluate, main, pooled, traded
+from pipeline.evaluate import evaluate, main, pool_runs, warn_of_trades
+from pipeline.evaluation.report import markdown
 from pipeline.runtime.io import read_rows, write_rows
 from pipeline.runtime.params_file import ParamsError, load_params, refuse_same_judge
 from schemas.critique import Critique
@@ -38,7 +39,7 @@ def params(made):
 
 
 def run(project, **environment):
-    arguments = ["data/queries/test.jsonl", "data/eval", "data/evaluate.jsonl"]
+    arguments = ["data/queries", "data/eval", "data/evaluate.jsonl"]
     folder = [str(project / argument) for argument in arguments]
     return CliRunner(env=environment).invoke(main, [*folder, "--params", str(project / "params.yaml")])
 
@@ -76,7 +77,7 @@ def test_another_arm_changes_no_interval():
 
 def test_several_runs_are_pooled_by_run_and_query():
     runs = [{"a": {"reward": {"x": 1.0}}}, {"a": {"reward": {"x": 3.0}}}]
-    row = next(evaluate(pooled(runs), {}, (), target="t", resamples=100, seed=0, seeds=2))
+    row = next(evaluate(pool_runs(runs), {}, (), target="t", resamples=100, seed=0, seeds=2))
     assert (row.value, row.n, row.seeds) == (2.0, 2, 2)
 
 
@@ -89,15 +90,15 @@ def number(metric, value, low, high, versus="sft"):
 
 def test_a_reward_that_rises_while_motion_falls_is_warned_of():
     rose, fell = number("reward", 1, 0.5, 1.5), number("dim_DD", -0.2, -0.3, -0.1)
-    assert len(traded([rose, fell], ["dim_DD"])) == 1
-    assert "dim_DD" in traded([rose, fell], ["dim_DD"])[0]
+    assert len(warn_of_trades([rose, fell], ["dim_DD"])) == 1
+    assert "dim_DD" in warn_of_trades([rose, fell], ["dim_DD"])[0]
 
 
 def test_no_warning_where_the_fall_is_within_its_interval_or_the_reward_did_not_rise():
     rose, fell = number("reward", 1, 0.5, 1.5), number("dim_DD", -0.2, -0.3, -0.1)
-    assert traded([rose, number("dim_DD", -0.2, -0.5, 0.1)], ["dim_DD"]) == []
-    assert traded([number("reward", 1, -0.5, 1.5), fell], ["dim_DD"]) == []
-    assert traded([rose, fell], []) == []
+    assert warn_of_trades([rose, number("dim_DD", -0.2, -0.5, 0.1)], ["dim_DD"]) == []
+    assert warn_of_trades([number("reward", 1, -0.5, 1.5), fell], ["dim_DD"]) == []
+    assert warn_of_trades([rose, fell], []) == []
 
 
 def test_the_stage_writes_rows_metrics_page_tables_and_figures(evaluated):
@@ -133,14 +134,14 @@ def test_equal_inputs_give_equal_bytes(evaluated, project, vpo_home):
 
 def test_a_row_of_another_query_is_refused(project, vpo_home):
     stranger = Rollout(**prompt(queries("dpo")[0], "dpo", " now"))
-    put(project / "data/eval/dpo/rollout.jsonl", [stranger], Rollout)
+    put(project / "data/eval/test/dpo/rollout.jsonl", [stranger], Rollout)
     result = run(project)
     assert result.exit_code == 1
-    assert "not in the test split" in result.stderr
+    assert "not in the suite" in result.stderr
 
 
 def test_prompts_without_verdict_are_warned_of(project, vpo_home):
-    path = project / "data/eval/dpo/critique.jsonl"
+    path = project / "data/eval/test/dpo/critique.jsonl"
     write_rows(path, list(read_rows(path, Critique))[1:], Critique)
     assert "dpo: the judge gave no verdict on 1 of 5 prompts" in run(project).stderr
 
@@ -165,3 +166,39 @@ def test_the_same_model_at_another_host_is_another_judge(project):
     path = write_params(project, teacher=openai, judge=openai | {"base_url": "https://api.openai.com/v1"})
     with pytest.raises(ParamsError, match="teacher itself"):
         refuse_same_judge(load_params(path))
+
+
+def test_a_difference_beyond_its_interval_is_bold(made):
+    from pipeline.evaluation.report import Report
+
+    counts = dict.fromkeys(["queries", "prompts", "without_prompt", "without_verdict", "clips", "without_score"], 1)
+    report = Report(
+        rows=[number("aligned", 0.5, 0.4, 0.6, None), number("aligned", 0.05, 0.01, 0.09)],
+        counts={"dpo": counts | {"dropped": {"rollout": {"refused": 2}}}},
+        written_by={"Judge": "j"}, offline=[], warnings=[], resamples=100,
+    )  # fmt: skip
+    page = markdown(report)
+    assert "| aligned | 50.0 [40.0, 60.0] n=9 |" in page
+    assert "| aligned | **+5.0** [+1.0, +9.0] n=9 |" in page
+    assert "dpo, rollout dropped: refused 2." in page
+    assert "Offline world" not in page
+
+
+def test_a_second_suite_has_its_own_rows_and_its_name_beside_each_arm(project, vpo_home):
+    write_params(project, evaluate={"suites": {"test": {}, "benchmark": {}}})
+    shutil.copy(project / "data/queries/test.jsonl", project / "data/queries/benchmark.jsonl")
+    shutil.copytree(project / "data/eval/test", project / "data/eval/benchmark")
+    assert run(project).exit_code == 0
+    rows = list(read_rows(project / "data/evaluate.jsonl", Evaluate))
+    assert [row.suite for row in rows] == ["test"] * (len(rows) // 2) + ["benchmark"] * (len(rows) // 2)
+    metrics = json.loads((project / "results/evaluate.json").read_text())
+    assert list(metrics["arms"]) == ["original", "dpo", "original on benchmark", "dpo on benchmark"]
+    assert metrics["arms"]["dpo"] == metrics["arms"]["dpo on benchmark"]
+    assert list(metrics["differences"]) == ["dpo - original", "dpo on benchmark - original on benchmark"]
+    assert "| metric | original | dpo | original on benchmark |" in (project / "results/evaluate.md").read_text()
+
+
+def test_a_suite_without_queries_is_said_plainly(project, vpo_home):
+    (project / "data/queries/test.jsonl").write_text("")
+    done = run(project)
+    assert done.exit_code == 1 and "no test queries, so nothing to compare" in done.output

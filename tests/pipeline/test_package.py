@@ -7,7 +7,7 @@ from click.testing import CliRunner
 from ruamel.yaml import YAML
 
 from pipeline.llm.template import Template
-from pipeline.package import dpo_record, main, package, published, sft_record, split_of, withheld, write_tables
+from pipeline.package import dpo_record, is_withheld, main, package, public_name, sft_record, split_of, write_tables
 from pipeline.publishing.secret_scan import secrets_in
 from pipeline.runtime.io import read_rows
 from schemas.base import Provenance, content_id
@@ -71,9 +71,9 @@ def test_a_held_out_query_stays_held_out_and_a_larger_share_holds_more():
 
 def test_a_prohibited_text_is_withheld_in_every_column():
     child = "a naked child"
-    assert withheld(queries("test")[0].model_copy(update={"query": child}))
-    assert withheld(DDpo(**pair(queries("dpo")[0], "text")).model_copy(update={"rejected": child}))
-    assert not withheld(queries("test")[4])
+    assert is_withheld(queries("test")[0].model_copy(update={"query": child}))
+    assert is_withheld(DDpo(**pair(queries("dpo")[0], "text")).model_copy(update={"rejected": child}))
+    assert not is_withheld(queries("test")[4])
     kept = package([], [sft_row().model_copy(update={"prompt": child})], [], str, 0)
     assert list(kept) == []
 
@@ -115,7 +115,7 @@ def test_the_published_columns_are_those_the_policy_was_trained_on():
     assert to_dpo_rows([two], template) == [{name: dpo[name] for name in ("prompt", "chosen", "rejected")}]
 
 
-def test_raw_texts_are_never_published(project, vpo_home):
+def test_raw_texts_are_never_public_name(project, vpo_home):
     run(project)
     assert "A RED FOX IN SNOW" not in str(table(project, "queries", "train"))
 
@@ -252,6 +252,6 @@ def test_trl_reads_the_columns_as_they_are(project, vpo_home):
 
 
 def test_a_base_model_in_a_folder_is_named_without_the_machine_s_path(tmp_path):
-    assert published(str(tmp_path / "my-model")) == "my-model"
-    assert published("meta-llama/Meta-Llama-3-8B-Instruct") == "meta-llama/Meta-Llama-3-8B-Instruct"
-    assert published(None) == ""
+    assert public_name(str(tmp_path / "my-model")) == "my-model"
+    assert public_name("meta-llama/Meta-Llama-3-8B-Instruct") == "meta-llama/Meta-Llama-3-8B-Instruct"
+    assert public_name(None) == ""

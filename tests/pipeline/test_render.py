@@ -4,10 +4,11 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from pipeline.render import clip_seed, main, render, wanted
+from pipeline.render import main, plan_clips, render
 from pipeline.runtime.io import DataError, read_rows
 from pipeline.runtime.store import Store
 from pipeline.video.clips import ClipStore, Packed, make_clip, read_clip, write_shards
+from pipeline.video.rendering import Rendering, clip_seed
 from schemas.base import Dropped, content_id
 from schemas.needs import Needs
 from schemas.reasons import Reason
@@ -54,7 +55,7 @@ def rendered(rows, renderer, clips, folder, passed=None, seed=0, **more):
     def pack(facts):
         return write_shards(folder, [Packed(item["video_id"], clips.path(item["video_id"])) for item in facts], 2)
 
-    items = list(render(wanted(rows, seed, passed, **more), renderer, clips, pack))
+    items = list(render(plan_clips(rows, seed, passed, **more), Rendering(renderer, lambda: renderer), clips, pack))
     return [i for i in items if isinstance(i, Render)], [i for i in items if isinstance(i, Dropped)]
 
 
@@ -128,7 +129,7 @@ def test_a_clip_that_changed_on_disk_is_not_packed(clips, tmp_path):
         return write_shards(tmp_path / "render", packed, 2)
 
     with pytest.raises(DataError, match="changed since it was rendered"):
-        list(render(wanted(SIBLINGS, 0), Counting(), clips, pack))
+        list(render(plan_clips(SIBLINGS, 0), Rendering(Counting(), Counting), clips, pack))
     assert not (tmp_path / "render").exists()
 
 

@@ -35,7 +35,7 @@ def at_work(unit):
 """
 LOGS = {
     "renderer/offline.py": """
-from pipeline.backends.renderer.clip_id import video_id
+from pipeline.video.rendering import video_id
 
 def logged(self, request, clip=Offline.clip):
     at_work(video_id(self, request))

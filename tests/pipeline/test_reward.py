@@ -3,9 +3,10 @@ import pytest
 from click.testing import CliRunner
 
 from pipeline.render import main as render_main
-from pipeline.reward import Scorer, main, reward
+from pipeline.reward import main, reward
 from pipeline.runtime.io import read_rows
 from pipeline.runtime.store import Store
+from pipeline.scoring.clip_scores import Scorer
 from pipeline.video.clips import decode, make_clip
 from schemas.base import Dropped
 from schemas.reasons import Reason

@@ -1,11 +1,13 @@
+import csv
 import json
 
 import pytest
 from click.testing import CliRunner
 
-from pipeline.rollout import TALLY, main, rollout, stored, untouched
-from pipeline.runtime.io import read_rows, write_rows
-from pipeline.runtime.stage_output import stage_output
+from pipeline.evaluation.prompt_sources import copy_queries
+from pipeline.llm.template import Template
+from pipeline.rollout import TALLY, main, rollout
+from pipeline.runtime.io import read_rows, stage_output, write_rows
 from schemas.base import Dropped, content_id
 from schemas.fewshot import Fewshot
 from schemas.queries import Query
@@ -100,7 +102,7 @@ def test_several_greedy_samples_are_said_to_be_one_text(files, tiny_model):
 
 def test_an_arm_can_take_over_the_prompts_of_another_rollout(files):
     source = files / "data/eval/other/rollout.jsonl"
-    write_rows(source, list(untouched(QUERIES, "other")), Rollout)
+    write_rows(source, list(copy_queries(QUERIES, "other")), Rollout)
     done, out = run(files, "--arm", "copy", arms={"copy": {"prompts": "stored", "source": str(source)}})
     assert done.exit_code == 0, done.output
     assert [row.prompt for row in read_rows(out, Rollout)] == [row.query for row in QUERIES]
@@ -111,27 +113,8 @@ def test_a_policy_that_says_too_little_is_an_error_and_no_short_file(laptop):
         list(rollout(QUERIES, Saying(["a", "b"], ["c"]), "sft", 2, laptop.rollout, 0))
 
 
-def test_the_query_itself_is_an_arm():
-    (row,) = untouched(QUERIES[:1], "original")
-    assert (row.prompt, row.arm, row.sample) == (QUERIES[0].query, "original", 0)
-    assert row.written_by.backend == "query"
-
-
 def fewshot_row(query, prompt, sample=0):
     return Fewshot(**prompt_fields(query=query.query, prompt=prompt, arm="fewshot", sample=sample))
-
-
-def test_a_stored_arm_takes_over_the_prompt_and_who_wrote_it():
-    source = fewshot_row(QUERIES[0], "A calm fox.")
-    (row,) = stored(QUERIES[:1], {source.query_id: source}, {}, "few")
-    assert (row.prompt, row.arm, row.written_by, row.split) == ("A calm fox.", "few", BY, "dpo")
-
-
-def test_a_query_that_the_source_dropped_has_the_sources_reason():
-    lost = Dropped(input_id=QUERIES[0].query_id, reason=Reason.REFUSED, detail="sorry")
-    known, unknown = stored(QUERIES[:2], {}, {lost.input_id: lost}, "few")
-    assert (known.input_id, known.reason, known.detail) == (f"{QUERIES[0].query_id}/0", "refused", "sorry")
-    assert (unknown.reason, unknown.detail) == ("failed", "the source has no prompt for this query")
 
 
 @pytest.fixture
@@ -142,6 +125,7 @@ def files(tmp_path, vpo_home):
 
 def run(files, *words, arms=None, **changes):
     evaluate = {"arms": arms or {}, "versus": []}
+    words = ["--suite", "test", *words] if "--arm" in words else words
     given = write_params(files, evaluate=evaluate, **changes)
     out = files / "data/eval/x/rollout.jsonl"
     queries = str(files / "data/queries/test.jsonl")
@@ -166,7 +150,60 @@ def test_an_arm_of_a_policy_has_one_prompt_a_query(files, tiny_model):
     done, out = run(files, "--arm", "trained", arms=arms, rollout={"k": 4, "max_new_tokens": 8})
     assert done.exit_code == 0, done.output
     assert told(out, files)["units_in"] == 3
-    assert {row.arm for row in read_rows(out, Rollout)} <= {"trained"}
+    assert {(row.suite, row.arm) for row in read_rows(out, Rollout)} <= {("test", "trained")}
+
+
+def test_an_arm_is_sampled_as_a_user_is_served_and_not_as_training_samples(files, tiny_model):
+    arms = {"trained": {"prompts": "policy", "source": str(tiny_model)}}
+    optimize = {"temperature": 0.0, "max_new_tokens": 3}
+    done, out = run(files, "--arm", "trained", arms=arms, rollout={"max_new_tokens": 90}, optimize=optimize)
+    assert done.exit_code == 0, done.output
+    (cut, *_) = read_rows(out.with_name("rollout_dropped.jsonl"), Dropped)
+    assert cut.detail.startswith("no end after 3 tokens") and (cut.suite, cut.arm) == ("test", "trained")
+
+
+def test_an_arm_of_an_llm_has_its_own_template_and_teacher(files):
+    template = files / "vendor.jinja"
+    template.write_text("<query>\n{{ query }}\n</query>\nBegin with [[start]] and end with [[end]].")
+    arm = {"prompts": "llm", "source": str(template), "teacher": {"backend": "offline", "model": "grammar"}}
+    done, out = run(files, "--arm", "vendor", arms={"vendor": arm})
+    assert done.exit_code == 0, done.output
+    rows = list(read_rows(out, Rollout))
+    assert [row.query for row in rows] == [row.query for row in QUERIES]
+    assert {row.written_by.template for row in rows} == {Template(template).hash}
+    assert all(row.arm == "vendor" and row.prompt != row.query for row in rows)
+
+
+@pytest.mark.parametrize("name", ["mine.jsonl", "mine.csv"])
+def test_an_arm_of_a_users_file_takes_each_querys_prompt(files, name):
+    records = [{"x": row.query, "p": f"A calm {row.query}"} for row in QUERIES[:2]]
+    path = files / name
+    with path.open("w", newline="") as file:
+        if name.endswith("csv"):
+            writer = csv.DictWriter(file, ["x", "p"])
+            writer.writeheader()
+            writer.writerows(records)
+        else:
+            file.writelines(json.dumps(record) + "\n" for record in records)
+    arm = {"prompts": "file", "source": str(path), "query_column": "x", "prompt_column": "p"}
+    done, out = run(files, "--arm", "mine", arms={"mine": arm})
+    assert done.exit_code == 0, done.output
+    rows = list(read_rows(out, Rollout))
+    assert [(row.query, row.prompt) for row in rows] == [(record["x"], record["p"]) for record in records]
+    assert {(row.written_by.backend, row.written_by.model) for row in rows} == {("file", name)}
+    assert told(out, files)["dropped"] == {"failed": 1}
+
+
+@pytest.mark.parametrize(("arm", "field"), [
+    ({"prompts": "query", "source": "x", "teacher": {}}, "teacher"),
+    ({"prompts": "policy", "source": "x", "query_column": "q"}, "query_column"),
+    ({"prompts": "file", "source": "x.parquet"}, "source"),
+    ({"prompts": "llm", "source": "x"}, "teacher"),
+    ({"prompts": "songs", "source": "x"}, "'query', 'stored', 'policy', 'llm', 'file'"),
+])  # fmt: skip
+def test_an_arm_has_the_fields_of_its_kind_alone(files, arm, field):
+    done, _ = run(files, "--arm", "odd", arms={"odd": arm})
+    assert done.exit_code == 2 and "evaluate.arms.odd" in done.output and field in done.output
 
 
 def test_an_arm_of_the_queries_needs_no_model(files):

@@ -29,6 +29,7 @@ TINY = {
     "sft.global_batch_size": 8,
     "sft.learning_rate": 0.002,
     "rollout.max_new_tokens": 80,
+    "optimize.max_new_tokens": 80,
     "dpo.reward_gap": 0.1,
     "evaluate.bootstrap": 200,
 }

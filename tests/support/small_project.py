@@ -52,10 +52,10 @@ def small_project(folder: Path) -> Path:
     lane(data / "dpo", "dpo")
     put(data / "eval/fewshot.jsonl", [Fewshot(**prompt(row, "fewshot", ".")) for row in queries("test")], Fewshot)
     for arm, ending in ARMS.items():
-        rows = [Rollout(**prompt(row, arm, ending)) for row in queries("test")]
-        put(data / f"eval/{arm}/rollout.jsonl", rows, Rollout)
-        put(data / f"eval/{arm}/critique.jsonl", [judged(row) for row in rows], Critique)
-        clips(data / f"eval/{arm}", rows)
+        rows = [Rollout(**prompt(row, arm, ending), suite="test") for row in queries("test")]
+        put(data / f"eval/test/{arm}/rollout.jsonl", rows, Rollout)
+        put(data / f"eval/test/{arm}/critique.jsonl", [judged(row) for row in rows], Critique)
+        clips(data / f"eval/test/{arm}", rows)
     number = dict(suite="test", target="offline", metric="reward", n=4, seeds=1, judge="offline checklist")
     write_rows(data / "evaluate.jsonl", [Evaluate(arm="dpo", value=1, low=0.5, high=1.5, **number)], Evaluate)
     return folder
@@ -158,7 +158,8 @@ def clips(folder: Path, rows) -> None:
         files[video_id] = folder / f"{video_id}.mp4"
         files[video_id].write_bytes(clip.content)
         rendered.append((row, video_id, clip))
-        seen = dict(video_id=video_id, query_id=row.query_id, prompt_id=row.prompt_id, frames_hash=clip.frames_hash)
+        seen = dict(video_id=video_id, query_id=row.query_id, prompt_id=row.prompt_id, frames_hash=clip.frames_hash,
+                    suite=row.suite, arm=row.arm)  # fmt: skip
         calm = "calm" in row.prompt
         yes = (Answer(question_id="q1", answer=calm),)
         for model, answers, dims in (

@@ -245,7 +245,7 @@ def test_equal_questions_of_two_stages_are_counted_once(project, laptop):
         arms = {name: {"prompts": "query", "source": "data/queries/test.jsonl"} for name in ("one", "two")}
         write(judge=paid(server), evaluate={"arms": arms, "versus": []})
         planned, (_, judge) = plan()
-    assert (planned["critique_eval@one"]["to_buy"], planned["critique_eval@two"]["to_buy"]) == (18, 0)
+    assert (planned["critique_eval@test-one"]["to_buy"], planned["critique_eval@test-two"]["to_buy"]) == (18, 0)
     assert judge["to_buy"] == 18
 
 

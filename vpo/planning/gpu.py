@@ -3,14 +3,16 @@
 from collections.abc import Callable, Sequence
 from functools import partial
 from statistics import fmean
+from typing import cast
 
 from pipeline.backends.renderer import make_renderer
 from pipeline.backends.renderer.diffusers import Diffusers
 from pipeline.backends.renderer.facts import Facts, known
-from pipeline.render import render, wanted
+from pipeline.render import plan_clips, render
 from pipeline.reward import make_scorer
 from pipeline.runtime.io import DataError, read_rows
 from pipeline.runtime.speeds import HOST, describe_work, speeds_folder
+from pipeline.video.rendering import Rendering
 from schemas.base import Dropped, Prompt
 from schemas.critique import Critique
 from schemas.params_render import DiffusersRenderParams
@@ -69,11 +71,11 @@ class GpuPlanner:
         prompts = self.planner.rows(stage.paths[-2], Rollout)
         checked = self.planner.made.get(stage.paths[0], Rows()) if "--critique" in stage.options else None
         replicate = self.params.reward.replicate if "--replicate" in stage.options else 0.0
-        looker, clips = Looker(self.renderer, self.planned), ClipNames(self.store)
+        looker, names = Looker(self.renderer, self.planned), ClipNames(self.store)
         written = [item for item in prompts.known if isinstance(item, Prompt)]
         passed = None if checked is None else {item.prompt_id: item.aligned for item in verdicts(checked)}
-        requests = wanted(written, self.params.base.seed, passed, replicate=replicate)
-        items = list(render(requests, self.renderer, clips, clips.places, lambda: looker))
+        requests = plan_clips(written, self.params.base.seed, passed, replicate=replicate)
+        items = list(render(requests, Rendering(self.renderer, lambda: cast("Renderer", looker)), names, names.places))
         there = [item for item in items if isinstance(item, Render)]
         lost = [item for item in items if isinstance(item, Dropped)]
         missing = {item.input_id for item in lost if item.detail == NOT_RENDERED}

@@ -4,9 +4,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from pipeline.backends.renderer.clip_id import video_id
 from pipeline.runtime.io import DataError
 from pipeline.video.clips import ClipStore, Place
+from pipeline.video.rendering import video_id
 from schemas.base import Prompt, Provenance
 from schemas.needs import Needs
 from schemas.params_render import RenderParams

@@ -8,9 +8,9 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
+from pipeline.evaluation.prompt_sources import StoredPrompts, copy_prompts, copy_queries
 from pipeline.refine import STAGE as REFINE
 from pipeline.rollout import STAGE as ROLLOUT
-from pipeline.rollout import stored, untouched
 from pipeline.runtime.io import read_rows
 from pipeline.runtime.stage_output import metrics_path
 from schemas.base import Prompt, Row
@@ -103,18 +103,17 @@ class RowPlan:
 
     def copied(self, maker: Stage) -> Rows | None:
         """Return the rows of an arm that no policy writes, where the plan has made what it copies."""
-        arm = maker.word_after("--arm")
-        described = self.params.evaluate.arms.get(arm) if arm else None
-        queries = self.made.get(maker.paths[0])
-        if arm is None or described is None or queries is None or described.prompts == "policy":
+        described = self.params.evaluate.arms.get(maker.options[-1]) if "--arm" in maker.options else None
+        asked = self.made.get(maker.paths[0])
+        if described is None or asked is None or described.prompts not in ("query", "stored"):
             return None
         if described.prompts == "query":
-            return Rows(list(untouched(queries.known, arm)), queries.unknown, maker.paths[0])
-        source = self.made.get(described.source or "")
+            return Rows(list(copy_queries(asked.known, maker.options[-1])), asked.unknown, maker.paths[0])
+        source = self.made.get(described.source)
         if source is None:
             return None
         written = {row.query_id: row for row in reversed(source.known)}
-        copies = stored(queries.known, written, {}, arm)
+        copies = copy_prompts(asked.known, StoredPrompts(written, {}), maker.options[-1])
         return Rows([row for row in copies if isinstance(row, Prompt)], source.unknown, source.source)
 
     def examples(self, like: Sequence[Any]) -> Iterable[Any]:

@@ -5,14 +5,15 @@ from typing import cast
 
 import click
 
-from pipeline.backends.renderer import make_renderer
 from pipeline.backends.teacher import make_teacher
-from pipeline.render import render, wanted
-from pipeline.reward import make_scorer, scored
-from pipeline.rollout import untouched
+from pipeline.evaluation.prompt_sources import copy_queries
+from pipeline.render import make_rendering, plan_clips, render
+from pipeline.reward import make_scorer
 from pipeline.runtime.io import DataError
+from pipeline.scoring.clip_scores import score_clips
 from pipeline.video.clips import ClipStore, Place
-from pipeline.video.long_prompts import fitted
+from pipeline.video.long_prompts import fit_prompts
+from pipeline.video.rendering import Rendering
 from schemas.base import Dropped, Prompt
 from schemas.render import Render
 from schemas.seams import Renderer
@@ -30,16 +31,15 @@ def warm_up(planner: Planner, n: int) -> None:
     params, store = planner.params, planner.store
     lane = trained_lane(planner)
     clips = ClipStore(store)
-    make = partial(make_renderer, params.render, params.world)
-    renderer = make()
+    rendering = make_rendering(params)
     teacher = make_teacher(params.teacher, params.world) if params.render.long_prompts == "shorten" else None
 
     def pack(facts: list[dict]) -> dict[str, Place]:
         return {item["video_id"]: Place("", 0, clips.path(item["video_id"]).stat().st_size) for item in facts}
 
-    fit = partial(fitted, renderer=renderer, params=params.render, teacher=teacher)
-    clips_wanted = wanted(lane.missing[:n], params.base.seed, fit=fit)
-    items = list(render(clips_wanted, renderer, clips, pack, make))
+    fit = partial(fit_prompts, renderer=rendering.renderer, params=params.render, teacher=teacher)
+    requests = plan_clips(lane.missing[:n], params.base.seed, fit=fit)
+    items = list(render(requests, rendering, clips, pack))
     rows = [item for item in items if isinstance(item, Render)]
     lost = [item for item in items if isinstance(item, Dropped)]
     click.echo(f"  warm-up: {len(rows)} clips rendered" if rows or lost else "  warm-up: no clip is missing", err=True)
@@ -53,7 +53,7 @@ def warm_up(planner: Planner, n: int) -> None:
         distinct = {scorer.key(row): row for row in (*rows, *lane.rows)}
         unscored = [row for key, row in distinct.items() if store.get(key) is None][:n]
         done = 0
-        for row, outcome in scored(unscored, lambda row: clips.path(row.video_id).read_bytes(), scorer, store):
+        for row, outcome in score_clips(unscored, lambda row: clips.path(row.video_id).read_bytes(), scorer, store):
             done += outcome.reason is None
             if outcome.reason is not None:
                 click.echo(f"  warm-up: {name} on {row.video_id}: {outcome.reason} {outcome.detail}", err=True)
@@ -71,17 +71,18 @@ def trained_lane(planner: Planner) -> Lane:
     paths = [stage.paths[0] for stage in planner.graph.running("rollout", "eval")][:1]
     queries = [row for path in paths if path in planner.made for row in planner.made[path].known]
     if not queries:
-        missing = " nor ".join(["rollouts", *paths])
-        raise DataError(f"--warm-up needs prompts: neither {missing} are there; run `dvc repro queries`")
-    prompts: list[Prompt] = list(untouched(queries, "original"))
+        raise DataError(
+            f"--warm-up needs prompts: neither {' nor '.join(['rollouts', *paths])} are there; run `dvc repro queries`"
+        )
+    prompts: list[Prompt] = list(copy_queries(queries, "original"))
     return unrendered(gpu, prompts)
 
 
 def unrendered(gpu: GpuPlanner, prompts: list[Prompt]) -> Lane:
     """Return which of the prompts have no clip yet, and the rows of those that have one."""
-    looker, stored = Looker(gpu.renderer, set()), ClipNames(gpu.store)
-    clips_wanted = wanted(prompts, gpu.params.base.seed)
-    items = list(render(clips_wanted, gpu.renderer, stored, stored.places, lambda: cast("Renderer", looker)))
+    looker, names = Looker(gpu.renderer, set()), ClipNames(gpu.store)
+    requests = plan_clips(prompts, gpu.params.base.seed)
+    items = list(render(requests, Rendering(gpu.renderer, lambda: cast("Renderer", looker)), names, names.places))
     missing = {item.input_id for item in items if isinstance(item, Dropped)}
     return Lane(
         [row for row in prompts if row.prompt_id in missing], [item for item in items if isinstance(item, Render)]

@@ -16,7 +16,7 @@ from pipeline.llm.calls.engine import Engine
 from pipeline.llm.template import Template
 from pipeline.runtime.store import Store
 from schemas.base import Provenance, QueryBase
-from schemas.params_policy import OpenAIPolicyParams, RolloutParams
+from schemas.params_policy import OpenAIPolicyParams, SamplingParams
 from schemas.reasons import Reason
 from schemas.seams import Outcome
 
@@ -31,7 +31,7 @@ class OpenAI:
         model = params.endpoint.model.replace("{folder}", Path(folder).name)
         self.engine = Engine("policy", params.endpoint.model_copy(update={"model": model}), store, self.revision)
 
-    def map(self, queries: Iterable[QueryBase], k: int, sampling: RolloutParams, seed: int) -> Iterator[Outcome[str]]:
+    def map(self, queries: Iterable[QueryBase], k: int, sampling: SamplingParams, seed: int) -> Iterator[Outcome[str]]:
         async def ask(query: QueryBase) -> list[Outcome[str]]:
             bought = await self.engine.answer(self.body(query, k, sampling, seed))
             if bought.stored is None:
@@ -55,7 +55,7 @@ class OpenAI:
             return Outcome(by=by, reason=answer.reason, detail=answer.detail[:500])
         return Outcome(value=" ".join(answer.text.split()), by=by)
 
-    def body(self, query: QueryBase, k: int, sampling: RolloutParams, seed: int) -> dict[str, Any]:
+    def body(self, query: QueryBase, k: int, sampling: SamplingParams, seed: int) -> dict[str, Any]:
         """Return what is sent; every sampling field is, since vLLM else takes those of generation_config (facts F4)."""
         drawn = hashlib.sha256(f"rollout/{seed}/{query.query_id}".encode()).digest()
         return {

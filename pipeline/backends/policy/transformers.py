@@ -21,7 +21,7 @@ from pipeline.runtime.io import DataError
 from pipeline.runtime.one_thread import use_one_thread
 from pipeline.runtime.store import Store, store_key
 from schemas.base import Provenance, QueryBase
-from schemas.params_policy import RolloutParams, TransformersPolicyParams
+from schemas.params_policy import SamplingParams, TransformersPolicyParams
 from schemas.reasons import Reason
 from schemas.seams import Outcome
 
@@ -60,7 +60,7 @@ class Transformers:
         self.stop = {token for token in [*stops, self.tokenizer.eos_token_id] if token is not None}
         self.name = Path(folder).name
 
-    def map(self, queries: Iterable[QueryBase], k: int, sampling: RolloutParams, seed: int) -> Iterator[Outcome[str]]:
+    def map(self, queries: Iterable[QueryBase], k: int, sampling: SamplingParams, seed: int) -> Iterator[Outcome[str]]:
         batch = Batch(
             self.model, self.stop, self.batch_size, sampling.temperature, sampling.top_p, sampling.max_new_tokens
         )
@@ -84,7 +84,7 @@ class Transformers:
         self,
         query: QueryBase,
         number: int,
-        sampling: RolloutParams,
+        sampling: SamplingParams,
         seed: int,
         open_samples: dict[str, Sample],
         waiting: list[Text],
@@ -100,7 +100,7 @@ class Transformers:
             waiting.append(Text(key, self.tokens_of(query, sampling), noise))
         return sample
 
-    def tokens_of(self, query: QueryBase, sampling: RolloutParams) -> list[int]:
+    def tokens_of(self, query: QueryBase, sampling: SamplingParams) -> list[int]:
         """Return the tokens that the answer to a query follows; the chat template writes its own first token."""
         words = self.tokenizer.apply_chat_template(
             [{"role": "user", "content": self.template.fill(query=query.query)}],
@@ -153,7 +153,7 @@ class Transformers:
             return Outcome(by=by, reason=Reason.EMPTY)
         return Outcome(value=text, by=by)
 
-    def depends(self, query: QueryBase, sample: int, sampling: RolloutParams, seed: int) -> dict:
+    def depends(self, query: QueryBase, sample: int, sampling: SamplingParams, seed: int) -> dict:
         drawn = {"seed": seed, "query_id": query.query_id, "sample": sample} if sampling.temperature else {}
         return {
             "revision": self.revision,

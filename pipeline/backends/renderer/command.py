@@ -27,12 +27,12 @@ from typing import BinaryIO
 
 import click
 
-from pipeline.backends.renderer.clip_id import video_id
 from pipeline.backends.renderer.http_host import MOST_FILE
 from pipeline.runtime.io import DataError
 from pipeline.runtime.store import home
 from pipeline.video.clips import BadClip
-from pipeline.video.ingest import Asked, ingest
+from pipeline.video.ingest import Shape, ingest
+from pipeline.video.rendering import video_id
 from schemas.base import Provenance, content_id
 from schemas.params_render import CommandRenderParams
 from schemas.reasons import Reason
@@ -57,7 +57,7 @@ class Command:
     token_limit: int | None = None
 
     def __init__(self, params: CommandRenderParams):
-        self.params, self.needs, self.shape = params, params.needs, Asked.by(params)
+        self.params, self.needs, self.shape = params, params.needs, Shape.of(params)
         self.at_once = params.batch_size or BATCH_SIZE
         names = (
             "n_frames", "height", "width", "frames_per_second", "num_inference_steps", "guidance_scale",

@@ -10,14 +10,14 @@ import time
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 
-from pipeline.backends.renderer.clip_id import video_id
 from pipeline.backends.renderer.http_adapters import ADAPTERS
 from pipeline.backends.renderer.http_host import Host, Reply
 from pipeline.llm.calls.stream import Stream
 from pipeline.runtime.io import DataError
 from pipeline.runtime.store import Purchase, Store, account, store_key
 from pipeline.video.clips import BadClip
-from pipeline.video.ingest import Asked, ingest
+from pipeline.video.ingest import Shape, ingest
+from pipeline.video.rendering import video_id
 from schemas.base import Provenance
 from schemas.params_render import HttpRenderParams
 from schemas.reasons import Reason
@@ -64,7 +64,7 @@ class Http:
             )
         if ("height" in sent) != ("width" in sent):
             raise DataError("render.height and render.width are sent together: set both or none")
-        self.sent, self.shape = sent, Asked.by(params)
+        self.sent, self.shape = sent, Shape.of(params)
         self.adapter.submit(params.model, "", 0, sent, "")  # what the host has no words for is known before the run
         self.by = Provenance(backend="http", model=params.model, revision=params.revision or "unknown")
         self.settings = {"host": self.host.name, "adapter": params.adapter, **sent}

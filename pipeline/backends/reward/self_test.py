@@ -9,8 +9,8 @@ from itertools import chain
 
 import numpy as np
 
-from pipeline.backends.reward.soundness import refuse_unsound
 from pipeline.runtime.io import DataError
+from pipeline.scoring.soundness import refuse_unsound
 from pipeline.video.clips import encode
 from schemas.base import Provenance
 from schemas.seams import Outcome, RewardModel, ScoreRequest, Scores

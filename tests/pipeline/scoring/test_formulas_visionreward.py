@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from pipeline.d_video import Feedback, d_video
-from pipeline.scoring.formulas import FORMULAS, answers, scores
+from pipeline.scoring.formulas import FORMULAS, answers_by_clip, compute_scores
 from pipeline.scoring.questions import read_questions
 from schemas.params_reward import RewardParams
 from schemas.reward import Answer, Reward
@@ -103,7 +103,7 @@ def test_the_pairs_are_those_of_the_authors_rule_on_both_scales(laptop, model, w
     ]
     rule = dict(reward_gap=gap, dominance="question", video_pairs="first", pairs_per_query=1)
     reward = asking(model, formula)
-    told = Feedback(scores(rows, reward), answers(rows, reward))
+    told = Feedback(compute_scores(rows, reward), answers_by_clip(rows, reward))
     made = d_video(clips, told, laptop.dpo.model_copy(update=rule))
     found = [(item.chosen, item.rejected) for item in made if hasattr(item, "chosen")]
     expected = authors_pairs(sheets, weights, 0.5)

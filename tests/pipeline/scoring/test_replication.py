@@ -1,8 +1,8 @@
 import pytest
 
-from pipeline.d_video import pair
+from pipeline.d_video import make_pair
 from pipeline.runtime.io import DataError
-from pipeline.scoring.replication import replicates, wilson
+from pipeline.scoring.replication import find_replicates, wilson
 from tests.support.rows import render_row
 
 
@@ -23,14 +23,14 @@ def paired(rows, score, laptop, better, worse):
     from pipeline.d_video import Scored
 
     one, other = (Scored(rows[at], score[rows[at].video_id]) for at in (better, worse))
-    return pair(one, other, laptop.dpo)
+    return make_pair(one, other, laptop.dpo)
 
 
 def test_pairs_are_counted_that_keep_their_sign_under_another_seed(laptop):
     rows, score = clips({"x": {"a": (2.0, 1.0), "b": (1.0, 0.5), "c": (0.0, 3.0)}, "y": {"a": (1.0,), "b": (0.0,)}})
-    twice = replicates(rows, score)
+    twice = find_replicates(rows, score)
     pairs = [paired(rows, score, laptop, 0, 2), paired(rows, score, laptop, 0, 4), paired(rows, score, laptop, 6, 7)]
-    found = twice.kept(pairs)
+    found = twice.count_kept(pairs)
     assert (found["pairs"], found["kept"], found["share"]) == (2, 1, 0.5)
     assert found["low"] < 0.5 < found["high"]
 
@@ -38,21 +38,21 @@ def test_pairs_are_counted_that_keep_their_sign_under_another_seed(laptop):
 def test_a_prompt_with_one_clip_scored_says_nothing(laptop):
     rows, score = clips({"x": {"a": (2.0, 1.0), "b": (1.0, 0.5)}})
     del score["xb1"]
-    twice = replicates(rows, score)
-    assert twice.kept([paired(rows, score, laptop, 0, 2)]) == {"pairs": 0, "kept": 0}
+    twice = find_replicates(rows, score)
+    assert twice.count_kept([paired(rows, score, laptop, 0, 2)]) == {"pairs": 0, "kept": 0}
 
 
 def test_noise_is_the_deviation_that_a_seed_gives_a_difference():
     # ten queries of two prompts, differences 1 and then 1 + 2d or 1 - 2d: variance of one draw is 2 d^2
     values = {f"q{at}": {"a": (1.0, 1.0 + (0.6 if at % 2 else -0.6)), "b": (0.0, 0.0)} for at in range(10)}
-    assert replicates(*clips(values)).noise() == pytest.approx(0.6 / 2**0.5)
+    assert find_replicates(*clips(values)).noise() == pytest.approx(0.6 / 2**0.5)
 
 
 def test_too_few_pairs_tell_no_noise():
     with pytest.raises(
         DataError, match="1 pairs of prompts were rendered twice, 10 are needed: raise reward.replicate"
     ):
-        replicates(*clips({"x": {"a": (1.0, 2.0), "b": (0.0, 0.0)}})).noise()
+        find_replicates(*clips({"x": {"a": (1.0, 2.0), "b": (0.0, 0.0)}})).noise()
 
 
 def test_wilson_is_the_textbook_interval():

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 
 from pipeline.video.clips import MOST_PIXELS, BadClip, decode, encode, frames_hash
-from pipeline.video.ingest import Asked, ingest
+from pipeline.video.ingest import Shape, ingest
 from tests.support.pictures import moving
 
-ANY = Asked()
+ANY = Shape()
 FRAMES = moving(n=12, height=64, width=96)
 CLIP = encode(FRAMES, 8)
 
@@ -53,7 +53,7 @@ def of_size(height: int, width: int, content: bytes) -> bytes:
 
 
 def test_a_clip_that_browsers_play_is_kept_byte_for_byte():
-    clip = ingest(CLIP, Asked(12, 64, 96, 8))
+    clip = ingest(CLIP, Shape(12, 64, 96, 8))
     assert clip.content == CLIP
     assert (clip.n_frames, clip.height, clip.width, clip.frames_per_second) == (12, 64, 96, 8)
     assert clip.frames_hash == frames_hash(decode(CLIP))
@@ -72,7 +72,7 @@ def test_a_clip_that_browsers_play_is_kept_byte_for_byte():
     ids=["index at the end", "fragments", "mpeg4", "hevc", "yuv444p", "quicktime"],
 )
 def test_a_clip_that_browsers_do_not_play_or_seek_is_encoded_anew_and_equally(content):
-    clip = ingest(content, Asked(12, 64, 96, 8))
+    clip = ingest(content, Shape(12, 64, 96, 8))
     assert clip.content != content and ingest(content, ANY) == clip
     assert clip.content[4:8] == b"ftyp" and clip.content.index(b"moov") < clip.content.index(b"mdat")
     assert abs(decode(clip.content).astype(int) - decode(content)).mean() < 12
@@ -148,10 +148,10 @@ def test_no_frames_are_refused():
 @pytest.mark.parametrize(
     ("asked", "says"),
     [
-        (Asked(n_frames=13), "12 frames, asked for 13"),
-        (Asked(height=96, width=64), "64 x 96 pixels, asked for 96 x 64"),
-        (Asked(width=48), "64 x 96 pixels, asked for any x 48"),
-        (Asked(frames_per_second=24), "8 frames a second, asked for 24"),
+        (Shape(n_frames=13), "12 frames, asked for 13"),
+        (Shape(height=96, width=64), "64 x 96 pixels, asked for 96 x 64"),
+        (Shape(width=48), "64 x 96 pixels, asked for any x 48"),
+        (Shape(frames_per_second=24), "8 frames a second, asked for 24"),
     ],
 )
 def test_another_shape_than_was_asked_for_is_refused_with_both(asked, says):
@@ -160,7 +160,7 @@ def test_another_shape_than_was_asked_for_is_refused_with_both(asked, says):
 
 
 def test_a_rate_of_television_is_the_whole_number_beside_it():
-    assert ingest(written(rate=Fraction(24000, 1001)), Asked(frames_per_second=24)).n_frames == 12
+    assert ingest(written(rate=Fraction(24000, 1001)), Shape(frames_per_second=24)).n_frames == 12
 
 
 def test_a_huge_frame_is_refused_from_the_header():
@@ -206,14 +206,14 @@ def test_many_large_frames_in_few_bytes_are_refused_before_they_are_decoded():
 
 @pytest.mark.parametrize("content", [picture(), picture("mjpeg", "yuvj420p")], ids=["png", "jpeg"])
 def test_a_still_picture_is_a_clip_of_one_frame_where_one_is_asked_for(content):
-    clip = ingest(content, Asked(1, 64, 96, 8))
+    clip = ingest(content, Shape(1, 64, 96, 8))
     assert (clip.n_frames, clip.height, clip.width, clip.frames_per_second) == (1, 64, 96, 8)
     assert abs(decode(clip.content)[0].astype(int) - FRAMES[0]).mean() < 12
-    assert ingest(content, Asked(n_frames=1)).frames_per_second == 1
+    assert ingest(content, Shape(n_frames=1)).frames_per_second == 1
 
 
 def test_a_damaged_or_wrong_picture_is_refused():
     with pytest.raises(BadClip):
-        ingest(picture()[:-60], Asked(n_frames=1))
+        ingest(picture()[:-60], Shape(n_frames=1))
     with pytest.raises(BadClip, match="64 x 96 pixels, asked for 96 x 64"):
-        ingest(picture(), Asked(1, 96, 64))
+        ingest(picture(), Shape(1, 96, 64))

@@ -125,10 +125,10 @@ def test_a_clip_whose_file_is_gone_is_made_again(project):
 
 def test_a_clip_of_two_arms_is_made_and_scored_once(project):
     found = rows()
-    assert counts(found["render_eval@original"]) == (5, 0, 5)
-    assert counts(found["render_eval@dpo"]) == (5, 5, 0)
-    assert counts(found["reward_eval@original", "dims"]) == (5, 0, 5)
-    assert counts(found["reward_eval@dpo", "dims"]) == (5, 5, 0)
+    assert counts(found["render_eval@test-original"]) == (5, 0, 5)
+    assert counts(found["render_eval@test-dpo"]) == (5, 5, 0)
+    assert counts(found["reward_eval@test-original", "dims"]) == (5, 0, 5)
+    assert counts(found["reward_eval@test-dpo", "dims"]) == (5, 5, 0)
 
 
 def test_rows_of_a_changed_policy_are_counted_and_not_looked_up(project):
@@ -186,7 +186,7 @@ def test_a_model_that_is_not_on_this_machine_has_published_seconds_and_memory(pr
 
 def test_half_the_steps_are_half_the_seconds(project):
     write(render=HUB | {"num_inference_steps": 25})
-    row = rows()["render_eval@original"]
+    row = rows()["render_eval@test-original"]
     assert row.seconds_each == 22.5 and "times 0.5 for steps and pixels" in row.source
 
 
@@ -200,7 +200,8 @@ def test_the_table_says_hours_and_where_they_are_from(project):
     write(render=HUB)
     done = CliRunner().invoke(main, ["--no-dvc"])
     assert done.exit_code == 0, done.output
-    assert "seconds each: published for H100 (render_eval@original, render_eval@dpo, render@dpo)" in done.output
+    stages = "render_eval@test-original, render_eval@test-dpo, render@dpo"
+    assert f"seconds each: published for H100 ({stages})" in done.output
     assert "GPU-hours, unknown CPU-hours, unknown GB of disk" in done.output
 
 

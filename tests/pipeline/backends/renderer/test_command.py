@@ -6,10 +6,10 @@ import time
 import pytest
 
 from pipeline.backends.renderer import make_renderer
-from pipeline.backends.renderer.clip_id import video_id
 from pipeline.backends.renderer.command import Command
 from pipeline.runtime.io import DataError
 from pipeline.runtime.store import home
+from pipeline.video.rendering import video_id
 from schemas.params_render import RenderParams
 from schemas.reasons import Reason
 from schemas.seams import RenderRequest

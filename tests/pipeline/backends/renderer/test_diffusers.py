@@ -8,12 +8,12 @@ import pytest
 
 from pipeline.backends.batches import BatchSize, batched
 from pipeline.backends.renderer import make_renderer
-from pipeline.backends.renderer.clip_id import video_id
 from pipeline.backends.renderer.diffusers import Diffusers
-from pipeline.render import render, wanted
+from pipeline.render import plan_clips, render
 from pipeline.runtime.io import DataError
 from pipeline.runtime.store import Store
 from pipeline.video.clips import ClipStore, Packed, decode, frames_hash, read_clip, write_shards
+from pipeline.video.rendering import Rendering, video_id
 from schemas.render import Render
 from schemas.rollout import Rollout
 from schemas.seams import RenderRequest
@@ -68,7 +68,7 @@ def test_a_family_goes_from_prompts_to_shards_that_decode(tiny_pipeline, diffuse
         Rollout(**prompt_fields(prompt=text, sample=at))
         for at, text in enumerate(["a dog runs", "a cat sits", "slow camera " * 60])
     ]
-    made = list(render(wanted(rows, 0), renderer, clips, pack))
+    made = list(render(plan_clips(rows, 0), Rendering(renderer, lambda: renderer), clips, pack))
     assert [row.truncated for row in made] == [False, False, family in ("cogvideox", "stable_diffusion")]
     n_frames = 1 if family == "stable_diffusion" else 9
     for row in made:

@@ -4,9 +4,9 @@ import shutil
 
 import pytest
 
-from pipeline.backends.renderer.clip_id import video_id
 from pipeline.backends.renderer.diffusers import Diffusers
 from pipeline.runtime.io import DataError
+from pipeline.video.rendering import video_id
 from tests.support import tiny_pipelines
 from tests.support.tiny_pipelines import DOG, FAMILIES, SIZES, with_weights
 

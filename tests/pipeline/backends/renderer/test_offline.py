@@ -1,8 +1,8 @@
 import pytest
 
 from pipeline.backends.renderer import make_renderer
-from pipeline.backends.renderer.clip_id import video_id
 from pipeline.video.clips import decode
+from pipeline.video.rendering import video_id
 from schemas.seams import RenderRequest
 
 

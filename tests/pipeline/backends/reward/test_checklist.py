@@ -6,9 +6,9 @@ import pytest
 
 from pipeline.backends.reward import make_reward
 from pipeline.backends.reward.checklist import Checklist
-from pipeline.backends.reward.soundness import refuse_unsound
 from pipeline.backends.reward.yes_no import YesNo
 from pipeline.runtime.io import DataError
+from pipeline.scoring.soundness import refuse_unsound
 from pipeline.video.clips import decode, encode
 from schemas.reasons import Reason
 from schemas.seams import ScoreRequest

@@ -5,9 +5,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipeline.backends.reward.soundness import refuse_unsound
 from pipeline.backends.reward.worker import Worker
 from pipeline.runtime.io import DataError
+from pipeline.scoring.soundness import refuse_unsound
 from pipeline.video.clips import encode
 from schemas.base import Dropped
 from schemas.seams import ScoreRequest

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from pipeline.backends.reward import make_reward
-from pipeline.backends.reward.soundness import refuse_unsound
 from pipeline.backends.reward.worker import Worker
 from pipeline.runtime.io import DataError
+from pipeline.scoring.soundness import refuse_unsound
 from pipeline.video.clips import encode
 from schemas.reasons import Reason
 from schemas.seams import ScoreRequest

@@ -2,7 +2,7 @@ import math
 
 import pytest
 
-from pipeline.backends.reward.soundness import refuse_unsound
+from pipeline.scoring.soundness import refuse_unsound
 from schemas.reasons import Reason
 from schemas.reward import Answer, Dimension
 from schemas.seams import Outcome, Scores

@@ -2,7 +2,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from pipeline.backends.renderer.clip_id import video_id
+from pipeline.video.rendering import video_id
 from schemas.base import Provenance
 from schemas.seams import RenderRequest
 

@@ -1,0 +1,157 @@
+"""Where the prompts of an arm come from when no policy of ours writes them: the query, stored rows, a file, an LLM."""
+
+import csv
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from pipeline.llm.answer_forms import PROMPT
+from pipeline.llm.rounds import ask_teacher
+from pipeline.llm.template import Template
+from pipeline.runtime.io import DataError, read_rows
+from pipeline.runtime.stage_output import dropped_path
+from pipeline.text.clean import clean
+from pipeline.text.loops import has_loop
+from pipeline.text.ready_sets import hash_file
+from schemas.base import Dropped, Prompt, Provenance, QueryBase, content_id
+from schemas.fewshot import Exemplar
+from schemas.params import FileArmParams
+from schemas.queries import Query
+from schemas.reasons import Reason
+from schemas.rollout import Rollout, prompt_class
+from schemas.seams import Messages, Teacher
+
+
+@dataclass(frozen=True)
+class StoredPrompts:
+    """Prompts by query_id, and why others have none where their writer says so."""
+
+    prompts: Mapping[str, Prompt]
+    dropped: Mapping[str, Dropped]
+
+
+def copy_queries(queries: Iterable[Query], arm: str, suite: str | None = None) -> Iterator[Rollout]:
+    """Yield x itself as the prompt: the arm that every other one has to beat (VPO 4.1, "Original Query")."""
+    for row in queries:
+        by = Provenance(backend="query", model=row.source, revision="")
+        yield make_rollout(row, row.query, by, arm=arm, suite=suite)
+
+
+def copy_prompts(
+    queries: Iterable[QueryBase], stored: StoredPrompts, arm: str, suite: str | None = None
+) -> Iterator[Rollout | Dropped]:
+    """Yield the prompts that another stage wrote, or why a query has none."""
+    for row in queries:
+        if prompt := stored.prompts.get(row.query_id):
+            yield make_rollout(row, prompt.prompt, prompt.written_by, arm=arm, suite=suite)
+            continue
+        lost = stored.dropped.get(row.query_id)
+        yield Dropped(
+            input_id=f"{row.query_id}/0",
+            reason=lost.reason if lost else Reason.FAILED,
+            detail=lost.detail if lost else "the source has no prompt for this query",
+            suite=suite,
+            arm=arm,
+        )
+
+
+def read_stored_prompts(path: Path) -> StoredPrompts:
+    """Return the first prompt of each query in another stage's rows, and what that stage dropped where it is known."""
+    prompts: dict[str, Prompt] = {}
+    for row in read_rows(path, prompt_class(path)):
+        prompts.setdefault(row.query_id, row)
+    dropped = dropped_path(path)
+    return StoredPrompts(
+        prompts, {row.input_id: row for row in read_rows(dropped, Dropped)} if dropped.exists() else {}
+    )
+
+
+def take_from_file(
+    queries: Iterable[QueryBase], params: FileArmParams, keep_flags: bool, arm: str, suite: str | None = None
+) -> Iterator[Rollout | Dropped]:
+    """Yield the prompt that a user's file has for each query, or that it has none.
+
+    The file's queries are cleaned as stage `queries` cleans them (`keep_flags`), so that the same text is the same
+    query. Raises DataError for a file that cannot be read, lacks a column, or has two prompts for one query.
+    """
+    path = Path(params.source)
+    prompts = read_prompt_file(path, params.query_column, params.prompt_column, keep_flags)
+    by = Provenance(backend="file", model=path.name, revision=hash_file(params.source)[:16])
+    for row in queries:
+        if row.query_id in prompts:
+            yield make_rollout(row, prompts[row.query_id], by, arm=arm, suite=suite)
+        else:
+            detail = f"{path.name} has no prompt for this query"
+            yield Dropped(input_id=f"{row.query_id}/0", reason=Reason.FAILED, detail=detail, suite=suite, arm=arm)
+
+
+def read_prompt_file(path: Path, query_column: str, prompt_column: str, keep_flags: bool) -> dict[str, str]:
+    """Return query_id -> prompt of a JSONL or CSV file. Raises DataError naming file and record."""
+    prompts: dict[str, str] = {}
+    for number, record in enumerate(read_records(path), 1):
+        query, prompt = (record.get(name) for name in (query_column, prompt_column))
+        if not isinstance(query, str) or not isinstance(prompt, str) or not query.strip() or not prompt.strip():
+            raise DataError(f"{path}: record {number}: expected texts in {query_column} and {prompt_column}")
+        query_id, prompt = content_id(clean(query, keep_flags)), " ".join(prompt.split())
+        if prompts.setdefault(query_id, prompt) != prompt:
+            raise DataError(f"{path}: record {number}: a second prompt for the query {query[:80]!r}")
+    if not prompts:
+        raise DataError(f"{path}: no records in it")
+    return prompts
+
+
+def read_records(path: Path) -> list[dict[str, object]]:
+    """Return the lines of a JSONL or CSV file as mappings. Raises DataError for a file that is neither."""
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+        if path.suffix == ".csv":
+            return [{**record} for record in csv.DictReader(text.splitlines(keepends=True))]
+        records = [json.loads(line) for line in text.split("\n") if line.strip()]
+    except OSError as fault:
+        raise DataError(f"{path}: {fault.strerror}; an arm of a file reads a JSONL or CSV file") from None
+    except (UnicodeDecodeError, csv.Error, json.JSONDecodeError) as fault:
+        raise DataError(f"{path}: neither JSONL nor CSV in UTF-8: {fault}") from None
+    if odd := next((number for number, record in enumerate(records, 1) if not isinstance(record, dict)), None):
+        raise DataError(f"{path}: record {odd}: expected an object")
+    return records
+
+
+def ask_llm(
+    queries: Iterable[QueryBase],
+    teacher: Teacher,
+    template: Template,
+    exemplars: Iterable[Exemplar],
+    arm: str,
+    suite: str | None = None,
+) -> Iterator[Rollout | Dropped]:
+    """Yield the prompt that an LLM writes for each query by the arm's own template, or why there is none."""
+    shown = [dict(exemplar) for exemplar in exemplars]
+
+    def messages(row: QueryBase) -> Messages:
+        return [{"role": "user", "content": template.fill(query=row.query, exemplars=shown)}]
+
+    for row, outcome in ask_teacher(queries, messages, teacher, PROMPT, template=template.hash):
+        if outcome.value is None or outcome.by is None:
+            reason = outcome.reason or Reason.FAILED
+            yield Dropped(input_id=f"{row.query_id}/0", reason=reason, detail=outcome.detail, suite=suite, arm=arm)
+        else:
+            yield make_rollout(row, outcome.value, outcome.by, arm=arm, suite=suite)
+
+
+def make_rollout(
+    row: QueryBase,
+    prompt: str,
+    by: Provenance,
+    *,
+    arm: str,
+    suite: str | None = None,
+    sample: int = 0,
+    duplicate_of: int | None = None,
+) -> Rollout:
+    """Return the row of a prompt that an arm wrote for a query."""
+    return Rollout(
+        query_id=row.query_id, query=row.query, split=row.split, safety=row.safety,
+        prompt_id=content_id(row.query_id, prompt), prompt=prompt, suite=suite, arm=arm, sample=sample, written_by=by,
+        duplicate_of=duplicate_of, loops=has_loop(prompt),
+    )  # fmt: skip
