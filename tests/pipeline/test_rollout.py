@@ -7,7 +7,8 @@ from click.testing import CliRunner
 from pipeline.evaluation.prompt_sources import copy_queries
 from pipeline.llm.template import Template
 from pipeline.rollout import TALLY, main, rollout
-from pipeline.runtime.io import read_rows, stage_output, write_rows
+from pipeline.runtime.io import read_rows, write_rows
+from pipeline.runtime.stage_output import stage_output
 from schemas.base import Dropped, content_id
 from schemas.fewshot import Fewshot
 from schemas.queries import Query

@@ -2,7 +2,7 @@
 
 import pytest
 
-from pipeline.evaluation.arms import Arm, dimensions, per_query, read_arm
+from pipeline.evaluation.arms import Arm, measure, name_dimensions, read_arm
 from pipeline.runtime.params_file import load_params
 from schemas.rollout import Rollout
 from tests.support.small_project import judged, prompt, queries, small_project
@@ -21,7 +21,7 @@ def params(made):
 
 
 def values(prompts, verdicts, params, clips=(), rewards=()):
-    return per_query(TEST, Arm(list(prompts), list(verdicts), list(clips), list(rewards)), params.reward)
+    return measure(TEST, Arm(list(prompts), list(verdicts), list(clips), list(rewards)), params.reward)
 
 
 def mean(by_query):
@@ -72,16 +72,16 @@ def test_several_samples_of_a_query_count_as_their_mean(params):
 
 def test_rewards_and_dimensions_are_of_general_queries_with_a_clip(made, params):
     arm = read_arm(made / "data/eval/dpo", TEST)
-    found = per_query(TEST, arm, params.reward)
+    found = measure(TEST, arm, params.reward)
     assert found["reward"] == {row.query_id: 1.0 for row in TEST[:4]}
     assert found["dim_DD"] == {row.query_id: 0.2 for row in TEST[:4]}
     fewer = Arm(arm.prompts, arm.verdicts, arm.clips[1:], arm.rewards)
-    assert len(per_query(TEST, fewer, params.reward)["reward"]) == 3
+    assert len(measure(TEST, fewer, params.reward)["reward"]) == 3
 
 
 def test_a_dimension_that_two_models_have_is_told_apart(made, params):
     arm = read_arm(made / "data/eval/dpo", TEST)
     again = [row.model_copy(update={"reward": "checklist"}) for row in arm.rewards if row.dims]
-    metrics = dimensions([*arm.rewards, *again], params.reward)
+    metrics = name_dimensions([*arm.rewards, *again], params.reward)
     assert metrics["dim_DD"] == ("checklist", "DD")
     assert metrics["dim_dims_DD"] == ("dims", "DD")

@@ -1,6 +1,6 @@
 """What a person reads of the evaluation."""
 
-from pipeline.evaluation.report import Report, markdown, nested, shown_queries, tables
+from pipeline.evaluation.report import Report, choose_queries, markdown, nest, tables
 from schemas.evaluate import Evaluate
 from tests.support.rows import render_row
 from tests.support.small_project import queries
@@ -29,7 +29,7 @@ def test_a_difference_beyond_its_interval_is_bold():
 
 def test_plain_values_and_differences_stand_apart_for_dvc_metrics():
     rows = [number("reward", 2.0, 1, 3, None), number("reward", 0.5, 0, 1)]
-    assert nested(rows) == {"arms": {"dpo": {"reward": 2.0}}, "differences": {"dpo - sft": {"reward": 0.5}}}
+    assert nest(rows) == {"arms": {"dpo": {"reward": 2.0}}, "differences": {"dpo - sft": {"reward": 0.5}}}
 
 
 def test_a_table_has_plain_values_alone():
@@ -40,5 +40,5 @@ def test_a_table_has_plain_values_alone():
 def test_queries_are_shown_that_every_arm_has_a_clip_of_and_that_are_general():
     test = queries("test")
     clips = [render_row(query=row.query).model_copy(update={"query_id": row.query_id}) for row in test]
-    assert shown_queries(test, {"sft": clips, "dpo": clips[1:]}) == [row for row in test[1:] if not row.safety][:4]
-    assert shown_queries(test, {}) == []
+    assert choose_queries(test, {"sft": clips, "dpo": clips[1:]}) == [row for row in test[1:] if not row.safety][:4]
+    assert choose_queries(test, {}) == []

@@ -39,7 +39,7 @@ def requests():
 def test_prompts_are_rendered_and_scored_in_one_pass_and_neither_half_is_bought_twice(laptop, tmp_path, requests):
     renderer = Counted(Offline(laptop.render, laptop.world), fails="cat")
     dims = laptop.reward.models["dims"]
-    model = Counted(OfflineDims(dims, world=laptop.world))
+    model = Counted(OfflineDims(dims))
     scorer = Scorer("dims", dims, model.by, lambda: model)
     clips = ClipStore(Store(tmp_path / "store"))
     rendering = Rendering(renderer, lambda: renderer)
@@ -56,7 +56,7 @@ def test_prompts_are_rendered_and_scored_in_one_pass_and_neither_half_is_bought_
 
 def test_two_requests_of_one_clip_share_it_and_its_scores(laptop, tmp_path, requests):
     renderer, dims = Offline(laptop.render, laptop.world), laptop.reward.models["dims"]
-    model = Counted(OfflineDims(dims, world=laptop.world))
+    model = Counted(OfflineDims(dims))
     scorer = Scorer("dims", dims, model.by, lambda: model)
     clips = ClipStore(Store(tmp_path / "store"))
     one, other = render_and_score([requests[0]] * 2, Rendering(renderer, lambda: renderer), clips, [scorer])

@@ -1,7 +1,8 @@
 import pytest
 
-from pipeline.reward import make_scorer, reward, texts_cut
+from pipeline.reward import make_scorer, reward
 from pipeline.runtime.store import Store
+from pipeline.scoring.clip_scores import count_cut_texts
 from pipeline.video.clips import decode, make_clip
 from schemas.seams import ScoreRequest
 from tests.support import tiny_clip_scorers as tiny
@@ -46,6 +47,6 @@ def test_the_metrics_count_the_texts_that_each_model_cut_also_where_nothing_is_s
     scorers = [make_scorer(name, params_of(clip_scorers, name)) for name in ("clip", "aesthetic")]
     for _ in range(2):
         list(reward(rows, lambda row: clip.content, scorers, store))
-        assert texts_cut(rows, scorers, store) == {"text_truncated": {"clip": 2}}
-    assert texts_cut(rows[1:2], scorers, store) == {"text_truncated": {"clip": 0}}
-    assert texts_cut(rows, scorers[1:], store) == {}
+        assert count_cut_texts(rows, scorers, store) == {"text_truncated": {"clip": 2}}
+    assert count_cut_texts(rows[1:2], scorers, store) == {"text_truncated": {"clip": 0}}
+    assert count_cut_texts(rows, scorers[1:], store) == {}
