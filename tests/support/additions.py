@@ -49,7 +49,7 @@ def main(prompts: str, out: str, params_path: str) -> None:
     with stage_output(out, WordLimit) as writer:
         writer.write(word_limit(writer.read(prompts, prompt_class(prompts)), params.word_limit))
 ''',
-    "tests/pipeline/test_<name>.py": '''import pytest
+    "tests/pipeline/test_<name>.py": """import pytest
 
 from pipeline.word_limit import word_limit
 from schemas.params import WordLimitParams
@@ -60,7 +60,7 @@ from tests.support.rows import critique_row
 def test_a_prompt_may_have_as_many_words_as_the_params_say(words, stays):
     (row,) = word_limit([critique_row(prompt="dog " * words)], WordLimitParams(max_words=4))
     assert getattr(row, "reason", None) == (None if stays else "too_long")
-''',
+""",
 }
 STAGE_EDITS = {
     "schemas/params.py": {
@@ -93,7 +93,7 @@ STAGE_EDITS = {
 }
 
 REWARD = {
-    "pipeline/backends/reward/<name>.py": '''"""How sharp a clip is: the mean step of brightness between neighbouring pixels."""
+    "pipeline/backends/reward/<name>.py": '''"""How sharp a clip is: the mean step between neighbouring pixels."""
 
 from collections.abc import Iterable, Iterator
 
@@ -124,7 +124,7 @@ class Sharpness:
             value = round(float(np.abs(np.diff(light, axis=-1)).mean()), 4)
             yield Outcome(value=Scores(dims=(Dimension(name="SHARP", value=value),)), by=self.by)
 ''',
-    "tests/pipeline/backends/reward/test_<name>.py": '''from pipeline.backends.reward.sharpness import Sharpness
+    "tests/pipeline/backends/reward/test_<name>.py": """from pipeline.backends.reward.sharpness import Sharpness
 from schemas.params_reward import SharpnessParams
 from schemas.seams import ScoreRequest
 
@@ -133,7 +133,7 @@ def test_what_is_no_clip_has_no_score():
     scorer = Sharpness(SharpnessParams(backend="sharpness", scored_text="query"))
     (outcome,) = scorer.map([ScoreRequest(b"no clip", "a dog")])
     assert outcome.reason == "bad_clip"
-''',
+""",
 }
 REWARD_EDITS = {
     "pipeline/backends/reward/__init__.py": {
@@ -154,7 +154,7 @@ class ModelScorerParams""",
 }
 
 RENDERER = {
-    "pipeline/backends/renderer/<name>.py": '''"""Grey noise in the place of a video: what a generator makes that does not read."""
+    "pipeline/backends/renderer/<name>.py": '''"""Noise in the place of a video, whatever is asked."""
 
 from collections.abc import Iterable, Iterator
 from typing import Any
@@ -188,7 +188,7 @@ class Noise:
             frames = np.random.default_rng(request.seed).integers(0, 256, (*shape, 3), dtype=np.uint8)
             yield Outcome(value=make_clip(frames, self.settings["frames_per_second"]), by=self.by)
 ''',
-    "tests/pipeline/backends/renderer/test_<name>.py": '''from pipeline.backends.renderer.noise import Noise
+    "tests/pipeline/backends/renderer/test_<name>.py": """from pipeline.backends.renderer.noise import Noise
 from schemas.params_render import NoiseRenderParams
 from schemas.seams import RenderRequest
 
@@ -198,7 +198,7 @@ def test_a_seed_draws_the_same_frames_whatever_the_prompt():
     params = NoiseRenderParams(backend="noise", shorten_template="", clips_per_shard=1, **keys)
     one, other = Noise(params).map([RenderRequest("a dog", 3), RenderRequest("a cat", 3)])
     assert one.value.frames_hash == other.value.frames_hash
-''',
+""",
 }
 RENDERER_EDITS = {
     "pipeline/backends/renderer/__init__.py": {
@@ -230,7 +230,7 @@ ADDITIONS = {
 
 
 def add(what: str, root: Path) -> str:
-    """Write the files of an addition into a copy of the project; return its name. Each edited text stands there once."""
+    """Write an addition's files into a copy of the project; return its name. Each edited text must stand there once."""
     name, files, edits = ADDITIONS[what]
     for path, content in files.items():
         (root / path.replace("<name>", name)).write_text(content)
