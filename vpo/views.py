@@ -50,13 +50,24 @@ class View:
 
     def _select(self, path: Path, kinds: dict[str, str], values: Mapping[str, str]) -> str:
         if path.suffix == ".parquet":
-            source = f"read_parquet({_text(path)})"
+            source = self._parquet(path, kinds)
         else:
             listed = ", ".join(f"{_text(name)}: {_text(kind)}" for name, kind in kinds.items())
             source = f"read_json({_text(path)}, format = 'newline_delimited', columns = {{{listed}}})"
         chosen = [f"{quote(name)}::{kind} as {quote(name)}" for name, kind in kinds.items()]
         added = [f"{_text(values[name])} as {quote(name)}" for name in self.added]
         return f"select {', '.join([*chosen, *added])} from {source}"
+
+    def _parquet(self, path: Path, kinds: dict[str, str]) -> str:
+        """Return how to read a file; a column with a default may be younger than the file, and is then null."""
+        fields = self.row.model_fields
+        nulls = [
+            f"null::{kind} as {quote(name)}"
+            for name, kind in kinds.items()
+            if name in fields and not fields[name].is_required()
+        ]
+        source = f"read_parquet({_text(path)})"
+        return f"(from {source} union all by name select {', '.join(nulls)} where false)" if nulls else source
 
 
 def views(root: Path, graph: Graph) -> Iterator[View]:
