@@ -8,7 +8,7 @@ import shutil
 import socket
 import sys
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -39,8 +39,12 @@ class Check:
 
     name: str
     ok: bool
-    found: str
+    state: str
     todo: str = ""
+
+    def as_json(self) -> dict[str, str | bool]:
+        """Return the object that `--json` prints; its keys are public."""
+        return {"name": self.name, "ok": self.ok, "found": self.state, "todo": self.todo}
 
 
 @click.command("doctor")
@@ -50,10 +54,10 @@ def main(as_json: bool, online: bool) -> None:
     """Check what a run needs, and say what to do; ends with 1 where something is wrong."""
     checks = list(examine(find_project(), online))
     if as_json:
-        click.echo(json.dumps([asdict(check) for check in checks], ensure_ascii=False))
+        click.echo(json.dumps([check.as_json() for check in checks], ensure_ascii=False))
     else:
         for check in checks:
-            click.echo(f"{'ok  ' if check.ok else 'MEND'} {check.name}: {check.found}")
+            click.echo(f"{'ok  ' if check.ok else 'MEND'} {check.name}: {check.state}")
             if check.todo:
                 click.echo(f"     -> {check.todo}")
     sys.exit(0 if all(check.ok for check in checks) else 1)
@@ -111,8 +115,8 @@ def needed_extras(params: Params) -> set[str]:
 def check_core(root: Path) -> Check:
     """The libraries that every command needs."""
     wrong, other = out_of_range(), untested("", root / "constraints.txt")
-    found = "; ".join(wrong or other) or "installed"
-    return Check("libraries", not wrong, found, "pip install -e . -c constraints.txt" if wrong or other else "")
+    state = "; ".join(wrong or other) or "installed"
+    return Check("libraries", not wrong, state, "pip install -e . -c constraints.txt" if wrong or other else "")
 
 
 def check_extras(wanted: set[str], root: Path) -> Iterator[Check]:

@@ -7,7 +7,7 @@ from typing import cast
 
 from pipeline.backends.renderer import make_renderer
 from pipeline.backends.renderer.diffusers import Diffusers
-from pipeline.backends.renderer.facts import Facts, known
+from pipeline.backends.renderer.facts import Facts, find_facts
 from pipeline.render import plan_clips, render
 from pipeline.reward import make_scorer
 from pipeline.runtime.io import DataError, read_rows
@@ -72,7 +72,7 @@ class GpuPlanner:
         checked = self.planner.made.get(stage.paths[0], Rows()) if "--critique" in stage.options else None
         replicate = self.params.reward.replicate if "--replicate" in stage.options else 0.0
         looker, names = Looker(self.renderer, self.planned), ClipNames(self.store)
-        written = [item for item in prompts.known if isinstance(item, Prompt)]
+        written = [item for item in prompts.present if isinstance(item, Prompt)]
         passed = None if checked is None else {item.prompt_id: item.aligned for item in verdicts(checked)}
         requests = plan_clips(written, self.params.base.seed, passed, replicate=replicate)
         items = list(render(requests, Rendering(self.renderer, lambda: cast("Renderer", looker)), names, names.places))
@@ -104,7 +104,7 @@ class GpuPlanner:
         params, renderer = self.params.render, self.renderer
         cost = measured(self.folder, describe_work("render", renderer.by, renderer.settings))
         if isinstance(params, DiffusersRenderParams):
-            facts = known(params.model) if self.fault else its_own(renderer)
+            facts = find_facts(params.model) if self.fault else its_own(renderer)
             row.gpu_gigabytes, assumed = memory(params, facts)
             row.notes += assumed
             cost = cost or published(params, facts, {} if self.fault else renderer.settings)
@@ -169,7 +169,7 @@ class GpuPlanner:
 
 def verdicts(rows: Rows) -> list[Critique]:
     """Return the verdicts that are known."""
-    return [row for row in rows.known if isinstance(row, Critique)]
+    return [row for row in rows.present if isinstance(row, Critique)]
 
 
 def its_own(renderer: Renderer) -> Facts | None:
@@ -178,7 +178,7 @@ def its_own(renderer: Renderer) -> Facts | None:
         return None
     facts, config = renderer.resolved.facts, renderer.configs.transformer | renderer.configs.index
     same_size = bool(facts.size_by) and all(config.get(name) == value for name, value in facts.size_by.items())
-    return facts if same_size or known(renderer.model) else None
+    return facts if same_size or find_facts(renderer.model) else None
 
 
 def total(rows: Sequence[GpuRow]) -> dict:

@@ -32,12 +32,12 @@ UNKNOWN = math.nan
 
 @dataclass
 class Rows:
-    """What a stage reads: the rows that are known, and how many more there will be; `like` shows what those may be.
+    """What a stage reads: the rows that are present, and how many more there will be; `like` shows what those may be.
 
     `unknown` is UNKNOWN where nobody can count them.
     """
 
-    known: Sequence[Any] = ()
+    present: Sequence[Any] = ()
     unknown: float = 0.0
     source: str = ""
     like: Sequence[Any] = ()
@@ -90,7 +90,7 @@ class RowPlan:
             return Rows(source="d_dpo.path takes its place")
         read = self.rows(maker.paths[0], Query)
         each = self.params.rollout.k if arm is None else 1
-        count = (len(read.known) + read.unknown) * each
+        count = (len(read.present) + read.unknown) * each
         return Rows((), count * kept(maker), f"{each} for each query of {maker.paths[0]}")
 
     def late(self, path: str) -> str | None:
@@ -104,34 +104,36 @@ class RowPlan:
     def copied(self, maker: Stage) -> Rows | None:
         """Return the rows of an arm that no policy writes, where the plan has made what it copies."""
         described = self.params.evaluate.arms.get(maker.options[-1]) if "--arm" in maker.options else None
-        asked = self.made.get(maker.paths[0])
-        if described is None or asked is None or described.prompts not in ("query", "stored"):
+        read = self.made.get(maker.paths[0])
+        if described is None or read is None or described.prompts not in ("query", "stored"):
             return None
         if described.prompts == "query":
-            return Rows(list(copy_queries(asked.known, maker.options[-1])), asked.unknown, maker.paths[0])
+            return Rows(list(copy_queries(read.present, maker.options[-1])), read.unknown, maker.paths[0])
         source = self.made.get(described.source)
         if source is None:
             return None
-        written = {row.query_id: row for row in reversed(source.known)}
-        copies = copy_prompts(asked.known, StoredPrompts(written, {}), maker.options[-1])
+        written = {row.query_id: row for row in reversed(source.present)}
+        copies = copy_prompts(read.present, StoredPrompts(written, {}), maker.options[-1])
         return Rows([row for row in copies if isinstance(row, Prompt)], source.unknown, source.source)
 
     def examples(self, like: Sequence[Any]) -> Iterable[Any]:
         """Return rows whose lengths stand for those that are not there yet."""
         if like:
             return like[:: max(len(like) // 50, 1)]
-        queries = [row.query for made in self.made.values() for row in made.known]
+        queries = [row.query for made in self.made.values() for row in made.present]
         lengths = TYPICAL | ({"query": round(fmean(map(len, queries)))} if queries else {})
         texts: dict[str, Any] = {name: ("word " * length)[:length] for name, length in lengths.items()}
         return [Critique.model_construct(**texts)]
 
-    def flawed(self, stage: Stage, known: Sequence[Critique]) -> tuple[float, str]:
+    def flawed(self, stage: Stage, verdicts: Sequence[Critique]) -> tuple[float, str]:
         """Return the share of prompts that are found flawed, of this run's own, else of the last run's, and whence.
 
         `stage` writes the verdicts or reads them.
         """
-        if len(known) >= LEAST_SEEN:
-            return self.share(sum(not row.aligned for row in known), len(known), FLAWED, "as in those already judged")
+        if len(verdicts) >= LEAST_SEEN:
+            return self.share(
+                sum(not row.aligned for row in verdicts), len(verdicts), FLAWED, "as in those already judged"
+            )
         counts = self.refined(stage)
         units = counts.get("units_in")
         return self.share(units and units - counts["dropped"].get("no_flaw", 0), units, FLAWED)

@@ -69,7 +69,7 @@ def trained_lane(planner: Planner) -> Lane:
         if "--critique" in stage.options and lane and (lane.missing or lane.rows):
             return lane
     paths = [stage.paths[0] for stage in planner.graph.running("rollout", "eval")][:1]
-    queries = [row for path in paths if path in planner.made for row in planner.made[path].known]
+    queries = [row for path in paths if path in planner.made for row in planner.made[path].present]
     if not queries:
         raise DataError(
             f"--warm-up needs prompts: neither {' nor '.join(['rollouts', *paths])} are there; run `dvc repro queries`"

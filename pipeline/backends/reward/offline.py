@@ -189,7 +189,9 @@ class OfflineChecklist:
             )
         self.question_ids = tuple(item.question_id for item in questions)
         self.by = Provenance(
-            backend="offline_checklist", model="checklist", revision=source_hash(SOURCES, asked=self.question_ids)
+            backend="offline_checklist",
+            model="checklist",
+            revision=source_hash(SOURCES, question_ids=self.question_ids),
         )
 
     def map(self, items: Iterable[ScoreRequest]) -> Iterator[Outcome[Scores]]:
