@@ -17,7 +17,7 @@ import click
 from schemas.params import Params
 from schemas.section import BackendParams
 from vpo.project import find_project
-from vpo.versions import out_of_range, untested
+from vpo.versions import find_untested, out_of_range
 
 EXTRAS = {
     "openai": ("openai",),
@@ -114,7 +114,7 @@ def needed_extras(params: Params) -> set[str]:
 
 def check_core(root: Path) -> Check:
     """The libraries that every command needs."""
-    wrong, other = out_of_range(), untested("", root / "constraints.txt")
+    wrong, other = out_of_range(), find_untested("", root / "constraints.txt")
     state = "; ".join(wrong or other) or "installed"
     return Check("libraries", not wrong, state, "pip install -e . -c constraints.txt" if wrong or other else "")
 
@@ -122,7 +122,7 @@ def check_core(root: Path) -> Check:
 def check_extras(wanted: set[str], root: Path) -> Iterator[Check]:
     for extra, modules in EXTRAS.items():
         lacking = [f"without {name}" for name in modules if importlib.util.find_spec(name) is None]
-        wrong, other = out_of_range(extra), untested(extra, root / "constraints.txt")
+        wrong, other = out_of_range(extra), find_untested(extra, root / "constraints.txt")
         bad = lacking + wrong
         mend = f"pip install 'vpo[{extra}]'" if bad else f"pip install -e '.[{extra}]' -c constraints.txt"
         yield Check(

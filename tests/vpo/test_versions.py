@@ -62,7 +62,7 @@ def test_another_version_than_was_tested_is_told_and_is_not_wrong(installed, tmp
 
 def test_what_is_not_installed_has_no_version(installed, tmp_path):
     del installed["av"]
-    assert versions.out_of_range("video") == [] == versions.untested("video", tmp_path / "none.txt")
+    assert versions.out_of_range("video") == [] == versions.find_untested("video", tmp_path / "none.txt")
 
 
 def test_sources_that_are_not_installed_ask_for_nothing(installed, monkeypatch):

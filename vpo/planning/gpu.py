@@ -20,7 +20,7 @@ from schemas.render import Render
 from schemas.rollout import Rollout
 from schemas.seams import Renderer
 from vpo.planning.estimate import Planner
-from vpo.planning.gpu_cost import Cost, GpuRow, idle, measured, memory, published
+from vpo.planning.gpu_cost import Cost, GpuRow, cost_of_facts, idle, memory, read_cost
 from vpo.planning.gpu_look import ELSEWHERE, NOT_RENDERED, ClipNames, Clips, Lane, Looker, Unmade
 from vpo.planning.gpu_train import train
 from vpo.planning.rows import LEAST_SEEN, Rows, metrics
@@ -102,12 +102,12 @@ class GpuPlanner:
     def cost_of_a_clip(self, row: GpuRow) -> Cost | None:
         """Return what a clip costs, and set the memory that its model's authors name."""
         params, renderer = self.params.render, self.renderer
-        cost = measured(self.folder, describe_work("render", renderer.by, renderer.settings))
+        cost = read_cost(self.folder, describe_work("render", renderer.by, renderer.settings))
         if isinstance(params, DiffusersRenderParams):
             facts = find_facts(params.model) if self.fault else its_own(renderer)
             row.gpu_gigabytes, assumed = memory(params, facts)
             row.notes += assumed
-            cost = cost or published(params, facts, {} if self.fault else renderer.settings)
+            cost = cost or cost_of_facts(params, facts, {} if self.fault else renderer.settings)
         elif params.needs.device == "host":
             row.gpu_gigabytes = 0.0
             cost = cost or Cost(None, "at its host: no GPU of yours", HOST)
@@ -122,7 +122,7 @@ class GpuPlanner:
             row.notes.append(f"{again:.0%} of the prompts repeat another: as in the last run")
         if checked is None:
             return 1 - again
-        flawed, whence = self.planner.flawed(stage, verdicts(checked))
+        flawed, whence = self.planner.estimate_flawed(stage, verdicts(checked))
         row.notes.append(f"{1 - flawed:.0%} of the prompts pass the text check: {whence}")
         return max(1 - flawed - again, 0.0)
 
@@ -150,7 +150,7 @@ class GpuPlanner:
                 row.to_make += key not in self.planned
                 self.planned.add(key)
             row.in_store = row.wanted - row.to_make if work else None
-            rows.append(row.costs(measured(self.folder, work), on_cpu=model.needs.device == "cpu"))
+            rows.append(row.costs(read_cost(self.folder, work), on_cpu=model.needs.device == "cpu"))
         return rows
 
     def weigh(self, rows: list[GpuRow]) -> None:

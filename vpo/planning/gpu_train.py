@@ -16,7 +16,7 @@ from schemas.needs import Weights
 from schemas.params_train import DpoTrainParams, TrainParams
 from train.throughput import describe_work
 from vpo.planning.estimate import Planner
-from vpo.planning.gpu_cost import Cost, GpuRow, idle, measured, training
+from vpo.planning.gpu_cost import Cost, GpuRow, idle, read_cost, training
 from vpo.planning.rows import Rows, kept
 from vpo.unroll import Stage
 
@@ -37,7 +37,7 @@ def train(planner: Planner, speeds: Path, stage: Stage) -> list[GpuRow]:
         return [idle(row, row.wanted)]
     if planner.changed is None and is_trained(stage, rows.present):
         return [idle(row, row.wanted, "a model of these very rows is there")]
-    cost = measured(speeds, describe_work(stage.module, origin(weights), params))
+    cost = read_cost(speeds, describe_work(stage.module, origin(weights), params))
     if weights:
         cost = for_weights(row, params, weights, cost)
     return [row.costs(cost, on_cpu=weights is None)]
@@ -105,7 +105,7 @@ def expected_pairs(planner: Planner, stage: Stage, notes: list[str]) -> Rows:
     k = params.rollout.k
     prompts = len(judged.present) + judged.unknown
     maker = planner.graph.maker(verdicts)
-    share, whence = planner.flawed(maker or stage, judged.present)
+    share, whence = planner.estimate_flawed(maker or stage, judged.present)
     queries, passed = prompts / k, k * (1 - share)
     ranked = {"adjacent": passed - 1, "all": passed * (passed - 1) / 2}.get(params.dpo.video_pairs, 1.0)
     if params.dpo.pairs_per_query:

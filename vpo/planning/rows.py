@@ -67,7 +67,7 @@ class RowPlan:
             return self.made[path]
         maker = self.graph.maker(path)
         samples = maker is not None and declaration_of(maker) is ROLLOUT
-        if maker and samples and (copied := self.copied(maker)):
+        if maker and samples and (copied := self.copy_rows(maker)):
             return copied
         late = self.late(path)
         if Path(path).is_file():
@@ -76,14 +76,14 @@ class RowPlan:
                 return Rows(there, 0.0, path)
             return Rows((), len(there), f"as many as {path} holds; made anew behind {late}", like=there)
         if maker and samples:
-            return self.sampled(maker)
+            return self.count_samples(maker)
         return Rows((), UNKNOWN, f"{path} is not there, and no plan can count the rows that {self.origin(maker)} makes")
 
     def origin(self, maker: Stage | None) -> str:
         """Return how to name who writes a path."""
         return maker.name if maker else f"no stage of {self.graph.file}"
 
-    def sampled(self, maker: Stage) -> Rows:
+    def count_samples(self, maker: Stage) -> Rows:
         """Return how many rows a stage that samples the policy will write, by the queries it reads."""
         arm = maker.word_after("--arm")
         if self.params.d_dpo.path and arm is None:
@@ -101,7 +101,7 @@ class RowPlan:
         behind = {maker.name, *self.before[maker.name]} & self.stale
         return next((name for name in self.stages if name in behind), None)
 
-    def copied(self, maker: Stage) -> Rows | None:
+    def copy_rows(self, maker: Stage) -> Rows | None:
         """Return the rows of an arm that no policy writes, where the plan has made what it copies."""
         described = self.params.evaluate.arms.get(maker.options[-1]) if "--arm" in maker.options else None
         read = self.made.get(maker.paths[0])
@@ -125,7 +125,7 @@ class RowPlan:
         texts: dict[str, Any] = {name: ("word " * length)[:length] for name, length in lengths.items()}
         return [Critique.model_construct(**texts)]
 
-    def flawed(self, stage: Stage, verdicts: Sequence[Critique]) -> tuple[float, str]:
+    def estimate_flawed(self, stage: Stage, verdicts: Sequence[Critique]) -> tuple[float, str]:
         """Return the share of prompts that are found flawed, of this run's own, else of the last run's, and whence.
 
         `stage` writes the verdicts or reads them.
@@ -134,11 +134,11 @@ class RowPlan:
             return self.share(
                 sum(not row.aligned for row in verdicts), len(verdicts), FLAWED, "as in those already judged"
             )
-        counts = self.refined(stage)
+        counts = self.read_refine_counts(stage)
         units = counts.get("units_in")
         return self.share(units and units - counts["dropped"].get("no_flaw", 0), units, FLAWED)
 
-    def refined(self, stage: Stage) -> dict[str, Any]:
+    def read_refine_counts(self, stage: Stage) -> dict[str, Any]:
         """Return what the stage counted that refines the same prompts in the last run; {} where there is none."""
         paths = {*stage.paths, *stage.outs}
         for other in (stage, *self.stages.values()):

@@ -75,10 +75,10 @@ def trained_lane(planner: Planner) -> Lane:
             f"--warm-up needs prompts: neither {' nor '.join(['rollouts', *paths])} are there; run `dvc repro queries`"
         )
     prompts: list[Prompt] = list(copy_queries(queries, "original"))
-    return unrendered(gpu, prompts)
+    return list_unrendered(gpu, prompts)
 
 
-def unrendered(gpu: GpuPlanner, prompts: list[Prompt]) -> Lane:
+def list_unrendered(gpu: GpuPlanner, prompts: list[Prompt]) -> Lane:
     """Return which of the prompts have no clip yet, and the rows of those that have one."""
     looker, names = Looker(gpu.renderer, set()), ClipNames(gpu.store)
     requests = plan_clips(prompts, gpu.params.base.seed)

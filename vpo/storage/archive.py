@@ -37,7 +37,7 @@ def export_answers(store: Store, path: Path, kind: str, since: str = "") -> int:
     import pyarrow as pa
 
     values = values_of(os.environ)
-    where = f"from answers where kind = {_quoted(kind)} and at >= {_quoted(since)}"
+    where = f"from answers where kind = {_quote(kind)} and at >= {_quote(since)}"
     with store.lock, replacing(path) as temporary:
         store.connection.execute("begin")  # a run that goes on beside must not change the count
         try:
@@ -144,5 +144,5 @@ def _unreadable(body: Any, answer: dict[str, Any]) -> str:
     return find_fault(answer["body"], n) or ""
 
 
-def _quoted(text: str) -> str:
+def _quote(text: str) -> str:
     return "'" + text.replace("'", "''") + "'"

@@ -20,10 +20,10 @@ from pipeline.backends.reward.clip_model import (
     DTYPE,
     ClipModel,
     load_processors,
+    mark_truncated,
     means,
     pixels,
     read,
-    truncated,
     unit,
 )
 from pipeline.backends.reward.frames import FEW, spread
@@ -73,7 +73,7 @@ def load(params: RegressionScorerParams, dtype: str) -> Rate:
         attended = model.cross_model(patches, words, hidden)[:, 0]
         scores = model.model.logit_scale.float().exp() * (unit(attended) * unit(wholes)).sum(dim=-1)
         values = [{"MPS": value} for value in means(scores, looks)]
-        return [Rated(*item) for item in zip(values, truncated(clip, looks), strict=True)]
+        return [Rated(*item) for item in zip(values, mark_truncated(clip, looks), strict=True)]
 
     return rate
 
