@@ -106,7 +106,7 @@ def test_prompts_of_a_batch_keep_their_seeds_and_places(tiny_renderer):
 
 
 def test_siblings_begin_with_the_same_noise(tiny_renderer):
-    """VPO's clips of one query differ by the prompt (design 8)."""
+    """VPO's clips of one query differ by the prompt."""
     import torch
 
     first = tiny_renderer("wan")
