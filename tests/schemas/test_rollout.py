@@ -17,5 +17,5 @@ def test_a_file_of_prompts_is_named_by_the_stage_that_wrote_it(path, row):
 
 
 def test_another_name_is_refused_with_the_names_there_are():
-    with pytest.raises(ValueError, match="data/prompts.jsonl: prompts come from fewshot or rollout"):
+    with pytest.raises(ValueError, match="data/prompts.jsonl: .*such as fewshot or rollout"):
         prompt_class("data/prompts.jsonl")
