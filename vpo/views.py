@@ -76,9 +76,9 @@ def views(root: Path, graph: Graph) -> Iterator[View]:
         row = row_class(entry.module) if entry.package == "pipeline" and _writes_rows(entry) else None
         if row is None:
             continue
-        for name, lane, stages in _grouped(entry):
+        for name, lane, stages in _group(entry):
             for kind, view, is_dropped in ((row, name, False), (dropped_class(row), f"{name}_dropped", True)):
-                added = tuple(axis for axis in _added(entry) if axis not in kind.model_fields)
+                added = tuple(axis for axis in _list_added_axes(entry) if axis not in kind.model_fields)
                 files = {
                     root / out: {axis: stage.columns.get(axis) or stage.arm for axis in added}
                     for stage in stages
@@ -94,7 +94,7 @@ def _writes_rows(entry: Entry) -> bool:
     return entry.writes.endswith(TABLES)
 
 
-def _grouped(entry: Entry) -> Iterator[tuple[str, str, list[Stage]]]:
+def _group(entry: Entry) -> Iterator[tuple[str, str, list[Stage]]]:
     """Yield (view, lane, stages) of an entry."""
     if not entry.has_lanes:
         lane = entry.stages[0].lane if entry.stages else ""
@@ -105,7 +105,7 @@ def _grouped(entry: Entry) -> Iterator[tuple[str, str, list[Stage]]]:
         yield (f"{entry.name}_{lane}" if lane else entry.name), lane, stages
 
 
-def _added(entry: Entry) -> Iterator[str]:
+def _list_added_axes(entry: Entry) -> Iterator[str]:
     """Yield the columns that the axes of an entry stand for: a foreach over anything but lanes is over arms."""
     for axis in entry.axes:
         if axis == "key" and not entry.has_lanes:
