@@ -30,9 +30,9 @@ def test_stats_count_answers_tokens_money_time_and_outcomes(empty_project):
 
 
 def test_an_account_is_split_at_its_host_since_a_folder_may_hold_spaces():
-    name = f"/home/a/my project {HOST} a model"
-    assert split_account(name, {HOST, None}) == ("/home/a/my project", HOST, "a model")
-    assert split_account("/home/a/my project elsewhere m", {HOST}) == ("/home/a/my project", "elsewhere", "m")
+    name = f"/projects/my films {HOST} a model"
+    assert split_account(name, {HOST, None}) == ("/projects/my films", HOST, "a model")
+    assert split_account("/projects/my films elsewhere m", {HOST}) == ("/projects/my films", "elsewhere", "m")
 
 
 def test_files_are_counted_by_suffix(vpo_home):
