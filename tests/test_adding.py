@@ -132,39 +132,36 @@ def test_a_stage(project, sound, tmp_path):
     run_tests(project, *tests, "-k", "word_limit or readme or door or code_under or import_each")
 
 
-def test_a_reward_that_needs_no_weights_and_a_renderer(project, sound, tmp_path):
-    assert added_paths(project, "reward") == sorted(paths_to_add(ROOT)["reward"])
-    project.run("git", "add", "-A")
-    project.run("git", "commit", "-qm", "a reward")
-    assert added_paths(project, "renderer") == sorted(paths_to_add(ROOT)["renderer"])
-    sharp = {"backend": "sharpness", "scored_text": "query"}
-    project.set({"reward.models.sharp": sharp, "render.backend": "noise"})
+def test_a_reward_that_needs_no_weights_a_renderer_and_an_arm_of_both(project, sound, tmp_path):
+    for what in ("reward", "renderer"):
+        assert added_paths(project, what) == sorted(paths_to_add(ROOT)[what])
+        project.run("git", "add", "-A")
+        project.run("git", "commit", "-qm", what)
+    assert paths_to_add(ROOT)["arm"] == []
+    project.run(
+        "dvc", "exp", "run", "-S", "+reward.models.sharp={backend: sharpness, scored_text: query}",
+        "-S", "render.backend=noise", "-S", "+evaluate.arms.again={prompts: query, source: data/queries/test.jsonl}",
+        "reward_eval@test-again",
+    )  # fmt: skip
+    changed = {*project.run("git", "diff", "--name-only").stdout.split()}
+    assert {path for path in changed if not path.endswith(".gitignore")} == {"dvc.lock", "params.yaml"}
+    assert project.run("git", "diff", "--numstat", "params.yaml").stdout.split()[:2] == ["7", "1"]
 
-    reasons = vpo(project, "why", SCORED)
+    rows = sql(project, "select arm, rendered_by.backend as backend, count(*) as n from render_eval group by all")
+    assert sorted(map(str, rows)) == [
+        str({"arm": "again", "backend": "noise", "n": 5}),
+        str({"arm": "original", "backend": "offline", "n": 5}),
+    ]
+    rows = sql(project, "select arm, min(dims[1].value) > 10 as noisy, count(*) as n from reward_eval "
+                        "where reward = 'sharp' group by all")  # fmt: skip
+    assert rows == [{"arm": "again", "noisy": True, "n": 5}]
+
+    reasons = vpo(project, "why", "reward_eval")
+    assert "reward_eval@test-again: does not run" in reasons and f"{SCORED}: runs\n" in reasons
     assert "render.backend: offline -> noise" in reasons and "reward.models" in reasons
-    assert planned(project)["fewshot@sft"]["notes"] == ["unchanged: does not run"]
-    project.run("dvc", "repro", SCORED)
-    count = "select rendered_by.backend as backend, count(*) as n from render_eval group by all"
-    assert sql(project, count) == [{"backend": "noise", "n": 5}]
-    count = "select reward, count(*) as n, min(dims[1].value) > 10 as noisy from reward_eval where reward = 'sharp'"
-    assert sql(project, f"{count} group by all") == [{"reward": "sharp", "n": 5, "noisy": True}]
+    assert {"critique_eval@test-again", "critique_eval@test-original"} <= planned(project).keys()
+    sharp = {"backend": "sharpness", "scored_text": "query"}
     assert verdicts(project, tmp_path / "checked", "reward.models", sharp=sharp) == sound
     backends = "tests/pipeline/backends"
     run_tests(project, f"{backends}/reward/test_sharpness.py", f"{backends}/renderer/test_noise.py")
-    assert vpo(project, "stages", "--md").strip() in (project.path / "README.md").read_text()
-
-
-def test_an_arm(project, sound, tmp_path):
-    assert paths_to_add(ROOT)["arm"] == []
-    project.run("dvc", "exp", "run", "-S", "+evaluate.arms.again={prompts: query, source: data/queries/test.jsonl}",
-                "rollout_eval@test-again")  # fmt: skip
-    changed = {*project.run("git", "diff", "--name-only").stdout.split()}
-    assert {path for path in changed if not path.endswith(".gitignore")} == {"dvc.lock", "params.yaml"}
-    assert project.run("git", "diff", "--numstat", "params.yaml").stdout.split()[:2] == ["3", "0"]
-    rows = sql(project, "select arm, count(*) as n from rollout_eval group by arm order by arm")
-    assert rows == [{"arm": "again", "n": 5}, {"arm": "original", "n": 5}]
-    assert "critique_eval@test-again" in planned(project)
-    assert "does not run" in vpo(project, "why", "rollout_eval@test-again")
-    again = {"prompts": "query", "source": "data/queries/test.jsonl"}
-    assert verdicts(project, tmp_path / "checked", "evaluate.arms", again=again) == sound
     assert vpo(project, "stages", "--md").strip() in (project.path / "README.md").read_text()
