@@ -69,10 +69,8 @@ def test_every_stage_lists_the_params_it_reads(project):
         name, _, key = path.name.partition("@")
         if name == "params":  # it lists the whole file
             continue
-        listed = [item.replace("${key}", key) for item in listed_params(graph[name])]
         arm = key.rpartition("-")[2]
-        keys = [str(item) for item in graph[name].get("params", [])]
-        listed = [item.replace("${key}", key).replace("${item.arm}", arm) for item in keys]
+        listed = [item.replace("${key}", key).replace("${item.arm}", arm) for item in listed_params(graph[name])]
         for read in set(path.read_text().split()):
             covered = any(read == item or read.startswith(f"{item}.") for item in listed)
             assert covered or NO_DEP.search(read), f"{name} reads {read}, which dvc.yaml does not list for it"
