@@ -3,7 +3,6 @@
 `pipeline/evaluation/arms.py` says what each metric is. Intervals are ours: the papers give none.
 """
 
-from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
@@ -17,11 +16,11 @@ from pipeline.evaluation.arms import (
     is_offline,
     join_names,
     measure,
-    name_dimensions,
     name_judges,
     read_arm,
 )
-from pipeline.evaluation.report import Report, label, write_report
+from pipeline.evaluation.losses import name_losses, untrained_metrics
+from pipeline.evaluation.report import Report, label, label_rows, write_report
 from pipeline.evaluation.statistics import mean_with_interval
 from pipeline.runtime.io import DataError, read_rows, write_rows
 from pipeline.runtime.locks import hold_lock
@@ -30,7 +29,6 @@ from schemas.base import Provenance
 from schemas.critique import Critique
 from schemas.evaluate import Evaluate
 from schemas.params import Params
-from schemas.params_reward import RewardParams
 from schemas.queries import Query
 from schemas.render import Render
 from schemas.reward import Reward
@@ -90,34 +88,6 @@ def pool_runs(runs: list[dict[str, Values]]) -> dict[str, Values]:
     }
 
 
-def untrained_metrics(metrics: Iterable[str], rewards: Iterable[Reward], params: RewardParams) -> list[str]:
-    """Return the metrics that the trained reward does not contain: other models' dimensions, the prompts' diversity."""
-    others = {metric for metric, (model, _) in name_dimensions(rewards, params).items() if model not in params.read}
-    return [metric for metric in metrics if metric in others or metric == "diversity"]
-
-
-def warn_of_trades(rows: Iterable[Evaluate], watched: Iterable[str]) -> list[str]:
-    """Return a warning where the trained reward rose beyond its interval and a watched metric fell beyond its own."""
-    names = set(watched)
-    differences: dict[tuple[str, str, str], dict[str, Evaluate]] = defaultdict(dict)
-    for row in rows:
-        if row.versus is not None:
-            differences[row.suite, row.arm, row.versus][row.metric] = row
-    warnings = []
-    for (_, arm, other), by_metric in differences.items():
-        if "reward" not in by_metric or by_metric["reward"].low <= 0:
-            continue
-        reward = by_metric["reward"]
-        for metric in sorted(names & by_metric.keys()):
-            fell = by_metric[metric]
-            if fell.high < 0:
-                warnings.append(
-                    f"{arm} over {other}: the trained reward rises by {reward.value:.3g}, but {metric}, which it does "
-                    f"not contain, falls by {-fell.value:.3g} [{fell.low:.3g}, {fell.high:.3g}]"
-                )
-    return warnings
-
-
 def warn_of_no_verdict(counts: Mapping[str, Counts]) -> list[str]:
     """Return a warning for each arm whose shares leave prompts out: those the judge gave no verdict on."""
     return [
@@ -159,21 +129,22 @@ def make_report(rows: list[Evaluate], queries: Mapping[str, list[Query]], suites
     }
     for name in suites[first]:
         prompts = [row for by_name in suites.values() for row in by_name[name].prompts]
-        writers[f"Arm {name}"] = [row.written_by for row in prompts]
+        writers[f"Arm {name}"] = [row.written_by for row in prompts if row.served == "prompt"]
     counts = {
         label(suite, name, first): count_units(queries[suite], arm)
         for suite, by_name in suites.items()
         for name, arm in by_name.items()
     }
     rewards = [row for arm in arms for row in arm.rewards]
-    watched = untrained_metrics(dict.fromkeys(row.metric for row in rows), rewards, params.reward)
+    signs = untrained_metrics(dict.fromkeys(row.metric for row in rows), rewards, params.reward)
     return Report(
         rows=rows,
         counts=counts,
         written_by={part: join_names(by) for part, by in writers.items()},
         offline=[part for part, by in writers.items() if any(is_offline(item) for item in by)],
-        warnings=[*warn_of_trades(rows, watched), *warn_of_no_verdict(counts)],
+        warnings=warn_of_no_verdict(counts),
         resamples=params.evaluate.bootstrap,
+        losses=name_losses(label_rows(rows), signs),
     )
 
 

@@ -26,6 +26,7 @@ class Reason(StrEnum):
     UNPARSED = "unparsed"
     FAILED = "failed"
     REPLACED = "replaced"
+    WITHHELD = "withheld"
     # refine
     NOT_VERIFIED = "not_verified"
     # d_sft
