@@ -17,6 +17,7 @@ from pipeline.evaluation.serving import REFUSALS
 from pipeline.evaluation.statistics import distinct_2
 from pipeline.runtime.io import DataError, read_rows
 from pipeline.runtime.stage_output import dropped_path
+from pipeline.scoring.exact import Score
 from pipeline.scoring.formulas import compute_scores, rate_dimensions
 from schemas.backends import is_stand_in
 from schemas.base import Dropped, Provenance, QueryBase
@@ -221,5 +222,5 @@ def _means(pairs: Iterable[tuple[str, float]]) -> dict[str, float]:
     return {query_id: fmean(values) for query_id, values in grouped.items()}
 
 
-def _mean_scores(clips: Iterable[Render], by_clip: dict[str, float]) -> dict[str, float]:
-    return _means((row.query_id, by_clip[row.video_id]) for row in clips if row.video_id in by_clip)
+def _mean_scores(clips: Iterable[Render], by_clip: Mapping[str, Score]) -> dict[str, float]:
+    return _means((row.query_id, float(by_clip[row.video_id])) for row in clips if row.video_id in by_clip)
