@@ -136,7 +136,7 @@ def test_z_sums_that_differ_by_rounding_alone_make_no_pair(rule):
 def test_a_gap_of_just_the_noise_is_not_beyond_it(rule):
     rows = [render_row(f"v{i}", prompt=f"p{i}", sample=i) for i in range(2)]
     params = rule(video_pairs="all", reward_gap=0.0, min_effect=3.0)
-    just = Feedback({"v0": Fraction(3, 10), "v1": Fraction(0)}, noise=0.1 - 1e-17)
+    just = Feedback({"v0": Fraction(3, 10), "v1": Fraction(0)}, noise=0.1 - 1e-16)
     (item,) = d_video(rows, just, params)
     assert item.reason == "no_pair"
     (found,) = d_video(rows, Feedback({"v0": Fraction(31, 100), "v1": Fraction(0)}, noise=0.1), params)
