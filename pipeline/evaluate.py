@@ -3,6 +3,7 @@
 `pipeline/evaluation/arms.py` says what each metric is. Intervals are ours: the papers give none.
 """
 
+import json
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
@@ -25,6 +26,7 @@ from pipeline.evaluation.statistics import mean_with_interval
 from pipeline.runtime.io import DataError, read_rows, write_rows
 from pipeline.runtime.locks import hold_lock
 from pipeline.runtime.params_file import load_params, option, refuse_same_judge
+from pipeline.text.shortcuts import describe_shortcuts
 from schemas.base import Provenance
 from schemas.critique import Critique
 from schemas.evaluate import Evaluate
@@ -117,8 +119,14 @@ def compare_suite(suite: str, queries: list[Query], arms: Mapping[str, Arm], par
     return list(rows)
 
 
-def make_report(rows: list[Evaluate], queries: Mapping[str, list[Query]], suites: Arms, params: Params) -> Report:
-    """Return what the page says about the rows of `evaluate`; `queries` are by suite."""
+def make_report(
+    rows: list[Evaluate],
+    queries: Mapping[str, list[Query]],
+    suites: Arms,
+    params: Params,
+    shortcuts: Iterable[str] = (),
+) -> Report:
+    """Return what the page says about the rows of `evaluate`; `queries` are by suite, `shortcuts` are sentences."""
     arms = [arm for by_name in suites.values() for arm in by_name.values()]
     first, *_ = suites
     writers = {
@@ -145,7 +153,17 @@ def make_report(rows: list[Evaluate], queries: Mapping[str, list[Query]], suites
         warnings=warn_of_no_verdict(counts),
         resamples=params.evaluate.bootstrap,
         losses=name_losses(label_rows(rows), signs),
+        shortcuts=list(shortcuts),
     )
+
+
+def read_shortcuts(folder: Path) -> list[str]:
+    """Return the shortcuts that the metrics of trained models name, a sentence each; `folder` holds <model>.json."""
+    sentences = []
+    for path in sorted(folder.glob("*.json")):
+        metrics = json.loads(path.read_text(encoding="utf-8"))
+        sentences += describe_shortcuts(path.stem, metrics.get("shortcuts", {}))
+    return sentences
 
 
 STAGE = Declaration(reads=(Query, Rollout, Critique, Render, Reward), row=Evaluate, unit="arm and metric")
@@ -164,9 +182,10 @@ def read_queries(folder: str, suites: Iterable[str]) -> dict[str, list[Query]]:
 @click.command("evaluate")
 @click.argument("queries_folder")
 @click.argument("eval_folder")
+@click.argument("model_metrics")
 @click.argument("out")
 @option
-def main(queries_folder: str, eval_folder: str, out: str, params_path: str) -> None:
+def main(queries_folder: str, eval_folder: str, model_metrics: str, out: str, params_path: str) -> None:
     """x, p, c, r by arm -> the arms compared on each suite."""
     params = load_params(params_path)
     refuse_same_judge(params)
@@ -179,6 +198,6 @@ def main(queries_folder: str, eval_folder: str, out: str, params_path: str) -> N
     with hold_lock(Path(out)):
         first, *_ = suites
         clips = {name: arm.clips for name, arm in suites[first].items()}
-        report = make_report(rows, queries, suites, params)
+        report = make_report(rows, queries, suites, params, read_shortcuts(Path(model_metrics)))
         write_report(Path(out), report, queries[first], clips, Path(eval_folder, first))
         write_rows(out, rows, Evaluate)

@@ -12,6 +12,7 @@ from pipeline.runtime.io import DataError, read_rows
 from pipeline.runtime.one_thread import use_one_thread
 from pipeline.runtime.params_file import load_params, option
 from pipeline.runtime.stage_output import dropped_path
+from pipeline.text.shortcuts import measure_shortcuts, warn_of_shortcuts
 from schemas.base import content_id
 from schemas.d_dpo import DDpo
 from schemas.params import Params
@@ -23,7 +24,6 @@ from train.launch import launch
 from train.lora import make_peft_config
 from train.model_folder import load_tokenizer, read_base, read_origin
 from train.preference_metrics import PreferenceMetrics, split_by_query
-from train.shortcuts import measure_shortcuts, warn_of_shortcuts
 from train.throughput import describe_work, record_throughput
 from train.trainer import describe_setting, make_arguments, make_dataset, open_work_folder, save_model
 from train.trl_rows import Row, select_fitting, to_dpo_rows

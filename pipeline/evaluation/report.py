@@ -38,6 +38,8 @@ class Report:
     resamples: int
     losses: list[str] = field(default_factory=list)
     """what got worse, a sentence each"""
+    shortcuts: list[str] = field(default_factory=list)
+    """what tells chosen from rejected without the query, a sentence each"""
 
 
 def label(suite: str, arm: str, first: str) -> str:
@@ -150,6 +152,7 @@ def markdown(report: Report) -> str:
             metrics,
             lambda metric, name: _cell(paired.get((name, metric)), difference=True),
         ),
+        *(["", "## What DPO's pairs can be told apart by", "", *report.shortcuts] if report.shortcuts else []),
         "",
         "## Where the units went",
         "",

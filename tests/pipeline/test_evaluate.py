@@ -39,7 +39,7 @@ def params(made):
 
 
 def run(project, **environment):
-    arguments = ["data/queries", "data/eval", "data/evaluate.jsonl"]
+    arguments = ["data/queries", "data/eval", "results/models", "data/evaluate.jsonl"]
     folder = [str(project / argument) for argument in arguments]
     return CliRunner(env=environment).invoke(main, [*folder, "--params", str(project / "params.yaml")])
 
@@ -167,3 +167,20 @@ def test_a_suite_without_queries_is_said_plainly(project, vpo_home):
     (project / "data/queries/test.jsonl").write_text("")
     done = run(project)
     assert done.exit_code == 1 and "no test queries, so nothing to compare" in done.output
+
+
+def test_the_page_names_the_words_and_pairs_that_tell_chosen_from_rejected(project, vpo_home):
+    words = [{"word": "drone", "chosen": 9, "rejected": 1}]
+    shortcut = {"pairs": 99, "length_auc": 0.5, "words_auc": 0.763, "words": words, "carried_by": ["one", "two"]}
+    metrics = project / "results/models/dpo.json"
+    metrics.parent.mkdir(parents=True)
+    metrics.write_text(json.dumps({"shortcuts": {"video": shortcut}}))
+    (metrics.parent / "sft.json").write_text("{}")
+    assert run(project).exit_code == 0
+    page = (project / "results/evaluate.md").read_text()
+    assert "## What DPO's pairs can be told apart by" in page
+    assert "dpo, video pairs: single words do (AUC 0.763), chosen : rejected drone (9:1)." in page
+    assert "Pairs that carry it: one, two." in page
+    metrics.unlink()
+    assert run(project).exit_code == 0
+    assert "told apart" not in (project / "results/evaluate.md").read_text()
