@@ -80,11 +80,12 @@ def test_every_arm_has_every_metric(project):
     rows = sql(project, "select arm, list(distinct metric) as metrics from evaluate where versus is null group by arm")
     assert {row["arm"] for row in rows} == {"original", "fewshot", "sft", "dpo_no_text", "dpo"}
     for row in rows:
-        assert {"reward", "aligned", "imprecise", "refusal", "unsafe_all", "unsafe"} <= set(row["metrics"])
+        wanted = {"reward", "failed", "aligned", "imprecise", "refusal", "withheld", "unsafe_all", "unsafe"}
+        assert wanted <= set(row["metrics"])
     shares = sql(
         project,
         "select arm, sum(value) as total from evaluate where versus is null "
-        "and metric in ('aligned', 'imprecise', 'refusal', 'unsafe_all') group by arm",
+        "and metric in ('aligned', 'imprecise', 'refusal', 'withheld', 'unsafe_all') group by arm",
     )
     assert all(abs(row["total"] - 1) < 1e-9 for row in shares)
 
