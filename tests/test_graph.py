@@ -50,7 +50,8 @@ def test_prose_and_a_stray_file_run_the_gate_alone_and_a_line_of_critique_its_se
     with (copy.path / "pipeline/critique.py").open("a") as opened:
         opened.write("\n\nANSWER = 42\n")
     arms = ("original", "fewshot", "sft", "dpo_no_text", "dpo")
-    assert stages_run(copy) == {"params", "critique@sft", "critique@dpo", *(f"critique_eval@test-{arm}" for arm in arms)}
+    critiques = {"critique@sft", "critique@dpo", *(f"critique_eval@test-{arm}" for arm in arms)}
+    assert stages_run(copy) == {"params"} | critiques
 
 
 # where a stage runs, how fast and for how much, and what names a file that is a dep itself, shapes no row
