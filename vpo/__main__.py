@@ -10,6 +10,7 @@ COMMANDS = {
     "optimize": "Print the prompt that the trained optimizer writes for QUERY.",
     "recipe": "List, show or use a paper's settings.",
     "plan": "Say what the stages will ask and what it costs; nothing is sent, and no key is needed.",
+    "compare": "Set runs side by side: changed params, headline metrics with intervals, and what got worse.",
     "why": "Say why a stage would run: which dep, param or code changed, and what it will buy.",
     "store": "Look at, tidy, export and import what was bought and made.",
     "serve-policy": "Print the vLLM command that serves the model in FOLDER, or start it with --run.",

@@ -140,8 +140,8 @@ def _plain(value: Any) -> Any:
     return value
 
 
-def print_table(names: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
-    """Print the first rows as a table, and to stderr how many there are."""
+def print_table(names: Sequence[str], rows: Sequence[Sequence[Any]], count: bool = True) -> None:
+    """Print the first rows as a table, and with `count` to stderr how many there are."""
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
@@ -154,5 +154,7 @@ def print_table(names: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
         # texts of users and models: neither rich's markup nor a terminal's control codes are read from them
         table.add_row(*(Text(CONTROL.sub("\ufffd", "" if cell is None else str(cell))) for cell in row))
     console.print(table)
+    if not count:
+        return
     shown = f"{len(rows)} rows" if len(rows) <= SHOWN else f"{SHOWN} of {len(rows)} rows; --json prints all"
     click.echo(shown, err=True)

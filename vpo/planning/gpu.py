@@ -70,27 +70,15 @@ class GpuPlanner:
 
     def uncounted(self, stage: Stage) -> list[GpuRow]:
         """Return rows without a number for what a stage asks of a GPU and no counter is for; [] where it asks none."""
-        asked = [seam for seam in ("renderer", "reward") if asks_of(stage, self.params, seam)]
-        asked += ["training"] * (stage.package == "train")
-        if not asked or self.planner.is_idle(stage):
+        seams = [seam for seam in ("renderer", "reward") if asks_of(stage, self.params, seam)]
+        seams += ["training"] * (stage.package == "train")
+        if not seams or self.planner.is_idle(stage):
             return []
         why = "no plan can count what this stage does"
-        return [
-            GpuRow(
-                stage.name,
-                seam,
-                "",
-                "",
-                UNKNOWN,
-                UNKNOWN,
-                UNKNOWN,
-                source=why,
-                gpu_hours=None,
-                cpu_hours=None,
-                usd=None,
-            )
-            for seam in asked
-        ]
+        rows = [GpuRow(stage.name, seam, "", "", UNKNOWN, UNKNOWN, UNKNOWN, source=why) for seam in seams]
+        for row in rows:
+            row.gpu_hours = row.cpu_hours = row.usd = None
+        return rows
 
     def render(self, stage: Stage) -> list[GpuRow]:
         """Return the row of a rendering stage; its unit is a clip."""

@@ -117,16 +117,16 @@ class RowPlan:
         """Return the rows of an arm that no policy writes, where the plan has made what it copies."""
         arm = maker.word_after("--arm") or ""
         described = self.params.evaluate.arms.get(arm)
-        asked = self.made.get(maker.paths[0])
-        if described is None or asked is None or described.prompts not in ("query", "stored"):
+        queries = self.made.get(maker.paths[0])
+        if described is None or queries is None or described.prompts not in ("query", "stored"):
             return None
         if described.prompts == "query":
-            return Rows(list(copy_queries(asked.known, arm)), asked.unknown, maker.paths[0])
+            return Rows(list(copy_queries(queries.known, arm)), queries.unknown, maker.paths[0])
         source = self.made.get(described.source)
         if source is None:
             return None
         written = {row.query_id: row for row in reversed(source.known)}
-        copies = copy_prompts(asked.known, StoredPrompts(written, {}), arm)
+        copies = copy_prompts(queries.known, StoredPrompts(written, {}), arm)
         return Rows([row for row in copies if isinstance(row, Prompt)], source.unknown, source.source)
 
     def examples(self, like: Sequence[Any]) -> Iterable[Any]:
