@@ -1,6 +1,12 @@
-"""`vpo optimize`: one query through the trained optimizer."""
+"""`vpo optimize`: queries through the trained optimizer."""
 
 import contextlib
+import json
+import sys
+from collections import deque
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,28 +20,56 @@ if TYPE_CHECKING:
     from schemas.seams import Policy
 
 TRAINED = ("dpo", "sft")
+QUERY_COLUMNS = ("query", "prompt", "text")
+EMPTY = "the query is empty once it is cleaned; say what the video should show"
 
 
 @click.command("optimize")
-@click.argument("query")
+@click.argument("queries", nargs=-1, metavar="[QUERY]...")
+@click.option("--from", "file", metavar="FILE", help="Queries of a JSONL, CSV or text file; - is standard input.")
 @click.option("--model", type=click.Path(path_type=Path), help="A model folder, in place of the newest trained one.")
 @click.option("--greedy", is_flag=True, help="The likeliest prompt in place of a drawn one.")
+@click.option("-n", "samples", metavar="N", type=click.IntRange(min=1), default=1, help="Prompts a query; default: 1.")
+@click.option("--json", "as_json", is_flag=True, help="A JSON object a line: query, sample, prompt, failure.")
 @recipe_option
-def main(query: str, model: Path | None, greedy: bool, recipe: str) -> None:
-    """Print the prompt that the trained optimizer writes for QUERY."""
+def main(
+    queries: tuple[str, ...],
+    file: str | None,
+    model: Path | None,
+    greedy: bool,
+    samples: int,
+    as_json: bool,
+    recipe: str,
+) -> None:
+    """Print the prompt that the trained optimizer writes for each QUERY, a line each, in their order.
+
+    Without a QUERY they are read from standard input, a line each; prompts come as soon as their batch is written. A
+    query without a prompt is an empty line, with the reason on stderr, and the command ends with 1.
+    """
     from pipeline.backends.policy import make_policy
     from pipeline.runtime.params_file import load_params
 
+    if greedy and samples > 1:
+        raise click.UsageError("--greedy has one prompt a query: leave -n out")
+    if queries and file:
+        raise click.UsageError("queries as words or --from a file, not both")
+    texts = iter(queries) if queries else read_queries(file or "-")
     root = find_project()
     graph = read_graph(root, recipe)
     folder = model.resolve() if model else find_trained(root, graph)
     if not (folder / "config.json").is_file():
         raise click.ClickException(f"{model}: not a model folder (no config.json in it)")
+    failures = 0
     with contextlib.chdir(root):  # params name templates from the root
         params = load_params(graph.params_file)
         sampling = params.optimize.model_copy(update={"temperature": 0.0}) if greedy else params.optimize
-        cleaned = clean_query(query, params.queries.keep_flags)
-        click.echo(optimize(cleaned, make_policy(folder, params.policy), sampling, params.base.seed))
+        policy = make_policy(folder, params.policy)
+        keep_flags = params.queries.keep_flags
+        for answer in optimize(texts, policy, sampling, params.base.seed, keep_flags=keep_flags, samples=samples):
+            failures += bool(answer.failure)
+            show(answer, as_json)
+    if failures:
+        sys.exit(1)
 
 
 def find_trained(root: Path, graph: Graph) -> Path:
@@ -47,21 +81,85 @@ def find_trained(root: Path, graph: Graph) -> Path:
     raise click.ClickException("no model is trained yet: run `dvc repro dpo`, or name one with --model")
 
 
-def clean_query(text: str, keep_flags: bool) -> str:
-    """Return x as the policy saw queries in training. Raises ClickException when nothing is left."""
+@dataclass(frozen=True)
+class Answer:
+    """A prompt p for x, or why there is none."""
+
+    query: str
+    sample: int
+    prompt: str
+    failure: str = ""
+
+
+def read_queries(file: str) -> Iterator[str]:
+    """Yield the queries of a file as they come: JSONL and CSV by their column query, prompt or text, else a line each.
+
+    "-" is standard input. Raises ClickException for a file that cannot be read, naming file and record.
+    """
+    from pipeline.evaluation.prompt_sources import read_records
+    from pipeline.runtime.io import DataError
+
+    if file == "-":
+        yield from (line.rstrip("\n") for line in sys.stdin if line.strip())
+        return
+    path = Path(file).absolute()
+    try:
+        if path.suffix not in (".jsonl", ".csv"):
+            yield from (line for line in path.read_text(encoding="utf-8-sig").splitlines() if line.strip())
+            return
+        for number, record in enumerate(read_records(path), 1):
+            column = next((name for name in QUERY_COLUMNS if name in record), None)
+            if column is None:
+                raise click.ClickException(f"{file}: record {number}: no column {', '.join(QUERY_COLUMNS)}")
+            yield str(record[column] or "")
+    except (OSError, UnicodeDecodeError, DataError) as fault:
+        raise click.ClickException(f"{file}: {fault}") from None
+
+
+def optimize(
+    texts: Iterable[str],
+    policy: "Policy",
+    sampling: "SamplingParams",
+    seed: int,
+    *,
+    keep_flags: bool,
+    samples: int = 1,
+) -> Iterator[Answer]:
+    """Yield `samples` answers to each text, in order, cleaned as the policy saw queries in training.
+
+    The policy takes what it likes at once; the same query, model and settings give the same prompts.
+    """
     from pipeline.text.clean import clean
-
-    if cleaned := clean(text, keep_flags):
-        return cleaned
-    raise click.ClickException("the query is empty once it is cleaned; say what the video should show")
-
-
-def optimize(query: str, policy: "Policy", sampling: "SamplingParams", seed: int) -> str:
-    """Return p for x; the same query, model and settings give the same prompt. Raises ClickException without one."""
     from schemas.base import QueryBase, content_id
 
-    row = QueryBase(query_id=content_id(query), query=query, split="test", safety=False)
-    outcome = next(iter(policy.map([row], 1, sampling, seed)))
-    if outcome.value is None:
-        raise click.ClickException(f"the model wrote no usable prompt ({outcome.reason}): {outcome.detail}")
-    return outcome.value
+    waiting: deque[tuple[str, str]] = deque()
+
+    def rows() -> Iterator[QueryBase]:
+        for text in texts:
+            waiting.append((text, cleaned := clean(text, keep_flags)))
+            if cleaned:
+                yield QueryBase(query_id=content_id(cleaned), query=cleaned, split="test", safety=False)
+
+    def pass_empty() -> Iterator[Answer]:
+        while waiting and not waiting[0][1]:
+            yield Answer(waiting.popleft()[0], 0, "", EMPTY)
+
+    outcomes = iter(policy.map(rows(), samples, sampling, seed))
+    while mine := list(islice(outcomes, samples)):
+        yield from pass_empty()
+        text, _ = waiting.popleft()
+        for number, outcome in enumerate(mine):
+            why = f"the model wrote no usable prompt ({outcome.reason}): {outcome.detail}"
+            yield Answer(text, number, outcome.value or "", "" if outcome.value is not None else why)
+    yield from pass_empty()
+
+
+def show(answer: Answer, as_json: bool) -> None:
+    """Print an answer at once; of a failure an empty line, and the reason on stderr."""
+    if as_json:
+        click.echo(json.dumps(asdict(answer), ensure_ascii=False))
+    else:
+        click.echo(answer.prompt)
+        if answer.failure:
+            click.echo(f"Error: {answer.query[:60]!r}: {answer.failure}", err=True)
+    sys.stdout.flush()

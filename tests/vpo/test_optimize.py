@@ -1,3 +1,5 @@
+import json
+
 import pytest
 from click import ClickException
 from click.testing import CliRunner
@@ -6,7 +8,7 @@ from schemas.reasons import Reason
 from schemas.seams import Outcome
 from tests.support.small_project import ROOT, write_params
 from vpo.graph import read_graph
-from vpo.optimize import clean_query, find_trained, main, optimize
+from vpo.optimize import EMPTY, find_trained, main, optimize, read_queries
 
 
 class Repeating:
@@ -14,12 +16,14 @@ class Repeating:
 
     def map(self, queries, k, sampling, seed):
         for row in queries:
-            yield Outcome(value=f"{row.query}, at {sampling.temperature:g}, {k} of seed {seed}")
+            for _ in range(k):
+                yield Outcome(value=f"{row.query}, at {sampling.temperature:g}, {k} of seed {seed}")
 
 
 class Silent:
     def map(self, queries, k, sampling, seed):
-        yield Outcome(reason=Reason.TRUNCATED, detail="no end after 120 tokens")
+        for _ in queries:
+            yield Outcome(reason=Reason.TRUNCATED, detail="no end after 120 tokens")
 
 
 def model(root, name):
@@ -54,19 +58,67 @@ def test_a_folder_that_is_no_model_is_refused(project):
     assert done.exit_code == 1 and "data: not a model folder" in done.stderr
 
 
-def test_the_query_is_cleaned_as_in_training_and_an_empty_one_refused():
-    assert clean_query("  a dog&#39;s   bone -ar 16:9 ", keep_flags=False) == "a dog's bone"
-    with pytest.raises(ClickException, match="empty"):
-        clean_query(" \u200b\n", keep_flags=False)
+def answers(laptop, texts, policy=None, samples=1):
+    made = optimize(texts, policy or Repeating(), laptop.rollout, 0, keep_flags=False, samples=samples)
+    return [(answer.query, answer.sample, answer.prompt, answer.failure) for answer in made]
 
 
-def test_one_prompt_is_asked_for_with_the_seed_of_the_params(laptop):
-    assert optimize("a dog", Repeating(), laptop.rollout, 0) == "a dog, at 0.9, 1 of seed 0"
+def test_the_query_is_cleaned_as_in_training_and_an_empty_one_says_so_in_its_place(laptop):
+    made = answers(laptop, [" \u200b", "  a dog&#39;s   bone -ar 16:9 ", "a cat", ""])
+    assert [prompt for _, _, prompt, _ in made] == [
+        "", "a dog's bone, at 0.9, 1 of seed 0", "a cat, at 0.9, 1 of seed 0", "",
+    ]  # fmt: skip
+    assert [failure for *_, failure in made] == [EMPTY, "", "", EMPTY]
 
 
 def test_an_answer_without_a_prompt_says_why(laptop):
-    with pytest.raises(ClickException, match="truncated.*no end after 120 tokens"):
-        optimize("a dog", Silent(), laptop.rollout, 0)
+    (made,) = answers(laptop, ["a dog"], Silent())
+    assert made[2:] == ("", "the model wrote no usable prompt (truncated): no end after 120 tokens")
+
+
+def test_several_samples_stand_behind_each_other(laptop):
+    made = answers(laptop, ["a dog", "", "a cat"], samples=2)
+    assert [(query, sample) for query, sample, *_ in made] == [
+        ("a dog", 0), ("a dog", 1), ("", 0), ("a cat", 0), ("a cat", 1),
+    ]  # fmt: skip
+
+
+def test_prompts_come_before_the_last_query_is_read(laptop):
+    read = []
+
+    def texts():
+        for text in ("a dog", "a cat"):
+            read.append(text)
+            yield text
+
+    first = next(optimize(texts(), Repeating(), laptop.rollout, 0, keep_flags=False))
+    assert first.query == "a dog" and read == ["a dog"]
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("a.txt", "a dog\n\na cat\n"),
+        ("a.jsonl", '{"query": "a dog"}\n{"prompt": "a cat"}\n'),
+        ("a.csv", "id,text\n1,a dog\n2,a cat\n"),
+    ],
+)
+def test_queries_are_read_from_text_jsonl_and_csv(tmp_path, name, text):
+    (tmp_path / name).write_text(text)
+    assert [*read_queries(str(tmp_path / name))] == ["a dog", "a cat"]
+
+
+def test_a_file_without_queries_is_one_line(tmp_path):
+    (tmp_path / "a.csv").write_text("id\n1\n")
+    with pytest.raises(ClickException, match="a.csv: record 1: no column query, prompt, text"):
+        [*read_queries(str(tmp_path / "a.csv"))]
+    with pytest.raises(ClickException, match="none.txt"):
+        [*read_queries(str(tmp_path / "none.txt"))]
+
+
+@pytest.mark.parametrize("words", [["--greedy", "-n", "2", "x"], ["x", "--from", "y.txt"]])
+def test_words_that_do_not_go_together_are_refused(words):
+    assert CliRunner().invoke(main, words).exit_code == 2
 
 
 @pytest.mark.slow
@@ -97,3 +149,8 @@ def test_a_model_folder_answers_greedily_and_the_same_each_time(project, vpo_hom
     tokenizer.save_pretrained(folder)
     said = [CliRunner().invoke(main, ["a dog", "--model", str(folder), "--greedy"]) for _ in range(2)]
     assert [done.stdout for done in said] == ["calm\n", "calm\n"], said[0].output
+    made = CliRunner().invoke(main, ["--model", str(folder), "--greedy", "--json"], input="a dog\n a cat\n\u200b\n")
+    assert made.exit_code == 1, made.output  # of the empty one
+    lines = [json.loads(line) for line in made.stdout.splitlines()]
+    assert [line["query"] for line in lines] == ["a dog", " a cat", "\u200b"]
+    assert [line["prompt"] for line in lines] == ["calm", "calm", ""]
