@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from pipeline.runtime.params_undo import flatten
 from vpo.comparing.differences import Line, compare_runs
 from vpo.comparing.runs import WORKSPACE, Run, open_run
 from vpo.graph import recipe_option
@@ -47,15 +48,6 @@ def changed_params(runs: list[Run]) -> Iterator[tuple[str, list[Any]]]:
         values = [item.get(key) for item in flat]
         if any(value != values[0] for value in values):
             yield key, values
-
-
-def flatten(tree: Any, above: str = "") -> Iterator[tuple[str, Any]]:
-    """Yield (dotted key, value) of the leaves of a mapping."""
-    for name, value in tree.items():
-        if isinstance(value, dict) and value:
-            yield from flatten(value, f"{above}{name}.")
-        else:
-            yield f"{above}{name}", value
 
 
 def last_policy(runs: list[Run]) -> str:
