@@ -1,4 +1,4 @@
-"""What takes a refused value out of params.yaml again: `dvc exp run -S` leaves it there, and every command then fails."""
+"""What takes a refused value out of params.yaml again, where `dvc exp run -S` leaves it."""
 
 import subprocess
 from collections.abc import Iterator, Mapping
@@ -32,9 +32,8 @@ def describe_undo(path: str | Path, tree: Any) -> str:
     if not changed:
         return ""
     more = f" and {len(changed) - SHOWN} more" if len(changed) > SHOWN else ""
-    return (
-        f"`git checkout -- {path}` takes out what was changed since the last commit: {', '.join(changed[:SHOWN])}{more}"
-    )
+    names = ", ".join(changed[:SHOWN])
+    return f"`git checkout -- {path}` takes out what was changed since the last commit: {names}{more}"
 
 
 def flatten(tree: Mapping[Any, Any], above: str = "") -> Iterator[tuple[str, Any]]:
