@@ -21,7 +21,7 @@ from train.sft import STAGE as SFT
 from train.throughput import describe_work
 from vpo.planning.declarations import declaration_of
 from vpo.planning.estimate import Planner
-from vpo.planning.gpu_cost import Cost, GpuRow, idle, measured, training
+from vpo.planning.gpu_cost import Cost, GpuRow, idle, read_cost, training
 from vpo.planning.rows import UNKNOWN, Rows
 from vpo.unroll import Stage
 
@@ -40,9 +40,9 @@ def train(planner: Planner, speeds: Path, stage: Stage) -> list[GpuRow]:
     row.wanted = row.to_make = tokens(rows, planner, params, row.notes)
     if planner.is_idle(stage):
         return [idle(row, row.wanted)]
-    if planner.changed is None and is_trained(stage, rows.known):
+    if planner.changed is None and is_trained(stage, rows.present):
         return [idle(row, row.wanted, "a model of these very rows is there")]
-    cost = measured(speeds, describe_work(stage.module, origin(weights), params))
+    cost = read_cost(speeds, describe_work(stage.module, origin(weights), params))
     if weights:
         cost = for_weights(row, params, weights, cost)
     return [row.costs(cost, on_cpu=weights is None)]
@@ -89,8 +89,8 @@ def to_train_on(planner: Planner, stage: Stage, notes: list[str]) -> Rows:
     if kind is DSft:
         judged = judged_behind(planner, path)
         share = planner.kept(maker) if maker else 1.0
-        count = (len(judged.known) + judged.unknown) * share
-        return Rows((), count, "a row for each prompt that is judged", like=judged.known)
+        count = (len(judged.present) + judged.unknown) * share
+        return Rows((), count, "a row for each prompt that is judged", like=judged.present)
     return expected_pairs(planner, stage, notes)
 
 
@@ -115,9 +115,9 @@ def expected_pairs(planner: Planner, stage: Stage, notes: list[str]) -> Rows:
     params, judged = planner.params, judged_behind(planner, stage.paths[0])
     arm = params.dpo.arms.get(Path(stage.paths[-1]).name)
     k = params.rollout.k
-    prompts = len(judged.known) + judged.unknown
+    prompts = len(judged.present) + judged.unknown
     maker = planner.graph.maker(verdicts)
-    share, whence = planner.flawed(maker or stage, judged.known)
+    share, whence = planner.estimate_flawed(maker or stage, judged.present)
     rules = params.dpo
     if params.d_dpo.path:
         return Rows((), UNKNOWN, "d_dpo.path takes its place, which is not read for a plan")
@@ -132,7 +132,7 @@ def expected_pairs(planner: Planner, stage: Stage, notes: list[str]) -> Rows:
             f"at most: {each:.2f} pairs a query by dpo.pairs_per_query, video_pairs and when_both; "
             f"{share:.1%} of its prompts are flawed: {whence}"
         )
-    return Rows((), prompts / k * each, "as many pairs as there can be", like=judged.known)
+    return Rows((), prompts / k * each, "as many pairs as there can be", like=judged.present)
 
 
 def chance(k: int, flawed: int, share: float) -> float:
@@ -152,8 +152,8 @@ def pairs_of(rules: DpoParams, flawed: int, passed: int) -> int:
 
 def tokens(rows: Rows, planner: Planner, params: TrainParams, notes: list[str]) -> float:
     """Return the tokens of all steps; of pairs both sides are read, each behind the instruction."""
-    count = len(rows.known) + rows.unknown
-    like = rows.known or list(planner.examples(rows.like))
+    count = len(rows.present) + rows.unknown
+    like = rows.present or list(planner.examples(rows.like))
     if not count or not like:
         return 0.0
     template = Template(planner.params.policy.template, needs=("query",))

@@ -12,6 +12,7 @@ from pipeline.evaluation.prompt_sources import StoredPrompts, copy_prompts, copy
 from pipeline.refine import STAGE as REFINE
 from pipeline.rollout import STAGE as ROLLOUT
 from pipeline.runtime.io import read_rows
+from pipeline.runtime.stage_output import metrics_path
 from schemas.base import Prompt, Row
 from schemas.critique import Critique
 from schemas.params import Params
@@ -38,12 +39,12 @@ UNKNOWN = math.nan
 
 @dataclass
 class Rows:
-    """What a stage reads: the rows that are known, and how many more there will be; `like` shows what those may be.
+    """What a stage reads: the rows that are present, and how many more there will be; `like` shows what those may be.
 
     `unknown` is UNKNOWN where nobody can count them.
     """
 
-    known: Sequence[Any] = ()
+    present: Sequence[Any] = ()
     unknown: float = 0.0
     source: str = ""
     like: Sequence[Any] = ()
@@ -81,12 +82,12 @@ class RowPlan:
             return self.made[path]
         maker = self.graph.maker(path)
         samples = maker is not None and declaration_of(maker) is ROLLOUT
-        if maker and samples and (copied := self.copied(maker)):
+        if maker and samples and (copied := self.copy_rows(maker)):
             return copied
         if Path(path).is_file() and not self.late(path):
             return Rows(list(read_rows(path, row)), 0.0, path)
         if maker and samples:
-            return self.sampled(maker)
+            return self.count_samples(maker)
         if Path(path).is_file():
             return Rows((), UNKNOWN, f"{path} is made anew, and no plan can count the rows of {self.origin(maker)}")
         return Rows((), UNKNOWN, f"{path} is not there, and no plan can count the rows that {self.origin(maker)} makes")
@@ -95,14 +96,14 @@ class RowPlan:
         """Return how to name who writes a path."""
         return maker.name if maker else f"no stage of {self.graph.file}"
 
-    def sampled(self, maker: Stage) -> Rows:
+    def count_samples(self, maker: Stage) -> Rows:
         """Return how many rows a stage that samples the policy will write, by the queries it reads."""
         arm = maker.word_after("--arm")
         if self.params.d_dpo.path and arm is None:
             return Rows(source="d_dpo.path takes its place")
         read = self.rows(maker.paths[0], Query)
         each = self.params.rollout.k if arm is None else 1
-        count = (len(read.known) + read.unknown) * each
+        count = (len(read.present) + read.unknown) * each
         return Rows((), count * self.kept(maker), f"{each} for each query of {maker.paths[0]}")
 
     def late(self, path: str) -> str | None:
@@ -113,7 +114,7 @@ class RowPlan:
         behind = {maker.name, *self.before[maker.name]} & self.stale
         return next((name for name in self.stages if name in behind), None)
 
-    def copied(self, maker: Stage) -> Rows | None:
+    def copy_rows(self, maker: Stage) -> Rows | None:
         """Return the rows of an arm that no policy writes, where the plan has made what it copies."""
         arm = maker.word_after("--arm") or ""
         described = self.params.evaluate.arms.get(arm)
@@ -121,24 +122,24 @@ class RowPlan:
         if described is None or queries is None or described.prompts not in ("query", "stored"):
             return None
         if described.prompts == "query":
-            return Rows(list(copy_queries(queries.known, arm)), queries.unknown, maker.paths[0])
+            return Rows(list(copy_queries(queries.present, arm)), queries.unknown, maker.paths[0])
         source = self.made.get(described.source)
         if source is None:
             return None
-        written = {row.query_id: row for row in reversed(source.known)}
-        copies = copy_prompts(queries.known, StoredPrompts(written, {}), arm)
+        written = {row.query_id: row for row in reversed(source.present)}
+        copies = copy_prompts(queries.present, StoredPrompts(written, {}), arm)
         return Rows([row for row in copies if isinstance(row, Prompt)], source.unknown, source.source)
 
     def examples(self, like: Sequence[Any]) -> Iterable[Any]:
         """Return rows whose lengths stand for those that are not there yet."""
         if like:
             return like[:: max(len(like) // 50, 1)]
-        queries = [row.query for made in self.made.values() for row in made.known]
+        queries = [row.query for made in self.made.values() for row in made.present]
         lengths = TYPICAL | ({"query": round(fmean(map(len, queries)))} if queries else {})
         texts: dict[str, Any] = {name: ("word " * length)[:length] for name, length in lengths.items()}
         return [Critique.model_construct(**texts)]
 
-    def flawed(self, stage: Stage, known: Sequence[Critique]) -> tuple[float, str]:
+    def estimate_flawed(self, stage: Stage, verdicts: Sequence[Critique]) -> tuple[float, str]:
         """Return the share of prompts that are found flawed, of this run's own, else of the last run's, and whence.
 
         `stage` writes the verdicts or reads them.
@@ -146,9 +147,11 @@ class RowPlan:
         assumed = FLAWED_OFFLINE
         if not self.params.teacher.needs.stand_in:
             assumed = FLAWED_BY_POLICY if self.is_of_policy(stage) else FLAWED_BY_TEACHER
-        if len(known) >= LEAST_SEEN:
-            return self.share(sum(not row.aligned for row in known), len(known), assumed, "as in those already judged")
-        counts = self.refined(stage)
+        if len(verdicts) >= LEAST_SEEN:
+            return self.share(
+                sum(not row.aligned for row in verdicts), len(verdicts), assumed, "as in those already judged"
+            )
+        counts = self.read_refine_counts(stage)
         units = counts.get("units_in")
         return self.share(units and units - counts["dropped"].get("no_flaw", 0), units, assumed)
 
@@ -156,7 +159,7 @@ class RowPlan:
         """Return whether the prompts behind a stage are samples of the policy."""
         return any(declaration_of(self.stages[name]) is ROLLOUT for name in self.before[stage.name])
 
-    def refined(self, stage: Stage) -> dict[str, Any]:
+    def read_refine_counts(self, stage: Stage) -> dict[str, Any]:
         """Return what the stage counted that refines the same prompts in the last run; {} where there is none."""
         paths = {*stage.paths, *stage.outs}
         for other in (stage, *self.stages.values()):
@@ -192,6 +195,7 @@ class RowPlan:
                 if differing(self.params, recorded):
                     return {}
         try:
-            return json.loads((Path(stage.metrics[0])).read_text(encoding="utf-8")) if stage.metrics else {}
+            file = Path(stage.metrics[0]) if stage.metrics else metrics_path(Path(stage.paths[-1]))
+            return json.loads(file.read_text(encoding="utf-8"))
         except (OSError, ValueError):
             return {}
