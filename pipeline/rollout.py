@@ -152,11 +152,20 @@ def is_written_by_policy(params: Params, options: Sequence[str]) -> bool:
     return arm is not None and arm.prompts == "policy"
 
 
+def is_written_by_llm(params: Params, options: Sequence[str]) -> bool:
+    """Tell whether the command is of an arm whose prompts an LLM of its own writes."""
+    arm = params.evaluate.arms.get(options[options.index("--arm") + 1]) if "--arm" in options else None
+    return arm is not None and arm.prompts == "llm"
+
+
 STAGE = Declaration(
     reads=(Query, Fewshot, Rollout),
     row=Rollout,
     unit="sample of a query",
-    asks=(Ask("policy", "policy", when=is_written_by_policy),),
+    asks=(
+        Ask("policy", "policy", when=is_written_by_policy),
+        Ask("teacher", "evaluate.arms.*.teacher", when=is_written_by_llm),
+    ),
 )
 
 

@@ -21,7 +21,7 @@ class Needs:
 
     device: Device
     extras: tuple[str, ...] = ()
-    """extras of our package (`pip install 'vpo[render]'`)"""
+    """extras of our package (`pip install -e '.[render]'`)"""
     weights: Weights | None = None
     """the model that it loads, which must be pinned"""
     keys: tuple[str, ...] = ()

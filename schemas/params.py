@@ -90,11 +90,9 @@ class QueriesParams(Section):
 
     @model_validator(mode="after")
     def weights_go_with_strata(self) -> "QueriesParams":
-        stratified = self.sample == "stratified"
         for name in ("sample_balance", "sample_weights"):
-            if (getattr(self, name) is not None) != stratified:
-                right = "set for sample stratified" if stratified else "null for sample uniform"
-                raise ValueError(f"{name} must be {right}")
+            if getattr(self, name) is not None and self.sample == "uniform":
+                raise ValueError(f"{name} must be null for sample uniform")
         return self
 
 

@@ -76,6 +76,12 @@ class OpenAITeacherParams(BackendParams, EndpointParams):
     )
     parse_attempts: int = Field(ge=1, description="How often an answer that cannot be parsed is asked for.")
 
+    @model_validator(mode="after")
+    def the_model_is_an_endpoints(self) -> "OpenAITeacherParams":
+        if self.base_url is None and self.model in OFFLINE_TEACHERS:
+            raise ValueError(f"model is still {self.model}, an offline teacher's: set it to one that the endpoint has")
+        return self
+
     @property
     def needs(self) -> Needs:
         return replace(self.NEEDS, keys=(self.api_key_env or OPENAI_KEY,), address=self.base_url or OPENAI)

@@ -23,7 +23,8 @@ def always(params: "Params", options: Sequence[str]) -> bool:
 class Ask:
     """A seam that a stage asks, and the section of params.yaml that says who answers.
 
-    `when(params, options)` tells whether it does, by the params and by the options of its command.
+    A * in `section` stands for the arm that the command's option --arm names. `when(params, options)` tells whether it
+    does, by the params and by the options of its command.
     """
 
     seam: Literal["teacher", "policy", "renderer", "reward"]

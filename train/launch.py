@@ -25,7 +25,7 @@ work_done = threading.Event()
 def require(extra: str, *libraries: str) -> None:
     """Raise DataError where a library is missing, with the extra that brings it."""
     if missing := [name for name in libraries if importlib.util.find_spec(name) is None]:
-        raise DataError(f"training needs {' and '.join(missing)}: pip install 'vpo[{extra}]'")
+        raise DataError(f"training needs {' and '.join(missing)}: pip install -e '.[{extra}]'")
 
 
 def launch(module: str, words: list[str], params: SftParams | DpoTrainParams) -> None:

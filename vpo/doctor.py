@@ -124,7 +124,7 @@ def check_extras(wanted: set[str], root: Path) -> Iterator[Check]:
         lacking = [f"without {name}" for name in modules if importlib.util.find_spec(name) is None]
         wrong, other = out_of_range(extra), find_untested(extra, root / "constraints.txt")
         bad = lacking + wrong
-        mend = f"pip install 'vpo[{extra}]'" if bad else f"pip install -e '.[{extra}]' -c constraints.txt"
+        mend = f"pip install -e '.[{extra}]'" if bad else f"pip install -e '.[{extra}]' -c constraints.txt"
         yield Check(
             f"extra {extra}",
             not bad or extra not in wanted,

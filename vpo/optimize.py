@@ -1,6 +1,12 @@
-"""`vpo optimize`: one query through the trained optimizer."""
+"""`vpo optimize`: queries through the trained optimizer."""
 
 import contextlib
+import json
+import sys
+from collections import deque
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass, replace
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,31 +17,59 @@ from vpo.project import find_project
 
 if TYPE_CHECKING:
     from schemas.params import OptimizeParams
-    from schemas.seams import Policy
+    from schemas.seams import Outcome, Policy
 
 TRAINED = ("dpo", "sft")
+QUERY_COLUMNS = ("query", "prompt", "text")
+EMPTY = "the query is empty once it is cleaned; say what the video should show"
 
 
 @click.command("optimize")
-@click.argument("query")
+@click.argument("queries", nargs=-1, metavar="[QUERY]...")
+@click.option("--from", "file", metavar="FILE", help="Queries of a JSONL, CSV or text file; - is standard input.")
 @click.option("--model", type=click.Path(path_type=Path), help="A model folder, in place of the newest trained one.")
 @click.option("--greedy", is_flag=True, help="The likeliest prompt in place of a drawn one.")
+@click.option("-n", "samples", metavar="N", type=click.IntRange(min=1), default=1, help="Prompts a query; default: 1.")
+@click.option("--json", "as_json", is_flag=True, help="A JSON object a line: query, sample, prompt, failure.")
 @recipe_option
-def main(query: str, model: Path | None, greedy: bool, recipe: str) -> None:
-    """Print the prompt that the trained optimizer writes for QUERY."""
+def main(
+    queries: tuple[str, ...],
+    file: str | None,
+    model: Path | None,
+    greedy: bool,
+    samples: int,
+    as_json: bool,
+    recipe: str,
+) -> None:
+    """Print the prompt that the trained optimizer writes for each QUERY, a line each, in their order.
+
+    Without a QUERY they are read from standard input, a line each; prompts come as soon as their batch is written. A
+    query without a prompt is an empty line, with the reason on stderr, and the command ends with 1.
+    """
     from pipeline.backends.policy import make_policy
     from pipeline.runtime.params_file import load_params
 
+    if greedy and samples > 1:
+        raise click.UsageError("--greedy has one prompt a query: leave -n out")
+    if queries and file:
+        raise click.UsageError("queries as words or --from a file, not both")
+    texts = iter(queries) if queries else read_queries(file or "-")
     root = find_project()
     graph = read_graph(root, recipe)
     folder = model.resolve() if model else find_trained(root, graph)
     if not (folder / "config.json").is_file():
         raise click.ClickException(f"{model}: not a model folder (no config.json in it)")
+    failures = 0
     with contextlib.chdir(root):  # params name templates from the root
         params = load_params(graph.params_file)
-        serving = params.optimize.model_copy(update={"temperature": 0.0}) if greedy else params.optimize
-        cleaned = clean_query(query, params.queries.keep_flags)
-        click.echo(optimize(cleaned, make_policy(folder, params.policy), serving, params.base.seed))
+        sampling = params.optimize.model_copy(update={"temperature": 0.0}) if greedy else params.optimize
+        policy = make_policy(folder, params.policy)
+        keep_flags = params.queries.keep_flags
+        for answer in optimize(texts, policy, sampling, params.base.seed, keep_flags=keep_flags, samples=samples):
+            failures += not answer.is_served
+            show(answer, as_json)
+    if failures:
+        sys.exit(1)
 
 
 def find_trained(root: Path, graph: Graph) -> Path:
@@ -47,13 +81,101 @@ def find_trained(root: Path, graph: Graph) -> Path:
     raise click.ClickException("no model is trained yet: run `dvc repro dpo`, or name one with --model")
 
 
-def clean_query(text: str, keep_flags: bool) -> str:
-    """Return x as the policy saw queries in training. Raises ClickException when nothing is left."""
-    from pipeline.text.clean import clean
+@dataclass(frozen=True)
+class Answer:
+    """What x is served: a prompt p, x itself where the model wrote none, or nothing; `failure` says why not p."""
 
-    if cleaned := clean(text, keep_flags):
-        return cleaned
-    raise click.ClickException("the query is empty once it is cleaned; say what the video should show")
+    query: str
+    sample: int
+    prompt: str
+    failure: str = ""
+
+    @property
+    def is_served(self) -> bool:
+        """Whether there is a text to pass on."""
+        return bool(self.prompt)
+
+
+def read_queries(file: str) -> Iterator[str]:
+    """Yield the queries of a file as they come: JSONL and CSV by their column query, prompt or text, else a line each.
+
+    "-" is standard input. Raises ClickException for a file that cannot be read, naming file and record.
+    """
+    from pipeline.evaluation.prompt_sources import read_records
+    from pipeline.runtime.io import DataError
+
+    if file == "-":
+        yield from (line.rstrip("\n") for line in sys.stdin if line.strip())
+        return
+    path = Path(file).absolute()
+    try:
+        if path.suffix not in (".jsonl", ".csv"):
+            yield from (line for line in path.read_text(encoding="utf-8-sig").splitlines() if line.strip())
+            return
+        for number, record in enumerate(read_records(path), 1):
+            column = next((name for name in QUERY_COLUMNS if name in record), None)
+            if column is None:
+                raise click.ClickException(f"{file}: record {number}: no column {', '.join(QUERY_COLUMNS)}")
+            yield str(record[column] or "")
+    except (OSError, UnicodeDecodeError, DataError) as fault:
+        raise click.ClickException(f"{file}: {fault}") from None
+
+
+def optimize(
+    texts: Iterable[str],
+    policy: "Policy",
+    params: "OptimizeParams",
+    seed: int,
+    *,
+    keep_flags: bool,
+    samples: int = 1,
+) -> Iterator[Answer]:
+    """Yield `samples` answers to each text, in order, cleaned as the policy saw queries in training.
+
+    The policy takes what it likes at once; the same query, model and settings give the same prompts. Where it writes
+    none, the rule of the evaluation holds: the query itself is served, but neither a flagged one nor after a refusal.
+    """
+    from pipeline.text.clean import clean
+    from schemas.base import QueryBase, content_id
+
+    waiting: deque[tuple[str, str]] = deque()
+
+    def rows() -> Iterator[QueryBase]:
+        for text in texts:
+            waiting.append((text, cleaned := clean(text, keep_flags)))
+            if cleaned:
+                yield QueryBase(query_id=content_id(cleaned), query=cleaned, split="test", safety=False)
+
+    def pass_empty() -> Iterator[Answer]:
+        while waiting and not waiting[0][1]:
+            yield Answer(waiting.popleft()[0], 0, "", EMPTY)
+
+    outcomes = iter(policy.map(rows(), samples, params, seed))
+    while mine := list(islice(outcomes, samples)):
+        yield from pass_empty()
+        text, cleaned = waiting.popleft()
+        for number, outcome in enumerate(mine):
+            yield (
+                Answer(text, number, outcome.value)
+                if outcome.value
+                else serve_failure(Answer(text, number, ""), cleaned, outcome, params)
+            )
+    yield from pass_empty()
+
+
+def serve_failure(nothing: Answer, cleaned: str, outcome: "Outcome[str]", params: "OptimizeParams") -> Answer:
+    """Return what a query is served for which the model wrote no usable prompt: itself, or nothing, and why."""
+    from pipeline.evaluation.serving import why_nothing_is_served
+    from schemas.reasons import Reason
+
+    reason = outcome.reason or Reason.FAILED
+    failure = f"the model wrote no usable prompt ({reason}): {outcome.detail}"
+    why = why_nothing_is_served(reason, is_flagged(cleaned), params)
+    if why is None:
+        return replace(nothing, prompt=cleaned, failure=f"{failure}; the query itself is served")
+    if why == Reason.WITHHELD:
+        failure += "; the query may ask for something harmful, so it is not passed on"
+    return replace(nothing, failure=failure)
 
 
 def is_flagged(query: str) -> bool:
@@ -64,25 +186,13 @@ def is_flagged(query: str) -> bool:
     return is_candidate(query) or is_prohibited(query)
 
 
-def optimize(query: str, policy: "Policy", params: "OptimizeParams", seed: int) -> str:
-    """Return p for x, or x itself where the model wrote none; the same query, model and settings give the same text.
-
-    Raises ClickException where nothing is served: after a refusal, for a flagged query, or by `optimize.on_failure`.
-    """
-    from pipeline.evaluation.serving import why_nothing_is_served
-    from schemas.base import QueryBase, content_id
-    from schemas.reasons import Reason
-
-    row = QueryBase(query_id=content_id(query), query=query, split="test", safety=is_flagged(query))
-    outcome = next(iter(policy.map([row], 1, params, seed)))
-    if outcome.value is not None:
-        return outcome.value
-    reason = outcome.reason or Reason.FAILED
-    failure = f"the model wrote no usable prompt ({reason}): {outcome.detail}"
-    why = why_nothing_is_served(reason, row.safety, params)
-    if why == Reason.WITHHELD:
-        raise click.ClickException(f"{failure}; the query may ask for something harmful, so it is not passed on")
-    if why is not None:
-        raise click.ClickException(failure)
-    click.echo(f"{failure}; the query itself is served", err=True)
-    return query
+def show(answer: Answer, as_json: bool) -> None:
+    """Print an answer at once; of a failure an empty line, and the reason on stderr."""
+    if as_json:
+        click.echo(json.dumps(asdict(answer), ensure_ascii=False))
+    else:
+        click.echo(answer.prompt)
+        if answer.failure:
+            head = "" if answer.is_served else "Error: "
+            click.echo(f"{head}{answer.query[:60]!r}: {answer.failure}", err=True)
+    sys.stdout.flush()

@@ -3,6 +3,7 @@
 import json
 import math
 import time
+from collections.abc import Sequence
 from contextlib import chdir
 from dataclasses import asdict
 from typing import Any
@@ -14,17 +15,19 @@ from pipeline.runtime.io import write_json
 from pipeline.runtime.params_file import load_params
 from pipeline.runtime.store import Store, account, home, project
 from schemas.base import content_id
-from schemas.params import EndpointParams, Params, TeacherParams
+from schemas.params import EndpointParams, Params
 from vpo.graph import read_graph, recipe_option
 from vpo.planning.actual import compare, show_actual
 from vpo.planning.changes import read_status, refresh_code
+from vpo.planning.declarations import section_at
 from vpo.planning.estimate import Planner
 from vpo.planning.expected import Estimate
 from vpo.planning.gpu import GpuPlanner
 from vpo.planning.gpu import total as gpu_total
 from vpo.planning.gpu_cost import GpuRow
-from vpo.planning.lookup import is_paid
-from vpo.planning.numbers import sum_known, without_nan
+from vpo.planning.lookup import endpoint_of, is_paid
+from vpo.planning.numbers import sum_known, sum_there, without_nan
+from vpo.planning.shares import LEAST, MOST
 from vpo.planning.table import SUMS, show, show_gpu
 from vpo.planning.warm_up import warm_up as warm
 from vpo.project import find_project
@@ -44,10 +47,11 @@ from vpo.project import find_project
 def main(as_json: bool, actual: bool, no_dvc: bool, warm_up: int | None, recipe: str) -> None:
     """Say what the stages will ask and what it costs; nothing is sent, and no key is needed.
 
-    The stages run over the rows that are there, and the store is asked for the very answers they would buy. Where rows
-    are not there yet they are counted by params and by what the last run showed; below the table stands where each
-    figure is from. Second tries at answers that cannot be read are not expected. What cannot be counted is shown as
-    "?", and makes the sum unknown. A second table says what rendering, scoring and training take of a GPU.
+    The stages run over the rows that are there and stay, and the store is asked for the very answers they would buy.
+    Rows that are not there yet, or will be made anew, are counted by params and by what the last run of the same models
+    showed; below the table stands where each figure is from. What is assumed gives each total a low and a high. Second
+    tries at answers that cannot be read are not expected. What cannot be counted is shown as "?", and the sum then says
+    what it is at least. A second table says what rendering, scoring and training take of a GPU.
     """
     if warm_up and actual:
         raise click.UsageError("--warm-up measures before a plan, --actual looks back: one at a time")
@@ -70,6 +74,12 @@ def main(as_json: bool, actual: bool, no_dvc: bool, warm_up: int | None, recipe:
             if warm_up:
                 warm(planner, warm_up)
             plan["gpu"] = plan_gpu(GpuPlanner(planner).rows())
+            others = []
+            if planner.assumes:
+                for bound in (LEAST, MOST):
+                    planner = Planner(params, store, changed, graph, bound)
+                    others.append((planner.estimates(), GpuPlanner(planner).rows()))
+            add_ranges(plan, others)
             write_json(saved, plan)
     if as_json:
         click.echo(json.dumps(plan, ensure_ascii=False))
@@ -88,9 +98,37 @@ def make_plan(params: Params, store: Store, estimates: list[Estimate]) -> dict[s
     plan = {
         "at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         "stages": [asdict(item) for item in estimates],
-        "totals": [total(name, params, store, estimates) for name in ("teacher", "judge")],
+        "totals": [total(name, params, store, estimates) for name in payers(estimates)],
     }
     return without_nan(plan)
+
+
+def payers(estimates: list[Estimate]) -> list[str]:
+    """Return the sections of params that answer: teacher and judge, and what else the estimates are of."""
+    return list(dict.fromkeys(("teacher", "judge", *(item.seam for item in estimates))))
+
+
+def add_ranges(plan: dict[str, Any], others: list[tuple[list[Estimate], list[GpuRow]]]) -> None:
+    """Set the low and the high of each total, by plans that take the bounds of what is assumed; none: one number.
+
+    Of money and GPU-hours that are known in part alone, `at_least` is the sum of what is known, else None.
+    """
+    for item in plan["totals"]:
+        ours = [[row for row in estimates if row.seam == item["seam"]] for estimates, _ in others]
+        sums = [sum_known([row.usd for row in rows]) for rows in ours]
+        item["usd_low"], item["usd_high"] = bounds([item["usd"], *without_nan(sums)])
+        rows = [row for row in plan["stages"] if row["seam"] == item["seam"]]
+        lowest = [[row["usd"] for row in rows], *([row.usd for row in ones] for ones in ours)]
+        item["usd_at_least"] = min(map(sum_there, lowest)) if item["usd"] is None else None
+    total = plan["gpu"]["total"]
+    sums = [plan_gpu(rows)["total"]["gpu_hours"] for _, rows in others]
+    total["gpu_hours_low"], total["gpu_hours_high"] = bounds([total["gpu_hours"], *sums])
+
+
+def bounds(numbers: Sequence[float | None]) -> tuple[float | None, float | None]:
+    """Return the least and the largest of some numbers, None twice where one is not known."""
+    there = [number for number in numbers if number is not None]
+    return (min(there), max(there)) if len(there) == len(numbers) else (None, None)
 
 
 def plan_gpu(rows: list[GpuRow]) -> dict[str, Any]:
@@ -103,18 +141,24 @@ def plan_gpu(rows: list[GpuRow]) -> dict[str, Any]:
 
 def total(seam: str, params: Params, store: Store, estimates: list[Estimate]) -> dict[str, Any]:
     """Return the sums of a seam, and what its budget leaves; usd is None where a price or a count is not known."""
-    chosen, own = getattr(params, seam), [item for item in estimates if item.seam == seam]
-    budget_usd = chosen.budget_usd if isinstance(chosen, EndpointParams) else None
-    purse = paid_from(chosen)
+    chosen, own = section_at(params, seam), [item for item in estimates if item.seam == seam]
+    endpoint = endpoint_of(chosen)
+    model = own[0].model if own else (endpoint or chosen).model
+    budget_usd = endpoint.budget_usd if endpoint else None
+    purse = paid_from(endpoint, model)
     # a judge that is the teacher's model is paid from the same account
-    shared = sum_known([item.usd for item in estimates if paid_from(getattr(params, item.seam)) == purse])
+    shared = sum_known([
+        item.usd
+        for item in estimates
+        if paid_from(endpoint_of(section_at(params, item.seam)), item.model) == purse
+    ])  # fmt: skip
     spent = 0.0 if purse is None else store.read_spent_usd(purse)
     left = None if budget_usd is None else budget_usd - spent
     return {
         "seam": seam,
         "backend": chosen.backend,
-        "model": chosen.model,
-        "batch": isinstance(chosen, EndpointParams) and chosen.mode == "batch",
+        "model": model,
+        "batch": bool(endpoint and endpoint.mode == "batch"),
         "paid": is_paid(chosen),
         **{name: sum_known([getattr(item, name) for item in own]) for name in SUMS},
         "usd": sum_known([item.usd for item in own]),
@@ -126,6 +170,6 @@ def total(seam: str, params: Params, store: Store, estimates: list[Estimate]) ->
     }
 
 
-def paid_from(section: TeacherParams) -> str | None:
-    """Return the account that a section's answers are charged to; None where they cost nothing."""
-    return account(host_of(base_url_of(section)), section.model) if isinstance(section, EndpointParams) else None
+def paid_from(endpoint: EndpointParams | None, model: str) -> str | None:
+    """Return the account that a model's answers are charged to; None where they cost nothing."""
+    return account(host_of(base_url_of(endpoint)), model) if endpoint else None

@@ -76,7 +76,7 @@ def send(repo: str, names: dict[str, Path], summary: str, description: str, priv
         from huggingface_hub.errors import HfHubHTTPError, HFValidationError
         from huggingface_hub.utils import disable_progress_bars
     except ModuleNotFoundError as fault:
-        raise click.ClickException(f"{fault.name} is missing: pip install 'vpo[hub]'") from None
+        raise click.ClickException(f"{fault.name} is missing: pip install -e '.[hub]'") from None
     if not get_token():
         raise click.ClickException("no token: set HF_TOKEN or run `hf auth login`")
     if not sys.stderr.isatty():

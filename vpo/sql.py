@@ -1,8 +1,10 @@
 """`vpo sql`: DuckDB over every artifact of the project, able to read them and nothing else."""
 
+import csv
 import json
 import re
 import sys
+import warnings
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -29,8 +31,9 @@ CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 @click.command("sql")
 @click.argument("query", required=False)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON array of objects.")
+@click.option("--out", type=click.Path(path_type=Path), help="Write all rows to a .csv, .parquet or .jsonl file.")
 @recipe_option
-def main(query: str | None, as_json: bool, recipe: str) -> None:
+def main(query: str | None, as_json: bool, out: Path | None, recipe: str) -> None:
     """Query any artifact; without a query, list the views and their columns.
 
     Views of a recipe with a graph of its own are named behind the recipe: prompt_a_video.d_dpo. With --recipe there are
@@ -38,17 +41,40 @@ def main(query: str | None, as_json: bool, recipe: str) -> None:
     """
     import duckdb
 
-    connection = connect(find_project(), recipe)
+    if out and (as_json or out.suffix not in WRITERS):
+        raise click.UsageError(f"--out goes without --json, and into a file that ends with {', '.join(WRITERS)}")
+    root = find_project()
     try:
-        if query is None:
-            query = LISTING
-        names, rows = answer(connection, query)
-    except duckdb.Error as fault:
+        connection = connect(root, recipe)
+        if query is not None:
+            warn_of_files(connection, root, query, recipe)
+        if out:
+            click.echo(
+                f"{write_out(connection, LISTING if query is None else query, out)} rows written to {out}", err=True
+            )
+            return
+        names, rows = answer(connection, LISTING if query is None else query)
+    except (duckdb.Error, OverflowError, ValueError) as fault:
         raise click.ClickException(line(fault)) from None
     if as_json:
         print_json(names, rows)
     else:
         print_table(names, rows)
+
+
+def warn_of_files(connection: "duckdb.DuckDBPyConnection", root: Path, query: str, recipe: str) -> None:
+    """Say on stderr, a line a view, that a view of the query is not what the last run left."""
+    from vpo.fresh import notes, tables_of
+    from vpo.graph import read_graph
+    from vpo.views import schema_of, views
+
+    if not (names := tables_of(connection, query)):
+        return
+    for graph in [read_graph(root, recipe)] if recipe else read_graphs(root).values():
+        prefix = "" if recipe or schema_of(graph) == "main" else f"{schema_of(graph)}."
+        read = [view for view in views(root, graph) if names & {f"{prefix}{view.name}", f"{prefix}{view.stage}"}]
+        for note in notes(root, graph, read):
+            click.echo(f"note: {note}", err=True)
 
 
 def connect(root: Path, recipe: str = "") -> "duckdb.DuckDBPyConnection":
@@ -100,21 +126,78 @@ def create(connection: "duckdb.DuckDBPyConnection", schema: str, named: list["Vi
 
 def answer(connection: "duckdb.DuckDBPyConnection", query: str) -> tuple[list[str], list[tuple]]:
     """Return column names, made unique, and rows of one statement that only reads."""
+    result = run(connection, query)
+    return unique_names(result), result.fetchall()
+
+
+def run(connection: "duckdb.DuckDBPyConnection", query: str) -> "duckdb.DuckDBPyConnection":
+    """Run one statement that only reads."""
     import duckdb
 
     statements = connection.extract_statements(query)
     # not `explain` either: `explain analyze copy ... to ...` writes
     if len(statements) != 1 or statements[0].type != duckdb.StatementType.SELECT:
         raise click.ClickException("one statement that reads (select, describe, summarize) at a time, none that writes")
-    result = connection.execute(statements[0])
+    return connection.execute(statements[0])
+
+
+def unique_names(result: "duckdb.DuckDBPyConnection") -> list[str]:
+    """Return the names of a result's columns, a number behind those that are there already."""
     names: list[str] = []
-    for column in result.description:
+    for column in result.description or ():
         name, again = column[0], 1
         while name in names:
             again += 1
             name = f"{column[0]}_{again}"
         names.append(name)
-    return names, result.fetchall()
+    return names
+
+
+def write_out(connection: "duckdb.DuckDBPyConnection", query: str, out: Path) -> int:
+    """Write all rows of a query into a file, by its ending; return how many."""
+    from pipeline.runtime.io import replacing
+
+    result = run(connection, query)
+    names = unique_names(result)
+    with replacing(out) as temporary:
+        return WRITERS[out.suffix](result, names, temporary)
+
+
+def _write_csv(result: "duckdb.DuckDBPyConnection", names: list[str], path: Path) -> int:
+    rows = result.fetchall()
+    with path.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(names)
+        writer.writerows(
+            [json.dumps(_plain(cell), ensure_ascii=False, default=str) if isinstance(cell, dict | list) else cell
+             for cell in row]
+            for row in rows
+        )  # fmt: skip
+    return len(rows)
+
+
+def _write_jsonl(result: "duckdb.DuckDBPyConnection", names: list[str], path: Path) -> int:
+    rows = result.fetchall()
+    with path.open("w", encoding="utf-8") as file:
+        for row in rows:
+            record = _plain(dict(zip(names, row, strict=True)))
+            file.write(json.dumps(record, ensure_ascii=False, default=str) + "\n")
+    return len(rows)
+
+
+def _write_parquet(result: "duckdb.DuckDBPyConnection", names: list[str], path: Path) -> int:
+    import pyarrow
+    import pyarrow.parquet
+
+    with warnings.catch_warnings():  # of a copy of the rows, which are what is asked for
+        warnings.simplefilter("ignore", UserWarning)
+        table: pyarrow.Table = result.to_arrow_table().rename_columns(names)
+    pyarrow.parquet.write_table(table, path)
+    return table.num_rows
+
+
+WRITERS = {".csv": _write_csv, ".parquet": _write_parquet, ".jsonl": _write_jsonl}
+"""ending of a file -> what writes it"""
 
 
 def line(fault: Exception) -> str:
@@ -140,8 +223,8 @@ def _plain(value: Any) -> Any:
     return value
 
 
-def print_table(names: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
-    """Print the first rows as a table, and to stderr how many there are."""
+def print_table(names: Sequence[str], rows: Sequence[Sequence[Any]], count: bool = True) -> None:
+    """Print the first rows as a table, and with `count` to stderr how many there are."""
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
@@ -154,5 +237,7 @@ def print_table(names: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
         # texts of users and models: neither rich's markup nor a terminal's control codes are read from them
         table.add_row(*(Text(CONTROL.sub("\ufffd", "" if cell is None else str(cell))) for cell in row))
     console.print(table)
+    if not count:
+        return
     shown = f"{len(rows)} rows" if len(rows) <= SHOWN else f"{SHOWN} of {len(rows)} rows; --json prints all"
     click.echo(shown, err=True)

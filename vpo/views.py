@@ -37,6 +37,8 @@ class View:
     added: tuple[str, ...] = ()
     stage: str = ""
     lane: str = ""
+    absent: tuple[Path, ...] = ()
+    """files that the graph names and that are not there, or hold nothing"""
 
     def sql(self) -> str:
         """Return the query behind the view; types are the row class's, also where there is no file or row."""
@@ -86,7 +88,9 @@ def views(root: Path, graph: Graph) -> Iterator[View]:
                     if out.endswith(TABLES) and Path(out).stem.endswith("_dropped") == is_dropped
                 }
                 present = {path: values for path, values in files.items() if is_present(path)}
-                yield View(view, kind, present, added, f"{entry.module}_dropped" if is_dropped else entry.module, lane)
+                absent = tuple(path for path in files if path not in present)
+                module = f"{entry.module}_dropped" if is_dropped else entry.module
+                yield View(view, kind, present, added, module, lane, absent)
 
 
 def _writes_rows(entry: Entry) -> bool:

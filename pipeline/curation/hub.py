@@ -17,7 +17,7 @@ def open_hub(path: str, revision: str) -> RecordTable:
     try:
         from datasets import load_dataset
     except ImportError:
-        raise DataError("queries.source hub needs datasets: pip install 'vpo[hub]'") from None
+        raise DataError("queries.source hub needs datasets: pip install -e '.[hub]'") from None
     splits = _request(path, revision, lambda: load_dataset(path, revision=revision, streaming=True))
     if "train" not in splits and len(splits) > 1:
         raise DataError(f"{path}: has the splits {', '.join(splits)} and no train; download one file and name it")

@@ -22,7 +22,7 @@ def detect_other_languages(queries: Iterable[str], languages: Sequence[str]) -> 
     try:
         import pycld2
     except ImportError:
-        raise DataError("queries.languages needs pycld2: pip install 'vpo[language]', or set it to null") from None
+        raise DataError("queries.languages needs pycld2: pip install -e '.[language]', or set it to null") from None
     codes = {code for _, code in pycld2.LANGUAGES}
     for code in languages:
         if code not in codes:

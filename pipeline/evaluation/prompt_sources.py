@@ -2,7 +2,7 @@
 
 import csv
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -117,6 +117,12 @@ def read_records(path: Path) -> list[dict[str, object]]:
     return records
 
 
+def arm_messages(template: Template, exemplars: Iterable[Exemplar]) -> Callable[[QueryBase], Messages]:
+    """Return what sends a query to the LLM of an arm."""
+    shown = [dict(exemplar) for exemplar in exemplars]
+    return lambda row: [{"role": "user", "content": template.fill(query=row.query, exemplars=shown)}]
+
+
 def ask_llm(
     queries: Iterable[QueryBase],
     teacher: Teacher,
@@ -126,11 +132,7 @@ def ask_llm(
     suite: str | None = None,
 ) -> Iterator[Rollout | Dropped]:
     """Yield the prompt that an LLM writes for each query by the arm's own template, or why there is none."""
-    shown = [dict(exemplar) for exemplar in exemplars]
-
-    def messages(row: QueryBase) -> Messages:
-        return [{"role": "user", "content": template.fill(query=row.query, exemplars=shown)}]
-
+    messages = arm_messages(template, exemplars)
     for row, outcome in ask_teacher(queries, messages, teacher, PROMPT, template=template.hash):
         if outcome.value is None or outcome.by is None:
             reason = outcome.reason or Reason.FAILED

@@ -228,7 +228,7 @@ def connect() -> Any:
     try:
         import ray
     except ImportError:
-        raise DataError("VPO_EXECUTOR=ray needs Ray: pip install 'vpo[ray]'") from None
+        raise DataError("VPO_EXECUTOR=ray needs Ray: pip install -e '.[ray]'") from None
     if ray.is_initialized():
         return ray
     address = os.environ.get("RAY_ADDRESS") or "local"

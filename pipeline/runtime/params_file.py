@@ -12,6 +12,7 @@ import click
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
+from pipeline.runtime.params_undo import describe_undo
 from schemas.params import Params
 from schemas.params_teacher import OPENAI, TeacherParams
 from schemas.section import COMMIT, ON_THE_HUB, Section, record, section_classes
@@ -73,7 +74,10 @@ def check_params(tree: Any, path: str | Path) -> Params:
         return Params.model_validate(tree)
     except ValidationError as fault:
         errors = [_in_the_file(tree, error) for error in fault.errors()]
-        raise ParamsError("\n".join(_line(path, tree, error) for error in _causes(errors))) from None
+        lines = [_line(path, tree, error) for error in _causes(errors)]
+        if undo := describe_undo(path, tree):
+            lines.append(undo)
+        raise ParamsError("\n".join(lines)) from None
 
 
 def refuse_same_judge(params: Params) -> None:

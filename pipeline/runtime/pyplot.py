@@ -12,7 +12,7 @@ def open_pyplot() -> Any:
     try:
         import matplotlib
     except ModuleNotFoundError:
-        raise DataError("matplotlib is missing, which draws the figures: pip install 'vpo[plots]'") from None
+        raise DataError("matplotlib is missing, which draws the figures: pip install -e '.[plots]'") from None
     matplotlib.use("agg")
     import matplotlib.pyplot as plt
 

@@ -7,7 +7,17 @@ from click.testing import CliRunner
 from ruamel.yaml import YAML
 
 from pipeline.llm.template import Template
-from pipeline.package import dpo_record, is_withheld, main, package, public_name, sft_record, split_of, write_tables
+from pipeline.package import (
+    dpo_record,
+    is_prohibited_once,
+    is_withheld,
+    main,
+    package,
+    public_name,
+    sft_record,
+    split_of,
+    write_tables,
+)
 from pipeline.publishing.secret_scan import secrets_in
 from pipeline.runtime.io import read_rows
 from schemas.base import Provenance, content_id
@@ -76,6 +86,15 @@ def test_a_prohibited_text_is_withheld_in_every_column():
     assert not is_withheld(queries("test")[4])
     kept = package([], [sft_row().model_copy(update={"prompt": child})], [], str, 0)
     assert list(kept) == []
+
+
+def test_a_text_is_read_once_however_often_it_stands_in_the_rows():
+    is_prohibited_once.cache_clear()
+    pairs = [sft_row() for _ in range(5)]
+    assert not any(map(is_withheld, pairs + pairs))
+    assert is_prohibited_once.cache_info().misses == len(
+        {pairs[0].query, pairs[0].prompt, ""}
+    )  # of columns that a row has not
 
 
 def test_the_package_holds_every_row_once_in_columns_that_say_where_it_is_from(project, vpo_home):

@@ -38,3 +38,15 @@ def test_the_project_is_found_from_any_folder_in_it(tmp_path):
 
 def test_an_unknown_command_is_refused():
     assert CliRunner().invoke(main, ["nonsense"]).exit_code == 2
+
+
+def test_a_command_that_is_nearly_right_is_named():
+    done = CliRunner().invoke(main, ["optimise"])
+    assert done.exit_code == 2 and "no command optimise; did you mean optimize?" in done.output
+    assert "there are sql, clips, " in CliRunner().invoke(main, ["zzz"]).output
+
+
+def test_help_and_version_have_short_ways():
+    assert "Commands:" in CliRunner().invoke(main, ["-h"]).output
+    assert CliRunner().invoke(main, ["--version"]).output.startswith("vpo")
+    assert "Usage: main sql" in CliRunner().invoke(main, ["sql", "-h"]).output

@@ -1,9 +1,13 @@
+import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from pipeline.video.clips import decode
+from pipeline.runtime.io import read_rows, write_rows
+from pipeline.video.clips import decode, make_clip
+from schemas.d_dpo import DDpo
+from schemas.render import Render
 from tests.support.small_project import small_project
-from vpo.clips import main
+from vpo.clips import join, main, write_beside
 
 
 @pytest.fixture
@@ -16,7 +20,8 @@ def project(tmp_path, monkeypatch):
 def test_each_arm_of_one_query_becomes_a_file_that_plays(project):
     done = CliRunner().invoke(main, [])
     assert done.exit_code == 0, done.output
-    files = sorted((project / "results/clips").iterdir())
+    (folder,) = (project / "results/clips").iterdir()
+    files = sorted(folder.iterdir())
     assert [path.name for path in files] == ["dpo.mp4", "original.mp4"]
     assert all(decode(path.read_bytes()).shape == (4, 16, 16, 3) for path in files)
     assert "query: a dog on grass" in done.output
@@ -29,3 +34,54 @@ def test_a_query_is_found_by_a_part_of_its_text(project):
 def test_a_query_that_is_not_there_is_one_line(project):
     done = CliRunner().invoke(main, ["--query", "zebra"])
     assert done.exit_code == 1 and "no test query" in done.output
+
+
+def a_pair(project, source="video"):
+    """Return a pair of d_dpo; one of video is made of two prompts that have a clip."""
+    path = project / "data/dpo/d_dpo.jsonl"
+    pair = next(row for row in read_rows(path, DDpo) if row.source == source)
+    if source == "video":
+        one, other = [*read_rows(project / "data/dpo/render.parquet", Render)][:2]
+        ids = {"chosen_id": one.prompt_id, "rejected_id": other.prompt_id}
+        pair = pair.model_copy(update=ids | {"score_chosen": 0.75, "score_rejected": 0.25})
+        write_rows(path, [pair], DDpo)
+        (project / "data/dpo/d_video.jsonl").write_text("")
+    return pair
+
+
+def test_a_pair_lies_side_by_side_with_its_prompts_and_scores(project):
+    pair = a_pair(project)
+    done = CliRunner().invoke(main, [pair.pair_id])
+    assert done.exit_code == 0, done.output
+    chosen, rejected, both = (
+        decode((project / f"results/clips/{pair.pair_id}/{name}.mp4").read_bytes())
+        for name in ("chosen", "rejected", "side_by_side")
+    )
+    assert both.shape == (4, 16, 32, 3)
+    for half, clip in ((both[:, :, :16], chosen), (both[:, :, 16:], rejected)):
+        assert abs(half.astype(float) - clip).mean() < 6  # encoded once more
+    assert f"chosen (score {pair.score_chosen:.3f}): {pair.chosen}" in done.output
+    assert f"rejected (score {pair.score_rejected:.3f}): {pair.rejected}" in done.output
+
+
+def test_a_text_pair_has_no_clips_and_shows_its_prompts(project):
+    pair = a_pair(project, "text")
+    done = CliRunner().invoke(main, [pair.pair_id])
+    assert done.exit_code == 1 and "is of text feedback" in done.stderr and pair.chosen in done.stderr
+
+
+def test_a_pair_that_is_not_there_says_how_to_find_one(project):
+    done = CliRunner().invoke(main, ["nothing"])
+    assert done.exit_code == 1 and "no pair nothing; `vpo sql" in done.stderr
+
+
+def test_another_clip_is_written_beside_and_never_over(tmp_path):
+    assert write_beside(tmp_path, "dpo", b"one") == tmp_path / "dpo.mp4"
+    assert write_beside(tmp_path, "dpo", b"two") == tmp_path / "dpo-2.mp4"
+    assert write_beside(tmp_path, "dpo", b"one") == tmp_path / "dpo.mp4"
+    assert (tmp_path / "dpo.mp4").read_bytes() == b"one" and len([*tmp_path.iterdir()]) == 2
+
+
+def test_clips_of_two_sizes_are_joined(tmp_path):
+    small, large = (make_clip(np.full((n, size, size, 3), 200, np.uint8), 8).content for n, size in ((3, 16), (4, 32)))
+    assert decode(join(small, large)).shape == (3, 32, 48, 3)

@@ -60,7 +60,7 @@ def test_an_old_python_is_found():
 
 def test_an_extra_is_wanted_only_by_params_that_use_it(laptop):
     assert "openai" not in needed_extras(laptop) and "language" not in needed_extras(laptop)
-    asked = laptop.model_copy(update={"judge": with_values(laptop.judge, backend="openai")})
+    asked = laptop.model_copy(update={"judge": with_values(laptop.judge, backend="openai", model="m")})
     assert "openai" in needed_extras(asked)
 
 

@@ -1,3 +1,5 @@
+import json
+
 import pytest
 from click import ClickException
 from click.testing import CliRunner
@@ -6,7 +8,7 @@ from schemas.reasons import Reason
 from schemas.seams import Outcome
 from tests.support.small_project import ROOT, write_params
 from vpo.graph import read_graph
-from vpo.optimize import clean_query, find_trained, main, optimize
+from vpo.optimize import EMPTY, find_trained, main, optimize, read_queries
 
 
 class Repeating:
@@ -14,7 +16,8 @@ class Repeating:
 
     def map(self, queries, k, sampling, seed):
         for row in queries:
-            yield Outcome(value=f"{row.query}, at {sampling.temperature:g}, {k} of seed {seed}")
+            for _ in range(k):
+                yield Outcome(value=f"{row.query}, at {sampling.temperature:g}, {k} of seed {seed}")
 
 
 class Silent:
@@ -22,7 +25,8 @@ class Silent:
         self.reason = reason
 
     def map(self, queries, k, sampling, seed):
-        yield Outcome(reason=self.reason, detail="no end after 120 tokens")
+        for _ in queries:
+            yield Outcome(reason=self.reason, detail="no end after 120 tokens")
 
 
 def model(root, name):
@@ -57,37 +61,88 @@ def test_a_folder_that_is_no_model_is_refused(project):
     assert done.exit_code == 1 and "data: not a model folder" in done.stderr
 
 
-def test_the_query_is_cleaned_as_in_training_and_an_empty_one_refused():
-    assert clean_query("  a dog&#39;s   bone -ar 16:9 ", keep_flags=False) == "a dog's bone"
-    with pytest.raises(ClickException, match="empty"):
-        clean_query(" \u200b\n", keep_flags=False)
+def answers(laptop, texts, policy=None, samples=1, **values):
+    params = laptop.optimize.model_copy(update=values)
+    made = optimize(texts, policy or Repeating(), params, 0, keep_flags=False, samples=samples)
+    return [(answer.query, answer.sample, answer.prompt, answer.failure) for answer in made]
 
 
-def test_one_prompt_is_asked_for_with_the_seed_of_the_params(laptop):
-    assert optimize("a dog", Repeating(), laptop.optimize, 0) == "a dog, at 0.9, 1 of seed 0"
+def test_the_query_is_cleaned_as_in_training_and_an_empty_one_says_so_in_its_place(laptop):
+    made = answers(laptop, [" \u200b", "  a dog&#39;s   bone -ar 16:9 ", "a cat", ""])
+    assert [prompt for _, _, prompt, _ in made] == [
+        "", "a dog's bone, at 0.9, 1 of seed 0", "a cat, at 0.9, 1 of seed 0", "",
+    ]  # fmt: skip
+    assert [failure for *_, failure in made] == [EMPTY, "", "", EMPTY]
 
 
-def test_without_a_prompt_the_query_is_served_and_it_says_why(laptop, capsys):
-    assert optimize("a dog", Silent(), laptop.optimize, 0) == "a dog"
-    assert "(truncated): no end after 120 tokens; the query itself is served" in capsys.readouterr().err
+SILENT = "the model wrote no usable prompt (truncated): no end after 120 tokens"
+
+
+def test_without_a_prompt_the_query_is_served_and_it_says_why(laptop):
+    (made,) = answers(laptop, ["a dog -ar 16:9"], Silent())
+    assert made[2:] == ("a dog", f"{SILENT}; the query itself is served")
 
 
 def test_nothing_is_served_where_the_params_ask_for_an_error(laptop):
-    strict = laptop.optimize.model_copy(update={"on_failure": "error"})
-    with pytest.raises(ClickException, match="truncated.*no end after 120 tokens"):
-        optimize("a dog", Silent(), strict, 0)
+    (made,) = answers(laptop, ["a dog"], Silent(), on_failure="error")
+    assert made[2:] == ("", SILENT)
 
 
 @pytest.mark.parametrize("query", ["a bloody corpse on the street", "naked children"])
 def test_a_query_that_may_ask_for_harm_is_never_passed_on_raw(laptop, query):
-    with pytest.raises(ClickException, match="not passed on"):
-        optimize(query, Silent(), laptop.optimize, 0)
-    assert optimize(query, Repeating(), laptop.optimize, 0) == f"{query}, at 0.9, 1 of seed 0"
+    (made,) = answers(laptop, [query], Silent())
+    assert made[2] == "" and "not passed on" in made[3]
+    assert answers(laptop, [query])[0][2] == f"{query}, at 0.9, 1 of seed 0"
 
 
 def test_a_refusal_stays_a_refusal(laptop):
-    with pytest.raises(ClickException, match="refused"):
-        optimize("a dog", Silent(Reason.REFUSED), laptop.optimize, 0)
+    (made,) = answers(laptop, ["a dog"], Silent(Reason.REFUSED))
+    assert made[2] == "" and "refused" in made[3]
+
+
+def test_several_samples_stand_behind_each_other(laptop):
+    made = answers(laptop, ["a dog", "", "a cat"], samples=2)
+    assert [(query, sample) for query, sample, *_ in made] == [
+        ("a dog", 0), ("a dog", 1), ("", 0), ("a cat", 0), ("a cat", 1),
+    ]  # fmt: skip
+
+
+def test_prompts_come_before_the_last_query_is_read(laptop):
+    read = []
+
+    def texts():
+        for text in ("a dog", "a cat"):
+            read.append(text)
+            yield text
+
+    first = next(optimize(texts(), Repeating(), laptop.optimize, 0, keep_flags=False))
+    assert first.query == "a dog" and read == ["a dog"]
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("a.txt", "a dog\n\na cat\n"),
+        ("a.jsonl", '{"query": "a dog"}\n{"prompt": "a cat"}\n'),
+        ("a.csv", "id,text\n1,a dog\n2,a cat\n"),
+    ],
+)
+def test_queries_are_read_from_text_jsonl_and_csv(tmp_path, name, text):
+    (tmp_path / name).write_text(text)
+    assert [*read_queries(str(tmp_path / name))] == ["a dog", "a cat"]
+
+
+def test_a_file_without_queries_is_one_line(tmp_path):
+    (tmp_path / "a.csv").write_text("id\n1\n")
+    with pytest.raises(ClickException, match="a.csv: record 1: no column query, prompt, text"):
+        [*read_queries(str(tmp_path / "a.csv"))]
+    with pytest.raises(ClickException, match="none.txt"):
+        [*read_queries(str(tmp_path / "none.txt"))]
+
+
+@pytest.mark.parametrize("words", [["--greedy", "-n", "2", "x"], ["x", "--from", "y.txt"]])
+def test_words_that_do_not_go_together_are_refused(words):
+    assert CliRunner().invoke(main, words).exit_code == 2
 
 
 @pytest.mark.slow
@@ -118,3 +173,8 @@ def test_a_model_folder_answers_greedily_and_the_same_each_time(project, vpo_hom
     tokenizer.save_pretrained(folder)
     said = [CliRunner().invoke(main, ["a dog", "--model", str(folder), "--greedy"]) for _ in range(2)]
     assert [done.stdout for done in said] == ["calm\n", "calm\n"], said[0].output
+    made = CliRunner().invoke(main, ["--model", str(folder), "--greedy", "--json"], input="a dog\n a cat\n\u200b\n")
+    assert made.exit_code == 1, made.output  # of the empty one
+    lines = [json.loads(line) for line in made.stdout.splitlines()]
+    assert [line["query"] for line in lines] == ["a dog", " a cat", "\u200b"]
+    assert [line["prompt"] for line in lines] == ["calm", "calm", ""]

@@ -227,7 +227,8 @@ def test_what_is_assumed_is_said(project, laptop):
         write(teacher=paid(server))
         said = CliRunner().invoke(main, ["--no-dvc"]).stdout
     assert "0.25 input tokens a character: assumed" in said
-    assert "35% of the prompts are found flawed: assumed (refine@sft, refine@dpo)" in said
+    assert "11.3% of the prompts are found flawed: assumed: VPO Table 2, few-shot GPT-4o" in said
+    assert "6.2% of the prompts are found flawed: assumed: VPO Table 2, VPO-SFT" in said
     assert "rows: 4 for each query of data/queries/dpo.jsonl (critique@dpo)" in said
 
 
@@ -268,7 +269,7 @@ def test_rows_that_a_changed_stage_makes_anew_are_not_looked_up(project, laptop)
     assert (same.in_store, same.to_buy) == (len(made), 0)
     assert (other.in_store, other.to_buy) == (0, len(made))
     assert params_alone.to_buy == 0
-    assert other.rows_from == "as many as data/dpo/rollout.jsonl holds; made anew behind sft"
+    assert other.rows_from == "4 for each query of data/queries/dpo.jsonl"
 
 
 def test_a_stage_that_nothing_has_changed_for_does_not_run(project, laptop):

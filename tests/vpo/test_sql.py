@@ -1,3 +1,4 @@
+import hashlib
 import json
 import shutil
 
@@ -218,3 +219,80 @@ def test_outside_a_project_the_person_is_told(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     done = CliRunner().invoke(main, ["select 1"])
     assert done.exit_code == 1 and "cd into one" in done.stderr
+
+
+@pytest.mark.parametrize("query", ["select now() as x", "select timestamptz '2020-01-01 00:00:00+02' as x"])
+def test_times_with_a_zone_are_answered(rows, query):
+    assert "20" in rows(query)[0]["x"]
+
+
+def test_pytz_is_a_dependency_because_duckdb_imports_it_by_itself():
+    from importlib.metadata import requires
+
+    assert "pytz" in (ROOT / "pyproject.toml").read_text() and requires("vpo")
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "selec 1",
+        "select nope from d_dpo",
+        "select * from nope",
+        "select strptime('a', '%Y')",
+        "select cast('x' as int)",
+    ],
+)
+def test_what_duckdb_refuses_is_one_line(ask, query):
+    done = ask(query)
+    (only,) = [line for line in done.stderr.splitlines() if not line.startswith("note: ")]
+    assert done.exit_code == 1 and only.startswith("Error: ")
+
+
+@pytest.mark.parametrize("ending", ["csv", "parquet", "jsonl"])
+def test_rows_are_written_to_a_file_by_its_ending(ask, tmp_path, ending):
+    import duckdb
+
+    path = tmp_path / f"out.{ending}"
+    done = ask("select query_id, prompt, violated, prompt from critique_sft", "--out", str(path))
+    assert done.exit_code == 0, done.output
+    assert "4 rows written to" in done.stderr and done.stdout == ""
+    back = duckdb.sql(f"select * from '{path}'")
+    assert back.columns == ["query_id", "prompt", "violated", "prompt_2"] and len(back.fetchall()) == 4
+
+
+def test_a_file_of_another_ending_is_refused(ask, tmp_path):
+    assert ask("select 1", "--out", str(tmp_path / "out.xlsx")).exit_code == 2
+
+
+def test_a_file_that_is_not_there_is_told_before_the_answer(made, tmp_path, monkeypatch):
+    project = shutil.copytree(made, tmp_path / "project")
+    (project / "data/dpo/d_video.jsonl").unlink()
+    monkeypatch.chdir(project)
+    done = CliRunner().invoke(main, ["select count(*) as n from d_video", "--json"])
+    assert done.stderr == "note: d_video is empty: data/dpo/d_video.jsonl is not there; `dvc repro` makes it\n"
+    assert json.loads(done.stdout) == [{"n": 0}]
+    assert CliRunner().invoke(main, ["select 1 as d_video", "--json"]).stderr == ""
+
+
+def test_a_lane_that_is_missing_makes_the_union_less_than_whole(made, tmp_path, monkeypatch):
+    project = shutil.copytree(made, tmp_path / "project")
+    (project / "data/dpo/critique.jsonl").unlink()
+    monkeypatch.chdir(project)
+    done = CliRunner().invoke(main, ["with a as (select * from critique) select count(*) from a", "--json"])
+    assert "note: critique_dpo is empty: data/dpo/critique.jsonl is not there" in done.stderr
+
+
+def test_a_file_that_the_lock_does_not_name_is_told(made, tmp_path, monkeypatch):
+    project = shutil.copytree(made, tmp_path / "project")
+    path = project / "data/dpo/d_video.jsonl"
+    out = {"path": "data/dpo/d_video.jsonl", "md5": hashlib.md5(path.read_bytes()).hexdigest()}
+    lock = {"schema": "2.0", "stages": {"d_video": {"cmd": "", "outs": [out | {"size": path.stat().st_size}]}}}
+    (project / "dvc.lock").write_text(json.dumps(lock))
+    monkeypatch.chdir(project)
+    query = ["select pair_id from main.d_video limit 1"]
+    assert CliRunner().invoke(main, [*query, "--json"]).stderr == ""
+    path.write_text(path.read_text().replace("calm", "clam"))
+    stderr = CliRunner().invoke(main, [*query, "--json"]).stderr
+    assert stderr.startswith("note: d_video: data/dpo/d_video.jsonl is not what dvc.lock names; `dvc checkout`")
+    path.write_text("")
+    assert "is not what" in CliRunner().invoke(main, [*query, "--json"]).stderr

@@ -1,6 +1,9 @@
 """What the stages of a graph declare of themselves, for whoever plans."""
 
 import importlib
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
 
 import click
 
@@ -29,4 +32,17 @@ def asks_of(stage: Stage, params: Params, seam: str) -> list[Ask]:
     """Return what a stage asks of a seam, by these params and the options of its command."""
     declaration = declaration_of(stage)
     asks = declaration.asks if declaration else ()
-    return [ask for ask in asks if ask.seam == seam and ask.when(params, stage.options)]
+    arm = stage.word_after("--arm") or "*"
+    return [
+        replace(ask, section=ask.section.replace("*", arm))
+        for ask in asks
+        if ask.seam == seam and ask.when(params, stage.options)
+    ]
+
+
+def section_at(params: Params, path: str) -> Any:
+    """Return the section of params that a dotted path names: `judge`, `evaluate.arms.gpt.teacher`."""
+    section: Any = params
+    for name in path.split("."):
+        section = section[name] if isinstance(section, Mapping) else getattr(section, name)
+    return section

@@ -7,7 +7,8 @@ import math
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from statistics import fmean
+from typing import Any, cast
 
 from pipeline.critique import STAGE as CRITIQUE
 from pipeline.critique import critique, is_open
@@ -26,56 +27,62 @@ from pipeline.queries import queries, read_exemplars, remember_filters
 from pipeline.refine import STAGE as REFINE
 from pipeline.refine import messages as refine_messages
 from pipeline.refine import refine
+from pipeline.rollout import STAGE as ROLLOUT
 from pipeline.runtime.io import read_rows
 from pipeline.runtime.store import Store
 from pipeline.world.corpus import make_queries
 from schemas.base import Dropped, QueryBase
 from schemas.critique import Critique
 from schemas.fewshot import Exemplar
-from schemas.params import EndpointParams, Params
+from schemas.params import EndpointParams, LlmArmParams, Params
 from schemas.queries import Query
 from schemas.rollout import Rollout
 from schemas.stage import Ask
 from vpo.graph import Graph
-from vpo.planning.declarations import asks_of, declaration_of
+from vpo.planning.declarations import asks_of, declaration_of, section_at
 from vpo.planning.expected import Estimate, ask_in_rounds, count_lost, mean_sent
-from vpo.planning.lookup import NOT_BOUGHT, Calls, Planned, is_paid
-from vpo.planning.rows import UNKNOWN, RowPlan, Rows, kept, metrics
+from vpo.planning.lookup import NOT_BOUGHT, Calls, Planned, endpoint_of, is_paid
+from vpo.planning.rows import UNKNOWN, RowPlan, Rows
+from vpo.planning.sampled import Served, ask_arm
+from vpo.planning.shares import LIKELY, NO_AGAIN, STILL_FLAWED, UNSAFE
 from vpo.planning.tokens import Tokens
 from vpo.planning.votes import expected_votes, verdict
 from vpo.unroll import Stage
 
 LARGEST = 50_000_000
 """bytes of a source file whose curation is run for the plan: half a minute"""
-UNSAFE, NO_AGAIN, STILL_FLAWED = 0.7, 0.8, 0.2
-"""ours, until a run shows them: shares of safety candidates that are unsafe, of later votes that say No too, of refined
-prompts that the critic still faults"""
 
 
 class Planner(RowPlan):
-    """Goes through the stages that ask a teacher, from the project's root; `changed` and `graph` as in RowPlan."""
+    """Goes through the stages that ask a teacher, a judge or a policy that is paid, from the project's root.
+
+    `changed`, `graph` and `bound` as in RowPlan.
+    """
 
     def __init__(
-        self, params: Params, store: Store, changed: set[str] | None = None, graph: Graph | None = None
+        self,
+        params: Params,
+        store: Store,
+        changed: set[str] | None = None,
+        graph: Graph | None = None,
+        bound: int = LIKELY,
     ) -> None:
-        super().__init__(params, changed, graph)
+        super().__init__(params, changed, graph, bound)
         self.store = store
         self.planned: set[str] = set()
         self.tokens: dict[str, Tokens] = {}
         self.prices: dict[str, Price | None] = {}
-        for name, section in (("teacher", params.teacher), ("judge", params.judge)):
-            if isinstance(section, EndpointParams):
-                self.tokens[name] = Tokens(store, host_of(base_url_of(section)), section.model)
-                self.prices[name] = find_price(section, base_url_of(section), store)
         self.counters = {
             QUERIES: self.queries, FEWSHOT: self.fewshot, CRITIQUE: self.critique, REFINE: self.refine,
+            ROLLOUT: self.rollout,
         }  # fmt: skip
 
     def estimates(self) -> list[Estimate]:
-        """Return what each stage that asks a teacher or judge would buy, in the order of the graph."""
+        """Return what each stage that asks a teacher, a judge or a paid policy would buy, in the order of the graph."""
         estimates = []
         for stage in self.graph.ordered:
             asks = asks_of(stage, self.params, "teacher")
+            asks += [ask for ask in asks_of(stage, self.params, "policy") if is_paid(self.section(ask))]
             for ask in asks:
                 estimates.append(self.idle(stage, ask) if self.is_idle(stage) else self.estimate(stage, ask))
                 if estimates[-1].to_buy:
@@ -100,7 +107,7 @@ class Planner(RowPlan):
         """Return an estimate whose numbers nobody knows; what an offline backend answers costs nothing all the same."""
         estimate = self.blank(stage, ask, rows)
         estimate.calls = UNKNOWN
-        if is_paid(getattr(self.params, ask.section)):
+        if estimate.paid:
             estimate.in_store = estimate.to_buy = estimate.input_tokens = estimate.output_tokens = UNKNOWN
             estimate.usd = UNKNOWN
         return estimate
@@ -119,7 +126,7 @@ class Planner(RowPlan):
     def queries(self, stage: Stage, ask: Ask) -> Estimate:
         """Return what the safety re-check would ask; of a small source the stage itself says it."""
         params = self.params.queries
-        before = metrics(f"{Path(stage.paths[0]).parent}.jsonl").get("recheck", {})
+        before = self.metrics(stage).get("recheck", {})
         unsafe, whence = self.share(before.get("unsafe"), before.get("asked"), UNSAFE)
         planned = self.teacher(ask, lambda sample: True)
         template = Template(params.recheck_template, ("query",))
@@ -137,7 +144,7 @@ class Planner(RowPlan):
             wanted = getattr(params, split) + getattr(params, f"{split}_safety")
             if small:
                 self.made[out] = Rows([row for row in rows if row.split == split], 0.0, stage.name)
-            elif Path(out).is_file():
+            elif Path(out).is_file() and not self.late(out):
                 self.made[out] = Rows(list(read_rows(out, Query)), 0.0, f"{out} as it is")
             else:
                 self.made[out] = Rows((), wanted, f"queries.{split} + queries.{split}_safety")
@@ -169,7 +176,7 @@ class Planner(RowPlan):
         made = list(fewshot(rows.present, planned, self.params.fewshot))
         written = [item for item in made if not isinstance(item, Dropped)]
         self.made[stage.paths[-1]] = Rows(
-            written, (count_lost(made) + rows.unknown) * kept(stage), f"what {stage.name} makes", like=written
+            written, (count_lost(made) + rows.unknown) * self.kept(stage), f"what {stage.name} makes", like=written
         )
         words = Template(self.params.fewshot.template)
         shown = list(read_rows(self.params.fewshot.exemplars, Exemplar))
@@ -187,7 +194,7 @@ class Planner(RowPlan):
         judged = [item for item in made if not isinstance(item, Dropped)]
         unknown = count_lost(made) + rows.unknown
         estimate = self.blank(stage, ask, rows)
-        self.made[stage.paths[-1]] = Rows(judged, unknown * kept(stage), f"what {stage.name} makes", like=judged)
+        self.made[stage.paths[-1]] = Rows(judged, unknown * self.kept(stage), f"what {stage.name} makes", like=judged)
         more = rows.unknown
         if votes > 1:
             later = [vote.aligned for row in judged for vote in row.votes[1:] if vote.store_key]
@@ -196,7 +203,7 @@ class Planner(RowPlan):
             each = expected_votes(votes, again, is_open)
             more += unknown * flawed * each + planned.calls.supposed * max(each - 1, 0)
             if unknown:
-                estimate.say(f"{flawed:.0%} of the prompts get a first No: {whence_flawed}")
+                estimate.say(f"{100 * flawed:.3g}% of the prompts get a first No: {whence_flawed}")
             if unknown or planned.calls.supposed:
                 estimate.say(
                     f"a later vote says No too in {again:.0%}, so {each:.2f} votes follow a first No: {whence}"
@@ -222,10 +229,10 @@ class Planner(RowPlan):
             share, whence = self.estimate_flawed(stage, rows.present)
             unknown = rows.unknown * share
             estimate.rows += unknown
-            estimate.say(f"{share:.0%} of the prompts are found flawed: {whence}")
+            estimate.say(f"{100 * share:.3g}% of the prompts are found flawed: {whence}")
         failing, rounds = 0.0, 1.0
         if params.verify and (unknown or unrefined or unchecked):
-            counts = metrics(stage.paths[-1])
+            counts = self.metrics(stage)
             failing, whence = self.share(counts.get("refined_again"), counts.get("rows"), STILL_FLAWED)
             rounds = sum(failing**number for number in range(params.verify))
             estimate.say(f"the critic faults {failing:.0%} of what was refined: {whence}")
@@ -244,21 +251,54 @@ class Planner(RowPlan):
             },
         )  # fmt: skip
 
-    def teacher(self, ask: Ask, suppose: Callable[[int], Any] = lambda sample: None) -> Planned:
-        """Return the teacher of a section that buys nothing; `suppose` as in Planned."""
-        return Planned(getattr(self.params, ask.section), self.params.world, self.store, self.planned, suppose)
+    def rollout(self, stage: Stage, ask: Ask) -> Estimate:
+        """Return what an arm's own LLM, or a policy that is served for money, would be asked: once a query."""
+        rows = self.rows(stage.paths[0], Query)
+        estimate = self.blank(stage, ask, rows)
+        arm = self.params.evaluate.arms.get(stage.word_after("--arm") or "")
+        if isinstance(arm, LlmArmParams):
+            planned = self.teacher(ask, named="fewshot")
+            messages = ask_arm(arm, rows.present, planned, self.params.fewshot.exemplars)
+            each = {"fewshot": lambda: mean_sent(messages(row) for row in self.examples(rows.like))}
+            return self.count(estimate, planned.calls, {"fewshot": rows.unknown}, each)
+        served = Served(self.params, stage, arm.source if arm else stage.paths[1])
+        estimate.model = served.model
+        like, later, calls = rows.present or rows.like, rows.unknown, Calls()
+        if served.is_there and not self.late(served.folder):
+            calls = served.look_up(rows.present, self.store, self.planned)
+        else:
+            later += len(rows.present)
+        each = {"rollout": lambda: fmean(map(served.characters, self.examples(like)))}
+        return self.count(estimate, calls, {"rollout": later}, each, served.samples)
+
+    def section(self, ask: Ask) -> Any:
+        """Return the section of params that says who answers."""
+        return section_at(self.params, ask.section)
+
+    def teacher(self, ask: Ask, suppose: Callable[[int], Any] = lambda sample: None, named: str = "") -> Planned:
+        """Return the teacher of a section that buys nothing; `suppose` and `named` as in Planned."""
+        return Planned(self.section(ask), self.params.world, self.store, self.planned, suppose, named)
 
     def blank(self, stage: Stage, ask: Ask, rows: Rows | None = None) -> Estimate:
         """Return an estimate of a stage that reads these rows, without any call."""
-        params = getattr(self.params, ask.section)
+        params = self.section(ask)
         rows = rows or Rows()
         n_rows = len(rows.present) + rows.unknown
-        return Estimate(stage.name, ask.section, params.backend, params.model, is_paid(params), n_rows, rows.source)
+        model = (endpoint_of(params) or params).model
+        return Estimate(stage.name, ask.section, params.backend, model, is_paid(params), n_rows, rows.source)
 
     def count(
-        self, estimate: Estimate, made: Calls, more: dict[str, float], each: dict[str, Callable[[], float]]
+        self,
+        estimate: Estimate,
+        made: Calls,
+        more: dict[str, float],
+        each: dict[str, Callable[[], float]],
+        samples: int = 1,
     ) -> Estimate:
-        """Add calls, tokens and money: of the calls that are known to be missing, and of `more`, expected by task."""
+        """Add calls, tokens and money: of the calls that are known to be missing, and of `more`, expected by task.
+
+        `samples` are the answers that a call is for.
+        """
         calls: dict[str, float] = {}
         characters: dict[str, float] = {}
         for task, sent_characters in made.missing.values():
@@ -277,14 +317,24 @@ class Planner(RowPlan):
         estimate.in_store = len(made.stored)
         estimate.to_buy = sum(calls.values())
         estimate.calls = estimate.in_store + estimate.to_buy
-        if not is_paid(getattr(self.params, estimate.seam)):
+        if not estimate.paid:
             estimate.in_store, estimate.to_buy = 0, 0.0
             return estimate
+        tokens_of = self.tokens_of(estimate)
         for task in sorted(calls):
             if calls[task]:
-                tokens = self.tokens[estimate.seam].of(task, calls[task], characters[task], estimate.say)
+                tokens = tokens_of.of(task, calls[task], characters[task], estimate.say)
                 estimate.input_tokens += tokens[0]
-                estimate.output_tokens += tokens[1]
+                estimate.output_tokens += tokens[1] * samples
         price = self.prices[estimate.seam]
         estimate.usd = price.cost_usd(estimate.input_tokens, estimate.output_tokens) if price else None
         return estimate
+
+    def tokens_of(self, estimate: Estimate) -> Tokens:
+        """Return how many tokens the model behind an estimate takes a call; its price stands in `prices` then."""
+        if estimate.seam not in self.tokens:
+            endpoint = cast("EndpointParams", endpoint_of(section_at(self.params, estimate.seam)))
+            url = base_url_of(endpoint)
+            self.tokens[estimate.seam] = Tokens(self.store, host_of(url), estimate.model)
+            self.prices[estimate.seam] = find_price(endpoint, url, self.store)
+        return self.tokens[estimate.seam]

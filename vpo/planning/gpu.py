@@ -3,12 +3,14 @@
 from collections.abc import Callable, Sequence
 from functools import partial
 from statistics import fmean
-from typing import cast
+from typing import Any, cast
 
 from pipeline.backends.renderer import make_renderer
 from pipeline.backends.renderer.diffusers import Diffusers
 from pipeline.backends.renderer.facts import Facts, find_facts
+from pipeline.render import STAGE as RENDER
 from pipeline.render import plan_clips, render
+from pipeline.reward import STAGE as REWARD
 from pipeline.reward import make_scorer
 from pipeline.runtime.io import DataError, read_rows
 from pipeline.runtime.speeds import HOST, describe_work, speeds_folder
@@ -19,11 +21,17 @@ from schemas.params_render import DiffusersRenderParams
 from schemas.render import Render
 from schemas.rollout import Rollout
 from schemas.seams import Renderer
+from schemas.stage import Declaration
+from train.base_model import STAGE as BASE_MODEL
+from train.dpo import STAGE as DPO
+from train.sft import STAGE as SFT
+from vpo.planning.declarations import asks_of, declaration_of
 from vpo.planning.estimate import Planner
 from vpo.planning.gpu_cost import Cost, GpuRow, cost_of_facts, idle, memory, read_cost
 from vpo.planning.gpu_look import ELSEWHERE, NOT_RENDERED, ClipNames, Clips, Lane, Looker, Unmade
 from vpo.planning.gpu_train import train
-from vpo.planning.rows import LEAST_SEEN, Rows, metrics
+from vpo.planning.rows import UNKNOWN, Rows
+from vpo.planning.shares import LEAST_SEEN
 from vpo.unroll import Stage
 
 
@@ -48,16 +56,28 @@ class GpuPlanner:
         """Return a row for each rendering and training stage, and one for each reward model of a scoring stage."""
         planner, rows = self.planner, list[GpuRow]()
         trained = partial(train, planner, self.folder)
-        plan: dict[str, Callable[[Stage], list[GpuRow]]] = {
-            "render": self.render,
-            "reward": self.reward,
-            "sft": trained,
-            "dpo": trained,
-        }
-        for stage in sorted(planner.stages.values(), key=lambda stage: len(planner.before[stage.name])):
-            if stage.module in plan:
-                rows += plan[stage.module](stage)
+        counters: dict[Declaration, Callable[[Stage], list[GpuRow]]] = {
+            RENDER: self.render, REWARD: self.reward, SFT: trained, DPO: trained, BASE_MODEL: lambda stage: [],
+        }  # fmt: skip
+        for stage in planner.graph.ordered:
+            declaration = declaration_of(stage)
+            if declaration in counters:
+                rows += counters[declaration](stage)
+            else:
+                rows += self.uncounted(stage)
         self.weigh(rows)
+        return rows
+
+    def uncounted(self, stage: Stage) -> list[GpuRow]:
+        """Return rows without a number for what a stage asks of a GPU and no counter is for; [] where it asks none."""
+        seams = [seam for seam in ("renderer", "reward") if asks_of(stage, self.params, seam)]
+        seams += ["training"] * (stage.package == "train")
+        if not seams or self.planner.is_idle(stage):
+            return []
+        why = "no plan can count what this stage does"
+        rows = [GpuRow(stage.name, seam, "", "", UNKNOWN, UNKNOWN, UNKNOWN, source=why) for seam in seams]
+        for row in rows:
+            row.gpu_hours = row.cpu_hours = row.usd = None
         return rows
 
     def render(self, stage: Stage) -> list[GpuRow]:
@@ -69,7 +89,8 @@ class GpuPlanner:
             self.sizes += [item.size for item in self.clips[out].rows]
             return [idle(row, len(self.clips[out]))]
         prompts = self.planner.rows(stage.paths[-2], Rollout)
-        checked = self.planner.made.get(stage.paths[0], Rows()) if "--critique" in stage.options else None
+        uncounted = Rows((), UNKNOWN, "nobody can count the verdicts")
+        checked = self.planner.made.get(stage.paths[0], uncounted) if "--critique" in stage.options else None
         replicate = self.params.reward.replicate if "--replicate" in stage.options else 0.0
         looker, names = Looker(self.renderer, self.planned), ClipNames(self.store)
         written = [item for item in prompts.present if isinstance(item, Prompt)]
@@ -115,7 +136,7 @@ class GpuPlanner:
 
     def share(self, stage: Stage, row: GpuRow, checked: Rows | None) -> float:
         """Return which share of prompts that are not known yet will be rendered."""
-        counts = metrics(stage.paths[-1])
+        counts = self.planner.metrics(stage)
         units = counts.get("units_in", 0)
         again = counts["dropped"].get("duplicate", 0) / units if units >= LEAST_SEEN else 0.0
         if again:
@@ -123,12 +144,12 @@ class GpuPlanner:
         if checked is None:
             return 1 - again
         flawed, whence = self.planner.estimate_flawed(stage, verdicts(checked))
-        row.notes.append(f"{1 - flawed:.0%} of the prompts pass the text check: {whence}")
+        row.notes.append(f"{100 * (1 - flawed):.3g}% of the prompts pass the text check: {whence}")
         return max(1 - flawed - again, 0.0)
 
     def reward(self, stage: Stage) -> list[GpuRow]:
         """Return the rows of a scoring stage; their unit is a score."""
-        clips, rows = self.clips.get(stage.paths[0], Clips()), list[GpuRow]()
+        clips, rows = self.clips.get(stage.paths[0], Clips(unknown=UNKNOWN)), list[GpuRow]()
         still = self.planner.is_idle(stage)
         for name, model in self.params.reward.models.items():
             row = GpuRow(stage.name, "scores", model.backend, name, len(clips) + clips.unknown)
@@ -181,7 +202,7 @@ def its_own(renderer: Renderer) -> Facts | None:
     return facts if same_size or find_facts(renderer.model) else None
 
 
-def total(rows: Sequence[GpuRow]) -> dict:
+def total(rows: Sequence[GpuRow]) -> dict[str, Any]:
     """Return the sums, of GPU-hours and US dollars with the stages where they are unknown, else None where one is."""
     clips = [row for row in rows if row.unit == "clips" and row.to_make]
     return {

@@ -2,9 +2,11 @@
 
 import json
 from collections.abc import Sequence
+from math import comb
 from pathlib import Path
 from statistics import fmean
 
+from pipeline.critique import STAGE as CRITIQUE
 from pipeline.llm.calls.expected_tokens import TOKENS_PER_CHARACTER
 from pipeline.llm.template import Template
 from pipeline.runtime.io import DataError, read_rows
@@ -13,11 +15,14 @@ from schemas.critique import Critique
 from schemas.d_dpo import DDpo
 from schemas.d_sft import DSft
 from schemas.needs import Weights
+from schemas.params import DpoParams
 from schemas.params_train import DpoTrainParams, TrainParams
+from train.sft import STAGE as SFT
 from train.throughput import describe_work
+from vpo.planning.declarations import declaration_of
 from vpo.planning.estimate import Planner
 from vpo.planning.gpu_cost import Cost, GpuRow, idle, read_cost, training
-from vpo.planning.rows import Rows, kept
+from vpo.planning.rows import UNKNOWN, Rows
 from vpo.unroll import Stage
 
 
@@ -27,7 +32,7 @@ def train(planner: Planner, speeds: Path, stage: Stage) -> list[GpuRow]:
     `speeds` is the folder of what was measured.
     """
     model = planner.params.base_model
-    params = planner.params.sft if stage.module == "sft" else planner.params.dpo.train
+    params = planner.params.sft if declaration_of(stage) is SFT else planner.params.dpo.train
     weights = model.needs.weights
     row = GpuRow(stage.name, "tokens", model.backend, weights.model if weights else model.backend)
     rows = to_train_on(planner, stage, row.notes)
@@ -77,16 +82,13 @@ def is_trained(stage: Stage, rows: Sequence) -> bool:
 
 def to_train_on(planner: Planner, stage: Stage, notes: list[str]) -> Rows:
     """Return the rows that a stage will train on, or how many are expected."""
-    path, kind = stage.paths[0], DSft if stage.module == "sft" else DDpo
-    if Path(path).is_file():
-        rows, late = list(read_rows(path, kind)), planner.late(path)
-        if not late:
-            return Rows(rows, 0.0, path)
-        return Rows((), len(rows), f"as many as {path} holds; made anew behind {late}", like=rows)
+    path, kind = stage.paths[0], DSft if declaration_of(stage) is SFT else DDpo
+    if Path(path).is_file() and not planner.late(path):
+        return Rows(list(read_rows(path, kind)), 0.0, path)
     maker = planner.graph.maker(path)
     if kind is DSft:
-        judged = planner.made.get(nearest_verdicts(planner, path), Rows())
-        share = kept(maker) if maker else 1.0
+        judged = judged_behind(planner, path)
+        share = planner.kept(maker) if maker else 1.0
         count = (len(judged.present) + judged.unknown) * share
         return Rows((), count, "a row for each prompt that is judged", like=judged.present)
     return expected_pairs(planner, stage, notes)
@@ -94,27 +96,58 @@ def to_train_on(planner: Planner, stage: Stage, notes: list[str]) -> Rows:
 
 def nearest_verdicts(planner: Planner, path: str) -> str:
     """Return the file of the verdicts that `path` is made from, by the graph; "" where it has none."""
-    return next((stage.paths[-1] for stage in planner.graph.upstream(path) if stage.module == "critique"), "")
+    return next((stage.paths[-1] for stage in planner.graph.upstream(path) if declaration_of(stage) is CRITIQUE), "")
+
+
+def judged_behind(planner: Planner, path: str) -> Rows:
+    """Return the verdicts that `path` is made from; UNKNOWN many where the plan has not counted them."""
+    return planner.made.get(nearest_verdicts(planner, path), Rows((), UNKNOWN, "nobody can count the verdicts"))
 
 
 def expected_pairs(planner: Planner, stage: Stage, notes: list[str]) -> Rows:
-    """Return at most how many pairs D_dpo will have: one a flawed prompt, and those of neighbours in the ranking."""
+    """Return at most how many pairs D_dpo will have, by the rules of section dpo.
+
+    Of text at most one a flawed prompt, of video as many as `dpo.video_pairs` takes of those that pass the text check,
+    each no more than `dpo.pairs_per_query`; `dpo.when_both` sets aside one of the two where a query has both. Verdicts
+    are counted as independent.
+    """
     verdicts = nearest_verdicts(planner, stage.paths[0])
-    params, judged = planner.params, planner.made.get(verdicts, Rows())
+    params, judged = planner.params, judged_behind(planner, stage.paths[0])
     arm = params.dpo.arms.get(Path(stage.paths[-1]).name)
     k = params.rollout.k
     prompts = len(judged.present) + judged.unknown
     maker = planner.graph.maker(verdicts)
     share, whence = planner.estimate_flawed(maker or stage, judged.present)
-    queries, passed = prompts / k, k * (1 - share)
-    ranked = {"adjacent": passed - 1, "all": passed * (passed - 1) / 2}.get(params.dpo.video_pairs, 1.0)
-    if params.dpo.pairs_per_query:
-        ranked = min(ranked, params.dpo.pairs_per_query)
-    text = prompts * share * (params.dpo.text_feedback and (arm is None or arm.text_feedback))
-    video = queries * max(ranked, 0.0) * (params.dpo.video_feedback and (arm is None or arm.video_feedback))
+    rules = params.dpo
+    if params.d_dpo.path:
+        return Rows((), UNKNOWN, "d_dpo.path takes its place, which is not read for a plan")
+    has_text = rules.text_feedback and (arm is None or arm.text_feedback)
+    has_video = rules.video_feedback and (arm is None or arm.video_feedback)
+    each = sum(
+        chance(k, flawed, share) * pairs_of(rules, flawed * has_text, (k - flawed) * has_video)
+        for flawed in range(k + 1)
+    )
     if prompts:
-        notes.append(f"at most: a pair a flawed prompt ({share:.0%}, {whence}), and dpo.video_pairs of all that pass")
-    return Rows((), text + video, "as many pairs as there can be", like=judged.present)
+        notes.append(
+            f"at most: {each:.2f} pairs a query by dpo.pairs_per_query, video_pairs and when_both; "
+            f"{share:.1%} of its prompts are flawed: {whence}"
+        )
+    return Rows((), prompts / k * each, "as many pairs as there can be", like=judged.present)
+
+
+def chance(k: int, flawed: int, share: float) -> float:
+    """Return the probability that so many of K prompts are flawed, each with probability `share`."""
+    return comb(k, flawed) * share**flawed * (1 - share) ** (k - flawed)
+
+
+def pairs_of(rules: DpoParams, flawed: int, passed: int) -> int:
+    """Return the most pairs that a query with so many flawed prompts and so many that are rendered can have."""
+    most = rules.pairs_per_query or flawed + passed**2
+    ranked = {"adjacent": passed - 1, "all": passed * (passed - 1) // 2}.get(rules.video_pairs, int(passed > 1))
+    text, video = min(flawed, most), min(max(ranked, 0), most)
+    if text and video and rules.when_both != "both":
+        return text if rules.when_both == "text" else video
+    return text + video
 
 
 def tokens(rows: Rows, planner: Planner, params: TrainParams, notes: list[str]) -> float:

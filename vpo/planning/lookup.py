@@ -15,17 +15,26 @@ from pipeline.runtime.io import DataError
 from pipeline.runtime.store import Store
 from schemas.base import content_id
 from schemas.params import EndpointParams, TeacherParams, WorldParams
+from schemas.params_policy import OpenAIPolicyParams
 from schemas.params_teacher import OpenAITeacherParams
 from schemas.seams import Messages, Outcome, Teacher
+from schemas.section import BackendParams
 
 T = TypeVar("T")
 R = TypeVar("R")
 NOT_BOUGHT = "not bought yet"
 
 
-def is_paid(section: TeacherParams) -> bool:
+def is_paid(section: BackendParams) -> bool:
     """Return whether the answers of a section's backend are bought, as its params class declares."""
     return section.needs.paid_by is not None
+
+
+def endpoint_of(section: Any) -> EndpointParams | None:
+    """Return the endpoint that a teacher's or policy's section asks; None where it asks none."""
+    if isinstance(section, OpenAIPolicyParams):
+        return section.endpoint
+    return section if isinstance(section, EndpointParams) else None
 
 
 @dataclass
@@ -41,10 +50,23 @@ class Calls:
 
 
 class Lookup:
-    """Stands in for the engine: knows the very keys, has what the store has, and sends nothing. Needs no API key."""
+    """Stands in for the engine: knows the very keys, has what the store has, and sends nothing. Needs no API key.
 
-    def __init__(self, params: EndpointParams, store: Store, calls: Calls, planned: set[str]):
+    `kind` and `revision` as in Engine; `named` is the task of all requests, "" where their messages tell it.
+    """
+
+    def __init__(
+        self,
+        params: EndpointParams,
+        store: Store,
+        calls: Calls,
+        planned: set[str],
+        kind: str = "teacher",
+        revision: str | None = None,
+        named: str = "",
+    ):
         self.host, self.store, self.calls, self.planned = host_of(base_url_of(params)), store, calls, planned
+        self.params, self.kind, self.revision, self.named = params, kind, revision, named
 
     def map(self, items: Iterable[T], ask: Callable[[T], Awaitable[R]]) -> Iterator[R]:
         """Yield what `ask` returns for each item, in order; it must not wait for anything."""
@@ -59,9 +81,9 @@ class Lookup:
 
     async def answer(self, body: Mapping[str, Any], sample: int = 0) -> StoredAnswer:
         """Return the stored answer to a request, else one that says that it is not bought; note the call."""
-        key = answer_key("teacher", self.host, body, sample)
+        key = answer_key(self.kind, self.host, body, sample, self.revision)
         stored = self.store.get(key)
-        call = task(body["messages"]), n_characters(body["messages"])
+        call = self.named or task(body["messages"]), n_characters(body["messages"])
         if stored is None and key not in self.planned:
             self.calls.missing[key] = call
         elif key not in self.calls.missing:
@@ -72,6 +94,8 @@ class Lookup:
 
 class Planned:
     """The teacher of `params` as far as the store goes; `suppose(sample)` fills in for what is not bought yet.
+
+    `named` as in Lookup.
 
     `planned` are keys that stages before have asked for: they will be in the store. A teacher that costs nothing
     answers itself and is counted.
@@ -84,15 +108,16 @@ class Planned:
         store: Store,
         planned: set[str],
         suppose: Callable[[int], Any],
+        named: str = "",
     ):
         self.calls, self.suppose = Calls(), suppose
         self.teacher: Teacher
         if isinstance(params, OpenAITeacherParams):
             # it has the two methods of an Engine that the backend calls
-            engine = cast("Engine", Lookup(params, store, self.calls, planned))
+            engine = cast("Engine", Lookup(params, store, self.calls, planned, named=named))
             self.teacher = OpenAI(params, store, engine)
         else:
-            self.teacher = Counted(make_teacher(params, world), self.calls)
+            self.teacher = Counted(make_teacher(params, world), self.calls, named)
 
     def map(
         self, conversations: Iterable[Messages], parse: Callable[[str], T], template: str | None = None, sample: int = 0
@@ -112,8 +137,8 @@ class Planned:
 class Counted:
     """Notes what a teacher that costs nothing is asked."""
 
-    def __init__(self, teacher: Teacher, calls: Calls):
-        self.teacher, self.calls = teacher, calls
+    def __init__(self, teacher: Teacher, calls: Calls, named: str = ""):
+        self.teacher, self.calls, self.named = teacher, calls, named
 
     def map(
         self, conversations: Iterable[Messages], parse: Callable[[str], T], template: str | None = None, sample: int = 0
@@ -121,7 +146,7 @@ class Counted:
         """Yield the teacher's Outcomes, in order."""
         passed, noted = tee(conversations)
         for messages, outcome in zip(noted, self.teacher.map(passed, parse, template, sample), strict=True):
-            self.calls.missing[content_id(messages, sample)] = task(messages), n_characters(messages)
+            self.calls.missing[content_id(messages, sample)] = self.named or task(messages), n_characters(messages)
             yield outcome
 
     def status(self) -> str:

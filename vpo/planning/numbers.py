@@ -18,3 +18,8 @@ def sum_known(numbers: Sequence[float | None]) -> float | None:
     """Return the sum, None where one of the numbers is None."""
     there = [number for number in numbers if number is not None]
     return sum(there) if len(there) == len(numbers) else None
+
+
+def sum_there(numbers: Sequence[float | None]) -> float:
+    """Return the sum of the numbers that are known."""
+    return sum(number for number in numbers if number is not None and not math.isnan(number))

@@ -1,6 +1,6 @@
 """A plan as a person reads it: a table of calls and money, one of GPUs, and below each where its figures are from."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import click
@@ -40,8 +40,10 @@ def show_gpu(gpu: dict[str, Any]) -> None:
         for row in gpu["stages"]
     ])  # fmt: skip
     total, parts = gpu["total"], []
+    at_least = "at least " if total["unknown"] else ""
     for name, unit in (("gpu_hours", "GPU-hours"), ("cpu_hours", "CPU-hours"), ("disk_gigabytes", "GB of disk")):
         parts.append(f"{'unknown' if total[name] is None else significant(total[name])} {unit}")
+    parts[0] = at_least + parts[0] + range_of(total, "gpu_hours", significant)
     if total["usd"]:
         parts.append(f"${total['usd']:.2f} to the renderer's host")
     unknown = f", and {len(total['unknown'])} rows above are unknown" if total["unknown"] else ""
@@ -56,7 +58,8 @@ def describe_money(row: dict[str, Any]) -> str:
         answers = "what is asked" if row["calls"] is None else f"{row['calls']:.0f} calls"
         return f"{who}: nothing is bought; the {row['backend']} backend answers {answers} for nothing"
     if row["to_buy"] is None:
-        return f"{who}: {uncounted}"
+        least = row.get("usd_at_least")
+        return f"{who}: at least ${least:.2f}; {uncounted}" if least else f"{who}: {uncounted}"
     if not row["calls"]:
         return f"{who}: nothing to buy, no stage asks anything"
     if not row["to_buy"]:
@@ -67,11 +70,19 @@ def describe_money(row: dict[str, Any]) -> str:
             f"{row['seam']}.usd_per_million_output_tokens"
         )
     else:
-        money = f"${row['usd']:.2f}{' at batch prices' if row['batch'] else ''}"
+        money = f"${row['usd']:.2f}{range_of(row, 'usd', '${:.2f}'.format)}{' at batch prices' if row['batch'] else ''}"
     if row["left_usd"] is not None:
         money += f"; ${row['left_usd']:.2f} of the budget of ${row['budget_usd']:g} are left"
         money += ": NOT ENOUGH" if row["enough"] is False else ""
     return f"{who}: {row['to_buy']:.0f} calls to buy, {money}"
+
+
+def range_of(total: dict[str, Any], name: str, shown: Callable[[float], str]) -> str:
+    """Return the low and the high of a total behind its likely value, "" where they are one number."""
+    low, high = (total.get(f"{name}_{end}") for end in ("low", "high"))
+    if low is None or high is None or shown(low) == shown(high):
+        return ""
+    return f" likely ({shown(low)} to {shown(high)})"
 
 
 def echo_notes(rows: Sequence[dict[str, Any]]) -> None:

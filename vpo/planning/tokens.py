@@ -12,7 +12,7 @@ from vpo.planning.lookup import n_characters, task
 
 NEWEST = 3000
 """the newest answers of teachers and judges that are looked at"""
-OUTPUT_TOKENS = {"recheck": 60, "fewshot": 180, "critique": 220, "refine": 260, "again": 200}
+OUTPUT_TOKENS = {"recheck": 60, "fewshot": 180, "critique": 220, "refine": 260, "again": 200, "rollout": 180}
 """ours, before any answer is seen: a line of reasons; a prompt of 100 to 120 words; three principles; both"""
 
 

@@ -6,7 +6,7 @@ drawn again.
 """
 
 import hashlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,20 +16,33 @@ from pipeline.llm.calls.engine import Engine
 from pipeline.llm.template import Template
 from pipeline.runtime.store import Store
 from schemas.base import Provenance, QueryBase
-from schemas.params_policy import OpenAIPolicyParams, SamplingParams
+from schemas.params_policy import OpenAIPolicyParams, PolicyEndpointParams, SamplingParams
 from schemas.reasons import Reason
 from schemas.seams import Outcome
+
+
+def name_served(params: OpenAIPolicyParams, folder: str | Path) -> PolicyEndpointParams:
+    """Return the endpoint with the name under which it serves the weights in `folder`."""
+    model = params.endpoint.model.replace("{folder}", Path(folder).name)
+    return params.endpoint.model_copy(update={"model": model})
 
 
 class OpenAI:
     """Asks for all samples of a query at once; the weights in `folder` stand for what the server serves."""
 
-    def __init__(self, folder: str | Path, params: OpenAIPolicyParams, store: Store | None = None):
+    def __init__(
+        self,
+        folder: str | Path,
+        params: OpenAIPolicyParams,
+        store: Store | None = None,
+        engine: Callable[[PolicyEndpointParams, str], Engine] | None = None,
+    ):
+        """`engine` makes another one than the engine that buys, of the endpoint and the revision of the weights."""
         self.params, self.template = params, Template(params.template, needs=("query",))
         # the served name says nothing of the weights behind it
         self.revision = model_revision(folder)
-        model = params.endpoint.model.replace("{folder}", Path(folder).name)
-        self.engine = Engine("policy", params.endpoint.model_copy(update={"model": model}), store, self.revision)
+        endpoint = name_served(params, folder)
+        self.engine = engine(endpoint, self.revision) if engine else Engine("policy", endpoint, store, self.revision)
 
     def map(self, queries: Iterable[QueryBase], k: int, sampling: SamplingParams, seed: int) -> Iterator[Outcome[str]]:
         async def ask(query: QueryBase) -> list[Outcome[str]]:

@@ -43,7 +43,7 @@ class Transformers:
             import torch
             from transformers import AutoModelForCausalLM, AutoTokenizer
         except ImportError:
-            raise DataError("sampling from the policy needs torch and transformers: pip install 'vpo[train]'") from None
+            raise DataError("the policy needs torch and transformers: pip install -e '.[train]'") from None
         self.batch_size, self.store = params.batch_size, store or Store()
         self.template = Template(params.template, needs=("query",))
         self.revision = model_revision(folder)

@@ -14,7 +14,7 @@ from pipeline.runtime.io import DataError
 from schemas.base import content_id
 from schemas.params_render import DiffusersRenderParams
 
-INSTALL = "backend diffusers needs diffusers and torch: pip install 'vpo[render]'"
+INSTALL = "backend diffusers needs diffusers and torch: pip install -e '.[render]'"
 
 
 @dataclass(frozen=True)

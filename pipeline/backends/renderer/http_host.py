@@ -62,7 +62,7 @@ class Host:
         try:
             import aiohttp
         except ImportError:
-            raise DataError("render.backend http needs the package aiohttp: pip install 'vpo[openai]'") from None
+            raise DataError("render.backend http needs the package aiohttp: pip install -e '.[openai]'") from None
         self.key = SecretStr(os.environ.get(self.variable, ""))
         if self.needs_key and not self.key.get_secret_value():
             raise DataError(f"no key for {self.name}: set the environment variable {self.variable}")

@@ -102,7 +102,7 @@ def device() -> str:
 def need_libraries(backend: str) -> None:
     """Raise DataError where a library is lacking; looking for them loads none."""
     if lacking := [name for name in ("torch", "transformers", "PIL", "av") if find_spec(name) is None]:
-        raise DataError(f"reward backend {backend} needs {', '.join(lacking)}: pip install 'vpo[reward]'")
+        raise DataError(f"reward backend {backend} needs {', '.join(lacking)}: pip install -e '.[reward]'")
 
 
 def load_model(kind: Any, params: InProcessScorerParams, dtype: str, rename: dict[str, str] | None = None) -> Any:

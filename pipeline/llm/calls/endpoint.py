@@ -68,7 +68,7 @@ class Endpoint:
         try:
             import openai
         except ImportError:
-            raise EndpointStopped(f"{params.model} needs the openai package: pip install 'vpo[openai]'") from None
+            raise EndpointStopped(f"{params.model} needs the openai package: pip install -e '.[openai]'") from None
         if not self.key.get_secret_value():
             raise EndpointStopped(f"no key for {params.model}: set the environment variable {variable}")
         if params.api_version and not params.base_url:

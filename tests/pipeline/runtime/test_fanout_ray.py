@@ -272,7 +272,7 @@ def test_workers_run_the_drivers_own_tree_in_its_folder_and_die_when_it_is_kille
 @pytest.mark.parametrize(
     ("prelude", "environment", "message"),
     [
-        ("import sys; sys.modules['ray'] = None", {}, "VPO_EXECUTOR=ray needs Ray: pip install 'vpo[ray]'"),
+        ("import sys; sys.modules['ray'] = None", {}, "VPO_EXECUTOR=ray needs Ray: pip install -e '.[ray]'"),
         ("", {"RAY_ADDRESS": "ray://10.0.0.1:10001"}, "run the stage on a machine of the cluster and say host:port"),
         ("", {"RAY_ADDRESS": "127.0.0.1:1"}, "RAY_ADDRESS=127.0.0.1:1: nobody listens there"),
         (

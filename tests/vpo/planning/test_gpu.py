@@ -134,8 +134,8 @@ def test_a_clip_of_two_arms_is_made_and_scored_once(project):
 def test_rows_of_a_changed_policy_are_counted_and_not_looked_up(project):
     make(critique, render)
     row = rows(changed={"sft"})["render@dpo"]
-    assert counts(row) == (pytest.approx(8 * 0.65), 0, pytest.approx(8 * 0.65))
-    assert row.rows_from == "as many as data/dpo/rollout.jsonl holds; made anew behind sft"
+    assert counts(row) == (pytest.approx(16 * 0.65), 0, pytest.approx(16 * 0.65))
+    assert row.rows_from == "4 for each query of data/queries/dpo.jsonl"
     assert "65% of the prompts pass the text check: assumed" in row.notes
 
 
@@ -149,7 +149,7 @@ def test_a_stage_that_nothing_has_changed_for_makes_nothing_and_its_clips_are_sc
 
 def test_the_replicates_of_rows_to_come_are_counted(project):
     write(reward={"replicate": 0.5})
-    assert rows(changed={"sft"})["render@dpo"].wanted == pytest.approx(8 * 0.65 * 1.5)
+    assert rows(changed={"sft"})["render@dpo"].wanted == pytest.approx(16 * 0.65 * 1.5)
 
 
 def test_an_offline_backend_costs_nothing_on_a_gpu_and_what_it_takes_of_a_cpu_is_unknown_until_it_ran(project):

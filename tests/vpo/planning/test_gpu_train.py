@@ -13,6 +13,7 @@ from schemas.rollout import Rollout
 from tests.support.small_project import ROOT, prompt, queries, small_project, write_params
 from vpo.planning.estimate import Planner
 from vpo.planning.gpu import GpuPlanner
+from vpo.planning.gpu_train import chance, pairs_of
 
 pytestmark = pytest.mark.slow
 
@@ -98,13 +99,34 @@ def test_a_model_of_the_same_rows_is_not_trained_again(project):
 
 
 def test_pairs_to_come_are_bounded(project):
-    """Eight rollouts of four queries, K = 2: 35 % are flawed, and neighbours of those that pass make a pair."""
+    """Eight rollouts of four queries, K = 2: 35 % are flawed, and a query whose two both pass can make a pair."""
     Path("data/dpo/d_dpo.jsonl").unlink()
     write(rollout={"k": 2})
-    text, video = 8 * 0.35, 4 * (2 * 0.65 - 1)
+    text, video = 8 * 0.35, 4 * 0.65**2
     row = rows(changed={"sft"})["dpo"]
     (each,) = (float(note.split()[0]) for note in row.notes if "tokens a row" in note)
     assert row.wanted / each == pytest.approx(text + video, rel=0.01)
+
+
+@pytest.mark.parametrize(
+    ("changes", "flawed", "passed", "pairs"),
+    [
+        ({}, 1, 3, 1 + 2),  # adjacent, both, no limit
+        ({"video_pairs": "all"}, 0, 4, 6),
+        ({"video_pairs": "first"}, 0, 4, 1),
+        ({"video_pairs": "first"}, 3, 1, 3),
+        ({"when_both": "text"}, 1, 3, 1),
+        ({"when_both": "video"}, 1, 3, 2),
+        ({"pairs_per_query": 1}, 2, 2, 1 + 1),
+        ({"pairs_per_query": 1, "when_both": "text", "video_pairs": "first"}, 2, 2, 1),
+    ],
+)
+def test_a_query_has_no_more_pairs_than_the_rules_allow(laptop, changes, flawed, passed, pairs):
+    assert pairs_of(laptop.dpo.model_copy(update=changes), flawed, passed) == pairs
+
+
+def test_every_number_of_flawed_prompts_has_its_chance():
+    assert [chance(2, flawed, 0.35) for flawed in range(3)] == pytest.approx([0.4225, 0.455, 0.1225])
 
 
 @pytest.mark.slow

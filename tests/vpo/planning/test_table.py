@@ -3,9 +3,8 @@ import pytest
 from vpo.planning.table import cell, collect_notes, describe_money, significant
 
 TOTAL = {
-    "paid": True,
-    "seam": "teacher", "backend": "openai", "model": "m", "batch": False, "calls": 9, "in_store": 1, "to_buy": 8,
-    "usd": 0.5, "uncounted": [], "budget_usd": None, "left_usd": None, "enough": None,
+    "seam": "teacher", "paid": True, "backend": "openai", "model": "m", "batch": False, "calls": 9, "in_store": 1,
+    "to_buy": 8, "usd": 0.5, "uncounted": [], "budget_usd": None, "left_usd": None, "enough": None,
 }  # fmt: skip
 
 
@@ -13,12 +12,17 @@ TOTAL = {
     ("change", "says"),
     [
         ({}, "8 calls to buy, $0.50"),
+        ({"usd_low": 0.4, "usd_high": 0.9}, "8 calls to buy, $0.50 likely ($0.40 to $0.90)"),
         ({"batch": True}, "8 calls to buy, $0.50 at batch prices"),
         ({"to_buy": 0}, "nothing to buy, all 9 calls are in the store"),
         ({"calls": 0, "to_buy": 0}, "nothing to buy, no stage asks anything"),
         (
             {"calls": None, "to_buy": None, "usd": None, "uncounted": ["x"]},
             "unknown: no plan can count what x will ask",
+        ),
+        (
+            {"calls": None, "to_buy": None, "usd": None, "uncounted": ["x"], "usd_at_least": 0.25},
+            "at least $0.25; unknown: no plan can count what x will ask",
         ),
         (
             {"backend": "offline", "paid": False, "calls": None},

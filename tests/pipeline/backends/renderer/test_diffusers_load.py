@@ -66,7 +66,11 @@ def test_a_missing_library_is_told_with_the_extra_that_brings_it(tiny_pipeline, 
         [sys.executable, "-c", script, str(tiny_pipeline("wan"))],
         cwd=root, env=os.environ | {"PYTHONPATH": str(root)}, capture_output=True, text=True,
     )  # fmt: skip
-    assert done.returncode and "DataError: backend diffusers needs" in done.stderr and "vpo[render]" in done.stderr
+    assert (
+        done.returncode
+        and "DataError: backend diffusers needs" in done.stderr
+        and "pip install -e '.[render]'" in done.stderr
+    )
 
 
 def test_a_model_on_the_hub_is_found_by_its_id_and_commit(tiny_pipeline, root, tmp_path):

@@ -1,0 +1,123 @@
+import hashlib
+import json
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+from ruamel.yaml import YAML
+
+from pipeline.runtime.io import read_rows, write_rows
+from schemas.critique import Critique
+from schemas.rollout import Rollout
+from tests.support.small_project import small_project, write_params
+from vpo.compare import changed_params, main
+from vpo.comparing.runs import Run, open_run, tables_of
+from vpo.graph import read_graph
+
+GIT = ["git", "-c", "user.name=t", "-c", "user.email=t@t"]
+ARM = ("--arm", "dpo")
+
+
+@pytest.fixture
+def project(tmp_path, vpo_home, monkeypatch):
+    """A small project whose run is committed: its tables are in DVC's cache, as dvc.lock says."""
+    monkeypatch.chdir(tmp_path)
+    small_project(tmp_path)
+    Path(".gitignore").write_text("data/\n.dvc/cache/\n")
+    tree = json.loads(Path("params.yaml").read_text())
+    outs = [keep(path) for path in tables_of(Run("", tree, tmp_path, read_graph(tmp_path)))]
+    YAML().dump({"schema": "2.0", "stages": {"all": {"cmd": "", "outs": outs}}}, Path("dvc.lock"))
+    for words in (["init", "-q"], ["add", "-A"], ["commit", "-qm", "a run"]):
+        subprocess.run([*GIT, *words], check=True, capture_output=True)
+    return tmp_path
+
+
+def keep(path):
+    """Put a table into DVC's cache; return its out of the lock."""
+    md5 = hashlib.md5(Path(path).read_bytes()).hexdigest()
+    kept = Path(".dvc/cache/files/md5", md5[:2], md5[2:])
+    kept.parent.mkdir(parents=True, exist_ok=True)
+    shutil.copy(path, kept)
+    return {"path": path, "md5": md5}
+
+
+def compare(*words):
+    done = CliRunner().invoke(main, [*words, *ARM])
+    return done.exit_code, done.output
+
+
+def judge_all(aligned):
+    """Let the judge fault every general prompt of the arm, or none."""
+    path = Path("data/eval/test/dpo/critique.jsonl")
+    violated = () if aligned else ("accurate",)
+    rows = [row.model_copy(update={"aligned": aligned, "violated": violated}) for row in read_rows(path, Critique)]
+    write_rows(path, rows, Critique)
+
+
+def row_of(output, metric):
+    (line,) = [line for line in output.splitlines() if line.startswith(f"│ {metric} ")]
+    return [cell.strip() for cell in line.strip("│").split("│")]
+
+
+def test_two_equal_runs_have_no_difference(project):
+    code, output = compare()
+    assert code == 0 and "params: the same" in output
+    assert row_of(output, "reward")[3:] == ["+0.00 [+0.00, +0.00]", ""]
+    assert "workspace: nothing got worse (over the same queries)" in output
+
+
+def test_a_changed_param_and_what_got_worse_are_told(project):
+    write_params(project, dpo={"reward_gap": 0.8})
+    judge_all(aligned=False)
+    code, output = compare("HEAD")
+    assert code == 0 and row_of(output, "dpo.reward_gap") == ["dpo.reward_gap", "0.5", "0.8"]
+    # four of five were aligned: the harmful query is not
+    assert row_of(output, "aligned")[1:3] == ["80.0 [40.0, 100.0]", "0.0 [0.0, 0.0]"]
+    assert row_of(output, "aligned")[3].startswith("-80.0") and row_of(output, "aligned")[4] == "WORSE"
+    assert "workspace: worse in aligned, aligned_general, imprecise (over the same queries)" in output
+
+
+def test_what_rose_is_better(project):
+    judge_all(aligned=True)  # the prompt of the harmful query too
+    _, output = compare()
+    assert row_of(output, "unsafe")[4] == "better"
+
+
+def test_runs_over_other_queries_are_not_paired(project):
+    for path in (*Path("data/eval/test").glob("*/*.jsonl"), Path("data/queries/test.jsonl")):
+        text = path.read_text()
+        for row in read_rows("data/eval/test/original/rollout.jsonl", Rollout):
+            text = text.replace(row.query_id, row.query_id[::-1])
+        path.with_suffix(".new").write_text(text)
+    for path in Path("data").rglob("*.new"):
+        path.rename(path.with_suffix(".jsonl"))
+    code, output = compare()
+    assert code == 0 and "(over other queries)" in output
+
+
+def test_a_run_that_nobody_knows_is_one_line_with_those_there_are(project):
+    code, output = compare("nothing")
+    assert code == 1 and "no experiment nothing; there are none" in output
+    subprocess.run(["git", "update-ref", "refs/exps/ab/cd/proud-bee", "HEAD"], check=True)
+    assert "there are proud-bee" in compare("nothing")[1]
+    assert compare("proud-bee")[0] == 0
+
+
+def test_a_table_that_is_no_longer_kept_is_named(project):
+    shutil.rmtree(".dvc")
+    code, output = compare()
+    assert code == 1 and "data/queries/test.jsonl is no longer in DVC's cache" in output
+
+
+def test_a_workspace_without_a_run_says_which_command_makes_one(project):
+    Path("data/eval/test/dpo/reward.parquet").unlink()
+    code, output = compare()
+    assert code == 1 and "run `dvc repro evaluate`" in output
+
+
+def test_a_param_of_one_run_alone_is_a_change(project):
+    run = open_run(project, "workspace", project / "x")
+    other = Run("o", {**run.tree, "more": {"x": 1}}, project, run.graph)
+    assert list(changed_params([run, other])) == [("more.x", [None, 1])]

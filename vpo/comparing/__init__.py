@@ -1,0 +1,1 @@
+"""Runs of one project set side by side."""
