@@ -97,6 +97,9 @@ class Store:
             "create table if not exists spent (account text primary key, requests integer not null, "
             "input_tokens integer not null, output_tokens integer not null, usd real not null)"
         )
+        self.connection.execute(
+            "create table if not exists claims (key text primary key, holder text not null, until real not null)"
+        )
 
     def __enter__(self) -> Self:
         return self
@@ -117,7 +120,7 @@ class Store:
     def put_many(self, items: Iterable[tuple[str, str, Any, Mapping[str, Any]]]) -> None:
         """Store (key, kind, request, answer) tuples in one transaction; the first answer to a key stays."""
         rows = [(key, kind, _json(request), _json(answer)) for key, kind, request, answer in items]
-        with self._transaction():
+        with self.transaction():
             self._insert(rows)
 
     def _insert(self, rows: Sequence[tuple[str, str, str, str]]) -> int:
@@ -125,7 +128,8 @@ class Store:
         return self.connection.executemany(insert, rows).rowcount
 
     @contextmanager
-    def _transaction(self) -> Iterator[None]:
+    def transaction(self) -> Iterator[None]:
+        """Hold the lock and a transaction that is committed when the block ends well, and rolled back when not."""
         with self.lock:
             self.connection.execute("begin immediate")
             try:
@@ -138,12 +142,16 @@ class Store:
 
     def get_many(self, keys: Sequence[str]) -> list[dict[str, Any] | None]:
         """Return the answer to each key, None where there is none, in one look."""
-        answers: dict[str, str] = {}
         with self.lock:
-            for start in range(0, len(keys), 500):
-                some = keys[start : start + 500]
-                marks = ",".join("?" * len(some))
-                answers.update(self.connection.execute(f"select key, answer from answers where key in ({marks})", some))
+            return self.read_many(keys)
+
+    def read_many(self, keys: Sequence[str]) -> list[dict[str, Any] | None]:
+        """As `get_many`, for who holds the lock."""
+        answers: dict[str, str] = {}
+        for start in range(0, len(keys), 500):
+            some = keys[start : start + 500]
+            marks = ",".join("?" * len(some))
+            answers.update(self.connection.execute(f"select key, answer from answers where key in ({marks})", some))
         return [json.loads(answers[key]) if key in answers else None for key in keys]
 
     def buy_many(self, purchases: Sequence[Purchase], account: str) -> tuple[list[dict[str, Any]], float]:
@@ -153,8 +161,9 @@ class Store:
         """
         rows = [(one.key, one.kind, _json(one.request), _json(one.answer)) for one in purchases]
         charge = [sum(column) for column in zip(*((1, *one.tokens, one.usd) for one in purchases), strict=True)]
-        with self._transaction():
+        with self.transaction():
             new = self._insert(rows)
+            self.connection.executemany("delete from claims where key = ?", ((one.key,) for one in purchases))
             spent = self._charge(account, *charge)
         if new == len(rows):
             return [one.answer for one in purchases], spent

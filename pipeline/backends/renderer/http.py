@@ -13,6 +13,7 @@ from collections.abc import Iterable, Iterator
 from pipeline.backends.renderer.http_adapters import ADAPTERS
 from pipeline.backends.renderer.http_host import Host, Reply
 from pipeline.llm.calls.stream import Stream
+from pipeline.llm.calls.turns import Turns
 from pipeline.runtime.io import DataError
 from pipeline.runtime.store import Purchase, Store, account, store_key
 from pipeline.video.clips import BadClip
@@ -98,8 +99,12 @@ class Http:
         self.paused_until = 0.0
         self.spent, self.reserved = self.store.read_spent_usd(self.account), 0.0
         await self.host.open()
+        self.turns = Turns(self.store, self._sleep)
+        self.renewing = asyncio.create_task(self.turns.renew())
 
     async def _end(self) -> None:
+        self.renewing.cancel()
+        self.turns.close()
         await self.host.close()
 
     async def _outcome(self, request: RenderRequest) -> Outcome[Clip]:
@@ -108,7 +113,10 @@ class Http:
         try:
             async with self.buying[key]:  # equal requests side by side are bought once
                 bought = self.store.get(key)
-                job_id = bought["job_id"] if bought else await self._buy(key, once, request)
+                if bought is None and (others := await self.turns.wait(key)) is not None:
+                    job_id = others["job_id"]
+                else:
+                    job_id = bought["job_id"] if bought else await self._buy_in_turn(key, once, request)
             content = await self._fetched(key, job_id, bought is not None)
             async with self.taking:  # one at a time: frames are large
                 return Outcome(value=await asyncio.to_thread(ingest, content, self.shape), by=self.by)
@@ -116,6 +124,15 @@ class Http:
             return Outcome(by=self.by, reason=fault.reason, detail=fault.detail)
         except BadClip as fault:  # its job stays known: the host would make it so again, for money
             return Outcome(by=self.by, reason=Reason.BAD_CLIP, detail=f"job {job_id}: {fault}")
+
+    async def _buy_in_turn(self, key: str, once: str, request: RenderRequest) -> str:
+        job_id = None
+        try:
+            job_id = await self._buy(key, once, request)
+            return job_id
+        finally:
+            if job_id is None:
+                self.turns.release(key)
 
     async def _buy(self, key: str, once: str, request: RenderRequest) -> str:
         """Submit a request and write down its job. Raises NoClip, or DataError when no job can be had any more."""

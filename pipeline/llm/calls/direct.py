@@ -12,6 +12,7 @@ from pipeline.llm.calls.endpoint import ATTEMPTS, BACK_OFF_S, LONGEST_BACK_OFF_S
 from pipeline.llm.calls.ledger import Ledger
 from pipeline.llm.calls.limits import Limits, Ticket
 from pipeline.llm.calls.stream import Stream
+from pipeline.llm.calls.turns import Turns
 
 GONE_AFTER = 10
 """ours: so many failures in a row without an answer, or twice the requests at once, mean that the endpoint is gone"""
@@ -29,6 +30,19 @@ class Direct:
         self.stream = Stream(self.params.max_concurrency, self._begin, self._end, ledger.interrupt)
 
     async def buy(self, key: str, body: Mapping[str, Any], sample: int) -> StoredAnswer:
+        """Return the answer to `body`: another process's that buys it just now, else ours. Raises EndpointStopped."""
+        if (stored := await self.turns.wait(key)) is not None:
+            self.ledger.counts.from_store += 1
+            return StoredAnswer(key, stored)
+        answer = None
+        try:
+            answer = await self._ask(key, body, sample)
+            return answer
+        finally:
+            if answer is None or answer.stored is None:
+                self.turns.release(key)
+
+    async def _ask(self, key: str, body: Mapping[str, Any], sample: int) -> StoredAnswer:
         """Ask for `body` until it is answered, or has failed too often. Raises EndpointStopped."""
         ledger, attempt, why = self.ledger, 0, ""
         while attempt < (self.params.attempts or ATTEMPTS):
@@ -108,8 +122,11 @@ class Direct:
         await self.ledger.begin()
         self.slots, self.gate = asyncio.Semaphore(self.params.max_concurrency), asyncio.Lock()
         self.failures, self.refused_since = 0, None
-        self.watching = asyncio.create_task(self.deadlines.watch())
+        self.turns = Turns(self.ledger.store, self.ledger.sleep)
+        self.watching = [asyncio.create_task(task) for task in (self.deadlines.watch(), self.turns.renew())]
 
     async def _end(self) -> None:
-        self.watching.cancel()
+        for task in self.watching:
+            task.cancel()
+        self.turns.close()
         await self.ledger.end()

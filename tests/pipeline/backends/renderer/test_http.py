@@ -3,6 +3,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -257,3 +258,23 @@ def test_a_run_killed_at_any_call_buys_each_clip_once(laptop, root, at):
         store = Store(Path(os.environ["VPO_HOME"]) / "store")
         spent = store.read_spent_usd(account(server.origin.removeprefix("http://"), "m"))
         assert spent == 6 * 0.25
+
+
+def test_two_runs_with_the_same_prompts_buy_each_clip_once(laptop):
+    outcomes = {}
+
+    def run(name):
+        outcomes[name] = made(laptop, server)
+
+    with serving_clips() as server:
+        runs = [threading.Thread(target=run, args=(name,)) for name in ("one", "two")]
+        for thread in runs:
+            thread.start()
+        for thread in runs:
+            thread.join()
+        assert sorted(server.prompts()) == sorted(PROMPTS)
+        posts = [path for method, path, _ in server.log if method == "POST"]
+        assert len(posts) == len(PROMPTS)
+    assert [[outcome.value.content for outcome in outcomes[name]] for name in ("one", "two")] == [
+        [clip_of(prompt) for prompt in PROMPTS]
+    ] * 2
