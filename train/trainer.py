@@ -161,7 +161,7 @@ def save_model(trainer: "Trainer", work: Path, out: Path, about: dict[str, Any],
     if is_adapter(saved):
         merge_adapter(saved, trainer.model, trainer.args.model_init_kwargs["dtype"], saved)
     write_json(saved / "model.json", about)
-    with replacing_folder(out) as folder:
+    with replacing_folder(out, owns=KEPT) as folder:
         for path in sorted({path for pattern in KEPT for path in saved.glob(pattern)}):
             if not path.name.startswith("adapter_"):
                 shutil.copyfile(path, folder / path.name)

@@ -4,8 +4,8 @@ import contextlib
 import json
 import os
 import shutil
-from collections.abc import Callable, Iterable, Iterator
-from pathlib import Path
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path, PurePath
 from typing import Any, TypeVar
 
 import click
@@ -143,8 +143,15 @@ def replacing(path: Path) -> Iterator[Path]:
 
 
 @contextlib.contextmanager
-def replacing_folder(folder: Path) -> Iterator[Path]:
-    """Give an empty folder beside `folder`; when the block ends well, put it in `folder`'s place, whole."""
+def replacing_folder(folder: Path, owns: Sequence[str] = ()) -> Iterator[Path]:
+    """Give an empty folder beside `folder`; when the block ends well, put what it holds into `folder`, whole.
+
+    What an earlier run left goes: files of the same names, and those that match `owns`, patterns of paths in the
+    folder. Where `folder` holds other files too, they stay, and ours take their places one by one. Raises DataError
+    where `folder` is a file.
+    """
+    if folder.exists() and not folder.is_dir():
+        raise DataError(f"{folder}: a file, where a folder is to be written")
     folder.parent.mkdir(parents=True, exist_ok=True)
     temporary, old = (folder.with_name(f".{folder.name}.{os.getpid()}.{kind}.tmp") for kind in ("new", "old"))
     for stale in folder.parent.glob(f".{folder.name}.*.tmp"):  # left by a run that was killed; weights can be large
@@ -152,13 +159,27 @@ def replacing_folder(folder: Path) -> Iterator[Path]:
     try:
         temporary.mkdir()
         yield temporary
-        for path in temporary.rglob("*"):
-            if path.is_file():
-                with path.open("rb") as file:
-                    os.fsync(file.fileno())
-        if folder.exists():  # moved away first: a folder that is being deleted would be half there
-            os.replace(folder, old)
-        os.replace(temporary, folder)
+        made = {path.relative_to(temporary) for path in temporary.rglob("*") if path.is_file()}
+        for name in made:
+            with (temporary / name).open("rb") as file:
+                os.fsync(file.fileno())
+        before = {path.relative_to(folder) for path in folder.rglob("*") if not path.is_dir() or path.is_symlink()}
+        ours = {name for name in before if name in made or any(matches(name, pattern) for pattern in owns)}
+        if before - ours:
+            for name in sorted(ours - made):
+                (folder / name).unlink()
+            for name in sorted(made):
+                (folder / name).parent.mkdir(parents=True, exist_ok=True)
+                os.replace(temporary / name, folder / name)
+        else:
+            if folder.exists():  # moved away first: a folder that is being deleted would be half there
+                os.replace(folder, old)
+            os.replace(temporary, folder)
     finally:
         for path in (temporary, old):
             shutil.rmtree(path, ignore_errors=True)
+
+
+def matches(name: PurePath, pattern: str) -> bool:
+    """Return whether a path in a folder matches `pattern`, part by part."""
+    return len(name.parts) == len(PurePath(pattern).parts) and name.match(pattern)

@@ -7,7 +7,17 @@ from click.testing import CliRunner
 from ruamel.yaml import YAML
 
 from pipeline.llm.template import Template
-from pipeline.package import dpo_record, is_withheld, main, package, public_name, sft_record, split_of, write_tables
+from pipeline.package import (
+    MADE,
+    dpo_record,
+    is_withheld,
+    main,
+    package,
+    public_name,
+    sft_record,
+    split_of,
+    write_tables,
+)
 from pipeline.publishing.secret_scan import secrets_in
 from pipeline.runtime.io import read_rows
 from schemas.base import Provenance, content_id
@@ -40,6 +50,17 @@ def table(project, config, *splits):
     folder = project / "data/package" / config
     paths = [folder / f"{split}.parquet" for split in splits]
     return [row for path in paths if path.exists() for row in pq.read_table(path).to_pylist()]
+
+
+def test_a_second_run_replaces_its_tables_and_no_file_of_a_person(project):
+    out = project / "data/package"
+    assert run(project).exit_code == 0
+    names = {path.relative_to(out).as_posix() for path in out.rglob("*") if path.is_file()}
+    assert names <= {*MADE}
+    (out / "dpo/notes.txt").write_text("mine")
+    (out / "README.md").write_text("old")
+    assert run(project).exit_code == 0
+    assert (out / "dpo/notes.txt").read_text() == "mine" and (out / "README.md").read_text() != "old"
 
 
 def test_a_pair_becomes_three_message_lists_with_its_lineage():

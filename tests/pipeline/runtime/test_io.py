@@ -2,7 +2,7 @@ import json
 
 import pytest
 
-from pipeline.runtime.io import DataError, read_rows, write_rows
+from pipeline.runtime.io import DataError, read_rows, replacing_folder, write_rows
 from schemas.base import Prompt
 from schemas.critique import Critique
 from schemas.stage import row_classes
@@ -54,3 +54,51 @@ def test_a_truncated_parquet_file_is_one_clear_error(tmp_path):
     (tmp_path / "rows.parquet").write_bytes(whole[: len(whole) // 2])
     with pytest.raises(DataError, match="not a readable Parquet file"):
         list(read_rows(tmp_path / "rows.parquet", Prompt))
+
+
+def fill(folder, *names, owns=()):
+    with replacing_folder(folder, owns) as temporary:
+        for name in names:
+            (temporary / name).parent.mkdir(exist_ok=True)
+            (temporary / name).write_text("new")
+
+
+def files(folder):
+    return {path.relative_to(folder).as_posix(): path.read_text() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_a_folder_of_ours_alone_is_replaced_whole(tmp_path):
+    fill(tmp_path / "out", "00000.tar", "00001.tar", owns=("*.tar",))
+    fill(tmp_path / "out", "00000.tar", owns=("*.tar",))
+    assert files(tmp_path / "out") == {"00000.tar": "new"}
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
+
+
+def test_what_others_put_into_a_folder_stays(tmp_path):
+    out = tmp_path / "out"
+    (out / "deep").mkdir(parents=True)
+    kept = {name: "mine" for name in ("my_notes.txt", "deep/00001.tar", ".hidden")}
+    for name in (*kept, "00000.tar", "00001.tar"):
+        (out / name).write_text("mine")
+    (out / "link").symlink_to(tmp_path / "nowhere")
+    fill(out, "00000.tar", "data/train.parquet", owns=("*.tar",))
+    assert files(out) == kept | {"00000.tar": "new", "data/train.parquet": "new"}
+    assert (out / "link").is_symlink()
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
+
+
+def test_a_folder_stays_as_it_was_when_the_work_fails(tmp_path):
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / "my_notes.txt").write_text("mine")
+    with pytest.raises(RuntimeError), replacing_folder(out) as temporary:
+        (temporary / "part").write_text("new")
+        raise RuntimeError
+    assert files(out) == {"my_notes.txt": "mine"}
+
+
+def test_a_file_in_the_place_of_a_folder_is_named_and_stays(tmp_path):
+    (tmp_path / "out").write_text("mine")
+    with pytest.raises(DataError, match="out: a file, where a folder is to be written"):
+        fill(tmp_path / "out", "part")
+    assert (tmp_path / "out").read_text() == "mine"
