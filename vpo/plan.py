@@ -10,9 +10,10 @@ from typing import Any
 import click
 
 from pipeline.llm.calls.endpoint import base_url_of, host_of
+from pipeline.runtime.accounts import account, open_account, project_id
 from pipeline.runtime.io import write_json
 from pipeline.runtime.params_file import load_params
-from pipeline.runtime.store import Store, account, home, project
+from pipeline.runtime.store import Store, home, project
 from schemas.base import content_id
 from schemas.params import EndpointParams, Params, TeacherParams
 from vpo.graph import read_graph, recipe_option
@@ -87,6 +88,7 @@ def make_plan(params: Params, store: Store, estimates: list[Estimate]) -> dict[s
     """
     plan = {
         "at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        "account": project_id(),
         "stages": [asdict(item) for item in estimates],
         "totals": [total(name, params, store, estimates) for name in ("teacher", "judge")],
     }
@@ -108,7 +110,9 @@ def total(seam: str, params: Params, store: Store, estimates: list[Estimate]) ->
     purse = paid_from(chosen)
     # a judge that is the teacher's model is paid from the same account
     shared = sum_known([item.usd for item in estimates if paid_from(getattr(params, item.seam)) == purse])
-    spent = 0.0 if purse is None else store.read_spent_usd(purse)
+    spent = 0.0
+    if isinstance(chosen, EndpointParams):
+        spent = store.read_spent_usd(open_account(store, host_of(base_url_of(chosen)), chosen.model))
     left = None if budget_usd is None else budget_usd - spent
     return {
         "seam": seam,

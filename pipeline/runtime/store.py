@@ -6,6 +6,7 @@ deletes a stage's outputs before the stage runs.
 
 import json
 import os
+import shutil
 import sqlite3
 import threading
 import weakref
@@ -23,11 +24,6 @@ def home() -> Path:
     if named := os.environ.get("VPO_HOME"):
         return Path(named)
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "vpo"
-
-
-def account(host: str, model: str) -> str:
-    """Return the name under which this project's money for a model is counted; experiments count with their project."""
-    return f"{project()} {host} {model}"
 
 
 def project() -> Path:
@@ -63,6 +59,10 @@ class Purchase:
     answer: dict[str, Any]
     tokens: tuple[int, int]
     usd: float
+
+
+LEAST_ROOM = 64 << 20
+"""ours: bytes that must be free where the store lies, or nothing is bought; an answer takes some thousand"""
 
 
 class Store:
@@ -106,6 +106,16 @@ class Store:
 
     def __exit__(self, *fault: object) -> None:
         self.close()
+
+    def find_lack_of_room(self) -> str:
+        """Return why an answer could not be stored, which must be known before it is bought; "" where there is room."""
+        free = shutil.disk_usage(self.root).free
+        if free >= LEAST_ROOM:
+            return ""
+        return (
+            f"{self.root}: {free / 1e6:.0f} MB are free, an answer that is paid for might be lost; make room "
+            "(`vpo store gc`) or let VPO_HOME name another disk"
+        )
 
     def get(self, key: str) -> dict[str, Any] | None:
         """Return the answer to a key, None where there is none."""
@@ -164,7 +174,7 @@ class Store:
         with self.transaction():
             new = self._insert(rows)
             self.connection.executemany("delete from claims where key = ?", ((one.key,) for one in purchases))
-            spent = self._charge(account, *charge)
+            spent = self.charge_within(account, *charge)
         if new == len(rows):
             return [one.answer for one in purchases], spent
         stored = self.get_many([one.key for one in purchases])
@@ -173,9 +183,10 @@ class Store:
     def charge(self, account: str, requests: int, input_tokens: int, output_tokens: int, usd: float) -> float:
         """Charge `account` for what cannot be kept; return the US dollars spent so far."""
         with self.lock:
-            return self._charge(account, requests, input_tokens, output_tokens, usd)
+            return self.charge_within(account, requests, input_tokens, output_tokens, usd)
 
-    def _charge(self, account: str, *charge: float) -> float:
+    def charge_within(self, account: str, *charge: float) -> float:
+        """As `charge`, for who holds the lock."""
         (spent,) = self.connection.execute(
             "insert into spent values (?, ?, ?, ?, ?) on conflict (account) do update set "
             "requests = requests + excluded.requests, input_tokens = input_tokens + excluded.input_tokens, "

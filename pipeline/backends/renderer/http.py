@@ -14,8 +14,9 @@ from pipeline.backends.renderer.http_adapters import ADAPTERS
 from pipeline.backends.renderer.http_host import Host, Reply
 from pipeline.llm.calls.stream import Stream
 from pipeline.llm.calls.turns import Turns
+from pipeline.runtime.accounts import open_account
 from pipeline.runtime.io import DataError
-from pipeline.runtime.store import Purchase, Store, account, store_key
+from pipeline.runtime.store import Purchase, Store, store_key
 from pipeline.video.clips import BadClip
 from pipeline.video.ingest import Shape, ingest
 from pipeline.video.rendering import video_id
@@ -72,7 +73,6 @@ class Http:
         self.workers = params.max_concurrency or MAX_CONCURRENCY
         self.poll_s, self.timeout_s = params.poll_s or POLL_S, params.timeout_s or TIMEOUT_S
         self.usd = params.usd_per_clip or 0.0
-        self.account = account(self.host.name, params.model)
         self.stream = Stream(
             self.workers,
             self._begin,
@@ -97,6 +97,7 @@ class Http:
         self.takes_jobs = False
         self.limited_since: float | None = None
         self.paused_until = 0.0
+        self.account = open_account(self.store, self.host.name, self.params.model)
         self.spent, self.reserved = self.store.read_spent_usd(self.account), 0.0
         await self.host.open()
         self.turns = Turns(self.store, self._sleep)
@@ -140,7 +141,7 @@ class Http:
             detail = f"{len(request.prompt)} characters, the host reads {self.adapter.most_characters}"
             raise NoClip(Reason.OVER_TOKEN_LIMIT, detail)
         call = self.adapter.submit(self.params.model, request.prompt, request.seed, self.sent, once)
-        attempt = 0
+        attempt, lost = 0, False
         while True:
             while (pause := self.paused_until - time.monotonic()) > 0:
                 await self._sleep(pause)
@@ -166,8 +167,10 @@ class Http:
             if reply.lost and not self.adapter.repeatable:
                 self.spent = self.store.charge(self.account, 1, 0, 0, self.usd)
                 raise NoClip(Reason.RENDER_FAILED, f"{reply.why}; the host may have made it, so it counts as paid")
-            attempt += 1
+            attempt, lost = attempt + 1, lost or reply.lost
             if attempt == ATTEMPTS:
+                if lost:  # a later run asks for the same job, and pays again if it was made
+                    self.spent = self.store.charge(self.account, 1, 0, 0, self.usd)
                 raise NoClip(Reason.RENDER_FAILED, f"{reply.why} ({attempt} requests)")
             await self._sleep(wait_s(reply, attempt))
 
@@ -186,6 +189,8 @@ class Http:
     def _refuse_to_overspend(self) -> None:
         if self.stopped:
             raise self._stopped("stopped")
+        if lack := self.store.find_lack_of_room():
+            raise self._stopped(lack)
         budget = self.params.budget_usd
         if budget is not None and self.spent + self.reserved + self.usd > budget + 1e-9:
             raise DataError(

@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+import sqlite3
 import time
 from collections.abc import Mapping
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 from pipeline.llm.calls.answers import StoredAnswer, read_usage
 from pipeline.llm.calls.deadlines import WATCH_S, Deadlines
 from pipeline.llm.calls.endpoint import ATTEMPTS, BACK_OFF_S, LONGEST_BACK_OFF_S, PATIENCE_S, TIMEOUT_S, Reply
-from pipeline.llm.calls.ledger import Ledger
+from pipeline.llm.calls.ledger import MEND, Ledger
 from pipeline.llm.calls.limits import Limits, Ticket
 from pipeline.llm.calls.stream import Stream
 from pipeline.llm.calls.turns import Turns
@@ -31,7 +32,11 @@ class Direct:
 
     async def buy(self, key: str, body: Mapping[str, Any], sample: int) -> StoredAnswer:
         """Return the answer to `body`: another process's that buys it just now, else ours. Raises EndpointStopped."""
-        if (stored := await self.turns.wait(key)) is not None:
+        try:
+            stored = await self.turns.wait(key)
+        except sqlite3.Error as fault:
+            raise self.ledger.stop_run(f"{self.ledger.store.root}: no answer can be stored: {fault}; {MEND}") from None
+        if stored is not None:
             self.ledger.counts.from_store += 1
             return StoredAnswer(key, stored)
         answer = None
@@ -65,6 +70,8 @@ class Direct:
                 ledger.counts.transient += 1
                 if tokens := read_usage(reply.body):
                     ledger.charge_unusable(tokens)
+                elif reply.lost:
+                    ledger.charge_expected(body)
                 self._note_failure(reply)
                 attempt, why = attempt + 1, reply.why
                 if attempt < (self.params.attempts or ATTEMPTS):
@@ -87,7 +94,7 @@ class Direct:
             async with self.deadlines.within(attempt, sent_at):
                 reply = await self.endpoint.send(body)
         except TimeoutError:
-            reply = Reply("transient", why=f"no answer within {time.monotonic() - sent_at:.0f} s")
+            reply = Reply("transient", why=f"no answer within {time.monotonic() - sent_at:.0f} s", lost=True)
         now = time.monotonic()
         self._note_reply(ticket, reply, now)
         return reply, now - sent_at

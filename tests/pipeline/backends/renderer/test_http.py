@@ -11,8 +11,9 @@ import pytest
 from pipeline.backends.renderer import make_renderer
 from pipeline.backends.renderer.http import BACK_OFF_S, PATIENCE_S, Http, wait_s
 from pipeline.backends.renderer.http_host import Reply
+from pipeline.runtime.accounts import account
 from pipeline.runtime.io import DataError
-from pipeline.runtime.store import Store, account
+from pipeline.runtime.store import Store
 from pipeline.video.clips import decode, frames_hash
 from schemas.params_render import RenderParams
 from schemas.reasons import Reason
