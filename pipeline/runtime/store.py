@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
+from pipeline.runtime.io import DataError
 from schemas.base import content_id
 
 
@@ -64,6 +65,16 @@ class Purchase:
 LEAST_ROOM = 64 << 20
 """ours: bytes that must be free where the store lies, or nothing is bought; an answer takes some thousand"""
 
+COLUMNS = ["key", "kind", "request", "answer", "at"]
+MEND = "nothing is bought; put a copy back, or `vpo doctor --mend` sets it aside and keeps what can be read"
+
+
+def make_private(folder: Path) -> None:
+    """Make a folder that its owner alone may enter: answers may hold what people typed."""
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    if folder.stat().st_mode & 0o077:
+        folder.chmod(0o700)
+
 
 class Store:
     """Answers by key. `put` commits before it returns, so a finished call survives kill -9.
@@ -75,17 +86,27 @@ class Store:
         import fcntl
 
         self.root = Path(path) if path else home() / "store"
-        self.root.mkdir(parents=True, exist_ok=True)
+        self.path, self.record = self.root / "answers.sqlite", self.root / "record"
         self.lock = threading.Lock()
-        with (self.root / "opening.lock").open("w") as turn:
-            # SQLite waits for nobody when a file is turned to WAL: of two stages that begin a store one would fail
-            fcntl.flock(turn, fcntl.LOCK_EX)
-            self._open()
+        try:
+            make_private(self.root if path else home())
+            self.root.mkdir(parents=True, exist_ok=True, mode=0o700)
+            with (self.root / "opening.lock").open("w") as turn:
+                # SQLite waits for nobody when a file is turned to WAL: of two stages that begin a store one would fail
+                fcntl.flock(turn, fcntl.LOCK_EX)
+                self._open()
+                self._compare_with_record()
+        except sqlite3.DatabaseError as fault:
+            raise DataError(f"{self.path}: not a readable store: {fault}; {MEND}") from None
+        except OSError as fault:
+            raise DataError(f"{self.root}: no store can be opened here: {fault.strerror}; see `vpo doctor`") from None
 
     def _open(self) -> None:
-        self.connection = sqlite3.connect(
-            self.root / "answers.sqlite", timeout=60, isolation_level=None, check_same_thread=False
-        )
+        if self.record.exists() and not (self.path.exists() and self.path.stat().st_size):
+            raise DataError(f"{self.path}: {'empty' if self.path.exists() else 'gone'}, but it held answers; {MEND}")
+        self.path.touch(mode=0o600)
+        self.path.chmod(0o600)
+        self.connection = sqlite3.connect(self.path, timeout=60, isolation_level=None, check_same_thread=False)
         self.close = weakref.finalize(self, self.connection.close)
         self.connection.execute("pragma journal_mode=wal")
         self.connection.execute("pragma synchronous=normal")
@@ -100,6 +121,31 @@ class Store:
         self.connection.execute(
             "create table if not exists claims (key text primary key, holder text not null, until real not null)"
         )
+        columns = [row[1] for row in self.connection.execute("pragma table_info(answers)")]
+        if columns != COLUMNS:
+            raise DataError(f"{self.path}: another schema: answers has the columns {', '.join(columns)}; {MEND}")
+        with self.transaction():
+            self.connection.execute("create table if not exists stored (n integer not null)")
+            self.connection.execute(
+                "insert into stored select (select count(*) from answers) where not exists (select * from stored)"
+            )
+
+    def _compare_with_record(self) -> None:
+        """Refuse a store in which less was ever stored than the file beside it says; else bring that up to date."""
+        (stored,) = self.connection.execute("select n from stored").fetchone()
+        try:
+            recorded = int(self.record.read_text())
+        except (FileNotFoundError, ValueError):
+            recorded = 0
+        if stored < recorded:
+            raise DataError(
+                f"{self.path}: {recorded} answers were stored in it, this one knows of {stored}: an older copy? {MEND}"
+            )
+        if stored > recorded:
+            temporary = self.record.with_name(f".record.{os.getpid()}.tmp")
+            temporary.write_text(f"{stored}\n")
+            temporary.chmod(0o600)
+            os.replace(temporary, self.record)
 
     def __enter__(self) -> Self:
         return self
@@ -135,7 +181,9 @@ class Store:
 
     def _insert(self, rows: Sequence[tuple[str, str, str, str]]) -> int:
         insert = "insert or ignore into answers (key, kind, request, answer) values (?, ?, ?, ?)"
-        return self.connection.executemany(insert, rows).rowcount
+        count = self.connection.executemany(insert, rows).rowcount
+        self.connection.execute("update stored set n = n + ?", (count,))
+        return count
 
     @contextmanager
     def transaction(self) -> Iterator[None]:

@@ -187,6 +187,7 @@ class ClipStore:
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
         temporary.write_bytes(clip.content)
+        temporary.chmod(0o600)
         os.replace(temporary, path)
         self.store.forget(video_id)
         self.store.put(video_id, "clip", {"video_id": video_id}, facts)

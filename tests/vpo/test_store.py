@@ -6,13 +6,14 @@ import sys
 import pytest
 from click.testing import CliRunner
 
-from pipeline.runtime.io import write_rows
+from pipeline.runtime.io import DataError, write_rows
 from pipeline.runtime.store import Purchase, Store, store_key
 from schemas.base import content_id
 from schemas.critique import Critique, Vote
 from schemas.fewshot import Fewshot
 from schemas.render import Render
 from tests.support.rows import BY, critique_row, prompt_fields, render_row
+from vpo.storage.archive import import_answers
 from vpo.store import main
 
 HOST = "api.example.org"
@@ -166,6 +167,25 @@ def test_what_does_not_fit_its_key_or_cannot_be_read_is_refused_and_counted(proj
     said = run("import", path)
     assert said.startswith("1 new, 0 already here, 1 refused\n") and why in said
     assert stored_keys() == {purchase(1).key}
+
+
+def test_a_price_is_never_imported(project, tmp_path):
+    request = {"source": "genai-prices 1", "model": "m", "base_url": "https://a.b"}
+    price = [store_key("price", **request), "price", "2026-01-01 00:00:00", request, {"input": 0.0, "output": 0.0}]
+    said = run("import", archive(tmp_path / "a.zst", [price, line(purchase(1))]))
+    assert said.startswith("1 new, 0 already here, 1 refused\n") and "kind 'price' is none of teacher" in said
+    assert stored_keys() == {purchase(1).key}
+
+
+@pytest.mark.parametrize(
+    ("bounds", "why"),
+    [((5_000, 10**9), "a.zst:3: a line of more than 5000 characters"), ((10**9, 5_000), "a.zst:3: too large")],
+)
+def test_a_line_without_an_end_and_a_file_without_an_end_are_refused_at_their_bounds(project, tmp_path, bounds, why):
+    path = archive(tmp_path / "a.zst", [line(purchase(1)), line(purchase(2), answer={"text": "x" * 10_000})])
+    with Store() as store, pytest.raises(DataError, match=why):
+        import_answers(store, path, *bounds)
+    assert stored_keys() == set()
 
 
 def test_a_damaged_file_is_one_line_and_changes_nothing(project, tmp_path):

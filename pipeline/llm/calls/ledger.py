@@ -70,6 +70,7 @@ class Ledger:
         await self.endpoint.close()
         name = f"{time.strftime('%Y%m%dT%H%M%S', time.gmtime(self.begun_at))}-{os.getpid()}-{id(self):x}.json"
         write_json(home() / "runs" / name, self.describe_run())
+        (home() / "runs" / name).chmod(0o600)
 
     def cost_usd(self, input_tokens: float, output_tokens: float) -> float:
         """Return what so many tokens cost; 0 where the price is not known."""
