@@ -197,7 +197,7 @@ def test_a_split_without_rows_has_no_file(project, vpo_home):
 
 
 def test_a_key_in_a_text_stops_the_stage_and_leaves_no_folder(project, vpo_home):
-    row = sft_row().model_copy(update={"prompt": f"a fox holds {FAKE_TOKEN}"})
+    row = DSft(**prompt(queries("sft")[0], "fewshot", f" holds {FAKE_TOKEN}"), refined=False, violated=())
     put(project / "data/sft/d_sft.jsonl", [row], DSft)
     done = run(project)
     assert done.exit_code == 1
@@ -212,7 +212,7 @@ def test_a_key_in_a_text_stops_the_stage_and_leaves_no_folder(project, vpo_home)
 
 
 def test_the_value_of_a_key_in_the_environment_stops_the_stage(project, vpo_home):
-    row = sft_row().model_copy(update={"prompt": "a fox says hunter2hunter2"})
+    row = DSft(**prompt(queries("sft")[0], "fewshot", " says hunter2hunter2"), refined=False, violated=())
     put(project / "data/sft/d_sft.jsonl", [row], DSft)
     done = run(project, SOME_API_KEY="hunter2hunter2")
     assert done.exit_code == 1

@@ -102,3 +102,48 @@ def test_a_file_in_the_place_of_a_folder_is_named_and_stays(tmp_path):
     with pytest.raises(DataError, match="out: a file, where a folder is to be written"):
         fill(tmp_path / "out", "part")
     assert (tmp_path / "out").read_text() == "mine"
+
+
+def edited(row, **changes):
+    return row.model_copy(update=changes).model_dump_json().encode()
+
+
+ONE, TWO = prompts(2)
+
+
+@pytest.mark.parametrize(
+    ("lines", "says"),
+    [
+        ([edited(ONE, prompt="another")], r"rows.jsonl:1: prompt_id: not that of its prompt"),
+        ([edited(ONE), edited(TWO, prompt_id="0" * 16)], r"rows.jsonl:2: prompt_id: not that of its prompt"),
+        ([edited(ONE, query="a cat")], r"rows.jsonl:1: query_id: not that of its query"),
+        ([edited(ONE, prompt=" ")], r"rows.jsonl:1: prompt: empty"),
+        ([edited(ONE), edited(TWO, split="sft")], r"rows.jsonl:2: split: sft, in a file of dpo"),
+        ([edited(ONE), edited(ONE)], r"rows.jsonl:2: \('\w+', 'sft', 0\) stands in a row before this one too"),
+        ([edited(ONE)[:-1] + b',"prompt":"p0"}'], r"rows.jsonl:1: prompt: stands twice in the row"),
+        ([edited(ONE), edited(TWO).replace(b"a dog", b"a d\xffg")], r"rows.jsonl:2: not UTF-8 text"),
+        ([edited(ONE, prompt="x" * 1_100_000)], r"rows.jsonl:1: a row of 1,100,\d+ bytes; 1,048,576 are the most"),
+    ],
+)
+def test_a_row_that_cannot_be_what_it_says_is_refused_with_its_line(tmp_path, lines, says):
+    (tmp_path / "rows.jsonl").write_bytes(b"\n".join(lines) + b"\n")
+    with pytest.raises(DataError, match=says):
+        list(read_rows(tmp_path / "rows.jsonl", Prompt))
+
+
+def test_a_text_with_what_looks_like_a_name_is_no_repeated_name(tmp_path):
+    rows = [critique_row(query=f'say "prompt": and "query": {number}', prompt='"prompt":') for number in range(3)]
+    write_rows(tmp_path / "rows.jsonl", rows, Critique)
+    assert list(read_rows(tmp_path / "rows.jsonl", Critique)) == rows
+
+
+def test_rows_of_another_split_than_the_file_are_refused(tmp_path):
+    write_rows(tmp_path / "test.jsonl", [ONE], Prompt)
+    with pytest.raises(DataError, match="test.jsonl:1: split: dpo, in a file of test"):
+        list(read_rows(tmp_path / "test.jsonl", Prompt))
+
+
+def test_ids_in_a_parquet_file_are_looked_at_too(tmp_path):
+    write_rows(tmp_path / "rows.parquet", [ONE, TWO.model_copy(update={"prompt": "another"})], Prompt)
+    with pytest.raises(DataError, match="rows.parquet: row 2: prompt_id: not that of its prompt"):
+        list(read_rows(tmp_path / "rows.parquet", Prompt))
