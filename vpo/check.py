@@ -144,14 +144,10 @@ def find_wrong_ids(root: Path, graph: Graph) -> list[str]:
     wrong = []
     for stage in graph.stages.values():
         row = row_class(stage.module)
+        if row is None or not issubclass(row, Pair | QueryBase):
+            continue
         for out in stage.outs:
-            if (
-                row is None
-                or not issubclass(row, Pair | QueryBase)
-                or not out.endswith(".jsonl")
-                or "_dropped" in out
-                or not (root / out).is_file()
-            ):
+            if not out.endswith(".jsonl") or out.endswith("_dropped.jsonl") or not (root / out).is_file():
                 continue
             for number, line in enumerate((root / out).read_bytes().splitlines(), 1):
                 try:

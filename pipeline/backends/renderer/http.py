@@ -201,16 +201,18 @@ class Http:
     async def _fetched(self, key: str, job_id: str, old: bool) -> bytes:
         """Wait for a job and return its file; `old`: an earlier run bought it. Raises NoClip or DataError."""
         until = time.monotonic() + self.timeout_s
-        wait, unknown, troubles = 0.0 if old else self.poll_s, 0, 0
+        wait, unknown, troubles, downloads, why = 0.0 if old else self.poll_s, 0, 0, 0, ""
         while True:
             left = until - time.monotonic()
             await self._sleep(min(wait, max(left, 0)))
             if wait > left:
+                last = f", the last trouble: {why}" if why else ""
                 raise NoClip(
-                    Reason.RENDER_FAILED, f"job {job_id} gave no clip in {self.timeout_s:g} s; the next run looks again"
+                    Reason.RENDER_FAILED,
+                    f"job {job_id} gave no clip in {self.timeout_s:g} s; the next run looks again{last}",
                 )
             wait = self.poll_s
-            reply = await self.host.call(self.adapter.look(job_id))
+            reply = await self.host.call(self.adapter.look(job_id), max(until - time.monotonic(), 1.0))
             job = self.adapter.read(job_id, dict(reply.body or {})) if reply.kind == "answer" else None
             if job and job.state == "failed":
                 self.store.forget(key)
@@ -224,6 +226,13 @@ class Http:
                     return reply.content
                 if reply.kind == "rejected":
                     raise NoClip(Reason.BAD_CLIP, f"job {job_id}: {reply.why}")
+                downloads += 1
+                if reply.kind == "transient" and downloads == ATTEMPTS:
+                    raise NoClip(
+                        Reason.RENDER_FAILED,
+                        f"job {job_id} is done, its clip cannot be had: {reply.why}; the next run looks again",
+                    )
+            why = reply.why or why
             self._look_after(reply)
             if reply.kind in ("unknown", "rejected"):
                 unknown += 1

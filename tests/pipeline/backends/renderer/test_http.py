@@ -4,13 +4,14 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 
 import pytest
 
 from pipeline.backends.renderer import make_renderer
 from pipeline.backends.renderer.http import BACK_OFF_S, PATIENCE_S, Http, wait_s
-from pipeline.backends.renderer.http_host import Reply
+from pipeline.backends.renderer.http_host import Reply, bounded
 from pipeline.runtime.accounts import account
 from pipeline.runtime.io import DataError
 from pipeline.runtime.store import Store
@@ -279,3 +280,38 @@ def test_two_runs_with_the_same_prompts_buy_each_clip_once(laptop):
     assert [[outcome.value.content for outcome in outcomes[name]] for name in ("one", "two")] == [
         [clip_of(prompt) for prompt in PROMPTS]
     ] * 2
+
+
+def test_a_file_that_is_always_shorter_than_its_length_is_given_up_soon_with_the_cause(laptop):
+    begun = time.monotonic()
+    outcome, server = one(laptop, "file_shorter", timeout_s=600)
+    assert outcome.reason == Reason.RENDER_FAILED and "is done, its clip cannot be had" in outcome.detail
+    assert "ClientPayloadError" in outcome.detail and len(server.jobs) == 1
+    assert time.monotonic() - begun < 60
+
+
+def test_a_reply_that_drips_holds_no_longer_than_the_time_for_a_job(laptop):
+    begun = time.monotonic()
+    outcome, _ = one(laptop, "look_drips", timeout_s=2)
+    assert outcome.reason == Reason.RENDER_FAILED and "gave no clip in 2 s" in outcome.detail
+    assert "the last trouble: " in outcome.detail and time.monotonic() - begun < 20
+
+
+def test_a_gzip_bomb_is_refused_without_being_unpacked():
+    import asyncio
+    import tracemalloc
+    import zlib
+    from types import SimpleNamespace
+
+    pack = zlib.compressobj(wbits=31)
+    bomb = pack.compress(bytes(300 << 20)) + pack.flush()
+
+    async def parts(size):
+        yield bomb
+
+    response = SimpleNamespace(headers={"Content-Encoding": "gzip"}, content=SimpleNamespace(iter_chunked=parts))
+    tracemalloc.start()
+    with pytest.raises(ValueError, match="more than 4194304 bytes"):
+        asyncio.run(bounded(response, 4 << 20))
+    assert tracemalloc.get_traced_memory()[1] < 30 << 20
+    tracemalloc.stop()
