@@ -26,6 +26,7 @@ class Reason(StrEnum):
     UNPARSED = "unparsed"
     FAILED = "failed"
     REPLACED = "replaced"
+    WITHHELD = "withheld"
     # refine
     NOT_VERIFIED = "not_verified"
     # d_sft
@@ -34,6 +35,7 @@ class Reason(StrEnum):
     NO_FLAW = "no_flaw"
     NO_PAIR = "no_pair"
     FEEDBACK_OFF = "feedback_off"
+    UNBALANCED = "unbalanced"
     # clips and rewards
     FAILED_TEXT_CHECK = "failed_text_check"
     OVER_TOKEN_LIMIT = "over_token_limit"

@@ -21,8 +21,12 @@ class Check:
 
     name: str
     ok: bool
-    found: str
+    state: str
     todo: str = ""
+
+    def as_json(self) -> dict[str, str | bool]:
+        """Return the object that `--json` prints; its keys are public."""
+        return {"name": self.name, "ok": self.ok, "found": self.state, "todo": self.todo}
 
 
 def check_rwlock(root: Path) -> Check:

@@ -8,7 +8,6 @@ import shutil
 import socket
 import sys
 from collections.abc import Iterator
-from dataclasses import asdict
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -18,7 +17,7 @@ from schemas.params import Params
 from schemas.section import BackendParams
 from vpo.damage import Check, check_folders, check_locks, check_rwlock, check_store, mend_project
 from vpo.project import find_project
-from vpo.versions import out_of_range, untested
+from vpo.versions import find_untested, out_of_range
 
 EXTRAS = {
     "openai": ("openai",),
@@ -45,10 +44,10 @@ def main(as_json: bool, online: bool, mend: bool) -> None:
             click.echo(f"mended: {line}", err=as_json)
     checks = list(examine(find_project(), online))
     if as_json:
-        click.echo(json.dumps([asdict(check) for check in checks], ensure_ascii=False))
+        click.echo(json.dumps([check.as_json() for check in checks], ensure_ascii=False))
     else:
         for check in checks:
-            click.echo(f"{'ok  ' if check.ok else 'MEND'} {check.name}: {check.found}")
+            click.echo(f"{'ok  ' if check.ok else 'MEND'} {check.name}: {check.state}")
             if check.todo:
                 click.echo(f"     -> {check.todo}")
     sys.exit(0 if all(check.ok for check in checks) else 1)
@@ -108,15 +107,15 @@ def needed_extras(params: Params) -> set[str]:
 
 def check_core(root: Path) -> Check:
     """The libraries that every command needs."""
-    wrong, other = out_of_range(), untested("", root / "constraints.txt")
-    found = "; ".join(wrong or other) or "installed"
-    return Check("libraries", not wrong, found, "pip install -e . -c constraints.txt" if wrong or other else "")
+    wrong, other = out_of_range(), find_untested("", root / "constraints.txt")
+    state = "; ".join(wrong or other) or "installed"
+    return Check("libraries", not wrong, state, "pip install -e . -c constraints.txt" if wrong or other else "")
 
 
 def check_extras(wanted: set[str], root: Path) -> Iterator[Check]:
     for extra, modules in EXTRAS.items():
         lacking = [f"without {name}" for name in modules if importlib.util.find_spec(name) is None]
-        wrong, other = out_of_range(extra), untested(extra, root / "constraints.txt")
+        wrong, other = out_of_range(extra), find_untested(extra, root / "constraints.txt")
         bad = lacking + wrong
         mend = f"pip install 'vpo[{extra}]'" if bad else f"pip install -e '.[{extra}]' -c constraints.txt"
         yield Check(

@@ -79,11 +79,11 @@ def values_of(environment: Mapping[str, str]) -> dict[str, str]:
 
 def secrets_said(text: str, values: Mapping[str, str]) -> Iterator[str]:
     """Yield what `text` holds: each known shape of a key, and each of `values` by its name; also behind base64."""
-    said = dict.fromkeys(_plain(text, values))
+    names = dict.fromkeys(_plain(text, values))
     for run in BASE64.findall(text):
         if decoded := _decode(run):
-            said |= dict.fromkeys(f"{what} in base64" for what in _plain(decoded, values))
-    yield from said
+            names |= dict.fromkeys(f"{what} in base64" for what in _plain(decoded, values))
+    yield from names
 
 
 def _plain(text: str, values: Mapping[str, str]) -> Iterator[str]:

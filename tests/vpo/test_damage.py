@@ -2,10 +2,10 @@ import os
 
 import pytest
 from click.testing import CliRunner
-from vpo.damage import check_folders, check_store, find_lock_fault, mend_project
 
 from pipeline.runtime.store import Purchase, Store
 from tests.support.small_project import write_params
+from vpo.damage import check_folders, check_store, find_lock_fault, mend_project
 from vpo.doctor import main
 
 LOCK = """schema: '2.0'
@@ -96,4 +96,4 @@ def test_an_empty_store_is_begun_anew_only_when_it_is_asked_for(project):
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
 def test_a_read_only_folder_is_named(project):
     (project / "data").mkdir(mode=0o555)
-    assert check_folders(project).found == "data: read-only"
+    assert check_folders(project).state == "data: read-only"

@@ -11,7 +11,7 @@ import pytest
 
 from pipeline.backends.renderer import make_renderer
 from pipeline.backends.renderer.http import BACK_OFF_S, PATIENCE_S, Http, wait_s
-from pipeline.backends.renderer.http_host import Reply, bounded
+from pipeline.backends.renderer.http_host import Reply, read_bounded
 from pipeline.runtime.accounts import account
 from pipeline.runtime.io import DataError
 from pipeline.runtime.store import Store
@@ -312,6 +312,6 @@ def test_a_gzip_bomb_is_refused_without_being_unpacked():
     response = SimpleNamespace(headers={"Content-Encoding": "gzip"}, content=SimpleNamespace(iter_chunked=parts))
     tracemalloc.start()
     with pytest.raises(ValueError, match="more than 4194304 bytes"):
-        asyncio.run(bounded(response, 4 << 20))
+        asyncio.run(read_bounded(response, 4 << 20))
     assert tracemalloc.get_traced_memory()[1] < 30 << 20
     tracemalloc.stop()
