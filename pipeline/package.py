@@ -63,6 +63,8 @@ CONFIGS = {
         "safety": "bool",
     },
 }  # fmt: skip
+MADE = ("README.md", *(f"{config}/{split}.parquet" for config in CONFIGS for split in ("train", "test")))
+"""every file that the folder can hold"""
 WRITERS: dict[str, tuple[str, type[Row], str]] = {
     "prompts of sft": ("sft/d_sft.jsonl", DSft, "written_by"),
     "critiques of sft": ("sft/critique.jsonl", Critique, "critique_by"),
@@ -239,7 +241,7 @@ def main(queries: str, sft: str, dpo: str, counts: str, out: str, params_path: s
     filters = json.loads(Path(counts).read_text(encoding="utf-8"))
     writers = read_writers({"sft": Path(sft), "dpo": Path(dpo)})
     about = describe(params, rows, records, writers, filters, template.hash)
-    with hold_lock(Path(out)), replacing_folder(Path(out)) as folder:
+    with hold_lock(Path(out)), replacing_folder(Path(out), owns=MADE) as folder:
         write_tables(folder, records)
         (folder / "README.md").write_text(card(about), encoding="utf-8")
         if secrets := list(secrets_in(folder)):

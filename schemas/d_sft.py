@@ -11,6 +11,7 @@ class DSft(Prompt):
     """D_SFT = {(x, s)}: s stands in `prompt`; p, or p_refined where the critic found a flaw."""
 
     unit: ClassVar[tuple[str, ...]] = ("query_id",)
+    key: ClassVar[tuple[str, ...]] = ()
 
     refined: bool = Field(description="Whether s is p_refined.")
     violated: tuple[Principle, ...] = Field(description="What the critic had found in p; empty when s = p.")

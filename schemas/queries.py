@@ -11,6 +11,7 @@ class Query(QueryBase):
     """raw -> x. The cleaned query, its raw text beside it."""
 
     unit: ClassVar[tuple[str, ...]] = ("source_id",)
+    key: ClassVar[tuple[str, ...]] = ("query_id",)
 
     raw: str = Field(description="The text as the source has it.")
     source: str = Field(description="synthetic, or the file's or Hub dataset's name.")

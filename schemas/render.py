@@ -11,6 +11,7 @@ class Render(Prompt):
     """p -> video. Where the clip lies and how it was made; the clip itself is in a tar shard."""
 
     unit: ClassVar[tuple[str, ...]] = ("query_id", "arm", "sample", "replicate")
+    key: ClassVar[tuple[str, ...]] = unit
 
     video_id: str = Field(description="Hash of (prompt text, renderer, revision, settings, seed), known beforehand.")
     settings: str = Field(description="All settings of the renderer as JSON with sorted keys.")

@@ -25,7 +25,7 @@ from schemas.params_policy import HubModelParams, TinyModelParams
 from schemas.queries import Query
 from schemas.stage import Declaration
 from train.launch import require
-from train.model_folder import NAMED
+from train.model_folder import KEPT, NAMED
 from train.tiny_llama import build_tiny_llama
 from train.tokenizer import train_tokenizer
 from train.trainer import hide_bars, keep_freed_memory
@@ -180,7 +180,7 @@ STAGE = Declaration(reads=(Query, DSft), row=None, unit="text")
 def main(queries: tuple[str, ...], out: Path, params_path: str) -> None:
     """Make the tiny Llama and its tokenizer, or name the real base model."""
     params = load_params(params_path)
-    with hold_lock(out), replacing_folder(out) as folder:
+    with hold_lock(out), replacing_folder(out, owns=(*KEPT, NAMED)) as folder:
         if isinstance(params.base_model, HubModelParams):
             named = pin(params.base_model.name, params.base_model.revision)
             write_json(folder / NAMED, named)

@@ -172,7 +172,7 @@ def save_model(
     if origin is not None:
         refuse_unchanged(saved, origin, out.name)
     write_json(saved / "model.json", about)
-    with replacing_folder(out) as folder:
+    with replacing_folder(out, owns=KEPT) as folder:
         for path in sorted({path for pattern in KEPT for path in saved.glob(pattern)}):
             if not path.name.startswith("adapter_"):
                 shutil.copyfile(path, folder / path.name)

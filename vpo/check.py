@@ -4,6 +4,7 @@ Each check is a query that returns the rows that break it, so a person can look 
 extra arms too. What SQL cannot see (weights, scores by formula) is a function below.
 """
 
+import hashlib
 import re
 from collections.abc import Callable
 from functools import partial
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from vpo.graph import Graph, read_graph, recipe_option
+from vpo.graph import Graph, read_graph, read_lock, recipe_option
 from vpo.project import find_project
 
 if TYPE_CHECKING:
@@ -135,6 +136,31 @@ def find_wrong_scores(connection: "duckdb.DuckDBPyConnection", params: "Params")
     ]
 
 
+def find_wrong_ids(root: Path, graph: Graph) -> list[str]:
+    """Return the rows whose ids or links are not made of their own texts, as "file:line: what"."""
+    from pydantic import ValidationError
+
+    from schemas.base import Pair, QueryBase
+    from schemas.stage import row_class
+
+    wrong = []
+    for stage in graph.stages.values():
+        row = row_class(stage.module)
+        if row is None or not issubclass(row, Pair | QueryBase):
+            continue
+        for out in stage.outs:
+            if not out.endswith(".jsonl") or out.endswith("_dropped.jsonl") or not (root / out).is_file():
+                continue
+            for number, line in enumerate((root / out).read_bytes().splitlines(), 1):
+                try:
+                    fault = row.model_validate_json(line).find_fault()
+                except ValidationError as invalid:
+                    fault = str(invalid.errors()[0]["msg"])
+                if fault:
+                    wrong.append(f"{out}:{number}: {fault}")
+    return wrong
+
+
 def find_strange_revisions(connection: "duckdb.DuckDBPyConnection", root: Path, graph: Graph) -> list[str]:
     """Return the rollouts' revisions that are not the hash of the model that the graph gives them."""
     from pipeline.backends.policy.model_folder import model_revision
@@ -144,6 +170,19 @@ def find_strange_revisions(connection: "duckdb.DuckDBPyConnection", root: Path, 
     models = [path for stage in graph.running("rollout", "dpo") for path in stage.paths if is_model(graph, path)]
     right = {model_revision(root / path) for path in models}
     return [revision for revision in revisions if revision not in right]
+
+
+def find_changed_files(root: Path, graph: Graph) -> list[str]:
+    """Return the outputs that are files and have another hash than the graph's dvc.lock says: edited, or corrupt."""
+    changed = []
+    for stage in read_lock(root, graph).values():
+        for out in stage.get("outs", []):
+            path = root / out["path"]
+            if path.is_file():
+                with path.open("rb") as file:
+                    if hashlib.file_digest(file, "md5").hexdigest() != out.get("md5"):
+                        changed.append(out["path"])
+    return changed
 
 
 def is_model(graph: Graph, path: str) -> bool:
@@ -179,6 +218,8 @@ def run_checks(root: Path, recipe: str = "") -> dict[str, list[Any] | None]:
         name: partial(fetch, connection, query) for name, query in CHECKS.items()
     }
     checks["a video pair's scores are those of its prompts' own clips"] = partial(find_wrong_scores, connection, params)
+    checks["ids are made of the texts beside them"] = lambda: find_wrong_ids(root, graph)
+    checks["files are those that dvc.lock names"] = lambda: find_changed_files(root, graph)
     checks["rollouts were written by the SFT model"] = partial(find_strange_revisions, connection, root, graph)
     return {name: run_check(check, names) for name, check in checks.items()}
 

@@ -8,7 +8,6 @@ import shutil
 import socket
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -16,6 +15,7 @@ import click
 
 from schemas.params import Params
 from schemas.section import BackendParams
+from vpo.damage import Check, check_folders, check_locks, check_rwlock, check_store, mend_project
 from vpo.project import find_project
 from vpo.versions import find_untested, out_of_range
 
@@ -33,25 +33,15 @@ EXTRAS = {
 LEAST_FREE = 2 * 2**30  # bytes; a laptop run writes a few hundred MB, the store beside it as much
 
 
-@dataclass(frozen=True)
-class Check:
-    """One thing looked at; `todo` is empty where all is well or nothing needs doing."""
-
-    name: str
-    ok: bool
-    state: str
-    todo: str = ""
-
-    def as_json(self) -> dict[str, str | bool]:
-        """Return the object that `--json` prints; its keys are public."""
-        return {"name": self.name, "ok": self.ok, "found": self.state, "todo": self.todo}
-
-
 @click.command("doctor")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON array of objects.")
+@click.option("--mend", is_flag=True, help="Also set aside what is broken, and keep what can be read of it.")
 @click.option("--online", is_flag=True, help="Also connect to the hosts of what is asked over a network.")
-def main(as_json: bool, online: bool) -> None:
+def main(as_json: bool, online: bool, mend: bool) -> None:
     """Check what a run needs, and say what to do; ends with 1 where something is wrong."""
+    if mend:
+        for line in mend_project(find_project()):
+            click.echo(f"mended: {line}", err=as_json)
     checks = list(examine(find_project(), online))
     if as_json:
         click.echo(json.dumps([check.as_json() for check in checks], ensure_ascii=False))
@@ -79,6 +69,9 @@ def examine(root: Path, online: bool = False) -> Iterator[Check]:
     yield from check_extras(needed_extras(params) if params else set(), root)
     yield check_dvc()
     yield check_rwlock(root)
+    yield from check_locks(root)
+    yield check_folders(root)
+    yield check_store(home() / "store")
     yield check_home(home())
     for place, folder in (("project", root), ("VPO_HOME", home())):
         yield check_disk(place, folder)
@@ -137,18 +130,6 @@ def check_dvc() -> Check:
     """Look for the command that runs the graph."""
     path = shutil.which("dvc")
     return Check("dvc", bool(path), "on PATH" if path else "not on PATH", "" if path else "source .venv/bin/activate")
-
-
-def check_rwlock(root: Path) -> Check:
-    """A dvc killed at the wrong moment leaves a lock file that every later run stumbles over."""
-    path = root / ".dvc" / "tmp" / "rwlock"
-    try:
-        json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        return Check("dvc lock", True, "free")
-    except ValueError:
-        return Check("dvc lock", False, "broken by a killed dvc", "stop every dvc here, then delete .dvc/tmp/rwlock")
-    return Check("dvc lock", True, "readable")
 
 
 def check_home(folder: Path) -> Check:

@@ -11,9 +11,10 @@ from typing import Any
 import click
 
 from pipeline.llm.calls.endpoint import base_url_of, host_of
+from pipeline.runtime.accounts import account, open_account, project_id
 from pipeline.runtime.io import write_json
 from pipeline.runtime.params_file import load_params
-from pipeline.runtime.store import Store, account, home, project
+from pipeline.runtime.store import Store, home, project
 from schemas.base import content_id
 from schemas.params import EndpointParams, Params
 from vpo.graph import read_graph, recipe_option
@@ -97,6 +98,7 @@ def make_plan(params: Params, store: Store, estimates: list[Estimate]) -> dict[s
     """
     plan = {
         "at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        "account": project_id(),
         "stages": [asdict(item) for item in estimates],
         "totals": [total(name, params, store, estimates) for name in payers(estimates)],
     }
@@ -152,7 +154,7 @@ def total(seam: str, params: Params, store: Store, estimates: list[Estimate]) ->
         for item in estimates
         if paid_from(endpoint_of(section_at(params, item.seam)), item.model) == purse
     ])  # fmt: skip
-    spent = 0.0 if purse is None else store.read_spent_usd(purse)
+    spent = store.read_spent_usd(open_account(store, host_of(base_url_of(endpoint)), model)) if endpoint else 0.0
     left = None if budget_usd is None else budget_usd - spent
     return {
         "seam": seam,

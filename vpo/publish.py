@@ -3,6 +3,7 @@
 import hashlib
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 def main(repo: str, dry_run: bool, private: bool, recipe: str) -> None:
     """Send what stage package made to the Hub dataset REPO (owner/name) in one commit."""
     from pipeline.publishing.secret_scan import secrets_in
+    from vpo.storage.garbage import cache
 
     root = find_project()
     graph = read_graph(root, recipe)
@@ -31,6 +33,8 @@ def main(repo: str, dry_run: bool, private: bool, recipe: str) -> None:
     files = sorted(path for path in folder.rglob("*") if path.is_file())
     if not files:
         raise click.ClickException(f"{place}: nothing to publish; `dvc repro {graph.target('package')}` makes it")
+    if strays := list(find_strays(folder, cache(root))):
+        raise click.ClickException(f"{place}: not sent, stage package did not write {', '.join(strays)}")
     if secrets := list(secrets_in(folder)):
         raise click.ClickException(f"{place}: not sent, it holds secrets: {'; '.join(secrets)}")
     names = {path.relative_to(folder).as_posix(): path for path in files}
@@ -40,6 +44,35 @@ def main(repo: str, dry_run: bool, private: bool, recipe: str) -> None:
     click.echo(f"commit: {summary}\n{description}")
     if not dry_run:
         click.echo(send(repo, names, summary, description, private))
+
+
+def find_strays(folder: Path, linked_from: Path) -> Iterator[str]:
+    """Yield the names in `folder` that stage package does not write, or that hold something else than it does.
+
+    A link is one of them unless it leads into `linked_from`, where DVC may keep what it links.
+    """
+    from pipeline.package import MADE
+
+    folders = {Path(name).parent.as_posix() for name in MADE}
+    for path in sorted(folder.rglob("*")):
+        name = path.relative_to(folder).as_posix()
+        if path.is_symlink() and not path.resolve().is_relative_to(linked_from.resolve()):
+            yield f"{name} (a link)"
+        elif path.is_dir():
+            if name not in folders:
+                yield f"{name}/"
+        elif name not in MADE or not path.is_file():
+            yield name
+        elif path.suffix == ".parquet" and not is_parquet(path):
+            yield f"{name} (no Parquet file)"
+
+
+def is_parquet(path: Path) -> bool:
+    """Return whether a file begins and ends as Parquet does."""
+    with path.open("rb") as file:
+        begin = file.read(4)
+        file.seek(-min(path.stat().st_size, 4), 2)
+        return begin == file.read(4) == b"PAR1"
 
 
 def write_message(folder: Path, root: Path, lock: Path) -> tuple[str, str]:

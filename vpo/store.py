@@ -1,11 +1,13 @@
 """`vpo store`: what has been paid for on this machine; look at it, tidy it, carry it to another one."""
 
 import json
+from contextlib import chdir
 from datetime import datetime, timedelta
 from pathlib import Path
 
 import click
 
+from pipeline.runtime import accounts as accounts_of_projects
 from pipeline.runtime.store import Store, home
 from vpo.project import find_project
 from vpo.sql import print_table
@@ -101,6 +103,24 @@ def import_(file: Path) -> None:
     click.echo(f"{counts.new} new, {counts.already_here} already here, {counts.refused} refused")
     if counts.refused:
         click.echo(f"refused: {counts.why}", err=True)
+
+
+@main.command("account")
+@click.option("--new", is_flag=True, help="Count this project's money from 0 from now on.")
+@click.option("--take-over", metavar="FOLDER", help="Add what was counted for a project that lay at FOLDER.")
+def account(new: bool, take_over: str | None) -> None:
+    """Say under which name this project's money is counted; a clone, a worktree and a moved folder share it.
+
+    The name stands in a file that git tracks. Who begins a project of their own from a clone gives it a new one.
+    """
+    with chdir(find_project()):
+        if new:
+            click.echo(f"{accounts_of_projects.begin_account()}: counts from 0; commit {accounts_of_projects.ID_FILE}")
+        elif take_over:
+            moved = accounts_of_projects.take_over(open_store(), take_over)
+            click.echo("\n".join(f"taken over: {name}" for name in moved) or f"nothing was counted for {take_over}")
+        else:
+            click.echo(accounts_of_projects.project_id())
 
 
 def open_store() -> Store:

@@ -4,17 +4,21 @@ import contextlib
 import json
 import os
 import shutil
-from collections.abc import Callable, Iterable, Iterator
-from pathlib import Path
-from typing import Any, TypeVar
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from operator import attrgetter
+from pathlib import Path, PurePath
+from typing import Any, TypeVar, get_args
 
 import click
 from pydantic import ValidationError
 
-from schemas.base import Row
+from schemas.base import QueryBase, Row, Split
 
 R = TypeVar("R", bound=Row)
 ROWS_A_GROUP = 20_000
+MOST_ROW = 1 << 20
+"""ours: bytes of a row; a prompt has some hundred"""
 
 
 class DataError(click.ClickException):
@@ -29,15 +33,67 @@ def read_rows(path: str | Path, row: type[R]) -> Iterator[R]:
     if path.suffix == ".parquet":
         yield from _read_parquet(path, row)
         return
+    checks, names = RowChecks(path, row), 0
+    with path.open("rb") as lines:
+        for number, line in enumerate(lines, 1):
+            if len(line) > MOST_ROW:
+                raise DataError(f"{path}:{number}: a row of {len(line):,} bytes; {MOST_ROW:,} are the most")
+            try:
+                item = row.model_validate_json(line)
+            except ValidationError as fault:
+                raise DataError(f"{path}:{number}: {_find_broken_text(line) or describe_fault(fault)}") from None
+            # rows of a kind have as many names, unless a text holds what looks like one: then all are looked at
+            if (count := line.count(b'":')) != names:
+                if repeated := _find_repeated_name(line):
+                    raise DataError(f"{path}:{number}: {repeated}: stands twice in the row")
+                names = count
+            checks.check(item, f"{path}:{number}")
+            yield item
+
+
+class RowChecks:
+    """What pydantic does not see of the rows of a file: ids against their texts, rows that come twice, other splits."""
+
+    def __init__(self, path: Path, row: type[Row]):
+        self.key = attrgetter(*row.key) if row.key else None
+        self.keys: set[int] = set()
+        self.has_texts = issubclass(row, QueryBase)
+        self.split: str | None = path.stem if path.stem in get_args(Split) else None
+
+    def check(self, item: Row, place: str) -> None:
+        """Raise DataError naming `place` and the column for a row that cannot be what it says."""
+        if self.has_texts:
+            if fault := item.find_fault():
+                raise DataError(f"{place}: {fault}")
+            split: str = item.split  # type: ignore[attr-defined]  # `has_texts` says that it is a QueryBase
+            if split != self.split:
+                if self.split is not None:
+                    raise DataError(f"{place}: split: {split}, in a file of {self.split}")
+                self.split = split
+        if self.key is not None:
+            key = hash(self.key(item))
+            if key in self.keys:
+                raise DataError(f"{place}: {self.key(item)} stands in a row before this one too")
+            self.keys.add(key)
+
+
+def _find_broken_text(line: bytes) -> str:
     try:
-        with path.open(encoding="utf-8") as lines:
-            for number, line in enumerate(lines, 1):
-                try:
-                    yield row.model_validate_json(line)
-                except ValidationError as fault:
-                    raise DataError(f"{path}:{number}: {describe_fault(fault)}") from None
+        line.decode()
     except UnicodeDecodeError as fault:
-        raise DataError(f"{path}: not UTF-8 text: {fault}") from None
+        return f"not UTF-8 text: {fault}"
+    return ""
+
+
+def _find_repeated_name(line: bytes) -> str:
+    repeated: list[str] = []
+
+    def note(pairs: list[tuple[str, Any]]) -> None:
+        counts = Counter(name for name, _ in pairs)
+        repeated.extend(name for name, count in counts.items() if count > 1)
+
+    json.loads(line, object_pairs_hook=note)
+    return ", ".join(repeated)
 
 
 def _read_parquet(path: Path, row: type[R]) -> Iterator[R]:
@@ -46,14 +102,16 @@ def _read_parquet(path: Path, row: type[R]) -> Iterator[R]:
 
     try:
         batches = pq.ParquetFile(path).iter_batches(batch_size=1024)
-        number = 0
+        number, checks = 0, RowChecks(path, row)
         for batch in batches:
             for record in batch.to_pylist():
                 number += 1
                 try:
-                    yield row.model_validate(record)
+                    item = row.model_validate(record)
                 except ValidationError as fault:
                     raise DataError(f"{path}: row {number}: {describe_fault(fault)}") from None
+                checks.check(item, f"{path}: row {number}")
+                yield item
     except pa.ArrowException as fault:
         raise DataError(f"{path}: not a readable Parquet file: {fault}") from None
 
@@ -143,8 +201,15 @@ def replacing(path: Path) -> Iterator[Path]:
 
 
 @contextlib.contextmanager
-def replacing_folder(folder: Path) -> Iterator[Path]:
-    """Give an empty folder beside `folder`; when the block ends well, put it in `folder`'s place, whole."""
+def replacing_folder(folder: Path, owns: Sequence[str] = ()) -> Iterator[Path]:
+    """Give an empty folder beside `folder`; when the block ends well, put what it holds into `folder`, whole.
+
+    What an earlier run left goes: files of the same names, and those that match `owns`, patterns of paths in the
+    folder. Where `folder` holds other files too, they stay, and ours take their places one by one. Raises DataError
+    where `folder` is a file.
+    """
+    if folder.exists() and not folder.is_dir():
+        raise DataError(f"{folder}: a file, where a folder is to be written")
     folder.parent.mkdir(parents=True, exist_ok=True)
     temporary, old = (folder.with_name(f".{folder.name}.{os.getpid()}.{kind}.tmp") for kind in ("new", "old"))
     for stale in folder.parent.glob(f".{folder.name}.*.tmp"):  # left by a run that was killed; weights can be large
@@ -152,13 +217,27 @@ def replacing_folder(folder: Path) -> Iterator[Path]:
     try:
         temporary.mkdir()
         yield temporary
-        for path in temporary.rglob("*"):
-            if path.is_file():
-                with path.open("rb") as file:
-                    os.fsync(file.fileno())
-        if folder.exists():  # moved away first: a folder that is being deleted would be half there
-            os.replace(folder, old)
-        os.replace(temporary, folder)
+        made = {path.relative_to(temporary) for path in temporary.rglob("*") if path.is_file()}
+        for name in made:
+            with (temporary / name).open("rb") as file:
+                os.fsync(file.fileno())
+        before = {path.relative_to(folder) for path in folder.rglob("*") if not path.is_dir() or path.is_symlink()}
+        ours = {name for name in before if name in made or any(matches(name, pattern) for pattern in owns)}
+        if before - ours:
+            for name in sorted(ours - made):
+                (folder / name).unlink()
+            for name in sorted(made):
+                (folder / name).parent.mkdir(parents=True, exist_ok=True)
+                os.replace(temporary / name, folder / name)
+        else:
+            if folder.exists():  # moved away first: a folder that is being deleted would be half there
+                os.replace(folder, old)
+            os.replace(temporary, folder)
     finally:
         for path in (temporary, old):
             shutil.rmtree(path, ignore_errors=True)
+
+
+def matches(name: PurePath, pattern: str) -> bool:
+    """Return whether a path in a folder matches `pattern`, part by part."""
+    return len(name.parts) == len(PurePath(pattern).parts) and name.match(pattern)

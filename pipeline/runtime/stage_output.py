@@ -167,7 +167,7 @@ def stage_output(out: str | Path, row: type[Row], label: str | None = None) -> I
     """
     out = Path(out)
     with hold_lock(out):
-        for stale in out.parent.glob(f".{out.stem}*.tmp"):  # left by a run that was killed while it wrote
+        for stale in out.parent.glob(f".{out.stem}[._]*.[0-9]*.tmp"):  # left by a run that was killed while it wrote
             stale.unlink(missing_ok=True) if stale.is_file() else shutil.rmtree(stale, ignore_errors=True)
         with writing(out, row) as put, writing(dropped_path(out), Dropped) as put_dropped:
             writer = Writer(row, label or out.stem, put, put_dropped)

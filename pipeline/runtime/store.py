@@ -6,6 +6,7 @@ deletes a stage's outputs before the stage runs.
 
 import json
 import os
+import shutil
 import sqlite3
 import threading
 import weakref
@@ -15,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
+from pipeline.runtime.io import DataError
 from schemas.base import content_id
 
 
@@ -23,11 +25,6 @@ def home() -> Path:
     if named := os.environ.get("VPO_HOME"):
         return Path(named)
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "vpo"
-
-
-def account(host: str, model: str) -> str:
-    """Return the name under which this project's money for a model is counted; experiments count with their project."""
-    return f"{project()} {host} {model}"
 
 
 def project() -> Path:
@@ -65,6 +62,20 @@ class Purchase:
     usd: float
 
 
+LEAST_ROOM = 64 << 20
+"""ours: bytes that must be free where the store lies, or nothing is bought; an answer takes some thousand"""
+
+COLUMNS = ["key", "kind", "request", "answer", "at"]
+MEND = "nothing is bought; put a copy back, or `vpo doctor --mend` sets it aside and keeps what can be read"
+
+
+def make_private(folder: Path) -> None:
+    """Make a folder that its owner alone may enter: answers may hold what people typed."""
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    if folder.stat().st_mode & 0o077:
+        folder.chmod(0o700)
+
+
 class Store:
     """Answers by key. `put` commits before it returns, so a finished call survives kill -9.
 
@@ -75,17 +86,27 @@ class Store:
         import fcntl
 
         self.root = Path(path) if path else home() / "store"
-        self.root.mkdir(parents=True, exist_ok=True)
+        self.path, self.record = self.root / "answers.sqlite", self.root / "record"
         self.lock = threading.Lock()
-        with (self.root / "opening.lock").open("w") as turn:
-            # SQLite waits for nobody when a file is turned to WAL: of two stages that begin a store one would fail
-            fcntl.flock(turn, fcntl.LOCK_EX)
-            self._open()
+        try:
+            make_private(self.root if path else home())
+            self.root.mkdir(parents=True, exist_ok=True, mode=0o700)
+            with (self.root / "opening.lock").open("w") as turn:
+                # SQLite waits for nobody when a file is turned to WAL: of two stages that begin a store one would fail
+                fcntl.flock(turn, fcntl.LOCK_EX)
+                self._open()
+                self._compare_with_record()
+        except sqlite3.DatabaseError as fault:
+            raise DataError(f"{self.path}: not a readable store: {fault}; {MEND}") from None
+        except OSError as fault:
+            raise DataError(f"{self.root}: no store can be opened here: {fault.strerror}; see `vpo doctor`") from None
 
     def _open(self) -> None:
-        self.connection = sqlite3.connect(
-            self.root / "answers.sqlite", timeout=60, isolation_level=None, check_same_thread=False
-        )
+        if self.record.exists() and not (self.path.exists() and self.path.stat().st_size):
+            raise DataError(f"{self.path}: {'empty' if self.path.exists() else 'gone'}, but it held answers; {MEND}")
+        self.path.touch(mode=0o600)
+        self.path.chmod(0o600)
+        self.connection = sqlite3.connect(self.path, timeout=60, isolation_level=None, check_same_thread=False)
         self.close = weakref.finalize(self, self.connection.close)
         self.connection.execute("pragma journal_mode=wal")
         self.connection.execute("pragma synchronous=normal")
@@ -97,12 +118,50 @@ class Store:
             "create table if not exists spent (account text primary key, requests integer not null, "
             "input_tokens integer not null, output_tokens integer not null, usd real not null)"
         )
+        self.connection.execute(
+            "create table if not exists claims (key text primary key, holder text not null, until real not null)"
+        )
+        columns = [row[1] for row in self.connection.execute("pragma table_info(answers)")]
+        if columns != COLUMNS:
+            raise DataError(f"{self.path}: another schema: answers has the columns {', '.join(columns)}; {MEND}")
+        with self.transaction():
+            self.connection.execute("create table if not exists stored (n integer not null)")
+            self.connection.execute(
+                "insert into stored select (select count(*) from answers) where not exists (select * from stored)"
+            )
+
+    def _compare_with_record(self) -> None:
+        """Refuse a store in which less was ever stored than the file beside it says; else bring that up to date."""
+        (stored,) = self.connection.execute("select n from stored").fetchone()
+        try:
+            recorded = int(self.record.read_text())
+        except (FileNotFoundError, ValueError):
+            recorded = 0
+        if stored < recorded:
+            raise DataError(
+                f"{self.path}: {recorded} answers were stored in it, this one knows of {stored}: an older copy? {MEND}"
+            )
+        if stored > recorded:
+            temporary = self.record.with_name(f".record.{os.getpid()}.tmp")
+            temporary.write_text(f"{stored}\n")
+            temporary.chmod(0o600)
+            os.replace(temporary, self.record)
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *fault: object) -> None:
         self.close()
+
+    def find_lack_of_room(self) -> str:
+        """Return why an answer could not be stored, which must be known before it is bought; "" where there is room."""
+        free = shutil.disk_usage(self.root).free
+        if free >= LEAST_ROOM:
+            return ""
+        return (
+            f"{self.root}: {free / 1e6:.0f} MB are free, an answer that is paid for might be lost; make room "
+            "(`vpo store gc`) or let VPO_HOME name another disk"
+        )
 
     def get(self, key: str) -> dict[str, Any] | None:
         """Return the answer to a key, None where there is none."""
@@ -117,15 +176,18 @@ class Store:
     def put_many(self, items: Iterable[tuple[str, str, Any, Mapping[str, Any]]]) -> None:
         """Store (key, kind, request, answer) tuples in one transaction; the first answer to a key stays."""
         rows = [(key, kind, _json(request), _json(answer)) for key, kind, request, answer in items]
-        with self._transaction():
+        with self.transaction():
             self._insert(rows)
 
     def _insert(self, rows: Sequence[tuple[str, str, str, str]]) -> int:
         insert = "insert or ignore into answers (key, kind, request, answer) values (?, ?, ?, ?)"
-        return self.connection.executemany(insert, rows).rowcount
+        count = self.connection.executemany(insert, rows).rowcount
+        self.connection.execute("update stored set n = n + ?", (count,))
+        return count
 
     @contextmanager
-    def _transaction(self) -> Iterator[None]:
+    def transaction(self) -> Iterator[None]:
+        """Hold the lock and a transaction that is committed when the block ends well, and rolled back when not."""
         with self.lock:
             self.connection.execute("begin immediate")
             try:
@@ -138,12 +200,16 @@ class Store:
 
     def get_many(self, keys: Sequence[str]) -> list[dict[str, Any] | None]:
         """Return the answer to each key, None where there is none, in one look."""
-        answers: dict[str, str] = {}
         with self.lock:
-            for start in range(0, len(keys), 500):
-                some = keys[start : start + 500]
-                marks = ",".join("?" * len(some))
-                answers.update(self.connection.execute(f"select key, answer from answers where key in ({marks})", some))
+            return self.read_many(keys)
+
+    def read_many(self, keys: Sequence[str]) -> list[dict[str, Any] | None]:
+        """As `get_many`, for who holds the lock."""
+        answers: dict[str, str] = {}
+        for start in range(0, len(keys), 500):
+            some = keys[start : start + 500]
+            marks = ",".join("?" * len(some))
+            answers.update(self.connection.execute(f"select key, answer from answers where key in ({marks})", some))
         return [json.loads(answers[key]) if key in answers else None for key in keys]
 
     def buy_many(self, purchases: Sequence[Purchase], account: str) -> tuple[list[dict[str, Any]], float]:
@@ -153,9 +219,10 @@ class Store:
         """
         rows = [(one.key, one.kind, _json(one.request), _json(one.answer)) for one in purchases]
         charge = [sum(column) for column in zip(*((1, *one.tokens, one.usd) for one in purchases), strict=True)]
-        with self._transaction():
+        with self.transaction():
             new = self._insert(rows)
-            spent = self._charge(account, *charge)
+            self.connection.executemany("delete from claims where key = ?", ((one.key,) for one in purchases))
+            spent = self.charge_within(account, *charge)
         if new == len(rows):
             return [one.answer for one in purchases], spent
         stored = self.get_many([one.key for one in purchases])
@@ -164,9 +231,10 @@ class Store:
     def charge(self, account: str, requests: int, input_tokens: int, output_tokens: int, usd: float) -> float:
         """Charge `account` for what cannot be kept; return the US dollars spent so far."""
         with self.lock:
-            return self._charge(account, requests, input_tokens, output_tokens, usd)
+            return self.charge_within(account, requests, input_tokens, output_tokens, usd)
 
-    def _charge(self, account: str, *charge: float) -> float:
+    def charge_within(self, account: str, *charge: float) -> float:
+        """As `charge`, for who holds the lock."""
         (spent,) = self.connection.execute(
             "insert into spent values (?, ?, ?, ?, ?) on conflict (account) do update set "
             "requests = requests + excluded.requests, input_tokens = input_tokens + excluded.input_tokens, "

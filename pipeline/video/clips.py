@@ -187,6 +187,7 @@ class ClipStore:
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
         temporary.write_bytes(clip.content)
+        temporary.chmod(0o600)
         os.replace(temporary, path)
         self.store.forget(video_id)
         self.store.put(video_id, "clip", {"video_id": video_id}, facts)
@@ -220,10 +221,10 @@ def write_shards(folder: Path, clips: Iterable[Packed], clips_per_shard: int) ->
     """Pack clips into tar shards in order of video_id; return each clip's place.
 
     WebDataset's naming (`<video_id>.mp4`), headers without time or owner. The folder is absent or complete, and holds
-    nothing of an earlier run. Raises DataError for a file that is not what was rendered.
+    no shard of an earlier run. Raises DataError for a file that is not what was rendered.
     """
     places: dict[str, Place] = {}
-    with replacing_folder(folder) as temporary:
+    with replacing_folder(folder, owns=("[0-9][0-9][0-9][0-9][0-9].tar",)) as temporary:
         ordered = sorted({clip.video_id: clip for clip in clips}.values())
         for number, start in enumerate(range(0, len(ordered), clips_per_shard)):
             shard = f"{number:05d}.tar"

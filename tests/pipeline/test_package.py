@@ -8,6 +8,7 @@ from ruamel.yaml import YAML
 
 from pipeline.llm.template import Template
 from pipeline.package import (
+    MADE,
     dpo_record,
     is_prohibited_once,
     is_withheld,
@@ -50,6 +51,17 @@ def table(project, config, *splits):
     folder = project / "data/package" / config
     paths = [folder / f"{split}.parquet" for split in splits]
     return [row for path in paths if path.exists() for row in pq.read_table(path).to_pylist()]
+
+
+def test_a_second_run_replaces_its_tables_and_no_file_of_a_person(project):
+    out = project / "data/package"
+    assert run(project).exit_code == 0
+    names = {path.relative_to(out).as_posix() for path in out.rglob("*") if path.is_file()}
+    assert names <= {*MADE}
+    (out / "dpo/notes.txt").write_text("mine")
+    (out / "README.md").write_text("old")
+    assert run(project).exit_code == 0
+    assert (out / "dpo/notes.txt").read_text() == "mine" and (out / "README.md").read_text() != "old"
 
 
 def test_a_pair_becomes_three_message_lists_with_its_lineage():
@@ -195,7 +207,7 @@ def test_a_split_without_rows_has_no_file(project, vpo_home):
 
 
 def test_a_key_in_a_text_stops_the_stage_and_leaves_no_folder(project, vpo_home):
-    row = sft_row().model_copy(update={"prompt": f"a fox holds {FAKE_TOKEN}"})
+    row = DSft(**prompt(queries("sft")[0], "fewshot", f" holds {FAKE_TOKEN}"), refined=False, violated=())
     put(project / "data/sft/d_sft.jsonl", [row], DSft)
     done = run(project)
     assert done.exit_code == 1
@@ -210,7 +222,7 @@ def test_a_key_in_a_text_stops_the_stage_and_leaves_no_folder(project, vpo_home)
 
 
 def test_the_value_of_a_key_in_the_environment_stops_the_stage(project, vpo_home):
-    row = sft_row().model_copy(update={"prompt": "a fox says hunter2hunter2"})
+    row = DSft(**prompt(queries("sft")[0], "fewshot", " says hunter2hunter2"), refined=False, violated=())
     put(project / "data/sft/d_sft.jsonl", [row], DSft)
     done = run(project, SOME_API_KEY="hunter2hunter2")
     assert done.exit_code == 1

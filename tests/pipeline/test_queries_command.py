@@ -24,7 +24,7 @@ from tests.support.few_queries import NONE_SAFE, SMALL, UNLIKE
 def command(tmp_path, root, vpo_home):
     """Run `queries` on a file with settings of its own; return (result, folder of the project)."""
 
-    def call(content=None, name="q.txt", **changes):
+    def call(content=None, name="q.txt", out="data/queries", **changes):
         from pipeline.queries import main
 
         tree = YAML(typ="safe").load((root / "params.yaml").read_text(encoding="utf-8"))
@@ -36,7 +36,7 @@ def command(tmp_path, root, vpo_home):
             tree["queries"].update(source="file", path=str(tmp_path / name))
         with (tmp_path / "params.yaml").open("w", encoding="utf-8") as file:
             YAML(typ="safe").dump(tree, file)
-        outs = [str(tmp_path / f"data/queries/{split}.jsonl") for split in ("sft", "dpo", "test")]
+        outs = [str(tmp_path / f"{out}/{split}.jsonl") for split in ("sft", "dpo", "test")]
         return CliRunner().invoke(main, [*outs, "--params", str(tmp_path / "params.yaml")]), tmp_path
 
     return call
@@ -49,6 +49,16 @@ def written(folder):
         for path in sorted((folder / part).rglob("*"))
         if path.is_file()
     }
+
+
+def test_a_folder_outside_data_keeps_what_a_person_put_there(command, tmp_path):
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine/my_notes.txt").write_text("mine")
+    result, _ = command("\n".join(UNLIKE), out="mine", **NONE_SAFE)
+    assert result.exit_code == 0, result.output
+    made = {path.name for path in (tmp_path / "mine").iterdir()}
+    assert made >= {"my_notes.txt", "sft.jsonl", "dpo.jsonl", "test.jsonl", "queries_dropped.parquet"}
+    assert (tmp_path / "mine/my_notes.txt").read_text() == "mine"
 
 
 def test_the_command_writes_splits_dropped_rows_and_metrics(command):

@@ -70,7 +70,7 @@ def test_rows_in_are_rows_out_and_dropped(params, laptop):
 def test_the_command_writes_what_was_refined(tmp_path, root, monkeypatch, vpo_home):
     monkeypatch.chdir(root)
     critiques, out = tmp_path / "critique.jsonl", tmp_path / "refine.jsonl"
-    rows = [critique_row(()), critique_row(("accurate",), prompt="A cat.")]
+    rows = [critique_row(()), critique_row(("accurate",), prompt="A cat.", sample=1)]
     critiques.write_text("".join(row.model_dump_json() + "\n" for row in rows))
     result = CliRunner().invoke(main, [str(critiques), str(out)])
     assert result.exit_code == 0, result.output
@@ -179,7 +179,7 @@ def test_the_command_verifies_and_loses_nothing(tmp_path, root, monkeypatch, vpo
     text = (root / "params.yaml").read_text()
     params.write_text(text.replace("  verify: 0 ", "  verify: 2 ").replace("false_alarms: 0.0", "false_alarms: 1.0"))
     critiques, out = tmp_path / "critique.jsonl", tmp_path / "refine.jsonl"
-    write_rows(critiques, [critique_row(()), critique_row(("accurate",), prompt="A cat.")], Critique)
+    write_rows(critiques, [critique_row(()), critique_row(("accurate",), prompt="A cat.", sample=1)], Critique)
     result = CliRunner().invoke(main, [str(critiques), str(out), "--params", str(params)])
     assert result.exit_code == 0, result.output
     metrics = json.loads((tmp_path / "refine.json").read_text())

@@ -19,7 +19,7 @@ from tests.support import tiny_policy
 from tests.support.rows import BY, prompt_fields
 from tests.support.small_project import write_params
 
-QUERIES = tiny_policy.queries()[:3]
+QUERIES = tiny_policy.queries("test")[:3]
 
 
 class Saying:

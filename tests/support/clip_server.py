@@ -65,7 +65,7 @@ class ClipServer:
             await response.prepare(request)
             for at in range(100):
                 await response.write(content[at : at + 1])
-                await asyncio.sleep(0.02)
+                await asyncio.sleep(0.02 if request.path.startswith("/files/") else 0.5)
             await response.write(content[100:])
             return response
         if isinstance(content, dict):
@@ -145,6 +145,8 @@ class ClipServer:
         prompt = job["prompt"]
         if self.comes(prompt, "look_500"):
             return 500, b"<html>502</html>"
+        if self.comes(prompt, "look_drips"):
+            return 200, b"{" + b" " * 10_000, {"slowly": True}
         if self.comes(prompt, "look_lost"):
             return "lost"
         job["looks"] += 1
@@ -191,6 +193,8 @@ class ClipServer:
         if self.comes(prompt, "file_long"):
             return 200, clip_of(prompt), {"long": True}
         if self.comes(prompt, "file_short"):
+            return 200, clip_of(prompt)[:1000], {"short": True}
+        if self.comes(prompt, "file_shorter"):
             return 200, clip_of(prompt)[:1000], {"short": True}
         if self.comes(prompt, "file_slow"):
             return 200, clip_of(prompt), {"slowly": True}

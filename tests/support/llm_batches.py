@@ -21,6 +21,7 @@ class Batches:
     def __init__(self, server, polls: int, expire_share: float):
         self.server, self.polls, self.expire_share = server, polls, expire_share
         self.files: dict[str, bytes] = {}
+        self.n_files = 0
         self.about: dict[str, dict] = {}
         self.batches: dict[str, dict] = {}
         self.polled: dict[str, int] = {}
@@ -38,6 +39,9 @@ class Batches:
             return web.json_response(self.create(await request.json()))
         if request.method == "GET" and kind == "batches" and not name:
             return web.json_response(self.listed(request.query))
+        if request.method == "GET" and kind == "files" and not name:
+            files = [about for about in self.about.values() if about["purpose"] == request.query.get("purpose")]
+            return web.json_response({"object": "list", "data": files, "has_more": False})
         if name in self.batches:
             return web.json_response(self.cancel(name) if verb == "cancel" else self.poll(name))
         if name in self.files:
@@ -50,7 +54,8 @@ class Batches:
         return web.json_response({"error": {"message": f"nothing at {request.path}"}}, status=404)
 
     def put(self, content: bytes, filename: str, purpose: str) -> dict:
-        name = f"file-{len(self.files)}"
+        self.n_files += 1
+        name = f"file-{self.n_files}"
         self.files[name] = content
         self.about[name] = {
             "id": name, "object": "file", "bytes": len(content), "created_at": int(time.time()), "filename": filename,

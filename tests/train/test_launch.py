@@ -54,7 +54,7 @@ def test_zero_3_without_a_gpu_is_one_clear_error(section):
 
 def test_a_missing_library_is_named_with_its_extra():
     require("train", "torch", "trl")
-    with pytest.raises(DataError, match=r"training needs no_such_library: pip install 'vpo\[train\]'"):
+    with pytest.raises(DataError, match=r"training needs no_such_library: pip install -e '.\[train\]'"):
         require("train", "torch", "no_such_library")
 
 

@@ -9,6 +9,7 @@ from pipeline.runtime.io import write_json
 from pipeline.runtime.params_file import load_params
 from tests.support.params import with_values
 from tests.support.small_project import write_params
+from vpo.damage import check_rwlock
 from vpo.doctor import (
     EXTRAS,
     OUTSIDE,
@@ -17,7 +18,6 @@ from vpo.doctor import (
     check_home,
     check_outside_file,
     check_python,
-    check_rwlock,
     examine,
     main,
     needed_extras,

@@ -1,6 +1,7 @@
 import hashlib
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -12,6 +13,7 @@ from click.testing import CliRunner
 from pipeline.package import main as package
 from tests.support.fake_hub import TOKEN, serving
 from tests.support.small_project import ROOT, small_project
+from vpo.publish import find_strays
 
 pytestmark = pytest.mark.slow  # together they take a good share of a minute
 
@@ -55,6 +57,48 @@ def vpo(project, hub, *arguments, **changes):
         [sys.executable, "-m", "vpo", *arguments], cwd=project, env=environment(hub, project, **changes),
         capture_output=True, text=True,
     )  # fmt: skip
+
+
+STRAYS = {
+    "model.pkl": b"\x80\x04K\x01.", ".env": b"A=1", "notes.txt": b"mine", "train.parquet": b"PAR1", "token.jwt": b"eyJ",
+    "key.b64": b"c2VjcmV0", "rows.jsonl.gz": b"\x1f\x8b", "data.zip": b"PK",
+    "weights.safetensors": b"0", "run.sh": b"#!",
+    "dpo/extra.parquet": b"PAR1", "dpo/.ipynb_checkpoints/x.ipynb": b"{}", "LICENSE": b"MIT",
+}  # fmt: skip
+
+
+def stray(folder, name, content):
+    (folder / name).parent.mkdir(exist_ok=True)
+    (folder / name).write_bytes(content)
+
+
+@pytest.mark.parametrize("name", [*STRAYS, "link", "dpo/train.parquet"])
+def test_what_package_did_not_write_is_refused_by_its_name(packed, tmp_path, name):
+    folder = shutil.copytree(packed / "data/package", tmp_path / "package")
+    assert list(find_strays(folder, tmp_path / "cache")) == []
+    if name == "link":
+        (folder / name).symlink_to("/etc/hostname")
+    else:
+        stray(folder, name, STRAYS.get(name, b"\x80\x04K\x01."))
+    assert any(name.startswith(found.rstrip("/").split(" (")[0]) for found in find_strays(folder, tmp_path / "cache"))
+
+
+def test_what_dvc_links_from_its_cache_is_no_stray(packed, tmp_path):
+    folder = shutil.copytree(packed / "data/package", tmp_path / "package")
+    (tmp_path / "cache").mkdir()
+    (folder / "README.md").rename(tmp_path / "cache/1234")
+    (folder / "README.md").symlink_to(tmp_path / "cache/1234")
+    assert list(find_strays(folder, tmp_path / "cache")) == []
+
+
+def test_a_stray_file_is_named_and_nothing_is_sent(packed, tmp_path, hub):
+    shutil.copytree(packed / "data/package", tmp_path / "data/package")
+    for name in ("dvc.yaml", "params.yaml"):
+        (tmp_path / name).write_text((packed / name).read_text())
+    (tmp_path / "data/package/.env").write_text("A=1")
+    done = vpo(tmp_path, hub, "publish", REPO)
+    assert done.returncode == 1 and done.stderr.count("\n") == 1
+    assert "data/package: not sent, stage package did not write .env" in done.stderr
 
 
 def test_a_dry_run_lists_files_and_commit_and_asks_nobody(project, hub):

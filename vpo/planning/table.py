@@ -30,6 +30,8 @@ def show(plan: dict[str, Any]) -> None:
     for row in plan["totals"]:
         if row["calls"] != 0 or row["paid"]:
             click.echo(describe_money(row))
+    if "account" in plan and any(row["paid"] for row in plan["totals"]):
+        click.echo(f"money is counted for {plan['account']}, wherever its folder lies; `vpo store account` begins anew")
 
 
 def show_gpu(gpu: dict[str, Any]) -> None:

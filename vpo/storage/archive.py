@@ -16,6 +16,10 @@ from schemas.base import content_id
 
 FORMAT = "vpo store 1"
 MOST_CHOICES = 1000
+MOST_LINE, MOST_BYTES = 64 << 20, 64 << 30
+"""ours: characters of an answer and bytes of an archive, unpacked; a file of zeros is a few thousand times smaller"""
+BOUGHT = ("teacher", "policy", "clip", "score")
+"""kinds that may come from elsewhere: what was bought or made, and never a price"""
 COLUMNS = ("key", "kind", "at", "request", "answer")
 
 
@@ -58,14 +62,15 @@ def export_answers(store: Store, path: Path, kind: str, since: str = "") -> int:
     return count
 
 
-def import_answers(store: Store, path: Path) -> Imported:
+def import_answers(store: Store, path: Path, most_line: int = MOST_LINE, most_bytes: int = MOST_BYTES) -> Imported:
     """Take over the answers of an archive; all or, where the file is damaged, none (DataError).
 
     An answer whose key is not that of its request, or that cannot be read, is refused and counted; one that the store
-    has already stays as it is. No account is charged.
+    has already stays as it is. No account is charged. `most_line` bounds the characters of an answer, `most_bytes`
+    those of the archive.
     """
     counts = Imported()
-    taken = (row for number, values in _lines(path) if (row := _check(values, number, counts)))
+    taken = (row for number, values in _lines(path, most_line, most_bytes) if (row := _check(values, number, counts)))
     # first beside the store, so that a run that goes on waits only for the copy
     store.connection.execute(
         "create temp table imported (key text primary key, kind text, request text, answer text, at text)"
@@ -80,6 +85,7 @@ def import_answers(store: Store, path: Path) -> Imported:
                 "insert or ignore into answers (key, kind, request, answer, at) "
                 "select key, kind, request, answer, at from temp.imported order by at, key"
             ).rowcount
+            store.connection.execute("update stored set n = n + ?", (counts.new,))
         counts.already_here = accepted - counts.new
     finally:
         if store.connection.in_transaction:
@@ -88,7 +94,7 @@ def import_answers(store: Store, path: Path) -> Imported:
     return counts
 
 
-def _lines(path: Path) -> Iterator[tuple[int, list]]:
+def _lines(path: Path, most_line: int, most_bytes: int) -> Iterator[tuple[int, list]]:
     """Yield (line, values) of each answer. Raises DataError for a file that is no archive, or not a whole one."""
     import pyarrow as pa
 
@@ -99,7 +105,12 @@ def _lines(path: Path) -> Iterator[tuple[int, list]]:
             if not isinstance(head, dict) or head.get("format") != FORMAT:
                 raise DataError(f"{path}: not an archive of `vpo store export` ({FORMAT})")
             count = head["answers"]
-            for number, line in enumerate(file, 2):  # noqa: B007 - told in the errors below
+            total = 0
+            while line := file.readline(most_line + 1):
+                number, total = number + 1, total + len(line)
+                if len(line) > most_line or total > most_bytes:
+                    what = f"a line of more than {most_line} characters" if len(line) > most_line else "too large"
+                    raise DataError(f"{path}:{number}: {what}, nothing is imported")
                 values = json.loads(line)
                 if not isinstance(values, list) or len(values) != len(COLUMNS):
                     raise DataError(f"{path}:{number}: not the {len(COLUMNS)} values {', '.join(COLUMNS)}")
@@ -121,6 +132,8 @@ def _check(values: list[Any], number: int, counts: Imported) -> tuple | None:
         why = "text with half a character"
     elif content_id(kind, request) != key:  # as store_key makes it
         why = f"key {key} is not that of its request"
+    elif kind not in BOUGHT:
+        why = f"kind {kind[:40]!r} is none of {', '.join(BOUGHT)}"
     elif not isinstance(answer, dict):
         why = "an answer that is no object"
     elif kind == "teacher" or "status" in answer:

@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from pipeline.runtime.accounts import read_folders
 from pipeline.runtime.store import Store
 from vpo.storage.statistics import accounts
 
@@ -57,7 +58,8 @@ def find_garbage(
 ) -> Garbage:
     """Return what may go: see `vpo store gc --help` for what is kept."""
     garbage = Garbage()
-    named = {str(project.resolve()) for project in projects} | {row["project"] for row in accounts(store)}
+    named = {str(project.resolve()) for project in projects} | {*read_folders(store)}
+    named |= {row["project"] for row in accounts(store) if row["project"].startswith("/")}
     for project in sorted(named):
         if Path(project).is_dir():
             garbage.projects.append(Path(project))

@@ -13,8 +13,10 @@ from collections.abc import Iterable, Iterator
 from pipeline.backends.renderer.http_adapters import ADAPTERS
 from pipeline.backends.renderer.http_host import Host, Reply
 from pipeline.llm.calls.stream import Stream
+from pipeline.llm.calls.turns import Turns
+from pipeline.runtime.accounts import open_account
 from pipeline.runtime.io import DataError
-from pipeline.runtime.store import Purchase, Store, account, store_key
+from pipeline.runtime.store import Purchase, Store, store_key
 from pipeline.video.clips import BadClip
 from pipeline.video.ingest import Shape, ingest
 from pipeline.video.rendering import video_id
@@ -71,7 +73,6 @@ class Http:
         self.workers = params.max_concurrency or MAX_CONCURRENCY
         self.poll_s, self.timeout_s = params.poll_s or POLL_S, params.timeout_s or TIMEOUT_S
         self.usd = params.usd_per_clip or 0.0
-        self.account = account(self.host.name, params.model)
         self.stream = Stream(
             self.workers,
             self._begin,
@@ -96,10 +97,15 @@ class Http:
         self.takes_jobs = False
         self.limited_since: float | None = None
         self.paused_until = 0.0
+        self.account = open_account(self.store, self.host.name, self.params.model)
         self.spent, self.reserved = self.store.read_spent_usd(self.account), 0.0
         await self.host.open()
+        self.turns = Turns(self.store, self._sleep)
+        self.renewing = asyncio.create_task(self.turns.renew())
 
     async def _end(self) -> None:
+        self.renewing.cancel()
+        self.turns.close()
         await self.host.close()
 
     async def _outcome(self, request: RenderRequest) -> Outcome[Clip]:
@@ -108,7 +114,10 @@ class Http:
         try:
             async with self.buying[key]:  # equal requests side by side are bought once
                 bought = self.store.get(key)
-                job_id = bought["job_id"] if bought else await self._buy(key, once, request)
+                if bought is None and (others := await self.turns.wait(key)) is not None:
+                    job_id = others["job_id"]
+                else:
+                    job_id = bought["job_id"] if bought else await self._buy_in_turn(key, once, request)
             content = await self._fetch(key, job_id, bought is not None)
             async with self.taking:  # one at a time: frames are large
                 return Outcome(value=await asyncio.to_thread(ingest, content, self.shape), by=self.by)
@@ -117,13 +126,22 @@ class Http:
         except BadClip as fault:  # its job stays known: the host would make it so again, for money
             return Outcome(by=self.by, reason=Reason.BAD_CLIP, detail=f"job {job_id}: {fault}")
 
+    async def _buy_in_turn(self, key: str, once: str, request: RenderRequest) -> str:
+        job_id = None
+        try:
+            job_id = await self._buy(key, once, request)
+            return job_id
+        finally:
+            if job_id is None:
+                self.turns.release(key)
+
     async def _buy(self, key: str, once: str, request: RenderRequest) -> str:
         """Submit a request and write down its job. Raises NoClip, or DataError when no job can be had any more."""
         if len(request.prompt) > (self.adapter.most_characters or len(request.prompt)):
             detail = f"{len(request.prompt)} characters, the host reads {self.adapter.most_characters}"
             raise NoClip(Reason.OVER_TOKEN_LIMIT, detail)
         call = self.adapter.submit(self.params.model, request.prompt, request.seed, self.sent, once)
-        attempt = 0
+        attempt, lost = 0, False
         while True:
             while (pause := self.paused_until - time.monotonic()) > 0:
                 await self._sleep(pause)
@@ -149,8 +167,10 @@ class Http:
             if reply.lost and not self.adapter.repeatable:
                 self.spent = self.store.charge(self.account, 1, 0, 0, self.usd)
                 raise NoClip(Reason.RENDER_FAILED, f"{reply.why}; the host may have made it, so it counts as paid")
-            attempt += 1
+            attempt, lost = attempt + 1, lost or reply.lost
             if attempt == ATTEMPTS:
+                if lost:  # a later run asks for the same job, and pays again if it was made
+                    self.spent = self.store.charge(self.account, 1, 0, 0, self.usd)
                 raise NoClip(Reason.RENDER_FAILED, f"{reply.why} ({attempt} requests)")
             await self._sleep(wait_s(reply, attempt))
 
@@ -169,6 +189,8 @@ class Http:
     def _refuse_to_overspend(self) -> None:
         if self.stopped:
             raise self._make_stop("stopped")
+        if lack := self.store.find_lack_of_room():
+            raise self._make_stop(lack)
         budget = self.params.budget_usd
         if budget is not None and self.spent + self.reserved + self.usd > budget + 1e-9:
             raise DataError(
@@ -179,16 +201,18 @@ class Http:
     async def _fetch(self, key: str, job_id: str, old: bool) -> bytes:
         """Wait for a job and return its file; `old`: an earlier run bought it. Raises NoClip or DataError."""
         until = time.monotonic() + self.timeout_s
-        wait, unknown, troubles = 0.0 if old else self.poll_s, 0, 0
+        wait, unknown, troubles, downloads, why = 0.0 if old else self.poll_s, 0, 0, 0, ""
         while True:
             left = until - time.monotonic()
             await self._sleep(min(wait, max(left, 0)))
             if wait > left:
+                last = f", the last trouble: {why}" if why else ""
                 raise NoClip(
-                    Reason.RENDER_FAILED, f"job {job_id} gave no clip in {self.timeout_s:g} s; the next run looks again"
+                    Reason.RENDER_FAILED,
+                    f"job {job_id} gave no clip in {self.timeout_s:g} s; the next run looks again{last}",
                 )
             wait = self.poll_s
-            reply = await self.host.call(self.adapter.look(job_id))
+            reply = await self.host.call(self.adapter.look(job_id), max(until - time.monotonic(), 1.0))
             job = self.adapter.read(job_id, dict(reply.body or {})) if reply.kind == "answer" else None
             if job and job.state == "failed":
                 self.store.forget(key)
@@ -202,6 +226,13 @@ class Http:
                     return reply.content
                 if reply.kind == "rejected":
                     raise NoClip(Reason.BAD_CLIP, f"job {job_id}: {reply.why}")
+                downloads += 1
+                if reply.kind == "transient" and downloads == ATTEMPTS:
+                    raise NoClip(
+                        Reason.RENDER_FAILED,
+                        f"job {job_id} is done, its clip cannot be had: {reply.why}; the next run looks again",
+                    )
+            why = reply.why or why
             self._look_after(reply)
             if reply.kind in ("unknown", "rejected"):
                 unknown += 1

@@ -5,6 +5,7 @@ import json
 import os
 import socket
 import time
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from ipaddress import ip_address
@@ -24,6 +25,7 @@ CALL_S, STALLED_S = 60.0, 60.0
 MOST_REPLY, MOST_FILE = 4 << 20, 512 << 20
 """ours: bytes of a reply and of a clip"""
 MOST_REDIRECTS = 5
+PLAIN = {"Accept-Encoding": "identity"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,18 +71,22 @@ class Host:
         self.aiohttp = aiohttp
         # a connection that a host closes while it is idle looks as if it had been lost after the call was sent
         connector = aiohttp.TCPConnector(force_close=True, limit=0)
-        self.session = aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar())
+        self.session = aiohttp.ClientSession(
+            connector=connector, cookie_jar=aiohttp.DummyCookieJar(), auto_decompress=False, headers=PLAIN
+        )
         # a host on the internet could have us fetch from this machine or its network, and tell what we found in rows
         sockets = None if await is_inside(urlsplit(self.base_url).hostname) else outside_alone
         connector = aiohttp.TCPConnector(force_close=True, limit=0, socket_factory=sockets)
-        self.files = aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar())
+        self.files = aiohttp.ClientSession(
+            connector=connector, cookie_jar=aiohttp.DummyCookieJar(), auto_decompress=False, headers=PLAIN
+        )
 
     async def close(self) -> None:
         await self.session.close()
         await self.files.close()
 
-    async def call(self, call: Call) -> Reply:
-        """Send a call once. Raises nothing that a server can cause."""
+    async def call(self, call: Call, longest_s: float = CALL_S) -> Reply:
+        """Send a call once; its reply must be whole within `longest_s`. Raises nothing that a server can cause."""
         asks = call.body is None
         try:
             async with self.session.request(
@@ -89,10 +95,10 @@ class Host:
                 json=call.body,
                 headers={**call.headers, **self._authorization()},
                 allow_redirects=False,
-                timeout=self.aiohttp.ClientTimeout(total=CALL_S, connect=15),
+                timeout=self.aiohttp.ClientTimeout(total=min(longest_s, CALL_S), connect=15),
             ) as response:
                 status, headers = response.status, response.headers
-                text = await _read_bounded(response, MOST_REPLY)
+                text = await read_bounded(response, MOST_REPLY)
         except self._connection_faults() as fault:
             return Reply("transient", why=self.redact(f"{type(fault).__name__}: {fault}"))
         except (self.aiohttp.ClientError, TimeoutError, ValueError) as fault:
@@ -158,7 +164,7 @@ class Host:
                     if status == 200:
                         if (response.content_length or 0) > MOST_FILE:
                             return Reply("rejected", why=f"a file of {response.content_length} bytes")
-                        return Reply("answer", content=await _read_bounded(response, MOST_FILE))
+                        return Reply("answer", content=await read_bounded(response, MOST_FILE))
             except ValueError as fault:  # an address that is none, or a file without an end
                 return Reply("rejected", why=self.redact(str(fault)))
             except (self.aiohttp.ClientError, TimeoutError) as fault:
@@ -212,11 +218,19 @@ def outside_alone(info: tuple) -> socket.socket:
     return socket.socket(family, kind, protocol)
 
 
-async def _read_bounded(response: Any, most: int) -> bytes:
+async def read_bounded(response: Any, most: int) -> bytes:
     """Return a reply's bytes. Raises ValueError when there are more than `most`."""
     parts, size = [], 0
-    async for part in response.content.iter_chunked(1 << 18):
-        parts.append(part)
-        if (size := size + len(part)) > most:
-            raise ValueError(f"more than {most} bytes")
+    encoding = response.headers.get("Content-Encoding", "identity").lower()
+    if encoding not in ("identity", "gzip"):
+        raise ValueError(f"a reply in the encoding {encoding[:20]!r}, which was not asked for")
+    # unpacked here: the library unpacks a part as a whole, and a few hundred kilobytes of it can be a gigabyte
+    unpack = zlib.decompressobj(wbits=31) if encoding == "gzip" else None
+    try:
+        async for part in response.content.iter_chunked(1 << 18):
+            parts.append(unpack.decompress(part, most + 1 - size) if unpack else part)
+            if (size := size + len(parts[-1])) > most:
+                raise ValueError(f"more than {most} bytes")
+    except zlib.error as fault:
+        raise ValueError(f"broken gzip: {fault}") from None
     return b"".join(parts)

@@ -149,8 +149,22 @@ class Server:
             file = await self.call(partial(files.retrieve, file.id))
         return file.id
 
+    async def _delete_left_files(self, record: Record) -> None:
+        """Delete the input files of a run that was killed before it made the batch of them."""
+        client = self.endpoint.client
+
+        async def find() -> list[str]:
+            page = await client.files.list(purpose="batch")
+            return [file.id for file in page.data if file.filename == f"{record.name}.jsonl"]
+
+        for file_id in await self.call_or_none(find) or []:
+            await self.call_or_none(partial(client.files.delete, file_id))
+
     async def _make(self, record: Record) -> ServerBatch:
         self._keep_to_budget(record)
+        if lack := self.ledger.store.find_lack_of_room():
+            raise self.ledger.stop_run(lack)
+        await self._delete_left_files(record)
         file_id = await self._upload(record)
         batch = await self.call(lambda: self._find_or_make(record, file_id))
         self.ledger.counts.requests += record.requests

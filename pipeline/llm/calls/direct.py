@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+import sqlite3
 import time
 from collections.abc import Mapping
 from typing import Any
@@ -9,9 +10,10 @@ from typing import Any
 from pipeline.llm.calls.answers import StoredAnswer, read_usage
 from pipeline.llm.calls.deadlines import WATCH_S, Deadlines
 from pipeline.llm.calls.endpoint import ATTEMPTS, BACK_OFF_S, LONGEST_BACK_OFF_S, PATIENCE_S, TIMEOUT_S, Reply
-from pipeline.llm.calls.ledger import Ledger
+from pipeline.llm.calls.ledger import MEND, Ledger
 from pipeline.llm.calls.limits import Limits, Ticket
 from pipeline.llm.calls.stream import Stream
+from pipeline.llm.calls.turns import Turns
 
 GONE_AFTER = 10
 """ours: so many failures in a row without an answer, or twice the requests at once, mean that the endpoint is gone"""
@@ -29,6 +31,23 @@ class Direct:
         self.stream = Stream(self.params.max_concurrency, self._begin, self._end, ledger.interrupt)
 
     async def buy(self, key: str, body: Mapping[str, Any], sample: int) -> StoredAnswer:
+        """Return the answer to `body`: another process's that buys it just now, else ours. Raises EndpointStopped."""
+        try:
+            stored = await self.turns.wait(key)
+        except sqlite3.Error as fault:
+            raise self.ledger.stop_run(f"{self.ledger.store.root}: no answer can be stored: {fault}; {MEND}") from None
+        if stored is not None:
+            self.ledger.counts.from_store += 1
+            return StoredAnswer(key, stored)
+        answer = None
+        try:
+            answer = await self._ask(key, body, sample)
+            return answer
+        finally:
+            if answer is None or answer.stored is None:
+                self.turns.release(key)
+
+    async def _ask(self, key: str, body: Mapping[str, Any], sample: int) -> StoredAnswer:
         """Ask for `body` until it is answered, or has failed too often. Raises EndpointStopped."""
         ledger, attempt, why = self.ledger, 0, ""
         while attempt < (self.params.attempts or ATTEMPTS):
@@ -51,6 +70,8 @@ class Direct:
                 ledger.counts.transient += 1
                 if tokens := read_usage(reply.body):
                     ledger.charge_unusable(tokens)
+                elif reply.lost:
+                    ledger.charge_expected(body)
                 self._note_failure(reply)
                 attempt, why = attempt + 1, reply.why
                 if attempt < (self.params.attempts or ATTEMPTS):
@@ -73,7 +94,7 @@ class Direct:
             async with self.deadlines.within(attempt, sent_at):
                 reply = await self.endpoint.send(body)
         except TimeoutError:
-            reply = Reply("transient", why=f"no answer within {time.monotonic() - sent_at:.0f} s")
+            reply = Reply("transient", why=f"no answer within {time.monotonic() - sent_at:.0f} s", lost=True)
         now = time.monotonic()
         self._note_reply(ticket, reply, now)
         return reply, now - sent_at
@@ -108,8 +129,11 @@ class Direct:
         await self.ledger.begin()
         self.slots, self.gate = asyncio.Semaphore(self.params.max_concurrency), asyncio.Lock()
         self.failures, self.refused_since = 0, None
-        self.watching = asyncio.create_task(self.deadlines.watch())
+        self.turns = Turns(self.ledger.store, self.ledger.sleep)
+        self.watching = [asyncio.create_task(task) for task in (self.deadlines.watch(), self.turns.renew())]
 
     async def _end(self) -> None:
-        self.watching.cancel()
+        for task in self.watching:
+            task.cancel()
+        self.turns.close()
         await self.ledger.end()

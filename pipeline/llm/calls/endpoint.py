@@ -38,6 +38,7 @@ class Reply:
     """What one request met. `answer` is kept and paid for; the others hold `why`.
 
     transient: may be asked again; limited: too fast (429); rejected: this request will never do; stopped: none will.
+    `lost`: the server may have answered, and count it, all the same.
     """
 
     kind: Literal["answer", "transient", "limited", "rejected", "stopped"]
@@ -46,6 +47,7 @@ class Reply:
     headers: Mapping[str, str] = field(default_factory=lambda: _NO_HEADERS)
     why: str = ""
     retry_after: float | None = None
+    lost: bool = False
 
 
 def base_url_of(params: EndpointParams) -> str:
@@ -107,7 +109,11 @@ class Endpoint:
         except openai.APIStatusError as fault:
             return self.read_failure(fault.status_code, fault.body, fault.response.headers)
         except openai.APIError as fault:  # no connection, no answer in time, an answer that breaks off
-            return Reply("transient", why=self.redact(f"{type(fault).__name__}: {fault.__cause__ or fault}"))
+            import httpx2
+
+            not_sent = isinstance(fault.__cause__, httpx2.ConnectError | httpx2.ConnectTimeout)
+            why = self.redact(f"{type(fault).__name__}: {fault.__cause__ or fault}")
+            return Reply("transient", why=why, lost=not not_sent)
         except UnicodeEncodeError as fault:
             return Reply("rejected", why=f"text that is no UTF-8: {fault.reason}")
         status, headers = response.status_code, response.headers
@@ -115,7 +121,7 @@ class Endpoint:
             completion = json.loads(response.content)
         except (ValueError, RecursionError) as fault:
             why = f"not the JSON of a chat completion: {self.redact(str(fault))}"
-            return Reply("transient", status, None, headers, why)
+            return Reply("transient", status, None, headers, why, lost=True)
         return self.read_completion(status, completion, headers, body.get("n") or 1)
 
     def read_completion(self, status: int, body: Any, headers: Mapping[str, str], n: int) -> Reply:
@@ -141,7 +147,8 @@ class Endpoint:
         if status == 429:
             return Reply("limited", status, None, headers, why, waiting)
         if (status in (408, 409) or status >= 500) and headers.get("x-should-retry") != "false":
-            return Reply("transient", status, None, headers, why, waiting)
+            # a 503 is said before the work; behind the others it may have been done
+            return Reply("transient", status, None, headers, why, waiting, lost=status not in (409, 503))
         return Reply("rejected", status, None, headers, why)
 
     def redact(self, words: str) -> str:

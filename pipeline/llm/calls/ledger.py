@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import sqlite3
 import sys
 import time
 from collections.abc import Mapping
@@ -13,9 +14,14 @@ from pipeline.llm.calls.endpoint import Endpoint, EndpointStopped, Reply
 from pipeline.llm.calls.expected_tokens import ExpectedTokens
 from pipeline.llm.calls.prices import find_price, require_price_for_budget
 from pipeline.llm.calls.together import Together
+from pipeline.runtime.accounts import open_account
 from pipeline.runtime.io import write_json
-from pipeline.runtime.store import Purchase, Store, account, home, project
+from pipeline.runtime.store import Purchase, Store, home, project
 from schemas.params import EndpointParams
+
+ROOM_S = 1.0
+"""the disk's room is looked at so seldom"""
+MEND = "make room, or see `vpo doctor`; answers so far are kept, run again to go on"
 
 
 @dataclass
@@ -32,6 +38,9 @@ class Counts:
     input_tokens: int = 0
     output_tokens: int = 0
     usd: float = 0.0
+    given_up: int = 0
+    expected_usd: float = 0.0
+    """of requests that may have been answered when we had given them up; it is not part of `usd`"""
 
 
 class Ledger:
@@ -44,9 +53,10 @@ class Ledger:
         self.price = find_price(params, endpoint.base_url, store)
         require_price_for_budget(params, self.price)
         self.counts, self.expected = Counts(), ExpectedTokens()
-        self.account = account(endpoint.host, params.model)
+        self.account = open_account(store, endpoint.host, params.model)
         self.spent_usd = store.read_spent_usd(self.account)
         self.begun_at = time.time()
+        self.looked_for_room_at = float("-inf")
         self.stopped: EndpointStopped | None = None
         self._journal = Together(self._buy)
 
@@ -60,6 +70,7 @@ class Ledger:
         await self.endpoint.close()
         name = f"{time.strftime('%Y%m%dT%H%M%S', time.gmtime(self.begun_at))}-{os.getpid()}-{id(self):x}.json"
         write_json(home() / "runs" / name, self.describe_run())
+        (home() / "runs" / name).chmod(0o600)
 
     def cost_usd(self, input_tokens: float, output_tokens: float) -> float:
         """Return what so many tokens cost; 0 where the price is not known."""
@@ -99,12 +110,22 @@ class Ledger:
         return await self._journal(Purchase(key, self.kind, request, answer, tokens, self.cost_usd(*tokens)))
 
     def _buy(self, purchases: list[Purchase]) -> list[dict[str, Any]]:
-        answers, self.spent_usd = self.store.buy_many(purchases, self.account)
+        try:
+            answers, self.spent_usd = self.store.buy_many(purchases, self.account)
+        except sqlite3.Error as fault:  # those in flight may be lost; at least no more are bought
+            raise self.stop_run(f"{self.store.root}: an answer cannot be stored: {fault}; {MEND}") from None
         return answers
 
     def charge_unusable(self, tokens: tuple[int, int]) -> None:
         """Charge the account for a reply that was paid for and cannot be kept."""
         self.spent_usd = self.store.charge(self.account, 1, *tokens, self.cost_usd(*tokens))
+
+    def charge_expected(self, body: Mapping[str, Any]) -> None:
+        """Charge the account for a request whose end is not known by what it is expected to take."""
+        tokens = self.expected.estimate_input(body), round(self.expected.estimate_output(body))
+        self.counts.given_up += 1
+        self.counts.expected_usd += self.cost_usd(*tokens)
+        self.charge_unusable(tokens)
 
     def read_spent_usd(self) -> float:
         """Return the US dollars that every process of the project has charged to the account so far."""
@@ -112,9 +133,13 @@ class Ledger:
         return self.spent_usd
 
     def check_may_send(self) -> None:
-        """Raise EndpointStopped when nothing more may be sent: the run has stopped, or the budget is spent."""
+        """Raise EndpointStopped when nothing more may be sent: the run has stopped, the budget is spent, or no room."""
         if self.stopped:
             raise self.stopped
+        if time.monotonic() - self.looked_for_room_at > ROOM_S:
+            self.looked_for_room_at = time.monotonic()
+            if lack := self.store.find_lack_of_room():
+                raise self.stop_run(lack)
         budget = self.params.budget_usd
         if budget is not None and self.spent_usd >= budget:
             raise self.stop_run(

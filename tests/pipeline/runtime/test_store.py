@@ -1,3 +1,4 @@
+import contextlib
 import fcntl
 import multiprocessing
 import os
@@ -7,6 +8,7 @@ import threading
 
 import pytest
 
+from pipeline.runtime.io import DataError
 from pipeline.runtime.store import Purchase, Store, home, project, store_key
 
 
@@ -115,3 +117,75 @@ def test_two_that_open_a_store_at_once_take_turns(tmp_path):
         assert not opened.wait(0.2) and not (tmp_path / "answers.sqlite").exists()
     other.join()
     assert opened.is_set()
+
+
+def damage(path, how):
+    """Damage a store's file in one of the ways that a disk, a copy or a person can."""
+    content = path.read_bytes()
+    if how == "empty":
+        path.write_bytes(b"")
+    elif how == "gone":
+        path.unlink()
+    elif how == "cut":
+        path.write_bytes(content[: len(content) // 2])
+    elif how == "noise":
+        path.write_bytes(b"no database" + content[11:])
+    elif how == "another schema":
+        path.unlink()
+        with contextlib.closing(sqlite3.connect(path)) as connection:
+            connection.execute("create table answers (key text primary key, value text)")
+            connection.commit()
+    elif how == "older":
+        path.unlink()
+        with Store(path.parent / "other") as other:
+            other.put("k0", "teacher", {}, {"n": 0})
+        (path.parent / "other/answers.sqlite").rename(path)
+
+
+@pytest.mark.parametrize(
+    ("how", "why"),
+    [
+        ("empty", "empty, but it held answers"),
+        ("gone", "gone, but it held answers"),
+        ("cut", "not a readable store"),
+        ("noise", "not a readable store"),
+        ("another schema", "another schema: answers has the columns key, value"),
+        ("older", "30 answers were stored in it, this one knows of 1"),
+    ],
+)
+def test_a_store_that_lost_something_is_refused_before_anything_is_bought(tmp_path, how, why):
+    with Store(tmp_path) as store:
+        store.put_many((f"k{number}", "teacher", {}, {"text": "x" * 4000}) for number in range(30))
+        store.connection.execute("pragma wal_checkpoint(truncate)")
+    with Store(tmp_path):  # notes how much there is
+        pass
+    damage(tmp_path / "answers.sqlite", how)
+    with pytest.raises(DataError, match=why) as fault:
+        Store(tmp_path)
+    assert "answers.sqlite" in fault.value.message and "vpo doctor --mend" in fault.value.message
+    assert "\n" not in fault.value.message
+
+
+def test_a_store_in_which_answers_were_forgotten_is_no_damaged_one(tmp_path):
+    with Store(tmp_path) as store:
+        store.put_many((f"k{number}", "teacher", {}, {}) for number in range(3))
+    with Store(tmp_path) as store:
+        for number in range(3):
+            store.forget(f"k{number}")
+    with Store(tmp_path) as store:
+        assert store.counts() == {}
+
+
+def test_its_owner_alone_can_read_the_store(vpo_home):
+    vpo_home.mkdir(mode=0o755)
+    with Store() as store:
+        store.put("k", "teacher", {}, {})
+        assert vpo_home.stat().st_mode & 0o777 == 0o700
+        modes = {path.name: path.stat().st_mode & 0o777 for path in (vpo_home / "store").glob("answers*")}
+    assert len(modes) == 3 and set(modes.values()) == {0o600}
+
+
+def test_a_place_that_is_no_folder_is_one_line(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(DataError, match="file/store: no store can be opened here: Not a directory"):
+        Store(tmp_path / "file/store")

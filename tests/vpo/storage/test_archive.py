@@ -2,9 +2,11 @@ import json
 
 import pytest
 
-from pipeline.runtime.store import Store
+from pipeline.runtime.io import DataError
+from pipeline.runtime.store import Store, store_key
 from schemas.base import content_id
 from tests.support.stored_answers import bought, completion, old, purchase, run, stored_keys
+from vpo.storage.archive import import_answers
 
 
 def archive(path, lines, answers=None):
@@ -101,4 +103,23 @@ def test_a_damaged_file_is_one_line_and_changes_nothing(empty_project, tmp_path)
     short = archive(tmp_path / "short.zst", [line(purchase(1))], answers=2)
     assert "ends after 1 of 2 answers" in run("import", short, code=1)
     assert "not the 5 values" in run("import", archive(tmp_path / "list.zst", [line(purchase(1)), ["a"]]), code=1)
+    assert stored_keys() == set()
+
+
+def test_a_price_is_never_imported(empty_project, tmp_path):
+    request = {"source": "genai-prices 1", "model": "m", "base_url": "https://a.b"}
+    price = [store_key("price", **request), "price", "2026-01-01 00:00:00", request, {"input": 0.0, "output": 0.0}]
+    said = run("import", archive(tmp_path / "a.zst", [price, line(purchase(1))]))
+    assert said.startswith("1 new, 0 already here, 1 refused\n") and "kind 'price' is none of teacher" in said
+    assert stored_keys() == {purchase(1).key}
+
+
+@pytest.mark.parametrize(
+    ("bounds", "why"),
+    [((5_000, 10**9), "a.zst:3: a line of more than 5000 characters"), ((10**9, 5_000), "a.zst:3: too large")],
+)
+def test_a_line_without_an_end_and_a_file_without_an_end_are_refused(empty_project, tmp_path, bounds, why):
+    path = archive(tmp_path / "a.zst", [line(purchase(1)), line(purchase(2), answer={"text": "x" * 10_000})])
+    with Store() as store, pytest.raises(DataError, match=why):
+        import_answers(store, path, *bounds)
     assert stored_keys() == set()

@@ -3,15 +3,18 @@ import os
 import signal
 import subprocess
 import sys
+import threading
+import time
 from pathlib import Path
 
 import pytest
 
 from pipeline.backends.renderer import make_renderer
 from pipeline.backends.renderer.http import BACK_OFF_S, PATIENCE_S, Http, wait_s
-from pipeline.backends.renderer.http_host import Reply
+from pipeline.backends.renderer.http_host import Reply, read_bounded
+from pipeline.runtime.accounts import account
 from pipeline.runtime.io import DataError
-from pipeline.runtime.store import Store, account
+from pipeline.runtime.store import Store
 from pipeline.video.clips import decode, frames_hash
 from schemas.params_render import RenderParams
 from schemas.reasons import Reason
@@ -257,3 +260,58 @@ def test_a_run_killed_at_any_call_buys_each_clip_once(laptop, root, at):
         store = Store(Path(os.environ["VPO_HOME"]) / "store")
         spent = store.read_spent_usd(account(server.origin.removeprefix("http://"), "m"))
         assert spent == 6 * 0.25
+
+
+def test_two_runs_with_the_same_prompts_buy_each_clip_once(laptop):
+    outcomes = {}
+
+    def run(name):
+        outcomes[name] = made(laptop, server)
+
+    with serving_clips() as server:
+        runs = [threading.Thread(target=run, args=(name,)) for name in ("one", "two")]
+        for thread in runs:
+            thread.start()
+        for thread in runs:
+            thread.join()
+        assert sorted(server.prompts()) == sorted(PROMPTS)
+        posts = [path for method, path, _ in server.log if method == "POST"]
+        assert len(posts) == len(PROMPTS)
+    assert [[outcome.value.content for outcome in outcomes[name]] for name in ("one", "two")] == [
+        [clip_of(prompt) for prompt in PROMPTS]
+    ] * 2
+
+
+def test_a_file_that_is_always_shorter_than_its_length_is_given_up_soon_with_the_cause(laptop):
+    begun = time.monotonic()
+    outcome, server = one(laptop, "file_shorter", timeout_s=600)
+    assert outcome.reason == Reason.RENDER_FAILED and "is done, its clip cannot be had" in outcome.detail
+    assert "ClientPayloadError" in outcome.detail and len(server.jobs) == 1
+    assert time.monotonic() - begun < 60
+
+
+def test_a_reply_that_drips_holds_no_longer_than_the_time_for_a_job(laptop):
+    begun = time.monotonic()
+    outcome, _ = one(laptop, "look_drips", timeout_s=2)
+    assert outcome.reason == Reason.RENDER_FAILED and "gave no clip in 2 s" in outcome.detail
+    assert "the last trouble: " in outcome.detail and time.monotonic() - begun < 20
+
+
+def test_a_gzip_bomb_is_refused_without_being_unpacked():
+    import asyncio
+    import tracemalloc
+    import zlib
+    from types import SimpleNamespace
+
+    pack = zlib.compressobj(wbits=31)
+    bomb = pack.compress(bytes(300 << 20)) + pack.flush()
+
+    async def parts(size):
+        yield bomb
+
+    response = SimpleNamespace(headers={"Content-Encoding": "gzip"}, content=SimpleNamespace(iter_chunked=parts))
+    tracemalloc.start()
+    with pytest.raises(ValueError, match="more than 4194304 bytes"):
+        asyncio.run(read_bounded(response, 4 << 20))
+    assert tracemalloc.get_traced_memory()[1] < 30 << 20
+    tracemalloc.stop()

@@ -138,6 +138,29 @@ def test_two_runs_at_once_share_their_batches(teacher):
         assert len(server.log) == 20
 
 
+def test_the_input_file_of_a_run_that_ended_before_its_batch_was_made_is_deleted(teacher):
+    class Refusing(ServerBatches):
+        refuses = True
+
+        async def handle(self, request):
+            from aiohttp import web
+
+            if self.refuses and request.method == "POST" and request.path.endswith("/batches"):
+                return web.json_response({"error": {"message": "no"}}, status=401)
+            return await super().handle(request)
+
+    with serving(echo) as server:
+        server.batches = Refusing(server, 2, 0.0)
+        with pytest.raises(EndpointStopped):
+            values(teacher(server), 3)
+        (left,) = server.batches.files
+        server.batches.put(b"of another", "other.jsonl", "batch")
+        server.batches.refuses = False
+        assert values(teacher(server), 3) == expected(3)
+        names = [about["filename"] for about in server.batches.about.values() if about["purpose"] == "batch"]
+    assert left not in server.batches.files and len(names) == 2 and "other.jsonl" in names
+
+
 def test_an_endpoint_without_a_batch_api_stops_the_run(teacher):
     class Nothing(ServerBatches):
         async def handle(self, request):

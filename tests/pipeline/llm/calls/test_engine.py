@@ -121,3 +121,50 @@ def test_answers_that_were_in_flight_when_the_run_stopped_are_kept(engine):
         with pytest.raises(EndpointStopped):
             ask(asked, bodies(50))
         assert asked.ledger.store.counts()["teacher"] == len(server.requests) == 8
+
+
+def test_a_full_disk_stops_the_run_before_more_than_the_calls_in_flight_are_bought(engine):
+    with serving(echo, delay_s=0.005) as server:
+        asked = engine(server, max_concurrency=4)
+        store = asked.ledger.store
+        (pages,) = store.connection.execute("pragma page_count").fetchone()
+        store.connection.execute(f"pragma max_page_count={pages + 3}")
+        with pytest.raises(EndpointStopped, match="store: .* stored: database or disk is full; make room"):
+            ask(asked, bodies(100))
+        kept = store.counts()["teacher"]
+        assert 0 < kept <= len(server.requests) <= kept + 4
+
+
+def test_nothing_is_bought_where_no_room_is_left(engine):
+    with serving(echo) as server:
+        asked = engine(server)
+        asked.ledger.store.find_lack_of_room = lambda: "no room"
+        with pytest.raises(EndpointStopped, match="no room"):
+            ask(asked, bodies(3))
+        assert server.requests == []
+
+
+def test_a_budget_is_never_below_the_bill_of_a_server_that_hangs_or_fails_after_its_work(engine):
+    class Billing(LLMServer):
+        """Works for every request; of three it answers one, hangs at one and fails at one."""
+
+        billed = 0
+
+        async def respond(self, *request):
+            from aiohttp import web
+
+            reply = await super().respond(*request)
+            self.billed += 1
+            if self.billed % 3 == 1:
+                await asyncio.sleep(60)
+            return web.Response(status=500) if self.billed % 3 == 2 else reply
+
+    prices = {"usd_per_million_input_tokens": 1e6, "usd_per_million_output_tokens": 0.0}
+    with in_thread(Billing(echo)) as server:
+        asked = engine(server, budget_usd=90.0, max_concurrency=4, timeout_s=0.3, attempts=5, **prices)
+        with pytest.raises(EndpointStopped, match="the budget is spent"):
+            ask(asked, bodies(100))
+        each = 6
+        assert asked.ledger.read_spent_usd() >= each * (server.billed - 4)
+        assert server.billed * each < 90 + 4 * each
+        assert asked.ledger.counts.given_up > 3

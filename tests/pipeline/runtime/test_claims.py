@@ -1,0 +1,64 @@
+import multiprocessing
+import os
+import signal
+
+import pytest
+
+from pipeline.runtime.claims import Claims
+from pipeline.runtime.store import Purchase, Store
+
+
+@pytest.fixture
+def two(tmp_path):
+    """Return the claims of two holders in one store."""
+    return Claims(Store(tmp_path)), Claims(Store(tmp_path))
+
+
+def test_a_key_is_claimed_once_and_free_again_when_released(two):
+    mine, other = two
+    assert (mine.take(["a", "b"]), other.take(["a", "c"])) == ([True, True], [False, True])
+    other.release(["a"])  # not its own
+    assert other.take(["a"]) == [False]
+    mine.release(["a"])
+    assert other.take(["a", "b"]) == [True, False]
+
+
+def test_an_answer_that_is_stored_ends_the_claim(two):
+    mine, other = two
+    mine.take(["a"])
+    mine.store.buy_many([Purchase("a", "teacher", {}, {"n": 1}, (1, 1), 0.0)], "account")
+    assert other.take(["a"]) == [{"n": 1}]
+    assert mine.store.connection.execute("select count(*) from claims").fetchone() == (0,)
+
+
+def test_a_lease_ends_unless_it_is_renewed(tmp_path):
+    mine, other = Claims(Store(tmp_path), lease_s=-1.0), Claims(Store(tmp_path))
+    mine.take(["a"])
+    assert other.take(["a"]) == [True]
+    mine.lease_s = 60.0
+    mine.take(["b"])
+    mine.store.connection.execute("update claims set until = 0 where key = 'b'")
+    mine.renew()
+    assert other.take(["b"]) == [False]
+
+
+def test_nobody_waits_for_a_holder_that_closed(two):
+    mine, other = two
+    mine.take(["a"])
+    mine.close()
+    assert other.take(["a"]) == [True]
+
+
+def take_and_die(path):
+    Claims(Store(path)).take(["a", "b"])
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def test_the_claims_of_a_holder_killed_by_kill_9_are_free_at_once(tmp_path):
+    process = multiprocessing.get_context("spawn").Process(target=take_and_die, args=(tmp_path,))
+    process.start()
+    process.join()
+    other = Claims(Store(tmp_path))
+    assert other.take(["a"]) == [True]
+    assert other.take(["b"]) == [True]
+    assert [path.name for path in (tmp_path / "claims").iterdir()] == [other.holder]

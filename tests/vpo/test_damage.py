@@ -1,0 +1,99 @@
+import os
+
+import pytest
+from click.testing import CliRunner
+
+from pipeline.runtime.store import Purchase, Store
+from tests.support.small_project import write_params
+from vpo.damage import check_folders, check_store, find_lock_fault, mend_project
+from vpo.doctor import main
+
+LOCK = """schema: '2.0'
+stages:
+  a:
+    cmd: x
+    outs:
+    - path: data/a
+      hash: md5
+      md5: 1234
+  b:
+    cmd: y
+"""
+
+
+@pytest.fixture
+def project(tmp_path, vpo_home, monkeypatch):
+    (tmp_path / "dvc.yaml").write_text("stages: {}\n")
+    write_params(tmp_path)
+    (tmp_path / ".dvc/tmp").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("text", "fault"),
+    [
+        (LOCK, ""),
+        ("", "empty"),
+        (LOCK[:-10], "cut at stage b"),
+        (LOCK[:60], "cut at stage a"),
+        ("schema: '2", "broken: "),
+        ("stages: [a]\n", "no lock of stages"),
+        ("\0\0\0", "broken: "),
+    ],
+)
+def test_a_lock_that_is_not_whole_is_known(tmp_path, text, fault):
+    (tmp_path / "dvc.lock").write_text(text)
+    found = find_lock_fault(tmp_path / "dvc.lock")
+    assert found.startswith(fault) and bool(found) == bool(fault)
+    assert find_lock_fault(tmp_path / "none.lock") == ""
+
+
+def test_a_torn_lock_is_named_and_set_aside(project):
+    (project / "dvc.lock").write_text("schema: '2")
+    (project / ".dvc/tmp/rwlock").write_text('{"a')
+    said = CliRunner().invoke(main)
+    assert said.exit_code == 1 and "MEND dvc.lock: broken" in said.output and "vpo doctor --mend" in said.output
+    assert CliRunner().invoke(main, ["--mend"]).output.count("mended: ") == 2
+    assert not (project / "dvc.lock").exists() and len(list(project.glob("dvc.lock.broken-*"))) == 1
+    assert list(mend_project(project)) == []
+
+
+def fill(n):
+    with Store() as store:
+        for number in range(n):
+            purchase = Purchase(f"k{number:04d}", "teacher", {}, {"text": "x" * 3000}, (1, 1), 0.5)
+            store.buy_many([purchase], "account")
+        store.connection.execute("pragma wal_checkpoint(truncate)")
+        path = store.path
+    with Store():
+        return path
+
+
+def test_a_flipped_page_of_the_store_is_found_and_what_can_be_read_is_kept(project):
+    path = fill(100)
+    content = bytearray(path.read_bytes())
+    middle = len(content) // 2 // 4096 * 4096
+    content[middle : middle + 200] = b"\xff" * 200
+    path.write_bytes(content)
+    assert not check_store(path.parent).ok
+    (line,) = mend_project(project)
+    assert "begun anew with" in line and check_store(path.parent).ok
+    with Store() as store:
+        assert 10 < store.counts()["teacher"] < 100
+        assert store.read_spent_usd("account") == 50.0
+
+
+def test_an_empty_store_is_begun_anew_only_when_it_is_asked_for(project):
+    path = fill(3)
+    path.write_bytes(b"")
+    said = CliRunner().invoke(main).output
+    assert "empty, but it held answers" in said and path.read_bytes() == b""
+    (line,) = mend_project(project)
+    assert "with 0 answers" in line and check_store(path.parent).ok
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+def test_a_read_only_folder_is_named(project):
+    (project / "data").mkdir(mode=0o555)
+    assert check_folders(project).state == "data: read-only"
