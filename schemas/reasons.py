@@ -24,6 +24,7 @@ class Reason(StrEnum):
     CONTENT_FILTER = "content_filter"
     TRUNCATED = "truncated"
     UNPARSED = "unparsed"
+    GARBLED = "garbled"
     FAILED = "failed"
     REPLACED = "replaced"
     # refine

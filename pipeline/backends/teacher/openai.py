@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 from pipeline.llm.answer_forms import Form
 from pipeline.llm.calls.answers import Answer, StoredAnswer, read_answers
 from pipeline.llm.calls.engine import Engine
-from pipeline.llm.replies import REFUSAL
+from pipeline.llm.model_text import REFUSAL, clean_reply, reason_of
 from pipeline.llm.template import Template
 from pipeline.runtime.store import Store
 from schemas.base import Provenance
@@ -61,13 +61,13 @@ class OpenAI:
             except Unparsed as unparsed:
                 fault = unparsed.detail
             if fault == REFUSAL:
-                return Outcome(by=by, reason=Reason.REFUSED, detail=answer.text[:500])
+                return Outcome(by=by, reason=Reason.REFUSED, detail=clean_reply(answer.text)[:500])
             messages = [
                 *messages,
                 {"role": "assistant", "content": answer.text},
                 {"role": "user", "content": self.again.fill(fault=fault)},
             ]
-        return Outcome(by=by, reason=Reason.UNPARSED, detail=f"{fault} ({self.params.parse_attempts} answers)")
+        return Outcome(by=by, reason=reason_of(fault), detail=f"{fault} ({self.params.parse_attempts} answers)")
 
     def body(self, messages: Messages, parse: Callable) -> dict[str, Any]:
         """Return what is sent, and with it all that the answer depends on."""
