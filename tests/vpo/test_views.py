@@ -59,7 +59,7 @@ def test_a_bare_name_that_is_a_view_itself_is_no_union():
     assert unions(found.values(), "main") == {}
 
 
-@pytest.mark.parametrize(("module", "added"), [("reward", ("arm",)), ("critique", ())])
+@pytest.mark.parametrize(("module", "added"), [("d_sft", ()), ("d_dpo", ("arm",))])
 def test_an_arm_is_a_column_where_the_rows_do_not_name_it(module, added, tmp_path):
     arms = {"foreach": {"x": {}}, "do": stage(module, "data/${key}/a.jsonl", "data/${key}/a_dropped.jsonl")}
     graph = graph_of(**{f"{module}_eval": arms})
@@ -68,15 +68,15 @@ def test_an_arm_is_a_column_where_the_rows_do_not_name_it(module, added, tmp_pat
         (tmp_path / out).write_text("{}\n")
     kept, dropped = of(graph, tmp_path).values()
     assert kept.added == added and list(kept.files.values()) == [dict.fromkeys(added, "x")]
-    assert dropped.added == ("arm",) and list(dropped.files.values()) == [{"arm": "x"}]
+    assert dropped.added == () and list(dropped.files.values()) == [{}]
 
 
 def test_the_axes_of_a_matrix_are_columns_that_the_graph_says_and_no_path(tmp_path):
     axes = {"suite": ["test", "hard"], "arm": ["x"]}
-    graph = graph_of(reward_eval=stage("reward", "data/${item.suite}${item.arm}.jsonl", matrix=axes))
+    graph = graph_of(d_text_eval=stage("d_text", "data/${item.suite}${item.arm}.jsonl", matrix=axes))
     (tmp_path / "data").mkdir()
     (tmp_path / "data/hardx.jsonl").write_text("{}\n")
-    view = of(graph, tmp_path)["reward_eval"]
+    view = of(graph, tmp_path)["d_text_eval"]
     assert (view.lane, view.added) == ("eval", ("suite", "arm"))
     assert view.files == {tmp_path / "data/hardx.jsonl": {"suite": "hard", "arm": "x"}}
 
