@@ -4,7 +4,7 @@ import json
 from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
-from pipeline.llm.calls.answers import read_error_message
+from pipeline.llm.calls.hosts import read_error_message
 from pipeline.llm.calls.endpoint import Endpoint, Reply
 
 HEAP = 500
