@@ -97,6 +97,9 @@ class Store:
             "create table if not exists spent (account text primary key, requests integer not null, "
             "input_tokens integer not null, output_tokens integer not null, usd real not null)"
         )
+        self.connection.execute(
+            "create table if not exists snapshots (account text primary key, snapshot text not null)"
+        )
 
     def __enter__(self) -> Self:
         return self
@@ -180,6 +183,17 @@ class Store:
         with self.lock:
             row = self.connection.execute("select usd from spent where account = ?", (account,)).fetchone()
         return row[0] if row else 0.0
+
+    def read_snapshot(self, account: str) -> str | None:
+        """Return the snapshot that last replied on `account`, None where none did."""
+        with self.lock:
+            row = self.connection.execute("select snapshot from snapshots where account = ?", (account,)).fetchone()
+        return row[0] if row else None
+
+    def keep_snapshot(self, account: str, snapshot: str) -> None:
+        """Keep which snapshot has just replied on `account`."""
+        with self.lock:
+            self.connection.execute("insert or replace into snapshots values (?, ?)", (account, snapshot))
 
     def forget(self, key: str) -> None:
         """Remove an answer whose file is lost or damaged, so that it can be bought again."""

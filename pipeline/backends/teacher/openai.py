@@ -22,6 +22,7 @@ from schemas.seams import Messages, Outcome, Unparsed
 T = TypeVar("T")
 
 TEMPLATES = Path(__file__).parents[2] / "templates"
+AGAIN = 1_000_000  # added to the sample of a second try, so that its key is no other sample's
 SAMPLING = ("temperature", "top_p", "max_completion_tokens")
 
 
@@ -53,6 +54,11 @@ class OpenAI:
             if bought.stored is None:
                 return Outcome(reason=Reason.FAILED, detail=bought.why)
             (answer,) = read_answers(bought.stored)
+            if self.params.retry_truncated and answer.reason in (Reason.TRUNCATED, Reason.EMPTY):
+                again = await self.engine.answer(self.with_more_room(self.body(messages, parse)), sample + AGAIN)
+                if again.stored is not None:
+                    bought = again
+                    (answer,) = read_answers(again.stored)
             by = self.by(bought, answer, template)
             if answer.reason:
                 return Outcome(by=by, reason=answer.reason, detail=answer.detail[:500])
@@ -77,6 +83,11 @@ class OpenAI:
             body["messages"] = [{"role": "system", "content": self.structured.fill()}, *messages]
             body["response_format"] = parse.response_format
         return body
+
+    def with_more_room(self, body: dict[str, Any]) -> dict[str, Any]:
+        """Return the same question with twice as many tokens for the answer, where they are limited at all."""
+        limit = body.get("max_completion_tokens")
+        return body | {"max_completion_tokens": 2 * limit} if limit else body
 
     def by(self, bought: StoredAnswer, answer: Answer, template: str | None) -> Provenance:
         revision = answer.model or self.params.model

@@ -19,6 +19,7 @@ from pipeline.llm.calls import hosts
 from pipeline.llm.calls.answers import find_fault
 from pipeline.llm.calls.limits import retry_after_s
 from schemas.params import EndpointParams
+from schemas.section import find_url_fault
 
 TIMEOUT_S = 120.0  # ours
 ATTEMPTS = 5  # ours: the authors' code skips what fails
@@ -73,6 +74,8 @@ class Endpoint:
         if params.api_version and not params.base_url:
             raise EndpointStopped("api_version is Azure's: set base_url to https://<resource>.openai.azure.com")
         self.base_url = base_url_of(params)
+        if fault := find_url_fault(self.base_url):
+            raise EndpointStopped(f"OPENAI_BASE_URL {fault} (it is {self.base_url!r})")
         self.host = host_of(self.base_url)
         self.openai = openai
 
