@@ -7,6 +7,7 @@ try:
     import click
 
     from pipeline.runtime.locks import stop_with_parent
+    from pipeline.runtime.terminal import Door
 except ImportError as fault:
     print(
         f"{fault}: activate the environment first: source .venv/bin/activate (make setup creates it)", file=sys.stderr
@@ -32,7 +33,7 @@ STAGES = [
 ]
 
 
-class Stages(click.Group):
+class Stages(Door):
     """Imports a stage when it is asked for, so that the door opens at once."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:

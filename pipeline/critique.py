@@ -152,4 +152,4 @@ def main(prompts: str, out: str, judge: bool, params_path: str) -> None:
         teacher = make_teacher(params.judge if judge else params.teacher, params.world)
         votes = 1 if judge else params.critique.votes
         rows = writer.read(prompts, prompt_class(prompts))
-        writer.write(critique(rows, teacher, params.critique, votes), TALLY, teacher.status)
+        writer.write(critique(rows, teacher, params.critique, votes), TALLY, teacher.status, params.base)

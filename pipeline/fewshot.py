@@ -69,4 +69,4 @@ def main(queries: str, out: str, lane: str, params_path: str) -> None:
             writer.write(drop_replaced(rows, params.d_sft.path))
         else:
             teacher = make_teacher(params.teacher, params.world)
-            writer.write(fewshot(rows, teacher, params.fewshot), status=teacher.status)
+            writer.write(fewshot(rows, teacher, params.fewshot), status=teacher.status, limit=params.base)

@@ -156,4 +156,4 @@ def main(critiques: str, out: str, params_path: str) -> None:
     with stage_output(out, Refine) as writer:
         teacher = make_teacher(params.teacher, params.world)
         rows = refine(writer.read(critiques, Critique), teacher, params.refine, params.critique)
-        writer.write(rows, TALLY, teacher.status)
+        writer.write(rows, TALLY, teacher.status, params.base)

@@ -194,4 +194,4 @@ def main(prompts: str, out: str, critique: str | None, replicate: bool, params_p
         writer.add_units(sum(item.replicate > 0 for item in requests if isinstance(item, ClipRequest)))
         pack = partial(pack_clips, clips=clips, folder=shard_folder(out), clips_per_shard=params.render.clips_per_shard)
         with progress("render") as report:
-            writer.write(render(requests, rendering, clips, pack, params.dpo.target, report), TALLY)
+            writer.write(render(requests, rendering, clips, pack, params.dpo.target, report), TALLY, limit=params.base)

@@ -91,5 +91,6 @@ def main(render: str, out: str, params_path: str) -> None:
     with stage_output(out, Reward, label="reward") as writer, progress("reward") as report:
         clips = list(writer.read(render, Render, times=len(scorers)))
         with Store() as store:
-            writer.write(reward(clips, lambda row: read_clip(shard_folder(render), row), scorers, store, report))
+            rows = reward(clips, lambda row: read_clip(shard_folder(render), row), scorers, store, report)
+            writer.write(rows, limit=params.base)
             writer.add_metrics(**count_cut_texts(clips, scorers, store))

@@ -139,6 +139,8 @@ TALLY: Tally[Rollout] = {
     "looping": lambda row: row.loops,
 }
 """what is marked, for the stage's metrics"""
+OF_AN_ARM = {Reason.EMPTY, Reason.REFUSED, Reason.TRUNCATED, Reason.UNPARSED, Reason.GARBLED}
+"""what an arm does with a query, which `evaluate` counts: a bad arm is compared and stops nothing"""
 
 
 def is_written_by_policy(params: Params, options: Sequence[str]) -> bool:
@@ -170,4 +172,5 @@ def main(inputs: tuple[str, ...], out: str, suite: str | None, arm: str | None, 
     write, backend = chosen_writer(model, suite, arm, params)
     with stage_output(out, Rollout, label=f"rollout {arm or ''}".strip()) as writer:
         rows = writer.read(str(queries), Query, times=1 if arm else params.rollout.k)
-        writer.write(write(rows), TALLY, backend.status if backend else None)
+        status, limit = (backend.status, params.base) if backend else (None, None)
+        writer.write(write(rows), TALLY, status, limit, measured=OF_AN_ARM if arm else ())

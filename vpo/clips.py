@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import click
 
+from pipeline.runtime.terminal import make_visible
 from vpo.graph import Graph, read_graph, recipe_option
 from vpo.project import find_project
 
@@ -32,11 +33,11 @@ def main(query: str | None, out: Path | None, recipe: str) -> None:
     manifests = read_manifests(root, read_graph(root, recipe))
     rows = choose(manifests, query)
     out.mkdir(parents=True, exist_ok=True)
-    click.echo(f"query: {next(iter(rows.values())).query}")
+    click.echo(make_visible(f"query: {next(iter(rows.values())).query}"))
     for arm, row in rows.items():
         path = out / f"{arm}.mp4"
         path.write_bytes(read_clip(manifests[arm].folder, row))
-        click.echo(f"{arm}: {row.prompt}\n  {path}")
+        click.echo(f"{arm}: {make_visible(row.prompt)}\n  {path}")
 
 
 def read_manifests(root: Path, graph: Graph) -> dict[str, Manifest]:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from pipeline.runtime.terminal import make_visible
 from vpo.graph import Graph, read_graph, recipe_option
 from vpo.project import find_project
 
@@ -35,7 +36,8 @@ def main(query: str, model: Path | None, greedy: bool, recipe: str) -> None:
         params = load_params(graph.params_file)
         sampling = params.optimize.model_copy(update={"temperature": 0.0}) if greedy else params.optimize
         cleaned = clean_query(query, params.queries.keep_flags)
-        click.echo(optimize(cleaned, make_policy(folder, params.policy), sampling, params.base.seed))
+        prompt = optimize(cleaned, make_policy(folder, params.policy), sampling, params.base.seed)
+        click.echo(make_visible(prompt))
 
 
 def find_trained(root: Path, graph: Graph) -> Path:

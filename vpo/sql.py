@@ -1,7 +1,6 @@
 """`vpo sql`: DuckDB over every artifact of the project, able to read them and nothing else."""
 
 import json
-import re
 import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -9,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from pipeline.runtime.terminal import escape_json, make_visible
 from vpo.graph import read_graphs, recipe_option
 from vpo.project import find_project
 
@@ -23,7 +23,6 @@ select if(schema_name = 'main', '', schema_name || '.') || table_name as view,
 string_agg(column_name || ' ' || regexp_replace(data_type, '\(.*\)', '(...)'), ', ' order by column_index) as columns
 from duckdb_columns() where not internal group by all order by all
 """
-CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
 
 @click.command("sql")
@@ -125,8 +124,7 @@ def line(fault: Exception) -> str:
 def print_json(names: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
     """Print rows as one JSON array of objects."""
     records = [dict(zip(names, row, strict=True)) for row in rows]
-    json.dump(_plain(records), sys.stdout, ensure_ascii=False, default=str)
-    sys.stdout.write("\n")
+    sys.stdout.write(escape_json(json.dumps(_plain(records), ensure_ascii=False, default=str)) + "\n")
 
 
 def _plain(value: Any) -> Any:
@@ -149,10 +147,10 @@ def print_table(names: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
     console = Console() if sys.stdout.isatty() else Console(width=200)
     table = Table()
     for name in names:
-        table.add_column(Text(name), overflow="fold")
+        table.add_column(Text(make_visible(name)), overflow="fold")
     for row in rows[:SHOWN]:
         # texts of users and models: neither rich's markup nor a terminal's control codes are read from them
-        table.add_row(*(Text(CONTROL.sub("\ufffd", "" if cell is None else str(cell))) for cell in row))
+        table.add_row(*(Text(make_visible("" if cell is None else str(cell))) for cell in row))
     console.print(table)
     shown = f"{len(rows)} rows" if len(rows) <= SHOWN else f"{SHOWN} of {len(rows)} rows; --json prints all"
     click.echo(shown, err=True)

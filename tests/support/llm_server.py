@@ -44,8 +44,8 @@ class LLMServer:
     `answer(model, messages)`, or `answer(body)` with `by_body`, returns a text, or a list with a text for each choice.
     `delay_s` is the latency, constant or, with `sigma`, the mean of a log-normal drawn by conversation. Without `keep`
     no bodies and headers are held. `log` has (time, conversation, what, prompt tokens, completion tokens, latency);
-    what is ok, a fault, 429_limit, or gone where the client left first. After `moves_after` replies the alias is another
-    snapshot's.
+    what is ok, a fault, 429_limit, or gone where the client left first. After `moves_after` replies the alias is
+    another snapshot's.
     """
 
     def __init__(

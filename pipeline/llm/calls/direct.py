@@ -62,8 +62,8 @@ class Direct:
         why = f"{why} ({attempt} requests)"
         if is_silent and not (ledger.counts.answers or ledger.counts.from_store):
             raise ledger.stop_run(
-                f"{self.endpoint.host} gives no answer to the first request: {why}; look at base_url and at the server, "
-                "then run again"
+                f"{self.endpoint.host} gives no answer to the first request: {why}; look at base_url and "
+                "the server, then run again"
             )
         return StoredAnswer(key, why=why)
 

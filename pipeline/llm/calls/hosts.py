@@ -17,7 +17,8 @@ FILTERED = {
 }  # fmt: skip
 """codes and types, in lower case; `invalid_prompt` is OpenAI's for reasoning models"""
 FILTER_WORDS = regex.compile(
-    r"content exists risk|inappropriate content|(?:unsafe|sensitive|harmful|prohibited) (?:or \w+ )?content|content filter"
+    r"content exists risk|inappropriate content|content filter"
+    r"|(?:unsafe|sensitive|harmful|prohibited) (?:or \w+ )?content"
     r"|content[ _]management policy|content policy|usage polic|data inspection|safety system|was flagged|flagged for"
     r"|responsible ?ai|blocked by (?:the )?(?:safety|content)|moderation|敏感|违规内容|不安全|不合规",
     regex.I,
@@ -50,7 +51,7 @@ INTERRUPTED = {"network_error", "error", "abort", "aborted", "cancelled", "timeo
 
 
 def read_error(body: Any) -> Mapping[str, Any]:
-    """Return the error in a body: its object `error`, the body itself, or of a list its first; {} where there is none."""
+    """Return the error in a body: its object `error`, the body itself, or of a list its first; {} for none."""
     if isinstance(body, list):
         return read_error(body[0]) if body else {}
     if not isinstance(body, Mapping):

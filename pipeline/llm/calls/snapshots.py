@@ -11,6 +11,7 @@ import click
 
 from pipeline.llm.calls.answers import is_whole
 from pipeline.runtime.store import Store
+from pipeline.runtime.terminal import make_visible
 
 Rule = Literal["stop", "new", "mix"]
 
@@ -54,7 +55,7 @@ class Snapshots:
         if self.rule == "mix":
             if not self.is_mix_told:
                 self.is_mix_told = True
-                click.echo(f"  {change}: both are used, since on_snapshot_change is mix", err=True)
+                click.echo(make_visible(f"  {change}: both are used, since on_snapshot_change is mix"), err=True)
             return None
         return (
             f"{change}: rows of two models would stand side by side; name a dated snapshot as model, or set "

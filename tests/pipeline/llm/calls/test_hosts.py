@@ -8,7 +8,7 @@ FILTERED = [
     (400, {"error": {"code": "1301", "message": "unsafe or sensitive content was detected"}}),
     (400, {"error": {"message": "Input data may contain inappropriate content.", "type": "data_inspection_failed"}}),
     (400, {"error": {"message": "<400> InternalError.Algo.DataInspectionFailed", "code": "DataInspectionFailed"}}),
-    (400, {"error": {"message": "Content Exists Risk", "type": "invalid_request_error", "code": "invalid_request_error"}}),
+    (400, {"error": {"message": "Content Exists Risk", "code": "invalid_request_error"}}),
     (400, {"error": {"type": "invalid_request_error", "message": "Output blocked by content filtering policy"}}),
     (403, {"error": {"code": 403, "message": "Your input was flagged", "metadata": {"flagged_input": "a"}}}),
     (400, [{"error": {"code": 400, "message": "blocked", "status": "PROHIBITED_CONTENT"}}]),
@@ -74,7 +74,8 @@ def test_a_body_of_status_200_is_read_as_what_the_host_means(endpoint, body, kin
     ("finish", "kind"),
     [
         (None, "finished"), ("stop", "finished"), ("STOP", "finished"), ("end_turn", "finished"), ("length", "cut"),
-        ("MAX_TOKENS", "cut"), ("sensitive", "blocked"), ("SAFETY", "blocked"), ("network_error", "odd"), ("foo", "odd"),
+        ("MAX_TOKENS", "cut"), ("sensitive", "blocked"), ("SAFETY", "blocked"), ("network_error", "odd"),
+        ("foo", "odd"),
     ],
 )  # fmt: skip
 def test_a_finish_reason_is_of_one_kind(finish, kind):

@@ -5,8 +5,8 @@ from pipeline.llm.calls.engine import Engine
 from pipeline.runtime.store import Store
 from tests.support.llm_echo import echo
 from tests.support.llm_server import serving
-from tests.support.params import with_values
 from tests.support.paid_calls import ask, bodies
+from tests.support.params import with_values
 
 
 @pytest.fixture
