@@ -21,6 +21,7 @@ from pipeline.llm.template import Template
 from pipeline.runtime.io import read_rows
 from pipeline.runtime.params_file import load_params, option
 from pipeline.runtime.stage_output import Tally, stage_output
+from pipeline.runtime.stand_ins import say_if_unreadable
 from pipeline.text.ready_sets import drop_replaced
 from schemas.base import Dropped
 from schemas.fewshot import Exemplar, Fewshot
@@ -168,6 +169,7 @@ STAGE = Declaration(
 def main(inputs: tuple[str, ...], out: str, suite: str | None, arm: str | None, params_path: str) -> None:
     """x -> p_1..p_K: sample prompts from the policy."""
     params = load_params(params_path)
+    say_if_unreadable(params, params.base_model)
     queries, model = (*inputs, None)[:2]
     write, backend = chosen_writer(model, suite, arm, params)
     with stage_output(out, Rollout, label=f"rollout {arm or ''}".strip()) as writer:

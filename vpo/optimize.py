@@ -36,6 +36,8 @@ def main(query: str, model: Path | None, greedy: bool, recipe: str) -> None:
         params = load_params(graph.params_file)
         sampling = params.optimize.model_copy(update={"temperature": 0.0}) if greedy else params.optimize
         cleaned = clean_query(query, params.queries.keep_flags)
+        if model is None and type(params.base_model).NEEDS.stand_in:
+            say_if_strange(cleaned, params.world.queries, params.base.seed)
         prompt = optimize(cleaned, make_policy(folder, params.policy), sampling, params.base.seed)
         click.echo(make_visible(prompt))
 
@@ -56,6 +58,19 @@ def clean_query(text: str, keep_flags: bool) -> str:
     if cleaned := clean(text, keep_flags):
         return cleaned
     raise click.ClickException("the query is empty once it is cleaned; say what the video should show")
+
+
+def say_if_strange(query: str, n: int, seed: int) -> None:
+    """Say that the laptop's policy cannot read a query whose words are not among those it was trained on."""
+    from pipeline.runtime.stand_ins import RECIPE
+    from pipeline.world.vocabulary import is_readable
+
+    if not is_readable(query, n, seed):
+        click.echo(
+            "the laptop's policy knows the offline world's words alone and cannot read this query; a policy that can "
+            f"is trained by: vpo recipe use {RECIPE}",
+            err=True,
+        )
 
 
 def optimize(query: str, policy: "Policy", sampling: "SamplingParams", seed: int) -> str:

@@ -35,5 +35,6 @@ class Door(click.Group):
         try:
             return super().invoke(ctx)
         except click.ClickException as fault:
-            fault.message = make_visible(fault.message)
+            # in place, for a class of its own keeps its exit code and its way to show itself
+            vars(fault)["message"] = make_visible(fault.message)
             raise

@@ -6,7 +6,7 @@ from schemas.reasons import Reason
 from schemas.seams import Outcome
 from tests.support.small_project import ROOT, write_params
 from vpo.graph import read_graph
-from vpo.optimize import clean_query, find_trained, main, optimize
+from vpo.optimize import clean_query, find_trained, main, optimize, say_if_strange
 
 
 class Repeating:
@@ -97,3 +97,11 @@ def test_a_model_folder_answers_greedily_and_the_same_each_time(project, vpo_hom
     tokenizer.save_pretrained(folder)
     said = [CliRunner().invoke(main, ["a dog", "--model", str(folder), "--greedy"]) for _ in range(2)]
     assert [done.stdout for done in said] == ["calm\n", "calm\n"], said[0].output
+
+
+def test_a_query_of_another_world_is_told_in_one_line(capsys):
+    say_if_strange("a dog on grass", 600, 0)
+    assert capsys.readouterr().err == ""
+    say_if_strange("собака бежит по траве", 600, 0)
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "cannot read this query" in line and "vpo-cogvideox-2b" in line
