@@ -18,4 +18,5 @@ def is_readable(query: str, n: int, seed: int) -> bool:
 
 @functools.cache
 def _words_of(n: int, seed: int) -> frozenset[str]:
-    return frozenset(word for raw in make_queries(n, seed) for word in words(clean(raw["query"])))
+    # its few sentences in other scripts teach nothing but themselves
+    return frozenset(word for raw in make_queries(n, seed) for word in words(clean(raw["query"])) if word.isascii())

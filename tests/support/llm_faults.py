@@ -3,6 +3,8 @@
 import hashlib
 import json
 
+from tests.support.llm_vendors import VENDORS, vendor_failure, vendor_text
+
 FAULTS = ("500", "502", "429", "reset", "cut", "empty", "length", "refusal", "content_filter", "no_choices")
 ALL_FAULTS = (
     *FAULTS, "429_bare", "hang", "cut_short", "bad_utf8", "refusal_text", "content_filter_azure", "two_choices",
@@ -16,6 +18,7 @@ LASTING = {
     "content_filter_azure",
     "two_choices",
     "html",
+    *VENDORS,
 }
 """faults that are the model's answer to this conversation, so that they come again"""
 UNSENT = {"reset", "hang", "cut_short"}
@@ -72,7 +75,7 @@ def failure(fault: str) -> tuple[int, bytes, str, dict] | None:
             "status": 400,
             "innererror": {"code": "ResponsibleAIPolicyViolation", "content_filter_result": result},
         })  # fmt: skip
-    return None
+    return vendor_failure(fault)
 
 
 def _error(status: int, error: dict, headers=None) -> tuple[int, bytes, str, dict]:
@@ -92,6 +95,10 @@ def completion(fault: str | None, model: str, texts: list[str], usage: dict, sna
         texts = [REFUSAL_TEXT] * len(texts)
     elif fault == "two_choices":
         texts = [*texts, f"{texts[-1]} The other choice."]
+    elif fault in VENDORS:
+        good = texts[0].replace("[[start]]", "").replace("[[end]]", "").strip()
+        finish, text = vendor_text(fault, good)
+        texts = [text]
     elif fault == "no_choices":
         texts = []
     body = json.dumps({
