@@ -27,6 +27,7 @@ class Reason(StrEnum):
     GARBLED = "garbled"
     FAILED = "failed"
     REPLACED = "replaced"
+    WITHHELD = "withheld"
     # refine
     NOT_VERIFIED = "not_verified"
     # d_sft
@@ -35,6 +36,7 @@ class Reason(StrEnum):
     NO_FLAW = "no_flaw"
     NO_PAIR = "no_pair"
     FEEDBACK_OFF = "feedback_off"
+    UNBALANCED = "unbalanced"
     # clips and rewards
     FAILED_TEXT_CHECK = "failed_text_check"
     OVER_TOKEN_LIMIT = "over_token_limit"

@@ -13,17 +13,18 @@ from pipeline.runtime.one_thread import use_one_thread
 from pipeline.runtime.params_file import load_params, option
 from pipeline.runtime.stage_output import dropped_path
 from pipeline.runtime.stand_ins import say_if_unreadable
+from pipeline.text.shortcuts import measure_shortcuts, warn_of_shortcuts
 from schemas.base import content_id
 from schemas.d_dpo import DDpo
 from schemas.params import Params
 from schemas.stage import Declaration
 from train.capacity import explain_exhaustion, refuse_without_room
 from train.checkpoints import hash_weights, make_run_key, read_versions, train_with_checkpoints
+from train.effect import refuse_less_than_a_batch
 from train.launch import launch
 from train.lora import make_peft_config
 from train.model_folder import load_tokenizer, read_base, read_origin
 from train.preference_metrics import PreferenceMetrics, split_by_query
-from train.shortcuts import measure_shortcuts, warn_of_shortcuts
 from train.throughput import describe_work, record_throughput
 from train.trainer import describe_setting, make_arguments, make_dataset, open_work_folder, save_model
 from train.trl_rows import Row, select_fitting, to_dpo_rows
@@ -59,6 +60,7 @@ def dpo(pairs: list[DDpo], sft: Path, out: Path, params: Params) -> None:
                 f"D_dpo has no pair to train on: dropped {fitting.dropped}, {len(held_out_rows)} kept out; see "
                 "dpo.train.max_length and dpo.train.held_out_share"
             )
+        refuse_less_than_a_batch(len(train_rows), train.global_batch_size, out.name)
 
         trainer = make_dpo_trainer(train_rows, model, work, params, held_out_rows)
         metrics = PreferenceMetrics(
@@ -78,7 +80,8 @@ def dpo(pairs: list[DDpo], sft: Path, out: Path, params: Params) -> None:
             "lora": train.lora.model_dump(mode="json") if train.lora else None,
             "libraries": read_versions(),
         }
-        save_model(trainer, work, out, about, fitting.count_units() | {"shortcuts": shortcuts} | metrics.measure())
+        measured = fitting.count_units() | {"shortcuts": shortcuts} | metrics.measure()
+        save_model(trainer, work, out, about, measured, origin=Path(model))
 
 
 def refuse_equal_sides(pairs: list[DDpo]) -> None:

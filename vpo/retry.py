@@ -54,13 +54,16 @@ def count_mendable(root: Path, stage: "Stage", params: "Params") -> int:
     from pipeline.runtime.io import read_rows
     from schemas.base import Dropped
     from schemas.reasons import MENDABLE
+    from schemas.rollout import Rollout
     from vpo.planning.declarations import declaration_of
 
     files = [root / out for out in stage.outs if out.endswith("_dropped.jsonl") and (root / out).is_file()]
     declaration = declaration_of(stage) if files else None
     if declaration is None or not any(ask.when(params, stage.options) for ask in declaration.asks):
         return 0
-    return sum(row.reason in MENDABLE for file in files for row in read_rows(file, Dropped))
+    rollouts = [root / out for out in stage.outs if stage.module == "rollout" and (root / out).name == "rollout.jsonl"]
+    served = (row.failure in MENDABLE for file in rollouts if file.is_file() for row in read_rows(file, Rollout))
+    return sum(served) + sum(row.reason in MENDABLE for file in files for row in read_rows(file, Dropped))
 
 
 def run_again(root: Path, graph: Graph, name: str) -> None:

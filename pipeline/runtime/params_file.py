@@ -170,6 +170,6 @@ def _nearest(location: tuple[int | str, ...]) -> str | None:
         # under a mapping of sections, such as reward.models, names are free
         if fields:
             sections = [kind for field in fields for kind in section_classes(field.annotation)]
-    known = {name.lower(): name for section in sections for name in section.model_fields}
-    close = difflib.get_close_matches(str(location[-1]).lower(), list(known), n=1)
-    return known[close[0]] if close else None
+    names = {name.lower(): name for section in sections for name in section.model_fields}
+    close = difflib.get_close_matches(str(location[-1]).lower(), list(names), n=1)
+    return names[close[0]] if close else None

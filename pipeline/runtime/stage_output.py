@@ -50,6 +50,7 @@ class Writer:
         self.reasons: Counter[str] = Counter()
         self.more_metrics: dict[str, Any] = {}
         self.asks_a_model = False
+        self.n_served_instead = 0  # rows in which another text stands in for an answer that never came
 
     def read(self, path: str | Path, row: type[R], times: int = 1) -> Iterator[R]:
         """Yield the rows of `path`, counting each as `times` units that come in."""
@@ -136,6 +137,7 @@ class Writer:
 
     def _count(self, item: Row) -> None:
         self.n_rows += 1
+        self.n_served_instead += getattr(item, "failure", None) in MENDABLE
         if self.row.unit:  # hashes: the units themselves would be as large as the rows
             self.units.add(hash(tuple(getattr(item, name) for name in self.row.unit)))
 
@@ -154,7 +156,7 @@ class Writer:
     @property
     def units_mendable(self) -> int:
         """How many were dropped because no answer came, which another day may mend."""
-        return sum(self.reasons[reason] for reason in MENDABLE) if self.asks_a_model else 0
+        return self.n_served_instead + sum(self.reasons[reason] for reason in MENDABLE) if self.asks_a_model else 0
 
     def refuse_losses(self, out: Path) -> None:
         """Raise DataError when input was left unread or units_in != units_done + units_dropped (promise g)."""

@@ -89,3 +89,18 @@ def test_random_labels_exchange_about_half_and_do_so_again(dpo, pairs):
     flipped = [row.chosen == many[0].rejected for row in rows]
     assert 70 < sum(flipped) < 130
     assert rows == list(d_dpo(many, dpo, TrainedArmParams(labels="random"), seed=3))
+
+
+def test_balance_draws_pairs_without_a_lead_in_length_and_names_the_queries_that_lose_all(dpo, pairs):
+    (first, *_) = pairs
+
+    def sided(query, chosen, rejected):
+        values = {"query_id": query, "pair_id": query, "chosen": chosen, "rejected": rejected}
+        return first.model_copy(update=values)
+
+    given = [sided("a", "1 2 3", "1"), sided("b", "1", "1 2 3"), sided("c", "1 2 3 4 5", "1")]
+    by_length = dpo.model_copy(update={"balance": "length"})
+    found = list(d_dpo(given, by_length, TrainedArmParams()))
+    assert [row.pair_id for row in found if isinstance(row, DDpo)] == ["a", "b"]
+    assert [(item.input_id, item.reason) for item in found if not isinstance(item, DDpo)] == [("c", "unbalanced")]
+    assert len(list(d_dpo(given, dpo, TrainedArmParams()))) == 3

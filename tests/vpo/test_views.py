@@ -5,11 +5,12 @@ import pytest
 from pipeline.runtime.arrow import arrow_schema
 from schemas.critique import Critique
 from schemas.queries import Query, QueryDropped
+from schemas.reward import Reward
 from schemas.stage import row_classes
-from tests.support.small_project import ROOT
+from tests.support.small_project import ROOT, small_project
 from vpo.graph import Graph, read_graph
 from vpo.unroll import Unroller
-from vpo.views import columns, schema_of, unions, views
+from vpo.views import View, columns, schema_of, unions, views
 
 
 def graph_of(**stages):
@@ -105,3 +106,17 @@ def test_types_are_those_that_a_parquet_file_of_the_rows_has(name):
     assert {column: kind.replace('"', "") for column, kind, *_ in described} == {
         column: kind.replace('"', "") for column, kind in columns(row).items()
     }
+
+
+def test_a_column_that_is_younger_than_a_parquet_file_is_null_in_its_rows(tmp_path):
+    import duckdb
+    import pyarrow.parquet as pq
+
+    small_project(tmp_path)
+    path = tmp_path / "data/eval/test/dpo/reward.parquet"
+    whole = pq.read_table(path)
+    pq.write_table(whole.drop_columns(["suite"]), path)
+    view = View("reward", Reward, {path: {}})
+    rows = duckdb.connect().execute(f"select suite, video_id, answers from ({view.sql()})").fetchall()
+    assert [row[0] for row in rows] == [None] * len(whole) and len(whole) > 1
+    assert [row[1:] for row in rows] == [(row["video_id"], row["answers"]) for row in whole.to_pylist()]
