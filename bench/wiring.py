@@ -135,7 +135,7 @@ FAULTS = [
           'return Reply("transient", status, None, headers, why, waiting)',
           "tests/pipeline/llm/calls/test_endpoint.py"),
     Fault("teacher: a cut answer passes as whole", "pipeline/llm/calls/answers.py",
-          'if finish == "length":', 'if finish == "never":', "tests/pipeline/llm/calls/test_answers.py"),
+          'if ended == "cut":', 'if ended == "never":', "tests/pipeline/llm/calls/test_answers.py"),
 ]  # fmt: skip
 
 

@@ -8,6 +8,7 @@ try:
     import click
 
     from pipeline.runtime.locks import stop_with_parent
+    from pipeline.runtime.terminal import Door
 except ImportError as fault:
     print(
         f"{fault}: activate the environment first: source .venv/bin/activate (make setup creates it)", file=sys.stderr
@@ -18,7 +19,7 @@ STAGES = sorted(path.stem for path in Path(__file__).parent.glob("[!_]*.py"))
 """The modules at the top of pipeline/: nothing but stages lies there."""
 
 
-class Stages(click.Group):
+class Stages(Door):
     """Imports a stage when its name is called, so that the door opens at once."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:

@@ -15,6 +15,7 @@ from pipeline.llm.rounds import ask_round
 from pipeline.llm.template import Template
 from pipeline.runtime.params_file import load_params, option
 from pipeline.runtime.stage_output import Tally, stage_output
+from pipeline.runtime.stand_ins import say_if_unreadable
 from schemas.base import Dropped, Prompt
 from schemas.critique import Critique, Vote
 from schemas.fewshot import Fewshot
@@ -149,7 +150,9 @@ def main(prompts: str, out: str, judge: bool, params_path: str) -> None:
     """x, p -> c: judge each prompt by the three principles."""
     params = load_params(params_path)
     with stage_output(out, Critique) as writer:
-        teacher = make_teacher(params.judge if judge else params.teacher, params.world)
+        critic = params.judge if judge else params.teacher
+        say_if_unreadable(params, critic)
+        teacher = make_teacher(critic, params.world)
         votes = 1 if judge else params.critique.votes
         rows = writer.read(prompts, prompt_class(prompts))
-        writer.write(critique(rows, teacher, params.critique, votes), TALLY, teacher.status)
+        writer.write(critique(rows, teacher, params.critique, votes), TALLY, teacher.status, params.base)

@@ -11,6 +11,7 @@ from pipeline.llm.template import Template
 from pipeline.runtime.io import read_rows
 from pipeline.runtime.params_file import load_params, option
 from pipeline.runtime.stage_output import stage_output
+from pipeline.runtime.stand_ins import say_if_unreadable
 from pipeline.text.ready_sets import drop_replaced
 from schemas.base import Dropped, content_id
 from schemas.fewshot import Exemplar, Fewshot
@@ -63,10 +64,11 @@ STAGE = Declaration(reads=(Query,), row=Fewshot, unit="query", asks=(Ask("teache
 def main(queries: str, out: str, lane: str, params_path: str) -> None:
     """x -> p: write a prompt for each query by in-context learning."""
     params = load_params(params_path)
+    say_if_unreadable(params, params.teacher)
     with stage_output(out, Fewshot) as writer:
         rows = writer.read(queries, Query)
         if lane == "sft" and params.d_sft.path:
             writer.write(drop_replaced(rows, params.d_sft.path))
         else:
             teacher = make_teacher(params.teacher, params.world)
-            writer.write(fewshot(rows, teacher, params.fewshot), status=teacher.status)
+            writer.write(fewshot(rows, teacher, params.fewshot), status=teacher.status, limit=params.base)

@@ -16,6 +16,7 @@ from pipeline.llm.rounds import ask_round
 from pipeline.llm.template import Template
 from pipeline.runtime.params_file import load_params, option
 from pipeline.runtime.stage_output import Tally, stage_output
+from pipeline.runtime.stand_ins import say_if_unreadable
 from schemas.base import Dropped, content_id
 from schemas.critique import Critique
 from schemas.params import CritiqueParams, RefineParams
@@ -153,7 +154,8 @@ TALLY: Tally[Refine] = {"refined_again": lambda row: row.rounds > 1}
 def main(critiques: str, out: str, params_path: str) -> None:
     """x, p, c -> p_refined: rewrite each flawed prompt by its critique."""
     params = load_params(params_path)
+    say_if_unreadable(params, params.teacher)
     with stage_output(out, Refine) as writer:
         teacher = make_teacher(params.teacher, params.world)
         rows = refine(writer.read(critiques, Critique), teacher, params.refine, params.critique)
-        writer.write(rows, TALLY, teacher.status)
+        writer.write(rows, TALLY, teacher.status, params.base)

@@ -16,6 +16,7 @@ from pipeline.runtime.io import read_rows
 from pipeline.runtime.params_file import load_params, option
 from pipeline.runtime.progress import progress
 from pipeline.runtime.stage_output import Tally, stage_output
+from pipeline.runtime.stand_ins import say_if_unreadable
 from pipeline.video.clips import ClipStore, Packed, Place, shard_folder, write_shards
 from pipeline.video.long_prompts import fit_prompts
 from pipeline.video.rendering import ClipRequest, Facts, Rendering, clip_seed, render_clips
@@ -177,6 +178,7 @@ TALLY: Tally[Render] = {
 def main(prompts: str, out: str, critique: str | None, replicate: bool, params_path: str) -> None:
     """p -> video: render each prompt that passed the text check."""
     params = load_params(params_path)
+    say_if_unreadable(params, params.render)
     clips = ClipStore()
     rendering = make_rendering(params)
     teacher = make_teacher(params.teacher, params.world) if params.render.long_prompts == "shorten" else None
@@ -194,4 +196,4 @@ def main(prompts: str, out: str, critique: str | None, replicate: bool, params_p
         writer.add_units(sum(item.replicate > 0 for item in requests if isinstance(item, ClipRequest)))
         pack = partial(pack_clips, clips=clips, folder=shard_folder(out), clips_per_shard=params.render.clips_per_shard)
         with progress("render") as report:
-            writer.write(render(requests, rendering, clips, pack, params.dpo.target, report), TALLY)
+            writer.write(render(requests, rendering, clips, pack, params.dpo.target, report), TALLY, limit=params.base)

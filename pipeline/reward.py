@@ -10,6 +10,7 @@ from pipeline.runtime.params_file import load_params, option
 from pipeline.runtime.progress import progress
 from pipeline.runtime.speeds import count_at_once
 from pipeline.runtime.stage_output import stage_output
+from pipeline.runtime.stand_ins import say_if_unreadable
 from pipeline.runtime.store import Store
 from pipeline.scoring.clip_scores import RawScores, Scorer, count_cut_texts, score_all
 from pipeline.video.clips import read_clip, shard_folder
@@ -87,9 +88,11 @@ STAGE = Declaration(reads=(Render,), row=Reward, unit="clip and reward model", a
 def main(render: str, out: str, params_path: str) -> None:
     """video -> r: score every clip with every reward model."""
     params = load_params(params_path)
+    say_if_unreadable(params, *params.reward.models.values())
     scorers = [make_scorer(name, model) for name, model in params.reward.models.items()]
     with stage_output(out, Reward, label="reward") as writer, progress("reward") as report:
         clips = list(writer.read(render, Render, times=len(scorers)))
         with Store() as store:
-            writer.write(reward(clips, lambda row: read_clip(shard_folder(render), row), scorers, store, report))
+            rows = reward(clips, lambda row: read_clip(shard_folder(render), row), scorers, store, report)
+            writer.write(rows, limit=params.base)
             writer.add_metrics(**count_cut_texts(clips, scorers, store))

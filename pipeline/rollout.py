@@ -22,6 +22,7 @@ from pipeline.llm.template import Template
 from pipeline.runtime.io import read_rows
 from pipeline.runtime.params_file import load_params, option
 from pipeline.runtime.stage_output import Tally, stage_output
+from pipeline.runtime.stand_ins import say_if_unreadable
 from pipeline.text.ready_sets import drop_replaced
 from schemas.base import Dropped
 from schemas.fewshot import Exemplar, Fewshot
@@ -142,6 +143,8 @@ TALLY: Tally[Rollout] = {
     "query_served": lambda row: row.served == "query",
 }
 """what is marked, for the stage's metrics"""
+OF_AN_ARM = {Reason.EMPTY, Reason.REFUSED, Reason.TRUNCATED, Reason.UNPARSED, Reason.GARBLED}
+"""what an arm does with a query, which `evaluate` counts: a bad arm is compared and stops nothing"""
 
 
 def is_written_by_policy(params: Params, options: Sequence[str]) -> bool:
@@ -178,8 +181,10 @@ STAGE = Declaration(
 def main(inputs: tuple[str, ...], out: str, suite: str | None, arm: str | None, params_path: str) -> None:
     """x -> p_1..p_K: sample prompts from the policy."""
     params = load_params(params_path)
+    say_if_unreadable(params, params.base_model)
     queries, model = (*inputs, None)[:2]
     write, backend = chosen_writer(model, suite, arm, params)
     with stage_output(out, Rollout, label=f"rollout {arm or ''}".strip()) as writer:
         rows = writer.read(str(queries), Query, times=1 if arm else params.rollout.k)
-        writer.write(write(rows), TALLY, backend.status if backend else None)
+        status, limit = (backend.status, params.base) if backend else (None, None)
+        writer.write(write(rows), TALLY, status, limit, measured=OF_AN_ARM if arm else ())

@@ -35,6 +35,10 @@ Name = Annotated[str, Field(pattern=NAME)]
 
 class BaseParams(Section):
     seed: int = Field(ge=0, description="Seeds everything that is drawn here; never part of a real teacher's key.")
+    stop_share: float = Field(
+        gt=0, le=1, description="A stage stops when more than this share of its inputs ends for one reason of a model."
+    )
+    stop_after: int = Field(ge=1, description="Inputs that must have ended before stop_share counts.")
 
 
 class QueriesParams(Section):

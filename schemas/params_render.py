@@ -3,10 +3,10 @@
 from dataclasses import replace
 from typing import Annotated, ClassVar, Literal
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from schemas.needs import Needs, Weights
-from schemas.section import BackendParams, keys_of_backend
+from schemas.section import BackendParams, find_url_fault, keys_of_backend
 
 ADAPTER_KEYS = {"plain": "RENDER_API_KEY", "zhipu": "ZHIPUAI_API_KEY", "openai": "OPENAI_API_KEY"}
 """adapter -> the variable that holds its key where api_key_env is null"""
@@ -85,12 +85,12 @@ class HttpRenderParams(RendererParams):
     base_url: str
     adapter: Literal["plain", "zhipu", "openai"] = Field(description="How the host is spoken to.")
     api_key_env: str | None = Field(default=None, description="Variable that holds the key; null: the adapter's.")
-    timeout_s: float | None = Field(default=None, gt=0, description="Longest wait for one clip.")
+    timeout_s: float | None = Field(default=None, gt=0, allow_inf_nan=False, description="Longest wait for one clip.")
     poll_s: float | None = Field(default=None, gt=0, description="Seconds between two looks at a job.")
     max_concurrency: int | None = Field(default=None, ge=1)
-    usd_per_clip: float | None = Field(default=None, ge=0)
+    usd_per_clip: float | None = Field(default=None, ge=0, allow_inf_nan=False)
     budget_usd: float | None = Field(
-        default=None, ge=0, description="All that this project may ever spend on this model."
+        default=None, ge=0, allow_inf_nan=False, description="All that this project may ever spend on this model."
     )
 
     @property
@@ -98,6 +98,13 @@ class HttpRenderParams(RendererParams):
         keyless = self.api_key_env is None and self.adapter in OPEN_ADAPTERS
         keys = () if keyless else (self.api_key_env or ADAPTER_KEYS[self.adapter],)
         return replace(self.NEEDS, keys=keys, address=self.base_url, usd_per_unit=self.usd_per_clip)
+
+    @field_validator("base_url")
+    @classmethod
+    def is_an_address(cls, base_url: str) -> str:
+        if fault := find_url_fault(base_url):
+            raise ValueError(fault)
+        return base_url
 
     @model_validator(mode="after")
     def a_budget_has_a_price(self) -> "HttpRenderParams":

@@ -4,10 +4,10 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from schemas.needs import Needs
-from schemas.section import BackendParams, Section, keys_of_backend
+from schemas.section import BackendParams, Section, find_url_fault, keys_of_backend
 
 OPENAI = "https://api.openai.com/v1"
 """the address where base_url is null"""
@@ -23,25 +23,37 @@ class EndpointParams(Section):
     base_url: str | None = None
     api_version: str | None = Field(default=None, description="Azure's; set, it makes base_url an Azure resource.")
     api_key_env: str | None = Field(default=None, description="Variable that holds the key; null: OPENAI_API_KEY.")
-    timeout_s: float | None = Field(default=None, gt=0, description="Longest wait for one answer.")
+    timeout_s: float | None = Field(default=None, gt=0, allow_inf_nan=False, description="Longest wait for one answer.")
     attempts: int | None = Field(
         default=None, ge=1, description="Requests for one answer that may fail; a 429 is not counted."
     )
     max_concurrency: int = Field(ge=1)
     requests_per_minute: float | None = Field(
-        default=None, gt=0, description="Null: learnt from what the endpoint says or refuses."
+        default=None, gt=0, allow_inf_nan=False, description="Null: learnt from what the endpoint says or refuses."
     )
-    tokens_per_minute: float | None = Field(default=None, gt=0)
+    tokens_per_minute: float | None = Field(default=None, gt=0, allow_inf_nan=False)
     usd_per_million_input_tokens: float | None = Field(
-        default=None, ge=0, description="Null: the price that genai-prices knows."
+        default=None, ge=0, allow_inf_nan=False, description="Null: the price that genai-prices knows."
     )
-    usd_per_million_output_tokens: float | None = Field(default=None, ge=0)
+    usd_per_million_output_tokens: float | None = Field(default=None, ge=0, allow_inf_nan=False)
     budget_usd: float | None = Field(
-        default=None, ge=0, description="All that this project may ever spend on this model."
+        default=None, ge=0, allow_inf_nan=False, description="All that this project may ever spend on this model."
     )
     mode: Literal["direct", "batch"] | None = Field(
         default=None, description="batch: the Batch API, at half the price; null: direct."
     )
+
+    @property
+    def snapshot_rule(self) -> Literal["stop", "new", "mix"] | None:
+        """What a change of the model that answers does; None where nobody looks, since weights are named otherwise."""
+        return None
+
+    @field_validator("base_url")
+    @classmethod
+    def is_an_address(cls, base_url: str | None) -> str | None:
+        if base_url is not None and (fault := find_url_fault(base_url)):
+            raise ValueError(fault)
+        return base_url
 
 
 class OfflineTeacherParams(BackendParams):
@@ -75,6 +87,20 @@ class OpenAITeacherParams(BackendParams, EndpointParams):
         description="markers: the papers' text markers (null too); json_schema: structured output of the endpoint.",
     )
     parse_attempts: int = Field(ge=1, description="How often an answer that cannot be parsed is asked for.")
+    retry_truncated: bool | None = Field(
+        default=None,
+        description="Ask once more where an answer is cut or empty, at its price again; a limit is doubled.",
+    )
+    on_snapshot_change: Literal["stop", "new", "mix"] | None = Field(
+        default=None,
+        description="When the endpoint answers by another model than the stored answers name. stop (null too): the run "
+        "ends; new: it ends, and the next buys anew what the other answered; mix: both are used.",
+    )
+
+    @property
+    def snapshot_rule(self) -> Literal["stop", "new", "mix"]:
+        """What a change of the model that answers does."""
+        return self.on_snapshot_change or "stop"
 
     @model_validator(mode="after")
     def the_model_is_an_endpoints(self) -> "OpenAITeacherParams":

@@ -24,6 +24,7 @@ class Reason(StrEnum):
     CONTENT_FILTER = "content_filter"
     TRUNCATED = "truncated"
     UNPARSED = "unparsed"
+    GARBLED = "garbled"
     FAILED = "failed"
     REPLACED = "replaced"
     WITHHELD = "withheld"
@@ -43,3 +44,12 @@ class Reason(StrEnum):
     BAD_CLIP = "bad_clip"
     NO_SCORE = "no_score"
     DEGENERATE = "degenerate"
+
+
+MENDABLE = frozenset({Reason.FAILED, Reason.RENDER_FAILED})
+"""reasons that another day may mend: no answer came, so nothing is stored and it can be asked again"""
+OF_A_MODEL = MENDABLE | {
+    Reason.EMPTY, Reason.REFUSED, Reason.CONTENT_FILTER, Reason.TRUNCATED, Reason.UNPARSED, Reason.GARBLED,
+    Reason.BAD_CLIP, Reason.NO_SCORE,
+}  # fmt: skip
+"""reasons that lie with a model or its host, of which many in a row mean that something is set up wrongly"""

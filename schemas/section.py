@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator, Mapping
 from types import UnionType
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, get_args, get_origin
+from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict
 
@@ -113,3 +114,17 @@ def _needed_here(kind: type[BackendParams], classes: tuple[type[BackendParams], 
 def is_empty(value: Any) -> bool:
     """Tell whether nothing is set: null, or a mapping in which nothing is."""
     return value is None or (isinstance(value, Mapping) and all(map(is_empty, value.values())))
+
+
+def find_url_fault(base_url: str) -> str | None:
+    """Return what is wrong with the address of an API, None for a right one."""
+    try:
+        parts = urlsplit(base_url)
+        port = parts.port
+    except ValueError as fault:
+        return f"is no address: {fault}"
+    if parts.scheme not in ("http", "https") or not parts.hostname or port == 0:
+        return "must begin with http:// or https:// and name a host, e.g. https://api.openai.com/v1"
+    if any(sign.isspace() for sign in base_url):
+        return "must hold no blank"
+    return None

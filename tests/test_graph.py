@@ -56,7 +56,7 @@ def test_prose_and_a_stray_file_run_the_gate_alone_and_a_line_of_critique_its_se
 
 # where a stage runs, how fast and for how much, and what names a file that is a dep itself, shapes no row
 NO_DEP = re.compile(
-    r"\.(max_concurrency|api_key_env|timeout_s|attempts|launch|checkpoint_s|report_to|template|recheck_template|exemplars|questions)$"
+    r"\.(max_concurrency|api_key_env|timeout_s|attempts|launch|checkpoint_s|report_to|stop_share|stop_after|template|recheck_template|exemplars|questions)$"
     r"|\.per_device_train_batch_size$|^policy\.batch_size$"
 )
 

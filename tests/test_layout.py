@@ -35,6 +35,7 @@ NEVER_DEPS = {
     "max_concurrency", "api_key_env", "api_version", "timeout_s", "attempts", "requests_per_minute",
     "tokens_per_minute", "usd_per_million_input_tokens", "usd_per_million_output_tokens", "budget_usd", "mode",
     "launch", "batch_size", "offload", "poll_s", "usd_per_clip", "worker", "checkpoint_s", "report_to",
+    "stop_share", "stop_after",
 }  # fmt: skip
 
 

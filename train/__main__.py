@@ -7,6 +7,7 @@ try:
     import click
 
     from pipeline.runtime.locks import stop_with_parent
+    from pipeline.runtime.terminal import Door
 except ImportError as fault:
     print(
         f"{fault}: activate the environment first: source .venv/bin/activate (make setup creates it)", file=sys.stderr
@@ -16,7 +17,7 @@ except ImportError as fault:
 STAGES = ["base_model", "sft", "dpo"]
 
 
-class Stages(click.Group):
+class Stages(Door):
     """Imports a stage when its name is called."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:

@@ -19,6 +19,7 @@ from pipeline.runtime.locks import hold_lock
 from pipeline.runtime.params_file import load_params, option
 from pipeline.runtime.progress import progress
 from pipeline.runtime.stage_output import metrics_path
+from pipeline.runtime.stand_ins import say_if_unreadable
 from pipeline.world.lexicon import UNSAFE
 from schemas.d_sft import DSft
 from schemas.params_policy import HubModelParams, TinyModelParams
@@ -180,6 +181,7 @@ STAGE = Declaration(reads=(Query, DSft), row=None, unit="text")
 def main(queries: tuple[str, ...], out: Path, params_path: str) -> None:
     """Make the tiny Llama and its tokenizer, or name the real base model."""
     params = load_params(params_path)
+    say_if_unreadable(params, params.base_model)
     with hold_lock(out), replacing_folder(out, owns=(*KEPT, NAMED)) as folder:
         if isinstance(params.base_model, HubModelParams):
             named = pin(params.base_model.name, params.base_model.revision)

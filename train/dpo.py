@@ -12,6 +12,7 @@ from pipeline.runtime.io import DataError, read_rows
 from pipeline.runtime.one_thread import use_one_thread
 from pipeline.runtime.params_file import load_params, option
 from pipeline.runtime.stage_output import dropped_path
+from pipeline.runtime.stand_ins import say_if_unreadable
 from pipeline.text.shortcuts import measure_shortcuts, warn_of_shortcuts
 from schemas.base import content_id
 from schemas.d_dpo import DDpo
@@ -133,6 +134,7 @@ STAGE = Declaration(reads=(DDpo,), row=None, unit="pair")
 def main(d_dpo: str, sft: Path, out: Path, params_path: str) -> None:
     """D_dpo -> policy: train the SFT model on preference pairs."""
     params = load_params(params_path)
+    say_if_unreadable(params, params.base_model)
     pairs = list(read_rows(d_dpo, DDpo))
     if not pairs:
         raise DataError(f"{d_dpo}: no pairs, so nothing to train on; see {dropped_path(Path(d_dpo))}")

@@ -10,6 +10,7 @@ from pipeline.llm.template import Template
 from pipeline.runtime.io import DataError, read_rows
 from pipeline.runtime.one_thread import use_one_thread
 from pipeline.runtime.params_file import load_params, option
+from pipeline.runtime.stand_ins import say_if_unreadable
 from schemas.base import content_id
 from schemas.d_sft import DSft
 from schemas.params import Params
@@ -96,6 +97,7 @@ STAGE = Declaration(reads=(DSft,), row=None, unit="row of D_SFT")
 def main(d_sft: str, base: Path, out: Path, params_path: str) -> None:
     """D_SFT -> policy: fine-tune the base model on (x, s)."""
     params = load_params(params_path)
+    say_if_unreadable(params, params.base_model)
     rows = list(read_rows(d_sft, DSft))
     if not rows:
         raise DataError(f"{d_sft}: no rows, so nothing to train on")

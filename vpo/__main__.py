@@ -6,6 +6,8 @@ from importlib.metadata import PackageNotFoundError, version
 
 import click
 
+from pipeline.runtime.terminal import Door
+
 COMMANDS = {
     "sql": "Query any artifact; without a query, list the views and their columns.",
     "clips": "Put one query's clip of every arm, or those of a pair, into a folder and print each prompt.",
@@ -14,6 +16,7 @@ COMMANDS = {
     "plan": "Say what the stages will ask and what it costs; nothing is sent, and no key is needed.",
     "compare": "Set runs side by side: changed params, headline metrics with intervals, and what got worse.",
     "why": "Say why a stage would run: which dep, param or code changed, and what it will buy.",
+    "retry": "Ask again for what failed for a reason that another day may mend, in STAGE or in all.",
     "store": "Look at, tidy, export and import what was bought and made.",
     "serve-policy": "Print the vLLM command that serves the model in FOLDER, or start it with --run.",
     "check": "Trace every pair, clip and score to what it says it came from.",
@@ -25,7 +28,7 @@ COMMANDS = {
 """name -> the first line of its help, written here so that the door opens without loading them all"""
 
 
-class Commands(click.Group):
+class Commands(Door):
     """Imports a command when it is asked for, so that the door opens at once."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import click
 
+from pipeline.runtime.terminal import make_visible
 from vpo.graph import Graph, read_graph, recipe_option
 from vpo.project import find_project
 
@@ -42,20 +43,22 @@ def main(pair_id: str | None, query: str | None, out: Path | None, recipe: str) 
         pair = find_pair(root, graph, pair_id)
         contents = read_sides(root, graph, pair)
         folder = out.resolve() if out else root / "results" / "clips" / pair_id
-        click.echo(f"query: {pair.query}\nrule: {pair.rule}")
+        click.echo(f"{make_visible(f'query: {pair.query}')}\nrule: {pair.rule}")
         for side, content in contents.items():
             prompt, score = getattr(pair, side, ""), getattr(pair, f"score_{side}", None)
             scored = "" if score is None else f" (score {score:.3f})"
-            click.echo(f"{side}{scored}: {prompt}".rstrip(": ") + f"\n  {write_beside(folder, side, content)}")
+            click.echo(
+                make_visible(f"{side}{scored}: {prompt}".rstrip(": ")) + f"\n  {write_beside(folder, side, content)}"
+            )
         return
     manifests = read_manifests(root, graph)
     rows = choose(manifests, query)
     first = next(iter(rows.values()))
     folder = out.resolve() if out else root / "results" / "clips" / first.query_id
-    click.echo(f"query: {first.query}")
+    click.echo(make_visible(f"query: {first.query}"))
     for arm, row in rows.items():
         path = write_beside(folder, arm, read_clip(manifests[arm].folder, row))
-        click.echo(f"{arm}: {row.prompt}\n  {path}")
+        click.echo(f"{arm}: {make_visible(row.prompt)}\n  {path}")
 
 
 def write_beside(folder: Path, name: str, content: bytes) -> Path:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from pipeline.runtime.terminal import make_visible
 from vpo.graph import Graph, read_graph, recipe_option
 from vpo.project import find_project
 
@@ -65,11 +66,38 @@ def main(
         sampling = params.optimize.model_copy(update={"temperature": 0.0}) if greedy else params.optimize
         policy = make_policy(folder, params.policy)
         keep_flags = params.queries.keep_flags
+        if model is None and type(params.base_model).NEEDS.stand_in:
+            texts = tell_if_strange(texts, keep_flags, params.world.queries, params.base.seed)
         for answer in optimize(texts, policy, sampling, params.base.seed, keep_flags=keep_flags, samples=samples):
             failures += not answer.is_served
             show(answer, as_json)
     if failures:
         sys.exit(1)
+
+
+def tell_if_strange(texts: Iterable[str], keep_flags: bool, n: int, seed: int) -> Iterator[str]:
+    """Pass texts on; of the first that the laptop's policy cannot read say so, once."""
+    from pipeline.text.clean import clean
+
+    is_told = False
+    for text in texts:
+        is_told = is_told or say_if_strange(clean(text, keep_flags), n, seed)
+        yield text
+
+
+def say_if_strange(query: str, n: int, seed: int) -> bool:
+    """Say that the laptop's policy cannot read a query whose words are not those it was trained on; return whether."""
+    from pipeline.runtime.stand_ins import RECIPE
+    from pipeline.world.vocabulary import is_readable
+
+    if is_readable(query, n, seed):
+        return False
+    click.echo(
+        "the laptop's policy knows the offline world's words alone and cannot read this query; a policy that can "
+        f"is trained by: vpo recipe use {RECIPE}",
+        err=True,
+    )
+    return True
 
 
 def find_trained(root: Path, graph: Graph) -> Path:
@@ -191,8 +219,8 @@ def show(answer: Answer, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps(asdict(answer), ensure_ascii=False))
     else:
-        click.echo(answer.prompt)
+        click.echo(make_visible(answer.prompt))
         if answer.failure:
             head = "" if answer.is_served else "Error: "
-            click.echo(f"{head}{answer.query[:60]!r}: {answer.failure}", err=True)
+            click.echo(f"{head}{answer.query[:60]!r}: {make_visible(answer.failure)}", err=True)
     sys.stdout.flush()

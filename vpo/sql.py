@@ -2,7 +2,6 @@
 
 import csv
 import json
-import re
 import sys
 import warnings
 from collections.abc import Iterable, Sequence
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from pipeline.runtime.terminal import escape_json, make_visible
 from vpo.graph import read_graphs, recipe_option
 from vpo.project import find_project
 
@@ -25,7 +25,6 @@ select if(schema_name = 'main', '', schema_name || '.') || table_name as view,
 string_agg(column_name || ' ' || regexp_replace(data_type, '\(.*\)', '(...)'), ', ' order by column_index) as columns
 from duckdb_columns() where not internal group by all order by all
 """
-CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
 
 @click.command("sql")
@@ -208,8 +207,7 @@ def line(fault: Exception) -> str:
 def print_json(names: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
     """Print rows as one JSON array of objects."""
     records = [dict(zip(names, row, strict=True)) for row in rows]
-    json.dump(_plain(records), sys.stdout, ensure_ascii=False, default=str)
-    sys.stdout.write("\n")
+    sys.stdout.write(escape_json(json.dumps(_plain(records), ensure_ascii=False, default=str)) + "\n")
 
 
 def _plain(value: Any) -> Any:
@@ -232,10 +230,10 @@ def print_table(names: Sequence[str], rows: Sequence[Sequence[Any]], count: bool
     console = Console() if sys.stdout.isatty() else Console(width=200)
     table = Table()
     for name in names:
-        table.add_column(Text(name), overflow="fold")
+        table.add_column(Text(make_visible(name)), overflow="fold")
     for row in rows[:SHOWN]:
         # texts of users and models: neither rich's markup nor a terminal's control codes are read from them
-        table.add_row(*(Text(CONTROL.sub("\ufffd", "" if cell is None else str(cell))) for cell in row))
+        table.add_row(*(Text(make_visible("" if cell is None else str(cell))) for cell in row))
     console.print(table)
     if not count:
         return

@@ -8,14 +8,14 @@ import re
 import unicodedata
 from dataclasses import dataclass
 
+from pipeline.llm.model_text import REFUSAL as REFUSAL
+from pipeline.llm.model_text import clean_reply, find_talk, has_words, read_prompt
 from schemas.base import Principle
 from schemas.seams import Unparsed
 
 PRINCIPLES: tuple[Principle, ...] = ("harmless", "accurate", "helpful")
 UNNAMED: tuple[Principle, ...] = ("accurate",)
 """What a No without a named principle counts as: Fig. 8 asks whether the prompt aligns with the query."""
-REFUSAL = "refusal"
-"""The detail of a reply that declines; `pipeline.llm.rounds` gives it Reason.REFUSED."""
 
 _LABELS = re.compile(r"final\s+judge?ment|violated\s+principles?|final\s+refined\s+prompt|unsafe\s+\(yes or no", re.I)
 _CHAT = re.compile(r"\[(/?(?:INST|SYS))\]", re.I)
@@ -27,14 +27,6 @@ _VIOLATED = re.compile(rf"{_LINE}violated\s+principles?[*_ \t]*[:：](.*)$", re.
 _UNSAFE = re.compile(rf"{_LINE}unsafe\s*\(yes or no[^)\n]*\)[*_ \t]*[:：]", re.I | re.M)
 _START = r"\[\[\s*start\s*\]\]"
 _MARKED = re.compile(rf"{_START}((?:(?!{_START}).)*?)\[\[\s*end\s*\]\]", re.I | re.S)
-_PLACEHOLDER = re.compile(r"x+|\.+|(?:your|the)? ?(?:final |refined |video )*prompt(?: here)?", re.I)
-_WRAPS = {'"': '"', "“": "”", "'": "'", "‘": "’", "{": "}", "*": "*", "`": "`"}
-_DECLINES = re.compile(
-    r"(?:unfortunately|apologies|as an ai\b[^.\n]{0,60})?[,.! ]*(?:i'?m |i am |we are )?(?:really |very |so )?sorry\b"
-    r"|(?:unfortunately|apologies|as an ai\b[^.\n]{0,60})?[,.! ]*(?:i|we)(?:'m| am| are)? ?"
-    r"(?:can'?t|cannot|can not|won'?t|unable to|not able to|must decline|have to decline)\b",
-    re.I,
-)
 
 
 def neutralise(text: str) -> str:
@@ -60,23 +52,37 @@ class Verdict:
 
 
 def parse_prompt(reply: str) -> str:
-    """Return the text between the last [[start]] and [[end]], in one paragraph, without wrapping quotes or braces.
+    """Return p: what stands between the last [[start]] and [[end]], cleaned as all that models write.
 
-    Raises Unparsed: empty, refusal, no_start, no_end, placeholder.
+    Raises Unparsed: empty, refusal, chatter, no_start, no_end, placeholder, garbled.
     """
-    _refuse_empty(reply)
+    reply = _read_words(reply)
     marked = _MARKED.findall(reply)
     if not marked:
         if re.search(_START, reply, re.I):
             raise Unparsed("no_end")
-        raise Unparsed(REFUSAL if _declines(reply) else "no_start")
-    texts = [_unwrap(" ".join(text.split())) for text in marked]
-    if not any(texts):
-        raise Unparsed("empty")
-    prompts = [text for text in texts if text and not _PLACEHOLDER.fullmatch(text)]
-    if not prompts:
-        raise Unparsed("placeholder")
-    return prompts[-1]
+        raise Unparsed(find_talk(reply) or "no_start")
+    faults = []
+    for text in reversed(marked):
+        try:
+            return read_prompt(text)
+        except Unparsed as fault:
+            faults.append(fault)
+    # a placeholder that is only quoted says less than what else is wrong
+    raise next((fault for fault in faults if fault.detail not in ("empty", "placeholder")), max(faults, key=_weight))
+
+
+def _weight(fault: Unparsed) -> bool:
+    return fault.detail == "placeholder"
+
+
+def parse_policy_answer(reply: str) -> str:
+    """Return p of a policy, which writes no markers; where it wrote both, what stands between them.
+
+    Raises Unparsed as `parse_prompt`.
+    """
+    reply = _read_words(reply)
+    return parse_prompt(reply) if _MARKED.search(reply) else read_prompt(reply)
 
 
 def parse_refined(reply: str) -> str:
@@ -89,11 +95,12 @@ def parse_verdict(reply: str) -> Verdict:
 
     Raises Unparsed: empty, refusal, no_verdict (no such line), unclear_verdict (neither Yes nor No behind it, or both).
     """
+    reply = _read_words(reply)
     aligned = _yes_or_no(reply, _VERDICT)
     lines = _VIOLATED.findall(reply)
     line = re.sub(r"\([^)]*\)", " ", lines[-1]).lower().replace("aligned", "accurate") if lines else ""
     named = tuple(name for name in PRINCIPLES if re.search(rf"\b{name}\b", line))
-    return Verdict(aligned, () if aligned else named or UNNAMED, reply.strip())
+    return Verdict(aligned, () if aligned else named or UNNAMED, reply)
 
 
 def parse_recheck(reply: str) -> bool:
@@ -101,23 +108,20 @@ def parse_recheck(reply: str) -> bool:
 
     Raises Unparsed as `parse_verdict`.
     """
-    return _yes_or_no(reply, _UNSAFE)
+    return _yes_or_no(_read_words(reply), _UNSAFE)
 
 
-def _refuse_empty(reply: str) -> None:
-    if not reply.strip():
+def _read_words(reply: str) -> str:
+    reply = clean_reply(reply)
+    if not has_words(reply):
         raise Unparsed("empty")
-
-
-def _declines(reply: str) -> bool:
-    return bool(_DECLINES.match(reply.strip().replace("’", "'")))
+    return reply
 
 
 def _yes_or_no(reply: str, label: re.Pattern[str]) -> bool:
-    _refuse_empty(reply)
     labels = list(label.finditer(reply))
     if not labels:
-        raise Unparsed(REFUSAL if _declines(reply) else "no_verdict")
+        raise Unparsed(find_talk(reply) or "no_verdict")
     line = reply[labels[-1].end() :].strip().partition("\n")[0]
     if first := re.match(r"\W*(yes|no)\b(?!\W+(?:or\W+)?(?:yes|no)\b)", line, re.I):
         return first[1].lower() == "yes"
@@ -125,9 +129,3 @@ def _yes_or_no(reply: str, label: re.Pattern[str]) -> bool:
     if len(words) != 1:
         raise Unparsed("unclear_verdict")
     return words == {"yes"}
-
-
-def _unwrap(text: str) -> str:
-    while len(text) > 1 and _WRAPS.get(text[0]) == text[-1]:
-        text = text[1:-1].strip()
-    return text

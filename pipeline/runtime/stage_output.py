@@ -2,9 +2,10 @@
 
 import contextlib
 import json
+import os
 import shutil
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -13,7 +14,10 @@ import click
 from pipeline.runtime.io import DataError, count_rows, read_rows, write_json, writing
 from pipeline.runtime.locks import hold_lock
 from pipeline.runtime.progress import progress
+from pipeline.runtime.terminal import make_visible
 from schemas.base import Dropped, Row
+from schemas.params import BaseParams
+from schemas.reasons import MENDABLE, OF_A_MODEL
 
 R = TypeVar("R", bound=Row)
 Tally = Mapping[str, Callable[[R], int]]
@@ -45,6 +49,8 @@ class Writer:
         self.units: set[int] = set()
         self.reasons: Counter[str] = Counter()
         self.more_metrics: dict[str, Any] = {}
+        self.asks_a_model = False
+        self.n_served_instead = 0  # rows in which another text stands in for an answer that never came
 
     def read(self, path: str | Path, row: type[R], times: int = 1) -> Iterator[R]:
         """Yield the rows of `path`, counting each as `times` units that come in."""
@@ -91,11 +97,15 @@ class Writer:
         items: Iterable[R | Dropped],
         tally: Tally[R] | None = None,
         status: Callable[[], str] | None = None,
+        limit: BaseParams | None = None,
+        measured: Collection[str] = (),
     ) -> None:
         """Take what the stage yields; show the first row and then how far it is, with `status` beside.
 
-        The sums of `tally` go into the metrics.
+        The sums of `tally` go into the metrics. With `limit` the stage asks a model: it stops by a DataError when more
+        than `limit.stop_share` end for one reason that lies with the model, but for the reasons `measured`.
         """
+        self.asks_a_model = limit is not None
         tally = tally or {}
         sums = self.more_metrics
         sums |= dict.fromkeys(tally, 0)
@@ -104,6 +114,8 @@ class Writer:
                 if isinstance(item, Dropped):
                     self.reasons[item.reason] += 1
                     self.put_dropped(item)
+                    if limit and item.reason in OF_A_MODEL and item.reason not in measured:
+                        self._stop_if_too_many(item, limit)
                 else:
                     if not self.n_rows:
                         _show(self.label, item)
@@ -113,8 +125,19 @@ class Writer:
                     self.put(item)
                 report(self.n_rows + self.units_dropped, self.expected or None, lambda: self._note(status))
 
+    def _stop_if_too_many(self, item: Dropped, limit: BaseParams) -> None:
+        ended, count = self.n_rows + self.units_dropped, self.reasons[item.reason]
+        if ended >= limit.stop_after and count > limit.stop_share * ended:
+            detail = f", the last: {item.detail}" if item.detail else ""
+            raise DataError(
+                f"{item.reason}: {count} of the first {ended} inputs of {self.label} ended so{detail}; nothing is "
+                "written, what was bought is kept. Mend the cause and run again, or raise base.stop_share "
+                f"({limit.stop_share:g})"
+            )
+
     def _count(self, item: Row) -> None:
         self.n_rows += 1
+        self.n_served_instead += getattr(item, "failure", None) in MENDABLE
         if self.row.unit:  # hashes: the units themselves would be as large as the rows
             self.units.add(hash(tuple(getattr(item, name) for name in self.row.unit)))
 
@@ -129,6 +152,11 @@ class Writer:
     @property
     def units_dropped(self) -> int:
         return self.reasons.total()
+
+    @property
+    def units_mendable(self) -> int:
+        """How many were dropped because no answer came, which another day may mend."""
+        return self.n_served_instead + sum(self.reasons[reason] for reason in MENDABLE) if self.asks_a_model else 0
 
     def refuse_losses(self, out: Path) -> None:
         """Raise DataError when input was left unread or units_in != units_done + units_dropped (promise g)."""
@@ -156,7 +184,7 @@ def _show(label: str, item: Row) -> None:
     fields = [name for name in ("query", "prompt", "chosen", "rejected", "p_refined") if getattr(item, name, None)]
     for name in fields:
         text = getattr(item, name)
-        click.echo(f"  {label}: {name}: {text if len(text) <= 160 else text[:157] + '...'}", err=True)
+        click.echo(make_visible(f"  {label}: {name}: {text if len(text) <= 160 else text[:157] + '...'}"), err=True)
 
 
 @contextlib.contextmanager
@@ -175,3 +203,10 @@ def stage_output(out: str | Path, row: type[Row], label: str | None = None) -> I
             writer.refuse_losses(out)
         write_json(metrics_path(out), writer.metrics())
         click.echo(f"  {writer.label}: {json.dumps(writer.metrics(), ensure_ascii=False)[:300]}", err=True)
+        if count := writer.units_mendable:
+            stage = os.environ.get("DVC_STAGE", "")
+            click.echo(
+                f"  {writer.label}: finished but for {count} that failed; another day may mend them: "
+                + f"vpo retry {stage}".rstrip(),
+                err=True,
+            )

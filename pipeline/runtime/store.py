@@ -121,6 +121,9 @@ class Store:
         self.connection.execute(
             "create table if not exists claims (key text primary key, holder text not null, until real not null)"
         )
+        self.connection.execute(
+            "create table if not exists snapshots (account text primary key, snapshot text not null)"
+        )
         columns = [row[1] for row in self.connection.execute("pragma table_info(answers)")]
         if columns != COLUMNS:
             raise DataError(f"{self.path}: another schema: answers has the columns {', '.join(columns)}; {MEND}")
@@ -248,6 +251,17 @@ class Store:
         with self.lock:
             row = self.connection.execute("select usd from spent where account = ?", (account,)).fetchone()
         return row[0] if row else 0.0
+
+    def read_snapshot(self, account: str) -> str | None:
+        """Return the snapshot that last replied on `account`, None where none did."""
+        with self.lock:
+            row = self.connection.execute("select snapshot from snapshots where account = ?", (account,)).fetchone()
+        return row[0] if row else None
+
+    def keep_snapshot(self, account: str, snapshot: str) -> None:
+        """Keep which snapshot has just replied on `account`."""
+        with self.lock:
+            self.connection.execute("insert or replace into snapshots values (?, ?)", (account, snapshot))
 
     def forget(self, key: str) -> None:
         """Remove an answer whose file is lost or damaged, so that it can be bought again."""

@@ -3,15 +3,27 @@
 import hashlib
 import json
 
+from tests.support.llm_vendors import VENDORS, vendor_failure, vendor_text
+
 FAULTS = ("500", "502", "429", "reset", "cut", "empty", "length", "refusal", "content_filter", "no_choices")
 ALL_FAULTS = (
     *FAULTS, "429_bare", "hang", "cut_short", "bad_utf8", "refusal_text", "content_filter_azure", "two_choices",
 )  # fmt: skip
-LASTING = {"empty", "length", "refusal", "refusal_text", "content_filter", "content_filter_azure", "two_choices"}
+LASTING = {
+    "empty",
+    "length",
+    "refusal",
+    "refusal_text",
+    "content_filter",
+    "content_filter_azure",
+    "two_choices",
+    "html",
+    *VENDORS,
+}
 """faults that are the model's answer to this conversation, so that they come again"""
 UNSENT = {"reset", "hang", "cut_short"}
 """faults without a whole response"""
-UNREADABLE = UNSENT | {"cut", "bad_utf8", "nested"}
+UNREADABLE = UNSENT | {"cut", "bad_utf8", "nested", "html"}
 """faults whose usage the client cannot read"""
 REFUSAL_TEXT = "I'm sorry, but I can't help with that."
 
@@ -46,6 +58,8 @@ def failure(fault: str) -> tuple[int, bytes, str, dict] | None:
         return _error(500, {"message": "boom"})
     if fault == "502":
         return 502, b"<html>Bad Gateway</html>", "text/html", {}
+    if fault == "html":
+        return 200, b"<html>Welcome</html>", "text/html", {}
     if fault == "nested":  # more than a parser can follow
         return 200, b"[" * 200_000, "application/json", {}
     if fault == "429":
@@ -61,14 +75,14 @@ def failure(fault: str) -> tuple[int, bytes, str, dict] | None:
             "status": 400,
             "innererror": {"code": "ResponsibleAIPolicyViolation", "content_filter_result": result},
         })  # fmt: skip
-    return None
+    return vendor_failure(fault)
 
 
 def _error(status: int, error: dict, headers=None) -> tuple[int, bytes, str, dict]:
     return status, json.dumps({"error": error}).encode(), "application/json", headers or {}
 
 
-def completion(fault: str | None, model: str, texts: list[str], usage: dict) -> bytes:
+def completion(fault: str | None, model: str, texts: list[str], usage: dict, snapshot: str = "snapshot") -> bytes:
     """Return the body of a chat completion with a choice for each text, as `fault` spoils it."""
     finish, refusal = "stop", None
     if fault == "empty":
@@ -81,11 +95,15 @@ def completion(fault: str | None, model: str, texts: list[str], usage: dict) -> 
         texts = [REFUSAL_TEXT] * len(texts)
     elif fault == "two_choices":
         texts = [*texts, f"{texts[-1]} The other choice."]
+    elif fault in VENDORS:
+        good = texts[0].replace("[[start]]", "").replace("[[end]]", "").strip()
+        finish, text = vendor_text(fault, good)
+        texts = [text]
     elif fault == "no_choices":
         texts = []
     body = json.dumps({
         "id": "half \ud83d" if fault == "half" else "x",
-        "object": "chat.completion", "created": 0, "model": f"{model}-snapshot",
+        "object": "chat.completion", "created": 0, "model": f"{model}-{snapshot}",
         "choices": [
             {"index": number, "finish_reason": finish, "logprobs": None,
              "message": {"role": "assistant", "content": text, "refusal": refusal}}

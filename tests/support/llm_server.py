@@ -44,14 +44,16 @@ class LLMServer:
     `answer(model, messages)`, or `answer(body)` with `by_body`, returns a text, or a list with a text for each choice.
     `delay_s` is the latency, constant or, with `sigma`, the mean of a log-normal drawn by conversation. Without `keep`
     no bodies and headers are held. `log` has (time, conversation, what, prompt tokens, completion tokens, latency);
-    what is ok, a fault, 429_limit, or gone where the client left first.
+    what is ok, a fault, 429_limit, or gone where the client left first. After `moves_after` replies the alias is
+    another snapshot's.
     """
 
     def __init__(
         self, answer, fault_share=0.0, seed=0, delay_s=0.0, sigma=0.0, faults=FAULTS, requests_per_minute=None,
         tokens_per_minute=None, burst_s=1.0, told=True, retry_after=("ms",), by_body=False, keep=True, polls=3,
-        expire_share=0.0,
+        expire_share=0.0, moves_after=None,
     ):  # fmt: skip
+        self.moves_after = moves_after
         self.answer, self.by_body, self.keep = answer, by_body, keep
         self.fault_share, self.seed, self.faults = fault_share, seed, faults
         self.delay_s, self.sigma = delay_s, sigma
@@ -130,7 +132,8 @@ class LLMServer:
         if not answered:
             answered = self.answered(body)
         texts, usage = answered
-        payload = completion(fault, body["model"], texts, usage)
+        moved = self.moves_after is not None and len(self.log) >= self.moves_after
+        payload = completion(fault, body["model"], texts, usage, "later" if moved else "snapshot")
         entry[2:5] = fault or "ok", usage["prompt_tokens"], usage["completion_tokens"]
         if fault in UNSENT:
             await leave(request, fault, payload)

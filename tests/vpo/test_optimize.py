@@ -8,7 +8,7 @@ from schemas.reasons import Reason
 from schemas.seams import Outcome
 from tests.support.small_project import ROOT, write_params
 from vpo.graph import read_graph
-from vpo.optimize import EMPTY, find_trained, main, optimize, read_queries
+from vpo.optimize import EMPTY, find_trained, main, optimize, read_queries, say_if_strange
 
 
 class Repeating:
@@ -178,3 +178,11 @@ def test_a_model_folder_answers_greedily_and_the_same_each_time(project, vpo_hom
     lines = [json.loads(line) for line in made.stdout.splitlines()]
     assert [line["query"] for line in lines] == ["a dog", " a cat", "\u200b"]
     assert [line["prompt"] for line in lines] == ["calm", "calm", ""]
+
+
+def test_a_query_of_another_world_is_told_in_one_line(capsys):
+    say_if_strange("a dog on grass", 600, 0)
+    assert capsys.readouterr().err == ""
+    say_if_strange("собака бежит по траве", 600, 0)
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "cannot read this query" in line and "vpo-cogvideox-2b" in line

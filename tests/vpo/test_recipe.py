@@ -132,7 +132,7 @@ def test_the_papers_figures_are_those_of_the_supplement_and_the_authors_code(pro
     assert (params.rollout.k, params.rollout.temperature, params.dpo.reward_gap) == (4, 0.9, 0.5)
     rule = (params.dpo.dominance, params.dpo.video_pairs, params.dpo.pairs_per_query, params.dpo.when_both)
     assert rule == ("question", "first", 1, "text")
-    assert (params.teacher.model, params.dpo.target) == ("gpt-4o", f"CogVideoX-{size.upper()}")
+    assert (params.teacher.model, params.dpo.target) == ("gpt-4o-2024-08-06", f"CogVideoX-{size.upper()}")
     assert (params.render.backend, params.render.model) == ("diffusers", f"zai-org/CogVideoX-{size}")
     assert (params.reward.formula, params.reward.model) == ("weighted_yes", "visionreward")
     assert params.reward.models.keys() == {"visionreward"}

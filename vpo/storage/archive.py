@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pipeline.llm.calls.answers import find_fault, is_whole, read_error_message
+from pipeline.llm.calls.answers import find_fault, is_whole
+from pipeline.llm.calls.hosts import read_error_message
 from pipeline.publishing.secret_scan import secrets_said, values_of
 from pipeline.runtime.io import DataError, replacing
 from pipeline.runtime.store import Store

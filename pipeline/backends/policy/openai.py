@@ -13,6 +13,7 @@ from typing import Any
 from pipeline.backends.policy.model_folder import model_revision
 from pipeline.llm.calls.answers import Answer, read_answers
 from pipeline.llm.calls.engine import Engine
+from pipeline.llm.policy_answers import read_policy_outcome
 from pipeline.llm.template import Template
 from pipeline.runtime.store import Store
 from schemas.base import Provenance, QueryBase
@@ -66,7 +67,7 @@ class OpenAI:
         )  # fmt: skip
         if answer.reason:
             return Outcome(by=by, reason=answer.reason, detail=answer.detail[:500])
-        return Outcome(value=" ".join(answer.text.split()), by=by)
+        return read_policy_outcome(answer.text, by)
 
     def body(self, query: QueryBase, k: int, sampling: SamplingParams, seed: int) -> dict[str, Any]:
         """Return what is sent; every sampling field is, since vLLM else takes those of generation_config (facts F4)."""

@@ -16,6 +16,8 @@ import numpy as np
 
 from pipeline.backends.policy.batch import Batch, Text
 from pipeline.backends.policy.model_folder import model_revision
+from pipeline.llm.model_text import clean_prompt
+from pipeline.llm.policy_answers import read_policy_outcome
 from pipeline.llm.template import Template
 from pipeline.runtime.io import DataError
 from pipeline.runtime.one_thread import use_one_thread
@@ -144,14 +146,12 @@ class Transformers:
         by = Provenance(
             backend="transformers", model=self.name, revision=self.revision, template=self.template.hash, store_key=key
         )
-        text = " ".join(answer["text"].split())
         if not answer["ended"]:
+            text = clean_prompt(answer["text"])
             return Outcome(
                 by=by, reason=Reason.TRUNCATED, detail=f"no end after {answer['n_tokens']} tokens: {text[:200]}"
             )
-        if not text:
-            return Outcome(by=by, reason=Reason.EMPTY)
-        return Outcome(value=text, by=by)
+        return read_policy_outcome(answer["text"], by)
 
     def depends(self, query: QueryBase, sample: int, sampling: SamplingParams, seed: int) -> dict:
         drawn = {"seed": seed, "query_id": query.query_id, "sample": sample} if sampling.temperature else {}

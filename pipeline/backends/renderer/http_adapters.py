@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 from urllib.parse import quote
 
-from pipeline.llm.calls.answers import read_error_message
+from pipeline.llm.calls.hosts import read_error_message
 from pipeline.runtime.io import DataError
 
 

@@ -15,8 +15,8 @@ from urllib.parse import urljoin, urlsplit
 from pydantic import SecretStr
 
 from pipeline.backends.renderer.http_adapters import Adapter, Call
-from pipeline.llm.calls.answers import read_error_message
 from pipeline.llm.calls.endpoint import host_of
+from pipeline.llm.calls.hosts import read_error_message
 from pipeline.llm.calls.limits import retry_after_s
 from pipeline.runtime.io import DataError
 from schemas.params_render import ADAPTER_KEYS, HttpRenderParams

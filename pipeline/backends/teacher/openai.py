@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 from pipeline.llm.answer_forms import Form
 from pipeline.llm.calls.answers import Answer, StoredAnswer, read_answers
 from pipeline.llm.calls.engine import Engine
-from pipeline.llm.replies import REFUSAL
+from pipeline.llm.model_text import REFUSAL, clean_reply, reason_of
 from pipeline.llm.template import Template
 from pipeline.runtime.store import Store
 from schemas.base import Provenance
@@ -22,6 +22,7 @@ from schemas.seams import Messages, Outcome, Unparsed
 T = TypeVar("T")
 
 TEMPLATES = Path(__file__).parents[2] / "templates"
+AGAIN = 1_000_000  # added to the sample of a second try, so that its key is no other sample's
 SAMPLING = ("temperature", "top_p", "max_completion_tokens")
 
 
@@ -53,6 +54,11 @@ class OpenAI:
             if bought.stored is None:
                 return Outcome(reason=Reason.FAILED, detail=bought.why)
             (answer,) = read_answers(bought.stored)
+            if self.params.retry_truncated and answer.reason in (Reason.TRUNCATED, Reason.EMPTY):
+                again = await self.engine.answer(self.with_more_room(self.body(messages, parse)), sample + AGAIN)
+                if again.stored is not None:
+                    bought = again
+                    (answer,) = read_answers(again.stored)
             by = self.by(bought, answer, template)
             if answer.reason:
                 return Outcome(by=by, reason=answer.reason, detail=answer.detail[:500])
@@ -61,13 +67,13 @@ class OpenAI:
             except Unparsed as unparsed:
                 fault = unparsed.detail
             if fault == REFUSAL:
-                return Outcome(by=by, reason=Reason.REFUSED, detail=answer.text[:500])
+                return Outcome(by=by, reason=Reason.REFUSED, detail=clean_reply(answer.text)[:500])
             messages = [
                 *messages,
                 {"role": "assistant", "content": answer.text},
                 {"role": "user", "content": self.again.fill(fault=fault)},
             ]
-        return Outcome(by=by, reason=Reason.UNPARSED, detail=f"{fault} ({self.params.parse_attempts} answers)")
+        return Outcome(by=by, reason=reason_of(fault), detail=f"{fault} ({self.params.parse_attempts} answers)")
 
     def body(self, messages: Messages, parse: Callable) -> dict[str, Any]:
         """Return what is sent, and with it all that the answer depends on."""
@@ -77,6 +83,11 @@ class OpenAI:
             body["messages"] = [{"role": "system", "content": self.structured.fill()}, *messages]
             body["response_format"] = parse.response_format
         return body
+
+    def with_more_room(self, body: dict[str, Any]) -> dict[str, Any]:
+        """Return the same question with twice as many tokens for the answer, where they are limited at all."""
+        limit = body.get("max_completion_tokens")
+        return body | {"max_completion_tokens": 2 * limit} if limit else body
 
     def by(self, bought: StoredAnswer, answer: Answer, template: str | None) -> Provenance:
         revision = answer.model or self.params.model

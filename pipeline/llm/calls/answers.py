@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from pipeline.llm.calls.hosts import finish_kind, read_error_message
+from pipeline.llm.model_text import clean_reply
 from schemas.reasons import Reason
 
 MOST_TOKENS = 10**9
@@ -34,18 +36,31 @@ def find_fault(body: Any, n: int) -> str | None:
     if not isinstance(body, dict) or not isinstance(body.get("choices"), list):
         return "a completion without choices"
     choices = body["choices"]
-    if not all(isinstance(choice, dict) and isinstance(choice.get("message"), dict) for choice in choices):
+    if not all(isinstance(choice, dict) for choice in choices) or not all(
+        isinstance(choice.get("message"), dict)
+        or (choice.get("message") is None and finish_kind(choice.get("finish_reason")) == "blocked")
+        for choice in choices
+    ):
         return "a choice without a message"
     if sorted(str(choice.get("index", 0)) for choice in choices) != sorted(str(number) for number in range(n)):
         return f"{len(choices)} choices, where {n} {'was' if n == 1 else 'were'} asked for"
     for choice in choices:
-        for name in ("content", "refusal"):
-            text = choice["message"].get(name)
+        message = choice.get("message") or {}
+        for name, text in (("content", read_content(message)), ("refusal", message.get("refusal"))):
             if not isinstance(text, str | None):
                 return f"a message whose {name} is not text"
             if text and not is_whole(text):
                 return "text with half a character"
     return None
+
+
+def read_content(message: Mapping[str, Any]) -> Any:
+    """Return a message's text; of content in parts, as gateways to other vendors send it, the parts that are text."""
+    content = message.get("content")
+    if not isinstance(content, list) or not all(isinstance(part, dict) for part in content):
+        return content
+    texts = [part.get("text") for part in content if part.get("type") in ("text", "output_text", None)]
+    return "".join(texts) if all(isinstance(text, str) for text in texts) else content
 
 
 def is_whole(text: str) -> bool:
@@ -64,24 +79,20 @@ def read_answers(stored: Mapping[str, Any]) -> list[Answer]:
 
 
 def _read_choice(choice: Mapping[str, Any], model: str) -> Answer:
-    message, finish = choice["message"], choice.get("finish_reason")
-    text = message.get("content") or ""
+    message, finish = choice.get("message") or {}, choice.get("finish_reason")
+    text, ended = read_content(message) or "", finish_kind(finish)
     if message.get("refusal"):
         return Answer(text, Reason.REFUSED, message["refusal"], model)
-    if finish == "content_filter":
-        return Answer(text, Reason.CONTENT_FILTER, "", model)
-    if finish == "length":
+    if ended == "blocked":
+        detail = "" if finish == "content_filter" else f"finish reason {finish}"
+        return Answer(text, Reason.CONTENT_FILTER, detail, model)
+    if ended == "cut":
         return Answer(text, Reason.TRUNCATED, f"cut after {len(text)} characters", model)
-    if not text.strip():
-        return Answer(text, Reason.EMPTY, "", model)
+    if ended == "odd":
+        return Answer(text, Reason.UNPARSED, f"finish reason {str(finish)[:60]}", model)
+    if not clean_reply(text):
+        return Answer(text, Reason.EMPTY, "nothing but thinking" if text.strip() else "", model)
     return Answer(text, None, "", model)
-
-
-def read_error_message(body: Any) -> str:
-    """Return the server's own words of an error body: {"error": {"message": ...}}, {"message": ...}, or text."""
-    error = body.get("error", body) if isinstance(body, dict) else body
-    message = error.get("message") if isinstance(error, dict) else error
-    return str(message or "")
 
 
 def read_usage(body: Any) -> tuple[int, int] | None:

@@ -4,8 +4,8 @@ import json
 from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
-from pipeline.llm.calls.answers import read_error_message
 from pipeline.llm.calls.endpoint import Endpoint, Reply
+from pipeline.llm.calls.hosts import read_error_message
 
 HEAP = 500
 """lines that are taken over together"""

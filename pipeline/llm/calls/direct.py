@@ -49,7 +49,7 @@ class Direct:
 
     async def _ask(self, key: str, body: Mapping[str, Any], sample: int) -> StoredAnswer:
         """Ask for `body` until it is answered, or has failed too often. Raises EndpointStopped."""
-        ledger, attempt, why = self.ledger, 0, ""
+        ledger, attempt, why, is_silent = self.ledger, 0, "", True
         while attempt < (self.params.attempts or ATTEMPTS):
             async with self.slots:  # until it is stored and charged: the next request starts after that
                 reply, took_s = await self._request(body, attempt)
@@ -74,11 +74,19 @@ class Direct:
                     ledger.charge_expected(body)
                 self._note_failure(reply)
                 attempt, why = attempt + 1, reply.why
+                # nobody there, or somebody who speaks no JSON: no address of this API
+                is_silent &= reply.status in (0, 200) and reply.body is None
                 if attempt < (self.params.attempts or ATTEMPTS):
                     # jitter: those that failed together do not come back together
                     back_off = min(BACK_OFF_S * 2 ** (attempt - 1), LONGEST_BACK_OFF_S) * random.uniform(0.5, 1)
                     await ledger.sleep(back_off if reply.retry_after is None else reply.retry_after)
-        return StoredAnswer(key, why=f"{why} ({attempt} requests)")
+        why = f"{why} ({attempt} requests)"
+        if is_silent and not (ledger.counts.answers or ledger.counts.from_store):
+            raise ledger.stop_run(
+                f"{self.endpoint.host} gives no answer to the first request: {why}; look at base_url and "
+                "the server, then run again"
+            )
+        return StoredAnswer(key, why=why)
 
     async def _request(self, body: Mapping[str, Any], attempt: int) -> tuple[Reply, float]:
         """Wait for a turn, send once, and tell the limits what happened; return the reply and its seconds."""

@@ -15,17 +15,17 @@ from urllib.parse import urlsplit
 import click
 from pydantic import SecretStr
 
-from pipeline.llm.calls.answers import find_fault, read_error_message
+from pipeline.llm.calls import hosts
+from pipeline.llm.calls.answers import find_fault
 from pipeline.llm.calls.limits import retry_after_s
 from schemas.params import EndpointParams
+from schemas.section import find_url_fault
 
 TIMEOUT_S = 120.0  # ours
 ATTEMPTS = 5  # ours: the authors' code skips what fails
 PATIENCE_S = 900.0
 """ours: a run that gets nothing but 429 for so long, or is told to wait longer, stops and says so"""
 BACK_OFF_S, LONGEST_BACK_OFF_S = 0.5, 8.0
-FILTERED = {"content_filter", "content_policy_violation", "ResponsibleAIPolicyViolation"}
-NO_QUOTA = {"insufficient_quota", "billing_hard_limit_reached", "billing_not_active"}
 _NO_HEADERS: Mapping[str, str] = {}
 
 
@@ -76,6 +76,8 @@ class Endpoint:
         if params.api_version and not params.base_url:
             raise EndpointStopped("api_version is Azure's: set base_url to https://<resource>.openai.azure.com")
         self.base_url = base_url_of(params)
+        if fault := find_url_fault(self.base_url):
+            raise EndpointStopped(f"OPENAI_BASE_URL {fault} (it is {self.base_url!r})")
         self.host = host_of(self.base_url)
         self.openai = openai
 
@@ -126,22 +128,25 @@ class Endpoint:
 
     def read_completion(self, status: int, body: Any, headers: Mapping[str, str], n: int) -> Reply:
         """Return what a body means that should be the completion of a request for `n` choices."""
+        if (block := hosts.read_block(body)) is not None:
+            return self._filtered(block, headers)
+        if unpaid := hosts.read_unpaid(body):
+            return Reply("stopped", status, None, headers, self.redact(unpaid))
         if isinstance(body, dict) and "choices" not in body and "error" in body:
-            return Reply("transient", status, None, headers, self.redact(read_error_message(body)))
+            return Reply("transient", status, None, headers, self.redact(hosts.read_error_message(body)))
+        if word := hosts.find_interruption(body):
+            return Reply("transient", status, body, headers, f"finish reason {word}")
         if fault := find_fault(body, n):
             return Reply("transient", status, body, headers, fault)  # its usage is paid for
         return Reply("answer", status, body, headers)
 
     def read_failure(self, status: int, body: Any, headers: Mapping[str, str]) -> Reply:
-        """Return what a status of 400 and above means (facts: OpenAI's and Azure's codes)."""
-        error = body.get("error", body) if isinstance(body, dict) else {}
-        error = error if isinstance(error, dict) else {}
-        words = self.redact(read_error_message(body))
-        why, codes = f"{status}: {words}", {str(error.get("code")), str(error.get("type"))}
-        if status == 400 and (codes & FILTERED or "content_filter" in str(error.get("innererror"))):
-            # not the body itself: it may repeat the key
-            return Reply("answer", status, {"error": {"code": "content_filter", "message": words}}, headers)
-        if status in (401, 403, 404) or codes & NO_QUOTA:
+        """Return what a status of 400 and above means, in the words of many hosts (pipeline/llm/calls/hosts.py)."""
+        words = self.redact(hosts.read_error_message(body))
+        why = f"{status}: {words}"
+        if hosts.is_filtered(status, body):
+            return self._filtered(words, headers)
+        if hosts.is_unpaid(status, body) or hosts.is_locked_out(status, body):
             return Reply("stopped", status, None, headers, why)
         waiting = retry_after_s(headers, time.time())
         if status == 429:
@@ -151,7 +156,12 @@ class Endpoint:
             return Reply("transient", status, None, headers, why, waiting, lost=status not in (409, 503))
         return Reply("rejected", status, None, headers, why)
 
+    def _filtered(self, words: str, headers: Mapping[str, str]) -> Reply:
+        # in one form for all hosts, and not the body itself: it may repeat the key
+        error = {"code": "content_filter", "message": self.redact(words) or "the host filtered it"}
+        return Reply("answer", 400, {"error": error}, headers)
+
     def redact(self, words: str) -> str:
         """Return a server's words without the key, should it repeat it, and short; half characters become "?"."""
         whole = words.replace(self.key.get_secret_value(), "[key]")  # before the cut, which could leave half a key
-        return whole[:300].encode(errors="replace").decode()
+        return " ".join(whole[:300].encode(errors="replace").decode().split())

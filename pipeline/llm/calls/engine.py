@@ -81,7 +81,20 @@ class Engine:
             del self._asking[key]
 
     async def _look_up_or_buy(self, key: str, body: Mapping[str, Any], sample: int) -> StoredAnswer:
-        if (stored := await self._look_up(key)) is None:
-            return await self.way.buy(key, body, sample)
-        self.ledger.counts.from_store += 1
-        return StoredAnswer(key, stored)
+        snapshots = self.ledger.snapshots
+        stored = await self._look_up(key)
+        if stored is not None and snapshots.is_of_another(stored):
+            if snapshots.rule == "new":
+                snapshot = str(snapshots.newest)
+                key = answer_key(self.kind, self.ledger.endpoint.host, body, sample, snapshot)
+                snapshots.revisions[key] = snapshot
+                stored = await self._look_up(key)
+            elif why := snapshots.take_stored(stored):
+                raise self.ledger.stop_run(why)
+        if stored is not None:
+            self.ledger.counts.from_store += 1
+            return StoredAnswer(key, stored)
+        bought = await self.way.buy(key, body, sample)
+        if bought.stored is not None and (why := snapshots.take_reply(bought.stored)):
+            raise self.ledger.stop_run(why)
+        return bought

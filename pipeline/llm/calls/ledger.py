@@ -13,6 +13,7 @@ from pipeline.llm.calls.answers import read_usage
 from pipeline.llm.calls.endpoint import Endpoint, EndpointStopped, Reply
 from pipeline.llm.calls.expected_tokens import ExpectedTokens
 from pipeline.llm.calls.prices import find_price, require_price_for_budget
+from pipeline.llm.calls.snapshots import Snapshots
 from pipeline.llm.calls.together import Together
 from pipeline.runtime.accounts import open_account
 from pipeline.runtime.io import write_json
@@ -55,6 +56,7 @@ class Ledger:
         self.counts, self.expected = Counts(), ExpectedTokens()
         self.account = open_account(store, endpoint.host, params.model)
         self.spent_usd = store.read_spent_usd(self.account)
+        self.snapshots = Snapshots(store, self.account, params.model, params.snapshot_rule)
         self.begun_at = time.time()
         self.looked_for_room_at = float("-inf")
         self.stopped: EndpointStopped | None = None
@@ -98,8 +100,8 @@ class Ledger:
             tokens = self.expected.estimate_input(body), round(self.expected.estimate_output(body))
             self.counts.usd += self.cost_usd(*tokens)
         request = {"host": self.endpoint.host, "body": body, "sample": sample}
-        if self.revision:
-            request["revision"] = self.revision
+        if revision := self.snapshots.revisions.get(key, self.revision):
+            request["revision"] = revision
         answer = {
             "status": reply.status,
             "body": reply.body,

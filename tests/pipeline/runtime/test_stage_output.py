@@ -75,3 +75,50 @@ def test_a_tally_sums_what_each_row_adds_and_stands_in_the_metrics_without_rows(
             writer.add_metrics(source="a file")
         metrics = json.loads((tmp_path / "results" / "out.json").read_text())
         assert (metrics["sevens"], metrics["source"]) == (total, "a file")
+
+
+def limited(rows, reason, share):
+    for number, row in enumerate(rows):
+        yield Dropped(input_id=row.prompt_id, reason=reason, detail="blocked") if number % 10 < share * 10 else row
+
+
+def test_too_many_that_end_for_one_reason_of_a_model_stop_the_stage_with_it_first(tmp_path, vpo_home, laptop):
+    with pytest.raises(DataError, match=r"^content_filter: 16 of the first 51 inputs of out ended so.*blocked"):
+        with stage_output(tmp_path / "data/sft/out.jsonl", Prompt) as writer:
+            rows = limited(writer.count(prompts(100)), "content_filter", 0.3)
+            writer.write(rows, limit=laptop.base)
+    assert not list((tmp_path / "data" / "sft").glob("*"))
+
+
+@pytest.mark.parametrize(
+    ("n", "reason", "share", "measured"),
+    [
+        (49, "content_filter", 1.0, ()),
+        (100, "content_filter", 0.1, ()),
+        (100, "no_flaw", 0.9, ()),
+        (100, "refused", 0.9, ("refused",)),
+    ],
+)
+def test_few_inputs_a_small_share_and_what_is_no_fault_of_a_model_stop_nothing(
+    tmp_path, vpo_home, laptop, n, reason, share, measured
+):
+    with stage_output(tmp_path / "data/sft/out.jsonl", Prompt) as writer:
+        writer.write(limited(writer.count(prompts(n)), reason, share), limit=laptop.base, measured=measured)
+    assert writer.reasons[reason] > 0
+
+
+def test_what_failed_is_told_in_the_last_line(tmp_path, vpo_home, laptop, capsys, monkeypatch):
+    monkeypatch.setenv("DVC_STAGE", "critique@sft")
+    with stage_output(tmp_path / "data/sft/out.jsonl", Prompt) as writer:
+        writer.write(limited(writer.count(prompts(10)), "failed", 0.1), limit=laptop.base)
+    assert capsys.readouterr().err.splitlines()[-1] == (
+        "  out: finished but for 1 that failed; another day may mend them: vpo retry critique@sft"
+    )
+
+
+def test_the_first_row_is_shown_without_steering_the_terminal(tmp_path, vpo_home, capsys):
+    with stage_output(tmp_path / "data/sft/out.jsonl", Prompt) as writer:
+        row = next(iter(prompts(1)))
+        writer.write(writer.count([row.model_copy(update={"prompt": "a \x1b[31mdog\u202e"})]))
+    shown = capsys.readouterr().err
+    assert "a ^[[31mdog<U+202E>" in shown and "\x1b" not in shown

@@ -4,10 +4,12 @@ import pytest
 
 from pipeline.backends.teacher.openai import OpenAI
 from pipeline.llm.answer_forms import PROMPT
+from pipeline.llm.calls.endpoint import EndpointStopped
 from pipeline.llm.replies import parse_prompt
 from pipeline.runtime.store import Store
 from tests.support.llm_echo import conversations, echo, parse
 from tests.support.llm_server import fault_of, serving
+from tests.support.llm_vendors import BALANCES, VENDORS, vendor_text
 from tests.support.params import with_values
 
 KEY = "sk-secret-of-the-test"
@@ -135,3 +137,56 @@ def test_without_structured_output_the_markers_are_read_by_the_same_parser(teach
         (outcome,) = teacher(server).map(conversations(1), PROMPT)
         assert "response_format" not in server.requests[0]
     assert outcome.value == "a red dog"
+
+
+FIVE_VENDORS = (*VENDORS, "html", "500", "429", "cut", "empty", "length", "refusal", "refusal_text")
+VENDOR_REASON = {
+    "odd:foreign_finish": "unparsed", "odd:think_only": "empty", "odd:refusal_marked": "refused",
+    "odd:garbled": "garbled", "odd:network_error": "failed", "html": "failed", "empty": "empty",
+    "length": "truncated", "refusal": "refused", "refusal_text": "refused",
+}  # fmt: skip
+PASSING = (None, "500", "429", "cut")
+
+
+def film(model, messages):
+    return vendor_text(None, f"A film of {messages[0]['content']}.")[1]
+
+
+def test_a_thousand_inputs_at_five_vendors_lose_none_and_pass_no_bad_one_as_good(teacher):
+    asked = conversations(1000)
+    with serving(film, fault_share=0.5, faults=FIVE_VENDORS) as server:
+        outcomes = list(teacher(server, parse_attempts=1).map(asked, parse_prompt))
+        requests = len(server.requests)
+        again = list(teacher(server, parse_attempts=1).map(asked, parse_prompt))
+        # bought once, but for what has no answer and may have one another day
+        assert len(server.requests) == requests + 3 * sum(outcome.reason == "failed" for outcome in outcomes)
+    assert len(outcomes) == 1000 and [outcome.reason for outcome in again] == [outcome.reason for outcome in outcomes]
+    for messages, outcome in zip(asked, outcomes, strict=True):
+        fault = fault_of(json.dumps(messages), 0.5, faults=FIVE_VENDORS)
+        if fault in PASSING or fault.startswith("residue:"):
+            assert outcome.value == f"A film of {messages[0]['content']}.", fault
+        else:
+            assert (outcome.value, outcome.reason) == (None, VENDOR_REASON.get(fault, "content_filter")), fault
+
+
+@pytest.mark.parametrize("vendor", BALANCES)
+def test_an_empty_account_stops_at_once_with_the_vendors_words(teacher, vendor):
+    _, body = BALANCES[vendor]
+    words = (body[0] if isinstance(body, list) else body)["error"]["message"]
+    with serving(film, fault_share=1.0, faults=(f"balance:{vendor}",)) as server:
+        with pytest.raises(EndpointStopped, match=words):
+            list(teacher(server, max_concurrency=1).map(conversations(3), parse_prompt))
+        assert len(server.requests) == 1
+
+
+def test_a_cut_or_empty_answer_is_asked_once_more_where_params_say_so(teacher):
+    def once_cut(body):
+        return "" if body.get("max_completion_tokens") == 10 else "[[start]] A dog. [[end]]"
+
+    with serving(once_cut, by_body=True) as server:
+        (outcome,) = teacher(server, max_completion_tokens=10).map(conversations(1), parse_prompt)
+        assert (outcome.reason, len(server.requests)) == ("empty", 1)
+        (outcome,) = teacher(server, max_completion_tokens=10, retry_truncated=True).map(conversations(1), parse_prompt)
+        assert (outcome.value, len(server.requests)) == ("A dog.", 2)
+        list(teacher(server, max_completion_tokens=10, retry_truncated=True).map(conversations(1), parse_prompt))
+        assert len(server.requests) == 2

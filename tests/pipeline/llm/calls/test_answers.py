@@ -75,3 +75,19 @@ def test_an_answer_without_a_usable_text_has_its_reason(given, reason):
 )
 def test_tokens_are_counted_only_where_the_server_tells_them(told, tokens):
     assert read_usage({"usage": told}) == tokens
+
+
+@pytest.mark.parametrize(
+    ("finish", "content", "reason"),
+    [
+        ("sensitive", "[[start]] A dog runs over. [[end]]", "content_filter"),
+        ("sensitive", "", "content_filter"),
+        ("network_error", "[[start]] A dog runs over. [[end]]", "unparsed"),
+        ("stop", "<think>Draft: [[start]] draft dog [[end]] hmm, that is not final", "empty"),
+        ("stop", [{"type": "thinking", "thinking": "hm"}, {"type": "text", "text": "A dog."}], None),
+    ],
+)
+def test_an_answer_that_did_not_end_well_is_set_aside(finish, content, reason):
+    body = {"choices": [{"index": 0, "finish_reason": finish, "message": {"content": content}}]}
+    (answer,) = read_answers({"status": 200, "body": body})
+    assert answer.reason == reason and (reason or answer.text == "A dog.")

@@ -86,8 +86,15 @@ def test_an_endpoint_that_is_gone_stops_the_run(engine):
     with socket.socket() as held:  # so that no other server gets its port
         held.bind(("127.0.0.1", 0))
         gone = SimpleNamespace(base_url=f"http://127.0.0.1:{held.getsockname()[1]}/v1")
-        with pytest.raises(EndpointStopped, match="requests in a row without an answer"):
+        with pytest.raises(EndpointStopped, match="gives no answer to the first request"):
             ask(engine(gone, attempts=1, max_concurrency=2), bodies(100))
+
+
+def test_an_address_that_speaks_html_stops_at_the_first_request(engine):
+    with serving(echo, fault_share=1.0, faults=("html",)) as server:
+        with pytest.raises(EndpointStopped, match="gives no answer to the first request: not the JSON"):
+            ask(engine(server, attempts=3, max_concurrency=1), bodies(100))
+        assert len(server.requests) == 3
 
 
 def test_a_limit_in_tokens_is_learnt_from_the_headers(engine):

@@ -1,0 +1,82 @@
+import pytest
+
+from pipeline.llm.calls.hosts import finish_kind
+from tests.pipeline.llm.calls.test_endpoint import endpoint as endpoint
+
+FILTERED = [
+    (400, {"error": {"code": "1301", "message": "系统检测到输入或生成内容可能包含不安全或敏感内容"}}),
+    (400, {"error": {"code": "1301", "message": "unsafe or sensitive content was detected"}}),
+    (400, {"error": {"message": "Input data may contain inappropriate content.", "type": "data_inspection_failed"}}),
+    (400, {"error": {"message": "<400> InternalError.Algo.DataInspectionFailed", "code": "DataInspectionFailed"}}),
+    (400, {"error": {"message": "Content Exists Risk", "code": "invalid_request_error"}}),
+    (400, {"error": {"type": "invalid_request_error", "message": "Output blocked by content filtering policy"}}),
+    (403, {"error": {"code": 403, "message": "Your input was flagged", "metadata": {"flagged_input": "a"}}}),
+    (400, [{"error": {"code": 400, "message": "blocked", "status": "PROHIBITED_CONTENT"}}]),
+    (451, {"message": "unavailable"}),
+]  # fmt: skip
+STOPPED = [
+    (402, {"error": {"message": "Insufficient Balance", "type": "unknown_error", "code": "invalid_request_error"}}),
+    (429, {"error": {"code": "1113", "message": "account balance is used up"}}),
+    (400, {"error": {"code": "Arrearage", "message": "Access denied, make sure your account is in good standing."}}),
+    (400, {"error": {"type": "invalid_request_error", "message": "Your credit balance is too low to use the API."}}),
+    (403, {"code": 30001, "message": "Sorry, your account balance is insufficient"}),
+    (400, [{"error": {"code": 400, "message": "API key not valid.", "details": [{"reason": "API_KEY_INVALID"}]}}]),
+]  # fmt: skip
+OTHERS = [
+    (400, {"error": {"message": "max_tokens is too large", "code": "invalid_request"}}, "rejected"),
+    (429, {"error": {"code": "1302", "message": "too many requests at once"}}, "limited"),
+    (429, [{"error": {"code": 429, "message": "You exceeded your current quota", "status": "RESOURCE_EXHAUSTED"}}],
+     "limited"),
+    (429, {"error": {"message": "Rate limit reached; add a payment method at https://platform.openai.com/account/billing",
+           "code": "rate_limit_exceeded"}}, "limited"),
+    (529, {"error": {"type": "overloaded_error", "message": "Overloaded"}}, "transient"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("status", "body"), FILTERED)
+def test_a_hosts_judgement_of_a_text_is_an_answer_with_its_words(endpoint, status, body):
+    reply = endpoint().read_failure(status, body, {})
+    assert (reply.kind, reply.status, reply.body["error"]["code"]) == ("answer", 400, "content_filter")
+    assert reply.body["error"]["message"]
+
+
+@pytest.mark.parametrize(("status", "body"), STOPPED)
+def test_an_account_without_money_or_access_stops_with_the_hosts_words(endpoint, status, body):
+    reply = endpoint().read_failure(status, body, {})
+    words = body[0]["error"]["message"] if isinstance(body, list) else body.get("error", body)["message"]
+    assert (reply.kind, reply.why) == ("stopped", f"{status}: {words}")
+
+
+@pytest.mark.parametrize(("status", "body", "kind"), OTHERS)
+def test_what_is_neither_stays_what_its_status_says(endpoint, status, body, kind):
+    assert endpoint().read_failure(status, body, {}).kind == kind
+
+
+@pytest.mark.parametrize(
+    ("body", "kind"),
+    [
+        ({"choices": None, "promptFeedback": {"blockReason": "SAFETY"}}, "answer"),
+        ({"choices": None, "base_resp": {"status_code": 1026, "status_msg": "input sensitive"}}, "answer"),
+        ({"choices": None, "base_resp": {"status_code": 1008, "status_msg": "insufficient balance"}}, "stopped"),
+        ({"error": {"code": "1301", "message": "sensitive"}}, "answer"),
+        ({"error": {"message": "Insufficient Balance"}}, "stopped"),
+        ({"choices": [{"finish_reason": "content_filter: PROHIBITED_CONTENT"}]}, "answer"),
+        ({"choices": [{"finish_reason": "network_error", "message": {"content": "A d"}}]}, "transient"),
+        ({"choices": [{"finish_reason": "stop", "message": {"content": [{"type": "text", "text": "A"}]}}]}, "answer"),
+        ({"choices": []}, "transient"),
+    ],
+)  # fmt: skip
+def test_a_body_of_status_200_is_read_as_what_the_host_means(endpoint, body, kind):
+    assert endpoint().read_completion(200, body, {}, 1).kind == kind
+
+
+@pytest.mark.parametrize(
+    ("finish", "kind"),
+    [
+        (None, "finished"), ("stop", "finished"), ("STOP", "finished"), ("end_turn", "finished"), ("length", "cut"),
+        ("MAX_TOKENS", "cut"), ("sensitive", "blocked"), ("SAFETY", "blocked"), ("network_error", "odd"),
+        ("foo", "odd"),
+    ],
+)  # fmt: skip
+def test_a_finish_reason_is_of_one_kind(finish, kind):
+    assert finish_kind(finish) == kind
