@@ -13,7 +13,7 @@ from pipeline.runtime.io import DataError, read_rows
 from pipeline.runtime.stage_output import dropped_path
 from pipeline.text.clean import clean
 from pipeline.text.loops import has_loop
-from pipeline.text.ready_sets import hash_file
+from pipeline.text.ready_records import hash_file
 from schemas.base import Dropped, Prompt, Provenance, QueryBase, content_id
 from schemas.fewshot import Exemplar
 from schemas.params import FileArmParams

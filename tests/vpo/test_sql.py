@@ -212,7 +212,8 @@ def test_a_time_with_a_zone_is_shown(ask, options):
 @pytest.mark.parametrize(
     "value",
     ["now()", "'infinity'::timestamptz", "'290000-01-01'::date", "'infinity'::timestamp", "interval 3 months",
-     "time with time zone '12:00:00+02'", "'290000-01-01'::timestamptz", "170141183460469231731687303715884105727::hugeint"],
+     "time with time zone '12:00:00+02'", "'290000-01-01'::timestamptz",
+     "170141183460469231731687303715884105727::hugeint"],
 )  # fmt: skip
 def test_no_type_of_a_value_ends_in_a_traceback(ask, value):
     for options in ((), ("--json",)):
