@@ -19,6 +19,7 @@ from schemas.backends import is_stand_in
 from schemas.base import Dropped, Provenance, QueryBase
 from schemas.critique import Critique
 from schemas.params_reward import RewardParams
+from schemas.reasons import Reason
 from schemas.render import Render
 from schemas.reward import Reward
 from schemas.rollout import Rollout
@@ -42,6 +43,11 @@ class Arm:
     clips: list[Render]
     rewards: list[Reward]
     dropped: dict[str, Counter[str]] = field(default_factory=dict)
+
+    @property
+    def is_set_aside(self) -> bool:
+        """Whether there is no model behind it: it has nothing to be compared by."""
+        return not self.prompts and Reason.NOT_TRAINED.value in self.dropped.get("rollout", ())
 
 
 def read_arm(folder: Path, queries: Iterable[QueryBase]) -> Arm:

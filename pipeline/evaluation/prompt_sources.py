@@ -56,6 +56,12 @@ def copy_prompts(
         )
 
 
+def drop_untrained(queries: Iterable[QueryBase], why: str, arm: str, suite: str | None = None) -> Iterator[Dropped]:
+    """Yield every query as dropped: the arm's model was set aside, so there is nobody to ask."""
+    for row in queries:
+        yield Dropped(input_id=f"{row.query_id}/0", reason=Reason.NOT_TRAINED, detail=why, suite=suite, arm=arm)
+
+
 def read_stored_prompts(path: Path) -> StoredPrompts:
     """Return the first prompt of each query in another stage's rows, and what that stage dropped where it is known."""
     prompts: dict[str, Prompt] = {}
