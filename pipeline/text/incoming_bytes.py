@@ -27,6 +27,7 @@ BYTE_ORDER_MARKS = {
     b"\xff\xfe": "UTF-16",
     b"\xfe\xff": "UTF-16",
 }
+CONTROLS = frozenset(range(32)) - {*b"\t\n\r\v\f\x1b"}
 SAMPLE = 1 << 16
 """Bytes that the guess of an encoding looks at. Ours."""
 
@@ -84,7 +85,8 @@ def _refuse_signature(path: Path, start: bytes) -> None:
     for signature, name in SIGNATURES.items():
         if start.startswith(signature):
             raise DataError(f"{path}: its name says text, but it is {name}")
-    if start[:400].count(0) > len(start[:400]) // 4:
+    # of scripts other than Latin too: half of the bytes of Burmese are 0x10
+    if sum(byte in CONTROLS for byte in start[:400]) > len(start[:400]) // 4:
         raise DataError(_describe_not_utf8(path, 0, "it looks like UTF-16", "UTF-16"))
 
 
