@@ -12,7 +12,7 @@ STAGES = "stages"
 """The room of the modules at the top of pipeline/."""
 
 ROOMS = (
-    "schemas", "runtime", "text", "llm", "scoring", "video", "world", "curation", "publishing", "evaluation",
+    "schemas", "runtime", "text", "llm", "video", "scoring", "world", "curation", "publishing", "evaluation",
     "backends", STAGES, "train", "vpo",
 )  # fmt: skip
 """The rooms from the ground up: each imports only rooms that stand before it."""

@@ -2,6 +2,7 @@
 
 import importlib
 import sys
+from pathlib import Path
 
 try:
     import click
@@ -13,27 +14,12 @@ except ImportError as fault:
     )
     sys.exit(2)
 
-STAGES = [
-    "params",
-    "queries",
-    "fewshot",
-    "critique",
-    "refine",
-    "d_sft",
-    "rollout",
-    "d_text",
-    "render",
-    "reward",
-    "d_video",
-    "d_dpo",
-    "arm",
-    "evaluate",
-    "package",
-]
+STAGES = sorted(path.stem for path in Path(__file__).parent.glob("[!_]*.py"))
+"""The modules at the top of pipeline/: nothing but stages lies there."""
 
 
 class Stages(click.Group):
-    """Imports a stage when it is asked for, so that the door opens at once."""
+    """Imports a stage when its name is called, so that the door opens at once."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return STAGES
@@ -47,7 +33,7 @@ class Stages(click.Group):
 
 @click.group(cls=Stages)
 def main() -> None:
-    """Run one stage of the graph; `dvc repro` calls these in order."""
+    """Run one stage of the graph, as `dvc repro` does."""
     stop_with_parent()
 
 

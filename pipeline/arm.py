@@ -14,7 +14,9 @@ from pipeline.runtime.io import DataError, write_json
 from pipeline.runtime.params_file import load_params, option
 from pipeline.runtime.set_aside import MARKER, read_set_aside
 from pipeline.runtime.stage_output import dropped_path
+from schemas.fewshot import Fewshot
 from schemas.params import ArmParams, LlmArmParams, PolicyArmParams, QueryArmParams, StoredArmParams
+from schemas.queries import Query
 from schemas.stage import Declaration
 
 
@@ -52,7 +54,7 @@ def files_hash(paths: list[Path]) -> str:
     return digest.hexdigest()[:16]
 
 
-STAGE = Declaration(reads=(), row=None, unit="arm")
+STAGE = Declaration(reads=(Query, Fewshot), row=None, unit="arm")
 
 
 @click.command("arm")

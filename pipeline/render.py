@@ -1,6 +1,6 @@
 """p -> video: render each prompt that passed the text check (VPO 3.3, "Video-Level Feedback").
 
-All prompts of a query share the seed, so that their scores differ by the prompt (ours: design 8).
+All prompts of a query share the seed, so that their scores differ by the prompt (ours).
 """
 
 import json

@@ -132,9 +132,9 @@ def chosen_writer(
         raise click.UsageError("name the folder of the model behind QUERIES, or a --suite and an --arm")
     if arm is None:
         return writer_of_samples(Path(model or ""), params)
-    for option_name, name, known in (("arm", arm, params.evaluate.arms), ("suite", suite, params.evaluate.suites)):
-        if name not in known:
-            raise click.UsageError(f"evaluate.{option_name}s has no {name}; it has {', '.join(known)}")
+    for option_name, name, described in (("arm", arm, params.evaluate.arms), ("suite", suite, params.evaluate.suites)):
+        if name not in described:
+            raise click.UsageError(f"evaluate.{option_name}s has no {name}; it has {', '.join(described)}")
     return writer_of_arm(str(suite), arm, params)
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 from pydantic import Field
 
 from schemas.base import Prompt
-from schemas.fewshot import Fewshot
+from schemas.stage import row_class
 
 
 class Rollout(Prompt):
@@ -20,9 +20,9 @@ class Rollout(Prompt):
 def prompt_class(path: str | Path) -> type[Prompt]:
     """Return the row class of a file of prompts, which is named by the stage that wrote it.
 
-    Raises ValueError for a file that neither of the two stages that write prompts names so.
+    Raises ValueError for a file that is not named by a stage that writes prompts.
     """
-    classes: dict[str, type[Prompt]] = {"fewshot": Fewshot, "rollout": Rollout}
-    if (stage := Path(path).stem) not in classes:
-        raise ValueError(f"{path}: prompts come from {' or '.join(classes)}, whose files are named so")
-    return classes[stage]
+    row = row_class(Path(path).stem)
+    if row is None or not issubclass(row, Prompt):
+        raise ValueError(f"{path}: a file of prompts is named by the stage that wrote it, such as fewshot or rollout")
+    return row

@@ -32,6 +32,7 @@ TOGETHER = {
         "train/",
         "pipeline/backends/reward/test_checklist.py",
         "pipeline/backends/reward/test_yes_no.py",
+        "pipeline/backends/test_policy.py",
         "pipeline/backends/policy/test_batch.py",
         "pipeline/backends/policy/test_transformers.py",
         "pipeline/test_rollout.py",

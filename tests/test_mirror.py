@@ -5,36 +5,17 @@ from pathlib import Path
 
 import pytest
 
-from docs.house import PACKAGES, ROOT, imported_files, modules, room_of, tree_of
+from docs.house import PACKAGES, ROOT, modules, room_of, tree_of
 
 ALL = [path.relative_to(ROOT).as_posix() for path in sorted((ROOT / "tests").rglob("test_*.py"))]
 # a test at the top is about the tree as a whole; helpers that have tests lie beside them
 MIRRORED = [test for test in ALL if test.count("/") > 1 and not test.startswith("tests/support/")]
 
 OF_NO_MODULE = {
-    "tests/pipeline/curation/test_oracle.py": "the whole filter against an oracle that shares no code with it",
     "tests/train/test_losses.py": "SFT and DPO against a reference by hand, step by step",
     "tests/train/test_zero3.py": "SFT and DPO on two processes",
 }
 """Test files that stand for several modules -> why they are one."""
-
-BY_ANOTHER = {
-    # drawn: what a person can expect of them shows in the film
-    "pipeline/world/film_look.py": "tests/pipeline/world/test_film.py",
-    "pipeline/world/film_paint.py": "tests/pipeline/world/test_film.py",
-    # one table of cases for the reward models that are built on CLIP
-    "pipeline/backends/reward/aesthetic.py": "tests/pipeline/backends/reward/test_clip_scorers.py",
-    "pipeline/backends/reward/clip_model.py": "tests/pipeline/backends/reward/test_clip_scorers.py",
-    "pipeline/backends/reward/hpsv2.py": "tests/pipeline/backends/reward/test_clip_scorers.py",
-    "pipeline/backends/reward/mps.py": "tests/pipeline/backends/reward/test_clip_scorers.py",
-    # programs in a process of their own, seen from the one that starts them
-    "pipeline/backends/renderer/command_guard.py": "tests/pipeline/backends/renderer/test_command.py",
-    "pipeline/backends/renderer/opensora.py": "tests/pipeline/backends/renderer/test_command.py",
-    "pipeline/backends/reward/workers/protocol.py": "tests/pipeline/backends/reward/test_worker_scripts.py",
-    "pipeline/backends/reward/workers/videoalign.py": "tests/pipeline/backends/reward/test_worker_scripts.py",
-    "pipeline/backends/reward/workers/visionreward.py": "tests/pipeline/backends/reward/test_worker_scripts.py",
-}
-"""Module -> the file whose tests are its tests; each group says why it has none of its own."""
 
 NO_TEST = {
     "schemas/seams.py": "shapes and Protocols; each backend's test is theirs",
@@ -68,17 +49,6 @@ def has_logic(module: str) -> bool:
     return False
 
 
-def reaches(file: str) -> set[str]:
-    """Return the modules that a file imports, directly or not."""
-    reached: set[str] = set()
-    waiting = [file]
-    while waiting:
-        for other in imported_files(waiting.pop()) - reached:
-            reached.add(other)
-            waiting.append(other)
-    return reached
-
-
 @pytest.mark.parametrize("test", MIRRORED)
 def test_every_test_file_belongs_to_a_module(test):
     assert test in OF_NO_MODULE or any((ROOT / module).is_file() for module in modules_of_test(test))
@@ -90,17 +60,9 @@ def test_every_module_with_logic_has_its_test_file(room):
     lacking = [
         module
         for module in modules()
-        if room_of(module) == room and has_logic(module) and module not in {*with_test, *BY_ANOTHER, *NO_TEST}
+        if room_of(module) == room and has_logic(module) and module not in {*with_test, *NO_TEST}
     ]
     assert lacking == [], f"write {[own_test(module) for module in lacking]}"
-
-
-@pytest.mark.parametrize("module", BY_ANOTHER)
-def test_a_module_that_is_tested_elsewhere_is_reached_there_and_has_no_test_of_its_own(module):
-    assert (ROOT / module).is_file() and not (ROOT / own_test(module)).exists()
-    source = (ROOT / BY_ANOTHER[module]).read_text()
-    # a program of its own is named, not imported
-    assert module in reaches(BY_ANOTHER[module]) or Path(module).name in source or Path(module).stem in source
 
 
 @pytest.mark.parametrize("name", [*OF_NO_MODULE, *NO_TEST])

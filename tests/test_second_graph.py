@@ -17,7 +17,7 @@ def both(tmp_path_factory):
     folder = tmp_path_factory.mktemp("second")
     project = Project(folder / "project", folder / "home")
     file = write_second_graph(project.path, NAME)
-    stages = ("critique@sft", "render_eval@original")
+    stages = ("critique@sft", "render_eval@test-original")
     project.run("dvc", "repro", *(f"{file}:{stage}" for stage in stages))
     return project
 
@@ -63,7 +63,7 @@ def test_plan_counts_its_stages_by_its_params(both):
     rows = {row["stage"]: row for row in plan["stages"]}
     assert set(rows) == {"queries", "fewshot@sft", "critique@sft"}
     assert rows["critique@sft"]["notes"] == ["unchanged: does not run"]
-    assert [row["stage"] for row in plan["gpu"]["stages"]] == ["render_eval@original"]
+    assert [row["stage"] for row in plan["gpu"]["stages"]] == ["render_eval@test-original"]
 
 
 def test_why_says_which_of_its_params_has_changed(both):

@@ -49,11 +49,13 @@ def read_manifests(root: Path, graph: Graph) -> dict[str, Manifest]:
     from schemas.render import Render
 
     stages = sorted(graph.running("render", "eval"), key=lambda stage: stage.name)
+    suites = {stage.columns.get("suite") for stage in stages}
     manifests = {}
     for stage in stages:
         path = root / stage.paths[-1]
         if path.is_file():
-            manifests["-".join(stage.columns.values())] = Manifest(shard_folder(path), list(read_rows(path, Render)))
+            arm = stage.arm if len(suites) == 1 else "-".join(stage.columns.values())
+            manifests[arm] = Manifest(shard_folder(path), list(read_rows(path, Render)))
     if not manifests:
         names = [stage.name for stage in graph.running("render", "eval")] or ["a stage render_eval"]
         raise click.ClickException(f"no clip of the test split yet: run `dvc repro {graph.target(names[0])}`")

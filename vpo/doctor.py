@@ -8,7 +8,7 @@ import shutil
 import socket
 import sys
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -17,7 +17,7 @@ import click
 from schemas.params import Params
 from schemas.section import BackendParams
 from vpo.project import find_project
-from vpo.versions import out_of_range, untested
+from vpo.versions import find_untested, out_of_range
 
 EXTRAS = {
     "openai": ("openai",),
@@ -39,8 +39,12 @@ class Check:
 
     name: str
     ok: bool
-    found: str
+    state: str
     todo: str = ""
+
+    def as_json(self) -> dict[str, str | bool]:
+        """Return the object that `--json` prints; its keys are public."""
+        return {"name": self.name, "ok": self.ok, "found": self.state, "todo": self.todo}
 
 
 @click.command("doctor")
@@ -50,10 +54,10 @@ def main(as_json: bool, online: bool) -> None:
     """Check what a run needs, and say what to do; ends with 1 where something is wrong."""
     checks = list(examine(find_project(), online))
     if as_json:
-        click.echo(json.dumps([asdict(check) for check in checks], ensure_ascii=False))
+        click.echo(json.dumps([check.as_json() for check in checks], ensure_ascii=False))
     else:
         for check in checks:
-            click.echo(f"{'ok  ' if check.ok else 'MEND'} {check.name}: {check.found}")
+            click.echo(f"{'ok  ' if check.ok else 'MEND'} {check.name}: {check.state}")
             if check.todo:
                 click.echo(f"     -> {check.todo}")
     sys.exit(0 if all(check.ok for check in checks) else 1)
@@ -110,15 +114,15 @@ def needed_extras(params: Params) -> set[str]:
 
 def check_core(root: Path) -> Check:
     """The libraries that every command needs."""
-    wrong, other = out_of_range(), untested("", root / "constraints.txt")
-    found = "; ".join(wrong or other) or "installed"
-    return Check("libraries", not wrong, found, "pip install -e . -c constraints.txt" if wrong or other else "")
+    wrong, other = out_of_range(), find_untested("", root / "constraints.txt")
+    state = "; ".join(wrong or other) or "installed"
+    return Check("libraries", not wrong, state, "pip install -e . -c constraints.txt" if wrong or other else "")
 
 
 def check_extras(wanted: set[str], root: Path) -> Iterator[Check]:
     for extra, modules in EXTRAS.items():
         lacking = [f"without {name}" for name in modules if importlib.util.find_spec(name) is None]
-        wrong, other = out_of_range(extra), untested(extra, root / "constraints.txt")
+        wrong, other = out_of_range(extra), find_untested(extra, root / "constraints.txt")
         bad = lacking + wrong
         mend = f"pip install 'vpo[{extra}]'" if bad else f"pip install -e '.[{extra}]' -c constraints.txt"
         yield Check(

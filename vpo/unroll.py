@@ -41,7 +41,7 @@ class Stage:
 
     @property
     def lane(self) -> str:
-        """The lane: `sft` of critique@sft, `eval` of critique_eval@dpo; "" where there is none."""
+        """The lane: `sft` of critique@sft, `eval` of critique_eval@test-dpo; "" where there is none."""
         if self.entry == self.module:
             return self.columns.get("lane", self.columns.get("key", ""))
         suffix = self.entry.removeprefix(f"{self.module}_")

@@ -36,12 +36,12 @@ def out_of_range(extra: str = "") -> list[str]:
     """Return `av 19.0.2 is not <19,>=18.1` for each installed library of an extra that vpo does not work with."""
     return [
         f"{one.name} {version} is not {one.specifier}"
-        for one, version in _installed(extra)
+        for one, version in _read_installed(extra)
         if not one.specifier.contains(version, prereleases=True)
     ]
 
 
-def untested(extra: str, constraints: Path) -> list[str]:
+def find_untested(extra: str, constraints: Path) -> list[str]:
     """Return `diffusers 0.50.0, tested 0.42.1` for each installed library of an extra that is not as pinned.
 
     Without a file of constraints nothing is pinned.
@@ -53,13 +53,13 @@ def untested(extra: str, constraints: Path) -> list[str]:
     pins = {canonicalize_name(pin["name"]): pin["version"] for pin in map(PIN.match, lines) if pin}
     return [
         f"{one.name} {version}, tested {pin}"
-        for one, version in _installed(extra)
+        for one, version in _read_installed(extra)
         # a local build, 2.13.0+cpu, is the same release
         if (pin := pins.get(canonicalize_name(one.name))) and Version(version).public != Version(pin).public
     ]
 
 
-def _installed(extra: str) -> Iterator[tuple]:
+def _read_installed(extra: str) -> Iterator[tuple]:
     for one in requirements(extra):
         try:
             yield one, metadata.version(one.name)

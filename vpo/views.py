@@ -50,13 +50,24 @@ class View:
 
     def _select(self, path: Path, kinds: dict[str, str], values: Mapping[str, str]) -> str:
         if path.suffix == ".parquet":
-            source = f"read_parquet({_text(path)})"
+            source = self._parquet(path, kinds)
         else:
             listed = ", ".join(f"{_text(name)}: {_text(kind)}" for name, kind in kinds.items())
             source = f"read_json({_text(path)}, format = 'newline_delimited', columns = {{{listed}}})"
         chosen = [f"{quote(name)}::{kind} as {quote(name)}" for name, kind in kinds.items()]
         added = [f"{_text(values[name])} as {quote(name)}" for name in self.added]
         return f"select {', '.join([*chosen, *added])} from {source}"
+
+    def _parquet(self, path: Path, kinds: dict[str, str]) -> str:
+        """Return how to read a file; a column with a default may be younger than the file, and is then null."""
+        fields = self.row.model_fields
+        nulls = [
+            f"null::{kind} as {quote(name)}"
+            for name, kind in kinds.items()
+            if name in fields and not fields[name].is_required()
+        ]
+        source = f"read_parquet({_text(path)})"
+        return f"(from {source} union all by name select {', '.join(nulls)} where false)" if nulls else source
 
 
 def views(root: Path, graph: Graph) -> Iterator[View]:
@@ -65,9 +76,9 @@ def views(root: Path, graph: Graph) -> Iterator[View]:
         row = row_class(entry.module) if entry.package == "pipeline" and _writes_rows(entry) else None
         if row is None:
             continue
-        for name, lane, stages in _grouped(entry):
+        for name, lane, stages in _group(entry):
             for kind, view, is_dropped in ((row, name, False), (dropped_class(row), f"{name}_dropped", True)):
-                added = tuple(axis for axis in _added(entry) if axis not in kind.model_fields)
+                added = tuple(axis for axis in _list_added_axes(entry) if axis not in kind.model_fields)
                 files = {
                     root / out: {axis: stage.columns.get(axis) or stage.arm for axis in added}
                     for stage in stages
@@ -83,7 +94,7 @@ def _writes_rows(entry: Entry) -> bool:
     return entry.writes.endswith(TABLES)
 
 
-def _grouped(entry: Entry) -> Iterator[tuple[str, str, list[Stage]]]:
+def _group(entry: Entry) -> Iterator[tuple[str, str, list[Stage]]]:
     """Yield (view, lane, stages) of an entry."""
     if not entry.has_lanes:
         lane = entry.stages[0].lane if entry.stages else ""
@@ -94,7 +105,7 @@ def _grouped(entry: Entry) -> Iterator[tuple[str, str, list[Stage]]]:
         yield (f"{entry.name}_{lane}" if lane else entry.name), lane, stages
 
 
-def _added(entry: Entry) -> Iterator[str]:
+def _list_added_axes(entry: Entry) -> Iterator[str]:
     """Yield the columns that the axes of an entry stand for: a foreach over anything but lanes is over arms."""
     for axis in entry.axes:
         if axis == "key" and not entry.has_lanes:

@@ -30,7 +30,7 @@ class BatchSize:
         write_json(self.path, {"fits": self.now})
 
 
-def batched(items: Iterable[T], size: BatchSize, run: Callable[[list[T]], list[R]]) -> Iterator[list[R]]:
+def run_batches(items: Iterable[T], size: BatchSize, run: Callable[[list[T]], list[R]]) -> Iterator[list[R]]:
     """Yield run(batch) for batches of `items` in order, a batch smaller after each that ran out of memory.
 
     Raises DataError when one item alone does not fit.

@@ -1,4 +1,4 @@
-"""Where a model's weights are and that they are safe to load: pinned, and safetensors alone (ours: design 17)."""
+"""Where a model's weights are and that they are safe to load: pinned, and safetensors alone (ours)."""
 
 import hashlib
 import re

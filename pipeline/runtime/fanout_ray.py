@@ -1,7 +1,7 @@
 """fan_out on Ray: one worker a GPU, or a CPU where there is none; the driver keeps what they finish as it comes.
 
 Workers are plain actors, each with a backend of its own, made once. They write nothing: one that is lost takes no
-more with it than what it was making (ours: design 11). A project must lie at the same path on all machines.
+more with it than what it was making (ours). A project must lie at the same path on all machines.
 """
 
 import logging

@@ -73,11 +73,11 @@ def stage_modules(root: Path) -> list[str]:
 
 
 def _has_command(path: Path) -> bool:
-    return any(isinstance(node, ast.FunctionDef) and node.name == "main" for node in _parsed(path).body)
+    return any(isinstance(node, ast.FunctionDef) and node.name == "main" for node in _parse(path).body)
 
 
 @functools.cache  # read once for its imports and once for its hash, for each of many stages
-def _parsed(path: Path) -> ast.Module:
+def _parse(path: Path) -> ast.Module:
     return ast.parse(path.read_text(encoding="utf-8"))
 
 
@@ -101,7 +101,7 @@ def modules_of(root: Path, module: str) -> list[str]:
 def imports(root: Path, path: str) -> tuple[str, ...]:
     """Return our files that one file imports, in the order of its lines."""
     files: list[str] = []
-    for node in ast.walk(_parsed(root / path)):
+    for node in ast.walk(_parse(root / path)):
         if isinstance(node, ast.Import):
             names = [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
@@ -126,7 +126,7 @@ def _files_of(root: Path, name: str) -> list[str]:
 @functools.cache
 def file_syntax_hash(path: Path) -> str:
     """Return the syntax hash of a file."""
-    return _tree_hash(_parsed(path))
+    return _tree_hash(_parse(path))
 
 
 def code_of(root: Path, module: str) -> dict[str, str]:

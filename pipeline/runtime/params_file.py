@@ -110,7 +110,7 @@ def _in_the_file(tree: Any, error: ErrorDetails) -> ErrorDetails:
     place: list[int | str] = []
     node = tree
     for part in error["loc"]:
-        if isinstance(node, Mapping) and part not in node and node.get("backend") == part:
+        if isinstance(node, Mapping) and part not in node and part in [*node.values()]:
             continue
         place.append(part)
         try:
@@ -118,12 +118,14 @@ def _in_the_file(tree: Any, error: ErrorDetails) -> ErrorDetails:
         except (KeyError, TypeError, IndexError):
             node = None
     error = {**error, "loc": tuple(place)}
+    if error["type"].startswith("union_tag"):
+        place.append(error["ctx"]["discriminator"].strip("'"))  # backend, or prompts of an arm
     if error["type"] == "union_tag_invalid":
         names = error["ctx"]["expected_tags"].split(", ")
         right = " or ".join(part for part in (", ".join(names[:-1]), names[-1]) if part)
-        error |= {"loc": (*place, "backend"), "msg": f"Input should be {right}", "input": error["ctx"]["tag"]}
+        error |= {"loc": tuple(place), "msg": f"Input should be {right}", "input": error["ctx"]["tag"]}
     elif error["type"] == "union_tag_not_found":
-        error |= {"type": "missing", "loc": (*place, "backend")}
+        error |= {"type": "missing", "loc": tuple(place)}
     return error
 
 
@@ -168,6 +170,6 @@ def _nearest(location: tuple[int | str, ...]) -> str | None:
         # under a mapping of sections, such as reward.models, names are free
         if fields:
             sections = [kind for field in fields for kind in section_classes(field.annotation)]
-    known = {name.lower(): name for section in sections for name in section.model_fields}
-    close = difflib.get_close_matches(str(location[-1]).lower(), list(known), n=1)
-    return known[close[0]] if close else None
+    names = {name.lower(): name for section in sections for name in section.model_fields}
+    close = difflib.get_close_matches(str(location[-1]).lower(), list(names), n=1)
+    return names[close[0]] if close else None

@@ -44,11 +44,15 @@ class Speed(NamedTuple):
     seconds: float
     with_loading: bool
     device: str
-    at: str = ""
+    measured_at: str = ""
 
     @property
     def each(self) -> float:
         return self.seconds / self.units
+
+
+KEYS = {"measured_at": "at"}
+"""field of Speed -> its key in a stored file, where the two differ"""
 
 
 def describe_work(kind: str, by: Provenance, settings: Any) -> Work:
@@ -127,9 +131,9 @@ def keep_speed(folder: Path, work: Work, speed: Speed) -> None:
     before = read_speed(path)
     if before and _rank(before) > _rank(speed):
         return
-    now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+    values = speed._asdict() | {"measured_at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())}
     with contextlib.suppress(OSError):
-        write_json(path, work._asdict() | speed._asdict() | {"at": now})
+        write_json(path, work._asdict() | {KEYS.get(name, name): value for name, value in values.items()})
 
 
 def _rank(speed: Speed) -> tuple[bool, bool]:
@@ -140,7 +144,7 @@ def read_speed(path: Path) -> Speed | None:
     """Return what a file of `keep_speed` holds, None where it cannot be read."""
     try:
         values = json.loads(path.read_text(encoding="utf-8"))
-        speed = Speed(**{name: values[name] for name in Speed._fields})
+        speed = Speed(**{name: values[KEYS.get(name, name)] for name in Speed._fields})
         return speed if speed.units > 0 and speed.seconds > 0 else None
     except (OSError, ValueError, KeyError, TypeError):
         return None
@@ -154,7 +158,7 @@ def read_speeds(folder: Path, work: Work) -> list[Speed]:
             values = json.loads(path.read_text(encoding="utf-8"))
             if all(values.get(name) == value for name, value in work._asdict().items()) and (speed := read_speed(path)):
                 speeds.append(speed)
-    return sorted(speeds, key=lambda speed: speed.at, reverse=True)
+    return sorted(speeds, key=lambda speed: speed.measured_at, reverse=True)
 
 
 def speeds_folder(root: Path) -> Path:

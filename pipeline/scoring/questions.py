@@ -49,11 +49,11 @@ def read_questions(path: str | Path) -> tuple[Question, ...]:
     questions = _visionreward(path) if path.suffix == ".txt" else tuple(read_rows(path, Question))
     if not questions:
         raise DataError(f"{path}: no questions in it")
-    seen: dict[str, int] = {}
+    lines_by_id: dict[str, int] = {}
     for number, item in enumerate(questions, 1):
-        if item.question_id in seen:
-            raise DataError(f"{path}:{number}: question_id {item.question_id} is that of line {seen[item.question_id]}")
-        seen[item.question_id] = number
+        if line := lines_by_id.get(item.question_id):
+            raise DataError(f"{path}:{number}: question_id {item.question_id} is that of line {line}")
+        lines_by_id[item.question_id] = number
         if not item.question.strip():
             raise DataError(f"{path}:{number}: an empty question")
         if not isfinite(item.weight):

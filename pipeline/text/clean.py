@@ -88,7 +88,7 @@ def _pass(text: str, keep_flags: bool) -> str:
     if "  " in text or not text.isprintable():  # printable text has no blank but the space, and nothing invisible
         text = INVISIBLE.sub("", SPACE.sub(" ", text))
     text = unicodedata.normalize("NFC", text).strip()
-    text = _unquoted(PREFIX.sub("", text))
+    text = _unquote(PREFIX.sub("", text))
     return text if keep_flags else _without_flags(text)
 
 
@@ -99,7 +99,7 @@ def _without_flags(text: str) -> str:
     return TIDY.sub("", bare).strip(" ,;|-–—") if bare != text else text
 
 
-def _unquoted(text: str) -> str:
+def _unquote(text: str) -> str:
     """Drop quotes around the whole text; those of `"A" and "B"` stay."""
     closing = QUOTES.get(text[:1])
     if len(text) < 2 or closing is None or text[-1] != closing:

@@ -1,6 +1,6 @@
 """Clips as bytes: frames to mp4 and back, tar shards with a manifest's offsets, and the clips already paid for.
 
-mp4 with H.264 that browsers play; scores are keyed by the hash of the decoded frames (ours: design 9).
+mp4 with H.264 that browsers play; scores are keyed by the hash of the decoded frames (ours).
 """
 
 import hashlib

@@ -7,7 +7,7 @@ from typing import Any
 
 from ruamel.yaml import YAML
 
-STAGES = ("params", "queries", "fewshot", "critique", "rollout_eval", "render_eval", "package")
+STAGES = ("params", "queries", "fewshot", "critique", "arm", "rollout_eval", "render_eval", "package")
 
 
 def write_second_graph(root: Path, name: str, stages: Iterable[str] = STAGES, lanes: tuple[str, ...] = ("sft",)) -> str:

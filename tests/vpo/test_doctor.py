@@ -40,6 +40,7 @@ def test_a_fresh_project_is_well(project, monkeypatch):
     monkeypatch.chdir(project)
     done = CliRunner().invoke(main, ["--json"])
     checks = json.loads(done.stdout)
+    assert {*checks[0]} == {"name", "ok", "found", "todo"}
     assert {check["name"] for check in checks if not check["ok"]} <= {"dvc", "disk (project)", "disk (VPO_HOME)"}
     assert {"python", "params.yaml", "VPO_HOME", "teacher", "queries.path", "dvc lock"} <= {c["name"] for c in checks}
 
@@ -97,15 +98,15 @@ def test_a_file_from_outside_that_changed_since_the_run_is_noticed(project, name
     path.write_text("a dog\n")
     counted = project / OUTSIDE[name][1]
     counted.unlink(missing_ok=True)
-    assert check_outside_file(project, name, given).found == f"{given}, not read by a run yet"
+    assert check_outside_file(project, name, given).state == f"{given}, not read by a run yet"
     digest = hashlib.sha256(b"a dog\n").hexdigest()
     write_json(counted, {"source_sha256": digest, "benchmarks": {path.name: {"sha256": digest}}})
     assert check_outside_file(project, name, given).ok
     path.write_text("a cat\n")
     changed = check_outside_file(project, name, given)
-    assert not changed.ok and "changed since the last run" in changed.found
+    assert not changed.ok and "changed since the last run" in changed.state
     path.unlink()
-    assert "is not there" in check_outside_file(project, name, given).found
+    assert "is not there" in check_outside_file(project, name, given).state
 
 
 def teacher(project, url):
@@ -124,10 +125,10 @@ def test_a_host_is_connected_to_only_when_asked(project, monkeypatch):
     monkeypatch.setenv("KEY_OF_THE_TEST", "secret-of-the-test")
     with socket.create_server(("127.0.0.1", 0)) as server:
         url = f"http://127.0.0.1:{server.getsockname()[1]}/v1"
-        assert check_backend("teacher", teacher(project, url), online=True).found.endswith("it listens")
+        assert check_backend("teacher", teacher(project, url), online=True).state.endswith("it listens")
     with socket.socket() as held:  # so that no other server gets the port on which nobody listens
         held.bind(("127.0.0.1", 0))
         closed = teacher(project, f"http://127.0.0.1:{held.getsockname()[1]}/v1")
         assert not check_backend("teacher", closed, online=True).ok
     quiet = check_backend("teacher", closed, online=False)
-    assert quiet.ok and "secret-of-the-test" not in quiet.found
+    assert quiet.ok and "secret-of-the-test" not in quiet.state

@@ -130,9 +130,9 @@ def test_foreach_and_matrix_are_columns(tiny):
 
 def test_a_lane_is_the_key_of_a_stage_named_as_its_module_else_the_end_of_its_name():
     stages = read_graph(ROOT).stages
-    lanes = {"critique@sft": "sft", "critique_eval@dpo": "eval", "d_dpo_arm@dpo_no_text": "", "d_dpo": ""}
+    lanes = {"critique@sft": "sft", "critique_eval@test-dpo": "eval", "d_dpo_arm@dpo_no_text": "", "d_dpo": ""}
     assert {name: stages[name].lane for name in lanes} == lanes
-    assert (stages["critique@sft"].arm, stages["critique_eval@dpo"].arm) == ("", "dpo")
+    assert (stages["critique@sft"].arm, stages["critique_eval@test-dpo"].arm) == ("", "dpo")
 
 
 def test_who_writes_and_who_reads_a_path(tiny):
@@ -163,6 +163,6 @@ def test_what_one_writes_the_other_waits_for_also_behind_a_folder():
     graph = read_graph(ROOT)
     assert ancestors(graph.stages) == graph.before
     assert {"render@dpo", "critique@dpo", "queries", "sft"} <= graph.before["reward@dpo"]
-    assert "evaluate" not in graph.before["dpo"] and "reward_eval@dpo" in graph.before["evaluate"]
+    assert "evaluate" not in graph.before["dpo"] and "reward_eval@test-dpo" in graph.before["evaluate"]
     places = {stage.name: number for number, stage in enumerate(graph.ordered)}
     assert all(places[other] < places[name] for name, others in graph.before.items() for other in others)

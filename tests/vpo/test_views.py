@@ -5,11 +5,12 @@ import pytest
 from pipeline.runtime.arrow import arrow_schema
 from schemas.critique import Critique
 from schemas.queries import Query, QueryDropped
+from schemas.reward import Reward
 from schemas.stage import row_classes
-from tests.support.small_project import ROOT
+from tests.support.small_project import ROOT, small_project
 from vpo.graph import Graph, read_graph
 from vpo.unroll import Unroller
-from vpo.views import columns, schema_of, unions, views
+from vpo.views import View, columns, schema_of, unions, views
 
 
 def graph_of(**stages):
@@ -59,7 +60,7 @@ def test_a_bare_name_that_is_a_view_itself_is_no_union():
     assert unions(found.values(), "main") == {}
 
 
-@pytest.mark.parametrize(("module", "added"), [("reward", ("arm",)), ("critique", ())])
+@pytest.mark.parametrize(("module", "added"), [("d_sft", ()), ("d_dpo", ("arm",))])
 def test_an_arm_is_a_column_where_the_rows_do_not_name_it(module, added, tmp_path):
     arms = {"foreach": {"x": {}}, "do": stage(module, "data/${key}/a.jsonl", "data/${key}/a_dropped.jsonl")}
     graph = graph_of(**{f"{module}_eval": arms})
@@ -68,15 +69,15 @@ def test_an_arm_is_a_column_where_the_rows_do_not_name_it(module, added, tmp_pat
         (tmp_path / out).write_text("{}\n")
     kept, dropped = of(graph, tmp_path).values()
     assert kept.added == added and list(kept.files.values()) == [dict.fromkeys(added, "x")]
-    assert dropped.added == ("arm",) and list(dropped.files.values()) == [{"arm": "x"}]
+    assert dropped.added == () and list(dropped.files.values()) == [{}]
 
 
 def test_the_axes_of_a_matrix_are_columns_that_the_graph_says_and_no_path(tmp_path):
     axes = {"suite": ["test", "hard"], "arm": ["x"]}
-    graph = graph_of(reward_eval=stage("reward", "data/${item.suite}${item.arm}.jsonl", matrix=axes))
+    graph = graph_of(d_text_eval=stage("d_text", "data/${item.suite}${item.arm}.jsonl", matrix=axes))
     (tmp_path / "data").mkdir()
     (tmp_path / "data/hardx.jsonl").write_text("{}\n")
-    view = of(graph, tmp_path)["reward_eval"]
+    view = of(graph, tmp_path)["d_text_eval"]
     assert (view.lane, view.added) == ("eval", ("suite", "arm"))
     assert view.files == {tmp_path / "data/hardx.jsonl": {"suite": "hard", "arm": "x"}}
 
@@ -105,3 +106,17 @@ def test_types_are_those_that_a_parquet_file_of_the_rows_has(name):
     assert {column: kind.replace('"', "") for column, kind, *_ in described} == {
         column: kind.replace('"', "") for column, kind in columns(row).items()
     }
+
+
+def test_a_column_that_is_younger_than_a_parquet_file_is_null_in_its_rows(tmp_path):
+    import duckdb
+    import pyarrow.parquet as pq
+
+    small_project(tmp_path)
+    path = tmp_path / "data/eval/test/dpo/reward.parquet"
+    whole = pq.read_table(path)
+    pq.write_table(whole.drop_columns(["suite"]), path)
+    view = View("reward", Reward, {path: {}})
+    rows = duckdb.connect().execute(f"select suite, video_id, answers from ({view.sql()})").fetchall()
+    assert [row[0] for row in rows] == [None] * len(whole) and len(whole) > 1
+    assert [row[1:] for row in rows] == [(row["video_id"], row["answers"]) for row in whole.to_pylist()]

@@ -79,7 +79,7 @@ def test_a_stage_is_named_by_itself_or_with_all_of_its_lanes():
         ({"to_buy": 80, "in_store": 3, "usd": 0.5}, "80 calls to buy, $0.50; 3 in the store"),
         ({"to_buy": 80, "usd": None}, "80 calls to buy, at a price that is unknown; 0 in the store"),
         ({"to_buy": math.nan}, "what it will buy is unknown, no plan can count it"),
-        ({"backend": "offline"}, "nothing is bought"),
+        ({"backend": "offline", "paid": False}, "nothing is bought"),
     ],
 )
 def test_what_will_be_bought_is_one_line(figures, says):

@@ -77,26 +77,26 @@ class Planner(RowPlan):
         for stage in self.graph.ordered:
             asks = asks_of(stage, self.params, "teacher")
             for ask in asks:
-                estimates.append(self.idle(stage, ask) if self.is_idle(stage) else self.counted(stage, ask))
+                estimates.append(self.idle(stage, ask) if self.is_idle(stage) else self.estimate(stage, ask))
                 if estimates[-1].to_buy:
                     self.stale.add(stage.name)
         return estimates
 
-    def counted(self, stage: Stage, ask: Ask) -> Estimate:
+    def estimate(self, stage: Stage, ask: Ask) -> Estimate:
         """Return what a stage would buy: unknown where no counter of ours is for it, or its rows cannot be counted."""
         declaration = declaration_of(stage)
         counter = self.counters.get(declaration) if declaration else None
         if counter is None:
-            return self.uncounted(stage, ask, Rows((), UNKNOWN, "no plan can count what this stage asks"))
+            return self.leave_unknown(stage, ask, Rows((), UNKNOWN, "no plan can count what this stage asks"))
         row = declaration.reads[0] if declaration and declaration.reads else None
         # a file that is there is read by the counter itself
         is_there = bool(stage.paths) and stage.paths[0] not in self.made and Path(stage.paths[0]).is_file()
         rows = Rows() if row is None or is_there else self.rows(stage.paths[0], row)
         if math.isnan(rows.unknown):
-            return self.uncounted(stage, ask, rows)
+            return self.leave_unknown(stage, ask, rows)
         return counter(stage, ask)
 
-    def uncounted(self, stage: Stage, ask: Ask, rows: Rows) -> Estimate:
+    def leave_unknown(self, stage: Stage, ask: Ask, rows: Rows) -> Estimate:
         """Return an estimate whose numbers nobody knows; what an offline backend answers costs nothing all the same."""
         estimate = self.blank(stage, ask, rows)
         estimate.calls = UNKNOWN
@@ -153,7 +153,7 @@ class Planner(RowPlan):
             estimate.rows_from = "queries.*_safety; the source is not read for a plan"
         if more:
             estimate.say(f"{unsafe:.0%} of the safety candidates are unsafe: {whence}")
-        like = [row for made in self.made.values() for row in made.known]
+        like = [row for made in self.made.values() for row in made.present]
         return self.count(
             estimate, planned.calls, {"recheck": more},
             {"recheck": lambda: mean_sent(recheck_messages(row.query, template) for row in self.examples(like))},
@@ -166,7 +166,7 @@ class Planner(RowPlan):
             self.made[stage.paths[-1]] = Rows(source="d_sft.path")
             return self.blank(stage, ask, Rows(source="d_sft.path takes its place"))
         planned = self.teacher(ask)
-        made = list(fewshot(rows.known, planned, self.params.fewshot))
+        made = list(fewshot(rows.present, planned, self.params.fewshot))
         written = [item for item in made if not isinstance(item, Dropped)]
         self.made[stage.paths[-1]] = Rows(
             written, (count_lost(made) + rows.unknown) * kept(stage), f"what {stage.name} makes", like=written
@@ -183,7 +183,7 @@ class Planner(RowPlan):
         votes = 1 if ask.section == "judge" else self.params.critique.votes
         rows = self.rows(stage.paths[0], Rollout)
         planned = self.teacher(ask, lambda sample: verdict(aligned=False) if sample else None)
-        made = list(critique(rows.known, planned, self.params.critique, votes))
+        made = list(critique(rows.present, planned, self.params.critique, votes))
         judged = [item for item in made if not isinstance(item, Dropped)]
         unknown = count_lost(made) + rows.unknown
         estimate = self.blank(stage, ask, rows)
@@ -192,7 +192,7 @@ class Planner(RowPlan):
         if votes > 1:
             later = [vote.aligned for row in judged for vote in row.votes[1:] if vote.store_key]
             again, whence = self.share(later.count(False), len(later), NO_AGAIN)
-            flawed, whence_flawed = self.flawed(stage, judged)
+            flawed, whence_flawed = self.estimate_flawed(stage, judged)
             each = expected_votes(votes, again, is_open)
             more += unknown * flawed * each + planned.calls.supposed * max(each - 1, 0)
             if unknown:
@@ -211,7 +211,7 @@ class Planner(RowPlan):
         """Return what mending the flawed prompts would ask, and looking at them again."""
         params = self.params.refine
         rows = self.rows(stage.paths[0], Critique)
-        flawed = [row for row in rows.known if not row.aligned]
+        flawed = [row for row in rows.present if not row.aligned]
         planned = self.teacher(ask)
         made = list(refine(flawed, planned, params, self.params.critique))
         estimate = self.blank(stage, ask, Rows(flawed, 0.0, rows.source))
@@ -219,7 +219,7 @@ class Planner(RowPlan):
         unchecked = sum(isinstance(item, Dropped) and item.detail.endswith(f": {NOT_BOUGHT}") for item in made)
         unknown = 0.0
         if rows.unknown:
-            share, whence = self.flawed(stage, rows.known)
+            share, whence = self.estimate_flawed(stage, rows.present)
             unknown = rows.unknown * share
             estimate.rows += unknown
             estimate.say(f"{share:.0%} of the prompts are found flawed: {whence}")
@@ -252,7 +252,7 @@ class Planner(RowPlan):
         """Return an estimate of a stage that reads these rows, without any call."""
         params = getattr(self.params, ask.section)
         rows = rows or Rows()
-        n_rows = len(rows.known) + rows.unknown
+        n_rows = len(rows.present) + rows.unknown
         return Estimate(stage.name, ask.section, params.backend, params.model, is_paid(params), n_rows, rows.source)
 
     def count(

@@ -7,7 +7,7 @@ from typing import cast
 
 from pipeline.backends.renderer import make_renderer
 from pipeline.backends.renderer.diffusers import Diffusers
-from pipeline.backends.renderer.facts import Facts, known
+from pipeline.backends.renderer.facts import Facts, find_facts
 from pipeline.render import plan_clips, render
 from pipeline.reward import make_scorer
 from pipeline.runtime.io import DataError, read_rows
@@ -20,7 +20,7 @@ from schemas.render import Render
 from schemas.rollout import Rollout
 from schemas.seams import Renderer
 from vpo.planning.estimate import Planner
-from vpo.planning.gpu_cost import Cost, GpuRow, idle, measured, memory, published
+from vpo.planning.gpu_cost import Cost, GpuRow, cost_of_facts, idle, memory, read_cost
 from vpo.planning.gpu_look import ELSEWHERE, NOT_RENDERED, ClipNames, Clips, Lane, Looker, Unmade
 from vpo.planning.gpu_train import train
 from vpo.planning.rows import LEAST_SEEN, Rows, metrics
@@ -72,7 +72,7 @@ class GpuPlanner:
         checked = self.planner.made.get(stage.paths[0], Rows()) if "--critique" in stage.options else None
         replicate = self.params.reward.replicate if "--replicate" in stage.options else 0.0
         looker, names = Looker(self.renderer, self.planned), ClipNames(self.store)
-        written = [item for item in prompts.known if isinstance(item, Prompt)]
+        written = [item for item in prompts.present if isinstance(item, Prompt)]
         passed = None if checked is None else {item.prompt_id: item.aligned for item in verdicts(checked)}
         requests = plan_clips(written, self.params.base.seed, passed, replicate=replicate)
         items = list(render(requests, Rendering(self.renderer, lambda: cast("Renderer", looker)), names, names.places))
@@ -102,12 +102,12 @@ class GpuPlanner:
     def cost_of_a_clip(self, row: GpuRow) -> Cost | None:
         """Return what a clip costs, and set the memory that its model's authors name."""
         params, renderer = self.params.render, self.renderer
-        cost = measured(self.folder, describe_work("render", renderer.by, renderer.settings))
+        cost = read_cost(self.folder, describe_work("render", renderer.by, renderer.settings))
         if isinstance(params, DiffusersRenderParams):
-            facts = known(params.model) if self.fault else its_own(renderer)
+            facts = find_facts(params.model) if self.fault else its_own(renderer)
             row.gpu_gigabytes, assumed = memory(params, facts)
             row.notes += assumed
-            cost = cost or published(params, facts, {} if self.fault else renderer.settings)
+            cost = cost or cost_of_facts(params, facts, {} if self.fault else renderer.settings)
         elif params.needs.device == "host":
             row.gpu_gigabytes = 0.0
             cost = cost or Cost(None, "at its host: no GPU of yours", HOST)
@@ -122,7 +122,7 @@ class GpuPlanner:
             row.notes.append(f"{again:.0%} of the prompts repeat another: as in the last run")
         if checked is None:
             return 1 - again
-        flawed, whence = self.planner.flawed(stage, verdicts(checked))
+        flawed, whence = self.planner.estimate_flawed(stage, verdicts(checked))
         row.notes.append(f"{1 - flawed:.0%} of the prompts pass the text check: {whence}")
         return max(1 - flawed - again, 0.0)
 
@@ -150,7 +150,7 @@ class GpuPlanner:
                 row.to_make += key not in self.planned
                 self.planned.add(key)
             row.in_store = row.wanted - row.to_make if work else None
-            rows.append(row.costs(measured(self.folder, work), on_cpu=model.needs.device == "cpu"))
+            rows.append(row.costs(read_cost(self.folder, work), on_cpu=model.needs.device == "cpu"))
         return rows
 
     def weigh(self, rows: list[GpuRow]) -> None:
@@ -169,7 +169,7 @@ class GpuPlanner:
 
 def verdicts(rows: Rows) -> list[Critique]:
     """Return the verdicts that are known."""
-    return [row for row in rows.known if isinstance(row, Critique)]
+    return [row for row in rows.present if isinstance(row, Critique)]
 
 
 def its_own(renderer: Renderer) -> Facts | None:
@@ -178,7 +178,7 @@ def its_own(renderer: Renderer) -> Facts | None:
         return None
     facts, config = renderer.resolved.facts, renderer.configs.transformer | renderer.configs.index
     same_size = bool(facts.size_by) and all(config.get(name) == value for name, value in facts.size_by.items())
-    return facts if same_size or known(renderer.model) else None
+    return facts if same_size or find_facts(renderer.model) else None
 
 
 def total(rows: Sequence[GpuRow]) -> dict:

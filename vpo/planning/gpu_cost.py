@@ -74,7 +74,7 @@ def idle(row: GpuRow, there: float, why: str = "unchanged: does not run") -> Gpu
     return row
 
 
-def measured(folder: Path, work: Work | None) -> Cost | None:
+def read_cost(folder: Path, work: Work | None) -> Cost | None:
     """Return what was measured of some work: on a GPU before a CPU, without loading before with it, the newest."""
     measurements = read_speeds(folder, work) if work else []
     if not measurements:
@@ -84,7 +84,7 @@ def measured(folder: Path, work: Work | None) -> Cost | None:
     return Cost(best.each, f"measured on {best.device}{loading}", best.device)
 
 
-def published(params: DiffusersRenderParams, facts: Facts | None, settings: Mapping) -> Cost | None:
+def cost_of_facts(params: DiffusersRenderParams, facts: Facts | None, settings: Mapping) -> Cost | None:
     """Return what a model's authors publish for a clip, on an H100 where they say so.
 
     It is scaled by steps and pixels where `settings`, or else the params, are not the authors'.

@@ -16,7 +16,7 @@ from schemas.needs import Weights
 from schemas.params_train import DpoTrainParams, TrainParams
 from train.throughput import describe_work
 from vpo.planning.estimate import Planner
-from vpo.planning.gpu_cost import Cost, GpuRow, idle, measured, training
+from vpo.planning.gpu_cost import Cost, GpuRow, idle, read_cost, training
 from vpo.planning.rows import Rows, kept
 from vpo.unroll import Stage
 
@@ -35,9 +35,9 @@ def train(planner: Planner, speeds: Path, stage: Stage) -> list[GpuRow]:
     row.wanted = row.to_make = tokens(rows, planner, params, row.notes)
     if planner.is_idle(stage):
         return [idle(row, row.wanted)]
-    if planner.changed is None and is_trained(stage, rows.known):
+    if planner.changed is None and is_trained(stage, rows.present):
         return [idle(row, row.wanted, "a model of these very rows is there")]
-    cost = measured(speeds, describe_work(stage.module, origin(weights), params))
+    cost = read_cost(speeds, describe_work(stage.module, origin(weights), params))
     if weights:
         cost = for_weights(row, params, weights, cost)
     return [row.costs(cost, on_cpu=weights is None)]
@@ -87,8 +87,8 @@ def to_train_on(planner: Planner, stage: Stage, notes: list[str]) -> Rows:
     if kind is DSft:
         judged = planner.made.get(nearest_verdicts(planner, path), Rows())
         share = kept(maker) if maker else 1.0
-        count = (len(judged.known) + judged.unknown) * share
-        return Rows((), count, "a row for each prompt that is judged", like=judged.known)
+        count = (len(judged.present) + judged.unknown) * share
+        return Rows((), count, "a row for each prompt that is judged", like=judged.present)
     return expected_pairs(planner, stage, notes)
 
 
@@ -103,9 +103,9 @@ def expected_pairs(planner: Planner, stage: Stage, notes: list[str]) -> Rows:
     params, judged = planner.params, planner.made.get(verdicts, Rows())
     arm = params.dpo.arms.get(Path(stage.paths[-1]).name)
     k = params.rollout.k
-    prompts = len(judged.known) + judged.unknown
+    prompts = len(judged.present) + judged.unknown
     maker = planner.graph.maker(verdicts)
-    share, whence = planner.flawed(maker or stage, judged.known)
+    share, whence = planner.estimate_flawed(maker or stage, judged.present)
     queries, passed = prompts / k, k * (1 - share)
     ranked = {"adjacent": passed - 1, "all": passed * (passed - 1) / 2}.get(params.dpo.video_pairs, 1.0)
     if params.dpo.pairs_per_query:
@@ -114,13 +114,13 @@ def expected_pairs(planner: Planner, stage: Stage, notes: list[str]) -> Rows:
     video = queries * max(ranked, 0.0) * (params.dpo.video_feedback and (arm is None or arm.video_feedback))
     if prompts:
         notes.append(f"at most: a pair a flawed prompt ({share:.0%}, {whence}), and dpo.video_pairs of all that pass")
-    return Rows((), text + video, "as many pairs as there can be", like=judged.known)
+    return Rows((), text + video, "as many pairs as there can be", like=judged.present)
 
 
 def tokens(rows: Rows, planner: Planner, params: TrainParams, notes: list[str]) -> float:
     """Return the tokens of all steps; of pairs both sides are read, each behind the instruction."""
-    count = len(rows.known) + rows.unknown
-    like = rows.known or list(planner.examples(rows.like))
+    count = len(rows.present) + rows.unknown
+    like = rows.present or list(planner.examples(rows.like))
     if not count or not like:
         return 0.0
     template = Template(planner.params.policy.template, needs=("query",))

@@ -95,10 +95,10 @@ class Planned:
             self.teacher = Counted(make_teacher(params, world), self.calls)
 
     def map(
-        self, asked: Iterable[Messages], parse: Callable[[str], T], template: str | None = None, sample: int = 0
+        self, conversations: Iterable[Messages], parse: Callable[[str], T], template: str | None = None, sample: int = 0
     ) -> Iterator[Outcome[T]]:
         """Yield the Outcome of each, as seam `teacher` says; of what is not bought yet, what is supposed."""
-        for outcome in self.teacher.map(asked, parse, template, sample):
+        for outcome in self.teacher.map(conversations, parse, template, sample):
             if outcome.detail == NOT_BOUGHT and (value := self.suppose(sample)) is not None:
                 self.calls.supposed += 1
                 outcome = Outcome(value=value)
@@ -116,10 +116,10 @@ class Counted:
         self.teacher, self.calls = teacher, calls
 
     def map(
-        self, asked: Iterable[Messages], parse: Callable[[str], T], template: str | None = None, sample: int = 0
+        self, conversations: Iterable[Messages], parse: Callable[[str], T], template: str | None = None, sample: int = 0
     ) -> Iterator[Outcome[T]]:
         """Yield the teacher's Outcomes, in order."""
-        passed, noted = tee(asked)
+        passed, noted = tee(conversations)
         for messages, outcome in zip(noted, self.teacher.map(passed, parse, template, sample), strict=True):
             self.calls.missing[content_id(messages, sample)] = task(messages), n_characters(messages)
             yield outcome

@@ -32,12 +32,12 @@ UNKNOWN = math.nan
 
 @dataclass
 class Rows:
-    """What a stage reads: the rows that are known, and how many more there will be; `like` shows what those may be.
+    """What a stage reads: the rows that are present, and how many more there will be; `like` shows what those may be.
 
     `unknown` is UNKNOWN where nobody can count them.
     """
 
-    known: Sequence[Any] = ()
+    present: Sequence[Any] = ()
     unknown: float = 0.0
     source: str = ""
     like: Sequence[Any] = ()
@@ -67,7 +67,7 @@ class RowPlan:
             return self.made[path]
         maker = self.graph.maker(path)
         samples = maker is not None and declaration_of(maker) is ROLLOUT
-        if maker and samples and (copied := self.copied(maker)):
+        if maker and samples and (copied := self.copy_rows(maker)):
             return copied
         late = self.late(path)
         if Path(path).is_file():
@@ -76,21 +76,21 @@ class RowPlan:
                 return Rows(there, 0.0, path)
             return Rows((), len(there), f"as many as {path} holds; made anew behind {late}", like=there)
         if maker and samples:
-            return self.sampled(maker)
+            return self.count_samples(maker)
         return Rows((), UNKNOWN, f"{path} is not there, and no plan can count the rows that {self.origin(maker)} makes")
 
     def origin(self, maker: Stage | None) -> str:
         """Return how to name who writes a path."""
         return maker.name if maker else f"no stage of {self.graph.file}"
 
-    def sampled(self, maker: Stage) -> Rows:
+    def count_samples(self, maker: Stage) -> Rows:
         """Return how many rows a stage that samples the policy will write, by the queries it reads."""
         arm = maker.word_after("--arm")
         if self.params.d_dpo.path and arm is None:
             return Rows(source="d_dpo.path takes its place")
         read = self.rows(maker.paths[0], Query)
         each = self.params.rollout.k if arm is None else 1
-        count = (len(read.known) + read.unknown) * each
+        count = (len(read.present) + read.unknown) * each
         return Rows((), count * kept(maker), f"{each} for each query of {maker.paths[0]}")
 
     def late(self, path: str) -> str | None:
@@ -101,42 +101,44 @@ class RowPlan:
         behind = {maker.name, *self.before[maker.name]} & self.stale
         return next((name for name in self.stages if name in behind), None)
 
-    def copied(self, maker: Stage) -> Rows | None:
+    def copy_rows(self, maker: Stage) -> Rows | None:
         """Return the rows of an arm that no policy writes, where the plan has made what it copies."""
         described = self.params.evaluate.arms.get(maker.options[-1]) if "--arm" in maker.options else None
-        asked = self.made.get(maker.paths[0])
-        if described is None or asked is None or described.prompts not in ("query", "stored"):
+        read = self.made.get(maker.paths[0])
+        if described is None or read is None or described.prompts not in ("query", "stored"):
             return None
         if described.prompts == "query":
-            return Rows(list(copy_queries(asked.known, maker.options[-1])), asked.unknown, maker.paths[0])
+            return Rows(list(copy_queries(read.present, maker.options[-1])), read.unknown, maker.paths[0])
         source = self.made.get(described.source)
         if source is None:
             return None
-        written = {row.query_id: row for row in reversed(source.known)}
-        copies = copy_prompts(asked.known, StoredPrompts(written, {}), maker.options[-1])
+        written = {row.query_id: row for row in reversed(source.present)}
+        copies = copy_prompts(read.present, StoredPrompts(written, {}), maker.options[-1])
         return Rows([row for row in copies if isinstance(row, Prompt)], source.unknown, source.source)
 
     def examples(self, like: Sequence[Any]) -> Iterable[Any]:
         """Return rows whose lengths stand for those that are not there yet."""
         if like:
             return like[:: max(len(like) // 50, 1)]
-        queries = [row.query for made in self.made.values() for row in made.known]
+        queries = [row.query for made in self.made.values() for row in made.present]
         lengths = TYPICAL | ({"query": round(fmean(map(len, queries)))} if queries else {})
         texts: dict[str, Any] = {name: ("word " * length)[:length] for name, length in lengths.items()}
         return [Critique.model_construct(**texts)]
 
-    def flawed(self, stage: Stage, known: Sequence[Critique]) -> tuple[float, str]:
+    def estimate_flawed(self, stage: Stage, verdicts: Sequence[Critique]) -> tuple[float, str]:
         """Return the share of prompts that are found flawed, of this run's own, else of the last run's, and whence.
 
         `stage` writes the verdicts or reads them.
         """
-        if len(known) >= LEAST_SEEN:
-            return self.share(sum(not row.aligned for row in known), len(known), FLAWED, "as in those already judged")
-        counts = self.refined(stage)
+        if len(verdicts) >= LEAST_SEEN:
+            return self.share(
+                sum(not row.aligned for row in verdicts), len(verdicts), FLAWED, "as in those already judged"
+            )
+        counts = self.read_refine_counts(stage)
         units = counts.get("units_in")
         return self.share(units and units - counts["dropped"].get("no_flaw", 0), units, FLAWED)
 
-    def refined(self, stage: Stage) -> dict[str, Any]:
+    def read_refine_counts(self, stage: Stage) -> dict[str, Any]:
         """Return what the stage counted that refines the same prompts in the last run; {} where there is none."""
         paths = {*stage.paths, *stage.outs}
         for other in (stage, *self.stages.values()):

@@ -69,16 +69,16 @@ def trained_lane(planner: Planner) -> Lane:
         if "--critique" in stage.options and lane and (lane.missing or lane.rows):
             return lane
     paths = [stage.paths[0] for stage in planner.graph.running("rollout", "eval")][:1]
-    queries = [row for path in paths if path in planner.made for row in planner.made[path].known]
+    queries = [row for path in paths if path in planner.made for row in planner.made[path].present]
     if not queries:
         raise DataError(
             f"--warm-up needs prompts: neither {' nor '.join(['rollouts', *paths])} are there; run `dvc repro queries`"
         )
     prompts: list[Prompt] = list(copy_queries(queries, "original"))
-    return unrendered(gpu, prompts)
+    return list_unrendered(gpu, prompts)
 
 
-def unrendered(gpu: GpuPlanner, prompts: list[Prompt]) -> Lane:
+def list_unrendered(gpu: GpuPlanner, prompts: list[Prompt]) -> Lane:
     """Return which of the prompts have no clip yet, and the rows of those that have one."""
     looker, names = Looker(gpu.renderer, set()), ClipNames(gpu.store)
     requests = plan_clips(prompts, gpu.params.base.seed)

@@ -37,7 +37,7 @@ def export_answers(store: Store, path: Path, kind: str, since: str = "") -> int:
     import pyarrow as pa
 
     values = values_of(os.environ)
-    where = f"from answers where kind = {_quoted(kind)} and at >= {_quoted(since)}"
+    where = f"from answers where kind = {_quote(kind)} and at >= {_quote(since)}"
     with store.lock, replacing(path) as temporary:
         store.connection.execute("begin")  # a run that goes on beside must not change the count
         try:
@@ -45,13 +45,13 @@ def export_answers(store: Store, path: Path, kind: str, since: str = "") -> int:
             head = {"format": FORMAT, "columns": COLUMNS, "kind": kind, "since": since, "answers": count}
             with io.BufferedWriter(pa.CompressedOutputStream(str(temporary), "zstd"), 1 << 20) as file:
                 file.write(json.dumps(head).encode() + b"\n")
-                for key, at, request, answer in store.connection.execute(
+                for key, bought_at, request, answer in store.connection.execute(
                     f"select key, at, request, answer {where} order by key"
                 ):
                     if secret := next(secrets_said(f"{request}\n{answer}", values), None):
                         raise DataError(f"answer {key} holds {secret}: nothing is written; mend the query it came from")
                     # request and answer are JSON already
-                    names = ", ".join(json.dumps(name) for name in (key, kind, at))
+                    names = ", ".join(json.dumps(name) for name in (key, kind, bought_at))
                     file.write(f"[{names}, {request}, {answer}]\n".encode())
         finally:
             store.connection.execute("rollback")
@@ -105,19 +105,19 @@ def _lines(path: Path) -> Iterator[tuple[int, list]]:
                     raise DataError(f"{path}:{number}: not the {len(COLUMNS)} values {', '.join(COLUMNS)}")
                 yield number, values
     except (OSError, ValueError, KeyError, RecursionError, pa.ArrowException) as fault:
-        said_fault = " ".join(str(fault).split())[:200]
-        raise DataError(f"{path}: damaged behind line {number}, nothing is imported: {said_fault}") from None
+        why = " ".join(str(fault).split())[:200]
+        raise DataError(f"{path}: damaged behind line {number}, nothing is imported: {why}") from None
     if number - 1 != count:
         raise DataError(f"{path}: ends after {number - 1} of {count} answers, nothing is imported")
 
 
 def _check(values: list[Any], number: int, counts: Imported) -> tuple | None:
     """Return the row to store, or None, and count and tell why not."""
-    key, kind, at, request, answer = values
+    key, kind, bought_at, request, answer = values
     why, texts = "", [json.dumps(value, ensure_ascii=False) for value in (request, answer)]
-    if not all(isinstance(text, str) for text in (key, kind, at)) or not isinstance(request, dict):
+    if not all(isinstance(text, str) for text in (key, kind, bought_at)) or not isinstance(request, dict):
         why = "not an answer's values"
-    elif not all(map(is_whole, (key, kind, at, *texts))):
+    elif not all(map(is_whole, (key, kind, bought_at, *texts))):
         why = "text with half a character"
     elif content_id(kind, request) != key:  # as store_key makes it
         why = f"key {key} is not that of its request"
@@ -129,7 +129,7 @@ def _check(values: list[Any], number: int, counts: Imported) -> tuple | None:
         counts.refused += 1
         counts.why = counts.why or f"line {number}: {why}"
         return None
-    return key, kind, *texts, at
+    return key, kind, *texts, bought_at
 
 
 def _unreadable(body: Any, answer: dict[str, Any]) -> str:
@@ -144,5 +144,5 @@ def _unreadable(body: Any, answer: dict[str, Any]) -> str:
     return find_fault(answer["body"], n) or ""
 
 
-def _quoted(text: str) -> str:
+def _quote(text: str) -> str:
     return "'" + text.replace("'", "''") + "'"

@@ -77,7 +77,7 @@ def accounts(store: Store) -> list[dict]:
     hosts = {row[0] for row in store.connection.execute("select distinct json_extract(request, '$.host') from answers")}
     rows = []
     for account, *charge in store.connection.execute("select * from spent order by account"):
-        project, host, model = parted(account, hosts)
+        project, host, model = split_account(account, hosts)
         rows.append({"project": project, "host": host, "model": model} | dict(zip(CHARGE, charge, strict=True)))
     return rows
 
@@ -85,7 +85,7 @@ def accounts(store: Store) -> list[dict]:
 CHARGE = ("requests", "input_tokens", "output_tokens", "usd")
 
 
-def parted(account: str, hosts: set[str | None]) -> tuple[str, str, str]:
+def split_account(account: str, hosts: set[str | None]) -> tuple[str, str, str]:
     """Return (project, host, model) of an account's name; a folder may hold spaces, so a known host divides it."""
     words = account.split(" ")
     place = next((number for number in range(len(words) - 1, 0, -1) if words[number] in hosts), max(len(words) - 2, 0))

@@ -46,8 +46,8 @@ class Slots:
         """Make room for so many places a row."""
         if places > self.room:
             more = max(places, 2 * self.room) - self.room
-            self.keys = [widened(kept, more) for kept in self.keys]
-            self.values = [widened(kept, more) for kept in self.values]
+            self.keys = [widen(kept, more) for kept in self.keys]
+            self.values = [widen(kept, more) for kept in self.values]
             self.room += more
 
     def keep(self, rows: Any) -> None:
@@ -57,7 +57,7 @@ class Slots:
         self.rows = len(rows)
 
 
-def widened(kept: Any, more: int) -> Any:
+def widen(kept: Any, more: int) -> Any:
     """Return a layer's keys or values, (rows, heads, places, dim), with `more` empty places."""
     import torch
 

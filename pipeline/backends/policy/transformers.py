@@ -71,11 +71,11 @@ class Transformers:
             order.append(self.look_up(query, number, sampling, seed, open_samples, waiting))
             if len(waiting) == batch.free:
                 self.write(batch, waiting, open_samples, at_least=max(1, self.batch_size // 4))
-            yield from self.finished(order)
+            yield from self.pop_finished(order)
         while order:
             batch.narrow(len(waiting))
             self.write(batch, waiting, open_samples, at_least=1)
-            yield from self.finished(order)
+            yield from self.pop_finished(order)
 
     def status(self) -> str:
         return ""
@@ -135,7 +135,7 @@ class Transformers:
         words = self.tokenizer.decode(tokens, skip_special_tokens=True)
         return {"text": words, "n_tokens": len(text.written), "ended": text.ended}
 
-    def finished(self, order: deque[Sample]) -> Iterator[Outcome[str]]:
+    def pop_finished(self, order: deque[Sample]) -> Iterator[Outcome[str]]:
         """Yield what is written of the first samples that were asked for, as far as none before is open."""
         while order and (answer := order[0].answer) is not None:
             yield self.outcome(order.popleft().key, answer)

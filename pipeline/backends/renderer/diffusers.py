@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.backends.batches import BatchSize, batched
+from pipeline.backends.batches import BatchSize, run_batches
 from pipeline.backends.renderer.diffusers_load import counter, load
 from pipeline.backends.renderer.diffusers_settings import read_configs, resolve
 from pipeline.backends.weights import name_of, revision_of
@@ -70,7 +70,7 @@ class Diffusers:
             if not batch:
                 return None
             run = partial(self.pictures, self.pipeline, closed)
-            return batch, thread.submit(lambda: [picture for some in batched(batch, size, run) for picture in some])
+            return batch, thread.submit(lambda: [picture for some in run_batches(batch, size, run) for picture in some])
 
         with ThreadPoolExecutor(1, thread_name_prefix="render") as thread:
             try:
@@ -133,16 +133,16 @@ class Diffusers:
                 "to false"
             )
 
-        def failed(detail: str) -> Outcome:
+        def fail(detail: str) -> Outcome:
             return Outcome(by=self.by, reason=Reason.RENDER_FAILED, detail=detail)
 
         if blackened:
-            return failed("blackened by the safety checker")
+            return fail("blackened by the safety checker")
         if not np.isfinite(frames).all():
-            return failed(f"frames that are no numbers; {self.settings['dtype']} may be too small for this model")
+            return fail(f"frames that are no numbers; {self.settings['dtype']} may be too small for this model")
         pixels = np.stack([np.rint(frame * 255).astype(np.uint8) for frame in frames])
         if not pixels.any():
-            return failed("every pixel is black")
+            return fail("every pixel is black")
         n_tokens = self.count_tokens(request.prompt)
         clip = make_clip(pixels, self.settings["frames_per_second"], n_tokens, truncated=n_tokens > self.token_limit)
         return Outcome(value=clip, by=self.by)

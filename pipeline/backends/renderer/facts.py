@@ -225,7 +225,7 @@ MODELS: dict[str, Facts] = {
 OLD_OWNERS = {"THUDM": "zai-org"}
 
 
-def known(model: str) -> Facts | None:
+def find_facts(model: str) -> Facts | None:
     """Return the facts of a Hub id, under its old owner's name or its new one; None for all else."""
     owner, _, name = model.partition("/")
     name_in_table = f"{OLD_OWNERS.get(owner, owner)}/{name}".casefold()
@@ -239,7 +239,7 @@ def facts_of(model: str, config: Mapping) -> Facts:
     family. Raises DataError for a pipeline that is not in the table.
     """
     pipeline = config.get("_class_name", "pipeline without a class")
-    named = known(model)
+    named = find_facts(model)
     if named is not None and named.pipeline == pipeline:
         return named
     family = [facts for facts in MODELS.values() if facts.pipeline == pipeline]

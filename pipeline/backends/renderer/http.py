@@ -76,7 +76,7 @@ class Http:
             self.workers,
             self._begin,
             self._end,
-            lambda: self._stopped("stopped"),
+            lambda: self._make_stop("stopped"),
             most_held=AHEAD * self.workers,
         )
 
@@ -109,7 +109,7 @@ class Http:
             async with self.buying[key]:  # equal requests side by side are bought once
                 bought = self.store.get(key)
                 job_id = bought["job_id"] if bought else await self._buy(key, once, request)
-            content = await self._fetched(key, job_id, bought is not None)
+            content = await self._fetch(key, job_id, bought is not None)
             async with self.taking:  # one at a time: frames are large
                 return Outcome(value=await asyncio.to_thread(ingest, content, self.shape), by=self.by)
         except NoClip as fault:
@@ -141,7 +141,7 @@ class Http:
                     raise NoClip(Reason.CONTENT_FILTER, reply.why)
                 self.refusals += 1
                 if not self.takes_jobs and self.refusals >= max(GONE_AFTER, 2 * self.workers):
-                    raise self._stopped(f"{self.host.name} took none of {self.refusals} jobs, the last: {reply.why}")
+                    raise self._make_stop(f"{self.host.name} took none of {self.refusals} jobs, the last: {reply.why}")
                 raise NoClip(Reason.REFUSED, reply.why)
             if reply.kind == "limited":
                 self._pause(reply)
@@ -158,7 +158,7 @@ class Http:
         job_id = self.adapter.job_id(dict(reply.body or {}))
         # it becomes part of a path, in which two dots lead elsewhere
         if not isinstance(job_id, str | int) or not 0 < len(str(job_id)) <= 300 or not is_plain(str(job_id)):
-            raise self._stopped(f"{self.host.name} answers a submission without a job's id; is the adapter right?")
+            raise self._make_stop(f"{self.host.name} answers a submission without a job's id; is the adapter right?")
         answer = {"job_id": str(job_id), "host": self.host.name}
         depends = {"model": self.params.model, "prompt": request.prompt, "seed": request.seed, **self.settings}
         purchase = Purchase(key, "render_job", depends, answer, (0, 0), self.usd)
@@ -168,7 +168,7 @@ class Http:
 
     def _refuse_to_overspend(self) -> None:
         if self.stopped:
-            raise self._stopped("stopped")
+            raise self._make_stop("stopped")
         budget = self.params.budget_usd
         if budget is not None and self.spent + self.reserved + self.usd > budget + 1e-9:
             raise DataError(
@@ -176,7 +176,7 @@ class Http:
                 f"{self.params.model}; clips so far are kept, raise render.budget_usd to go on"
             )
 
-    async def _fetched(self, key: str, job_id: str, old: bool) -> bytes:
+    async def _fetch(self, key: str, job_id: str, old: bool) -> bytes:
         """Wait for a job and return its file; `old`: an earlier run bought it. Raises NoClip or DataError."""
         until = time.monotonic() + self.timeout_s
         wait, unknown, troubles = 0.0 if old else self.poll_s, 0, 0
@@ -192,9 +192,9 @@ class Http:
             job = self.adapter.read(job_id, dict(reply.body or {})) if reply.kind == "answer" else None
             if job and job.state == "failed":
                 self.store.forget(key)
-                raise NoClip(Reason.RENDER_FAILED, self.host.redacted(f"job {job_id} failed: {job.why}"))
+                raise NoClip(Reason.RENDER_FAILED, self.host.redact(f"job {job_id} failed: {job.why}"))
             if job and job.state == "refused":
-                raise NoClip(Reason.CONTENT_FILTER, self.host.redacted(f"job {job_id}: {job.why}"))
+                raise NoClip(Reason.CONTENT_FILTER, self.host.redact(f"job {job_id}: {job.why}"))
             if job and job.state == "done":
                 reply = await self.host.download(job.place, self.timeout_s)
                 if reply.kind == "answer":
@@ -212,7 +212,7 @@ class Http:
                 if unknown == ATTEMPTS and job:
                     raise NoClip(Reason.RENDER_FAILED, f"job {job_id} is done, its clip cannot be had: {reply.why}")
                 if unknown == ATTEMPTS:
-                    raise self._stopped(f"{self.host.name} does not know the job {job_id} it gave: {reply.why}")
+                    raise self._make_stop(f"{self.host.name} does not know the job {job_id} it gave: {reply.why}")
             if reply.kind in ("transient", "limited"):
                 troubles += 1
                 wait = max(wait_s(reply, troubles), self.poll_s)
@@ -220,10 +220,10 @@ class Http:
     def _look_after(self, reply: Reply) -> None:
         """Count failures in a row. Raises DataError when the host cannot be used."""
         if reply.kind == "stopped":
-            raise self._stopped(f"{self.host.name} will not work for {self.params.model}: {reply.why}")
+            raise self._make_stop(f"{self.host.name} will not work for {self.params.model}: {reply.why}")
         self.failures = self.failures + 1 if reply.kind == "transient" else 0
         if self.failures >= max(GONE_AFTER, 2 * self.workers):
-            raise self._stopped(
+            raise self._make_stop(
                 f"{self.host.name}: {self.failures} calls in a row without an answer, the last: {reply.why}; "
                 "jobs so far are written down, run again to go on"
             )
@@ -234,11 +234,11 @@ class Http:
         waited = now - self.limited_since
         if waited > PATIENCE_S or (reply.retry_after or 0) > PATIENCE_S:
             longest = max(waited, reply.retry_after or 0) / 60
-            raise self._stopped(f"{self.host.name} takes no job for {longest:.0f} minutes: {reply.why}")
+            raise self._make_stop(f"{self.host.name} takes no job for {longest:.0f} minutes: {reply.why}")
         pause = min(BACK_OFF_S + waited, LONGEST_BACK_OFF_S) if reply.retry_after is None else reply.retry_after
         self.paused_until = max(self.paused_until, now + pause)
 
-    def _stopped(self, why: str) -> DataError:
+    def _make_stop(self, why: str) -> DataError:
         if self.stopped is None:
             self.stopped = DataError(why)
             self.ending.set()
@@ -250,7 +250,7 @@ class Http:
             await asyncio.wait_for(self.ending.wait(), seconds)
         except TimeoutError:
             return
-        raise self._stopped("stopped")
+        raise self._make_stop("stopped")
 
 
 def is_plain(job_id: str) -> bool:

@@ -125,11 +125,11 @@ def _zhipu_read(job_id: str, body: dict) -> Job:
         first = results[0] if isinstance(results, list) and results and isinstance(results[0], dict) else {}
         return Job("done", first.get("url") or "") if first.get("url") else Job("failed", why="done, without a video")
     if status == "FAIL":
-        return Job("refused" if _zhipu_filtered(body) else "failed", why=read_error_message(body))
+        return Job("refused" if _is_filtered_by_zhipu(body) else "failed", why=read_error_message(body))
     return Job("running")
 
 
-def _zhipu_filtered(body: dict) -> bool:
+def _is_filtered_by_zhipu(body: dict) -> bool:
     return str(error_of(body).get("code")) == "1301"  # unsafe or sensitive content
 
 
@@ -139,7 +139,7 @@ ZHIPU = Adapter(
     job_id=lambda body: body.get("id"),
     look=lambda job_id: Call(f"/async-result/{quote(job_id, safe='')}"),
     read=_zhipu_read,
-    filtered=_zhipu_filtered,
+    filtered=_is_filtered_by_zhipu,
     out_of_money=lambda body: str(error_of(body).get("code")) == "1113",
     most_characters=512,
 )
@@ -162,11 +162,11 @@ def _openai_read(job_id: str, body: dict) -> Job:
     if status == "completed":
         return Job("done", f"/videos/{quote(job_id, safe='')}/content")
     if status == "failed":
-        return Job("refused" if _openai_filtered(body) else "failed", why=read_error_message(body))
+        return Job("refused" if _is_filtered_by_openai(body) else "failed", why=read_error_message(body))
     return Job("running")
 
 
-def _openai_filtered(body: dict) -> bool:
+def _is_filtered_by_openai(body: dict) -> bool:
     error = error_of(body)
     return bool({str(error.get("code")), str(error.get("type"))} & POLICY)
 
@@ -177,7 +177,7 @@ OPENAI = Adapter(
     job_id=lambda body: body.get("id"),
     look=lambda job_id: Call(f"/videos/{quote(job_id, safe='')}"),
     read=_openai_read,
-    filtered=_openai_filtered,
+    filtered=_is_filtered_by_openai,
     out_of_money=lambda body: bool({str(error_of(body).get("code")), str(error_of(body).get("type"))} & NO_QUOTA),
 )
 

@@ -92,11 +92,11 @@ class Host:
                 timeout=self.aiohttp.ClientTimeout(total=CALL_S, connect=15),
             ) as response:
                 status, headers = response.status, response.headers
-                text = await _bounded(response, MOST_REPLY)
-        except self._not_connected() as fault:
-            return Reply("transient", why=self.redacted(f"{type(fault).__name__}: {fault}"))
+                text = await _read_bounded(response, MOST_REPLY)
+        except self._connection_faults() as fault:
+            return Reply("transient", why=self.redact(f"{type(fault).__name__}: {fault}"))
         except (self.aiohttp.ClientError, TimeoutError, ValueError) as fault:
-            return Reply("transient", why=self.redacted(f"{type(fault).__name__}: {fault}"), lost=True)
+            return Reply("transient", why=self.redact(f"{type(fault).__name__}: {fault}"), lost=True)
         try:
             body = json.loads(text)
         except (ValueError, RecursionError):
@@ -104,13 +104,13 @@ class Host:
         if status < 300:
             if isinstance(body, dict):
                 return Reply("answer", body)
-            why = self.redacted(f"{status} with {' '.join(text[:200].decode(errors='replace').split())!r}, not JSON")
+            why = self.redact(f"{status} with {' '.join(text[:200].decode(errors='replace').split())!r}, not JSON")
             return Reply("transient", why=why, lost=True)
-        return self._failed(status, headers, body if isinstance(body, dict) else {}, text, asks)
+        return self._make_failed_reply(status, headers, body if isinstance(body, dict) else {}, text, asks)
 
-    def _failed(self, status: int, headers: Mapping[str, str], body: dict, text: bytes, asks: bool) -> Reply:
+    def _make_failed_reply(self, status: int, headers: Mapping[str, str], body: dict, text: bytes, asks: bool) -> Reply:
         words = read_error_message(body) or " ".join(text[:200].decode(errors="replace").split())
-        why = self.redacted(f"{status}: {words}")
+        why = self.redact(f"{status}: {words}")
         if status < 400:
             try:
                 where = host_of(urljoin(self.base_url, headers.get("location", "")))
@@ -158,13 +158,13 @@ class Host:
                     if status == 200:
                         if (response.content_length or 0) > MOST_FILE:
                             return Reply("rejected", why=f"a file of {response.content_length} bytes")
-                        return Reply("answer", content=await _bounded(response, MOST_FILE))
+                        return Reply("answer", content=await _read_bounded(response, MOST_FILE))
             except ValueError as fault:  # an address that is none, or a file without an end
-                return Reply("rejected", why=self.redacted(str(fault)))
+                return Reply("rejected", why=self.redact(str(fault)))
             except (self.aiohttp.ClientError, TimeoutError) as fault:
                 if isinstance(inside := getattr(fault, "os_error", None), Inside):
                     return Reply("rejected", why=f"{host_of(url)}: {inside}")
-                return Reply("transient", why=self.redacted(f"{type(fault).__name__}: {fault}"))
+                return Reply("transient", why=self.redact(f"{type(fault).__name__}: {fault}"))
             why = f"{status} from {host_of(url)}"
             if status == 401 and headers:
                 return Reply("stopped", why=why)
@@ -181,10 +181,10 @@ class Host:
         key = self.key.get_secret_value()
         return {"Authorization": f"Bearer {key}"} if key else {}
 
-    def _not_connected(self) -> tuple[type[Exception], ...]:
+    def _connection_faults(self) -> tuple[type[Exception], ...]:
         return self.aiohttp.ClientConnectorError, self.aiohttp.ConnectionTimeoutError, self.aiohttp.InvalidURL
 
-    def redacted(self, words: str) -> str:
+    def redact(self, words: str) -> str:
         """Return a server's words without the key, should it repeat it, and short."""
         if key := self.key.get_secret_value():
             words = words.replace(key, "[key]")  # before the cut, which could leave half a key
@@ -212,7 +212,7 @@ def outside_alone(info: tuple) -> socket.socket:
     return socket.socket(family, kind, protocol)
 
 
-async def _bounded(response: Any, most: int) -> bytes:
+async def _read_bounded(response: Any, most: int) -> bytes:
     """Return a reply's bytes. Raises ValueError when there are more than `most`."""
     parts, size = [], 0
     async for part in response.content.iter_chunked(1 << 18):

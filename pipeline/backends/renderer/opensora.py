@@ -15,7 +15,7 @@ its README says (without apex and flash-attn add `--layernorm-kernel False --fla
 with n_frames, height, width and frames_per_second null, or set to what is asked for instead of these options; steps and
 guidance are null for the config's 30 and 7.0. Several GPUs: `torchrun --nproc_per_node N` before opensora.py.
 
-Open-Sora seeds once a process. Each clip here has the seed of its query (ours: design 8), so the one function that it
+Open-Sora seeds once a process. Each clip here has the seed of its query (ours), so the one function that it
 calls before it draws a clip's noise, `get_save_path_name`, is replaced by one that also seeds.
 """
 

@@ -7,7 +7,15 @@ scores tell (`truncated`), and stage `reward` counts them.
 
 from functools import partial
 
-from pipeline.backends.reward.clip_model import BATCH, DTYPE, embed_frames, embed_texts, load_clip, means, truncated
+from pipeline.backends.reward.clip_model import (
+    BATCH,
+    DTYPE,
+    embed_frames,
+    embed_texts,
+    load_clip,
+    mark_truncated,
+    means,
+)
 from pipeline.backends.reward.frames import FEW, spread
 from pipeline.backends.reward.in_process import InProcess, Look, Rate, Rated, need_libraries, provenance_of
 from schemas.params_reward import RegressionScorerParams
@@ -37,6 +45,6 @@ def load(params: RegressionScorerParams, dtype: str, name: str, times: float) ->
         counts = torch.tensor([len(look.frames) for look in looks], device=texts.device)
         cosines = (frames * texts.repeat_interleave(counts, dim=0)).sum(dim=-1)
         values = [{name: times * value} for value in means(cosines, looks)]
-        return [Rated(*item) for item in zip(values, truncated(model, looks), strict=True)]
+        return [Rated(*item) for item in zip(values, mark_truncated(model, looks), strict=True)]
 
     return rate

@@ -61,7 +61,7 @@ def read(clip: ClipModel, texts: list[str], **padding: Any) -> Any:
     return tokens["input_ids"].to(clip.model.device)
 
 
-def truncated(clip: ClipModel, looks: list[Look]) -> list[bool]:
+def mark_truncated(clip: ClipModel, looks: list[Look]) -> list[bool]:
     """Tell of each clip whether `read` cuts its text."""
     tokens = clip.tokens([neutralise(look.text) for look in looks], verbose=False)
     return [len(ids) > clip.window for ids in tokens["input_ids"]]

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from pipeline.backends.batches import BatchSize, batched
+from pipeline.backends.batches import BatchSize, run_batches
 from pipeline.backends.weights import name_of, revision_of
 from pipeline.runtime.io import DataError
 from pipeline.runtime.one_thread import use_one_thread
@@ -58,7 +58,7 @@ class InProcess:
 
     def map(self, items: Iterable[ScoreRequest]) -> Iterator[Outcome[Scores]]:
         size = BatchSize(self.at_once, "reward", self.by.backend, self.by.model, self.by.revision)
-        for outcomes in batched(map(self.look, items), size, self.rated):
+        for outcomes in run_batches(map(self.look, items), size, self.rate_batch):
             yield from outcomes
 
     def look(self, item: ScoreRequest) -> Look | BadClip:
@@ -67,7 +67,7 @@ class InProcess:
         except BadClip as fault:
             return fault
 
-    def rated(self, batch: list[Look | BadClip]) -> list[Outcome[Scores]]:
+    def rate_batch(self, batch: list[Look | BadClip]) -> list[Outcome[Scores]]:
         import torch
 
         looks = [item for item in batch if isinstance(item, Look)]

@@ -20,10 +20,10 @@ from pipeline.backends.reward.clip_model import (
     DTYPE,
     ClipModel,
     load_processors,
+    mark_truncated,
     means,
     pixels,
     read,
-    truncated,
     unit,
 )
 from pipeline.backends.reward.frames import FEW, spread
@@ -73,7 +73,7 @@ def load(params: RegressionScorerParams, dtype: str) -> Rate:
         attended = model.cross_model(patches, words, hidden)[:, 0]
         scores = model.model.logit_scale.float().exp() * (unit(attended) * unit(wholes)).sum(dim=-1)
         values = [{"MPS": value} for value in means(scores, looks)]
-        return [Rated(*item) for item in zip(values, truncated(clip, looks), strict=True)]
+        return [Rated(*item) for item in zip(values, mark_truncated(clip, looks), strict=True)]
 
     return rate
 
@@ -96,7 +96,7 @@ def model_class() -> type:
     def linear(wide: int, out: int) -> nn.Linear:
         return nn.Linear(wide, out, bias=False)
 
-    def gated(values: Any) -> Any:
+    def apply_gate(values: Any) -> Any:
         values, gate = values.chunk(2, dim=-1)
         return nn.functional.silu(gate) * values
 
@@ -106,7 +106,7 @@ def model_class() -> type:
         likeness = queries @ keys[:, None].transpose(-1, -2) + added
         return (likeness.softmax(dim=-1) @ values[:, None]).transpose(1, 2).flatten(2)
 
-    def turned(values: Any) -> Any:
+    def rotate(values: Any) -> Any:
         """Rotary positions, pairs lying half a width apart: (n, tokens, heads * width)."""
         places = torch.arange(values.shape[1], device=values.device, dtype=torch.float32)
         speeds = 10000 ** -(torch.arange(0, HEAD_WIDTH, 2, device=values.device, dtype=torch.float32) / HEAD_WIDTH)
@@ -128,7 +128,7 @@ def model_class() -> type:
             patches = self.norm(patches)
             keys, values = self.to_kv(words).chunk(2, dim=-1)
             attended = attend(self.to_q(patches), keys, values, hidden[:, None])
-            return self.to_out(attended) + self.ff["2"](gated(self.ff["0"](patches)))
+            return self.to_out(attended) + self.ff["2"](apply_gate(self.ff["0"](patches)))
 
     class Own(nn.Module):
         def __init__(self, width: int):
@@ -141,8 +141,8 @@ def model_class() -> type:
 
         def forward(self, patches: Any) -> Any:
             queries, keys, values, wide = self.fused_attn_ff_proj(self.norm(patches)).split(self.parts, dim=-1)
-            attended = attend(turned(queries), turned(keys), values)
-            return self.attn_out(attended) + self.ff_out["1"](gated(wide))
+            attended = attend(rotate(queries), rotate(keys), values)
+            return self.attn_out(attended) + self.ff_out["1"](apply_gate(wide))
 
     class Added(nn.Module):
         def __init__(self, fn: nn.Module):

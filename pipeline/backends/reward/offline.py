@@ -143,7 +143,7 @@ def lit(view: View) -> float:
     return 1 - ramp(abs(view.measures.brightness - 0.52), 0.08, 0.35)
 
 
-def aligned(view: View) -> float:
+def measure_alignment(view: View) -> float:
     """Mean likeness of the asked things, in the asked colours, the first counting as much as all together."""
     if not len(view.coloured):
         return 0.0
@@ -156,7 +156,7 @@ DIMENSIONS: dict[str, Callable[[View], float]] = {
     "VQ": lambda view: 1 + 3 * (0.7 * clean_picture(view) + 0.3 * lit(view)),
     "TC": lambda view: 1 + 3 * steady(view),
     "DD": lambda view: 1 + 3 * ramp(view.measures.motion, 0.0, 0.15),
-    "TVA": lambda view: 1 + 3 * aligned(view),
+    "TVA": lambda view: 1 + 3 * measure_alignment(view),
     "FC": lambda view: (
         1 + 3 * (0.7 * ramp(view.measures.morphing, 0.06, 0.0) + 0.3 * ramp(view.measures.jumpiness, 3, 0))
     ),
@@ -165,11 +165,13 @@ DIMENSIONS: dict[str, Callable[[View], float]] = {
         + 9
         * (0.35 * ramp(view.measures.colour, 0.03, 0.3) + 0.25 * lit(view) + 0.4 * ramp(view.measures.noise, 0.09, 0.0))
     ),
-    "MPS": lambda view: 8 + 7 * (0.4 * aligned(view) + 0.35 * clean_picture(view) + 0.25 * lit(view)),
+    "MPS": lambda view: 8 + 7 * (0.4 * measure_alignment(view) + 0.35 * clean_picture(view) + 0.25 * lit(view)),
 }
 
 
-def scored(items: Iterable[ScoreRequest], score: Callable[[View], Scores], by: Provenance) -> Iterator[Outcome[Scores]]:
+def score_views(
+    items: Iterable[ScoreRequest], score: Callable[[View], Scores], by: Provenance
+) -> Iterator[Outcome[Scores]]:
     for item in items:
         try:
             yield Outcome(value=score(see(item.clip, item.text)), by=by)
@@ -189,11 +191,13 @@ class OfflineChecklist:
             )
         self.question_ids = tuple(item.question_id for item in questions)
         self.by = Provenance(
-            backend="offline_checklist", model="checklist", revision=source_hash(SOURCES, asked=self.question_ids)
+            backend="offline_checklist",
+            model="checklist",
+            revision=source_hash(SOURCES, question_ids=self.question_ids),
         )
 
     def map(self, items: Iterable[ScoreRequest]) -> Iterator[Outcome[Scores]]:
-        return scored(items, self.answer, self.by)
+        return score_views(items, self.answer, self.by)
 
     def answer(self, view: View) -> Scores:
         return Scores(
@@ -208,7 +212,7 @@ class OfflineDims:
         self.by = Provenance(backend="offline_dims", model="dims", revision=source_hash(SOURCES))
 
     def map(self, items: Iterable[ScoreRequest]) -> Iterator[Outcome[Scores]]:
-        return scored(items, self.rate, self.by)
+        return score_views(items, self.rate, self.by)
 
     def rate(self, view: View) -> Scores:
         dims = (Dimension(name=name, value=round(value(view), 4)) for name, value in DIMENSIONS.items())

@@ -14,7 +14,7 @@ from typing import Any
 import click
 import numpy as np
 
-from pipeline.backends.batches import BatchSize, batched, out_of_memory
+from pipeline.backends.batches import BatchSize, out_of_memory, run_batches
 from pipeline.backends.reward.in_process import device, first_line, need_libraries
 from pipeline.backends.reward.processor import load_chat_processor, markers, one_token_words, plain, visual_tokens
 from pipeline.backends.weights import refuse_lacking
@@ -159,7 +159,7 @@ class YesNo:
             ) from None
         chances = [0.0] * len(texts)
         by_length = sorted(range(len(ends)), key=lambda index: len(ends[index]))
-        for done in batched(by_length, self.size, lambda some: self.read_ends(cache, ends, some)):
+        for done in run_batches(by_length, self.size, lambda some: self.read_ends(cache, ends, some)):
             for index, value in done:
                 chances[index] = value
         return chances
@@ -195,7 +195,7 @@ class YesNo:
         width, pad = max(map(len, rows)), self.tokenizer.pad_token_id or 0
         ids = torch.tensor([[*row, *[pad] * (width - len(row))] for row in rows], device=self.model.device)
         places = sorted({len(row) - 1 for row in rows})
-        logits = self.run({"input_ids": ids, "past_key_values": expanded(cache, len(rows)), "use_cache": True}, places)
+        logits = self.run({"input_ids": ids, "past_key_values": expand(cache, len(rows)), "use_cache": True}, places)
         column = {place: number for number, place in enumerate(places)}
         last = torch.stack([logits[number, column[len(row) - 1]] for number, row in enumerate(rows)])
         return list(zip(some, self.read(last), strict=True))
@@ -226,7 +226,7 @@ def first_tokens(inputs: Any, n: int) -> dict[str, Any]:
     return {name: value[:, :n] if value.shape[:2] == shape else value for name, value in inputs.items()}
 
 
-def expanded(cache: Any, n: int) -> Any:
+def expand(cache: Any, n: int) -> Any:
     """Return the cache for n rows that begin alike. Where layers only append, the rows are views of one beginning."""
     from transformers.cache_utils import DynamicLayer, DynamicSlidingWindowLayer
 

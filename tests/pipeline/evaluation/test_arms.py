@@ -71,7 +71,7 @@ def test_several_samples_of_a_query_count_as_their_mean(params):
 
 
 def test_rewards_and_dimensions_are_of_general_queries_with_a_clip(made, params):
-    arm = read_arm(made / "data/eval/dpo", TEST)
+    arm = read_arm(made / "data/eval/test/dpo", TEST)
     found = measure(TEST, arm, params.reward)
     assert found["reward"] == {row.query_id: 1.0 for row in TEST[:4]}
     assert found["dim_DD"] == {row.query_id: 0.2 for row in TEST[:4]}
@@ -80,7 +80,7 @@ def test_rewards_and_dimensions_are_of_general_queries_with_a_clip(made, params)
 
 
 def test_a_dimension_that_two_models_have_is_told_apart(made, params):
-    arm = read_arm(made / "data/eval/dpo", TEST)
+    arm = read_arm(made / "data/eval/test/dpo", TEST)
     again = [row.model_copy(update={"reward": "checklist"}) for row in arm.rewards if row.dims]
     metrics = name_dimensions([*arm.rewards, *again], params.reward)
     assert metrics["dim_DD"] == ("checklist", "DD")

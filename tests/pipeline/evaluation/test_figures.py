@@ -11,7 +11,7 @@ from tests.support.small_project import queries, small_project
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    return small_project(tmp_path_factory.mktemp("project")) / "data/eval"
+    return small_project(tmp_path_factory.mktemp("project")) / "data/eval/test"
 
 
 def row(arm, metric, value):

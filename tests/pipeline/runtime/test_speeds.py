@@ -91,6 +91,17 @@ def test_each_device_model_and_setting_has_its_own(tmp_path):
     assert describe_work("render", BY, {"steps": 50}) != describe_work("render", BY, {"steps": 25})
 
 
+def test_a_file_keeps_when_it_was_measured_under_the_key_of_earlier_files(tmp_path):
+    keep_speed(tmp_path, WORK, Speed(10, 100.0, False, "H100"))
+    (path,) = tmp_path.iterdir()
+    values = json.loads(path.read_text())
+    assert values == WORK._asdict() | {
+        "units": 10, "seconds": 100.0, "with_loading": False, "device": "H100", "at": values["at"],
+    }  # fmt: skip
+    path.write_text(json.dumps(values | {"at": "2026-01-01T00:00:00Z"}))
+    assert read_speeds(tmp_path, WORK)[0].measured_at == "2026-01-01T00:00:00Z"
+
+
 def test_a_damaged_file_is_passed_over(tmp_path):
     keep_speed(tmp_path, WORK, Speed(10, 100.0, False, "H100"))
     (tmp_path / "a.json").write_text("{")

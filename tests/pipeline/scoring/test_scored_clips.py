@@ -19,6 +19,7 @@ class Counted:
     def __init__(self, backend, fails=None):
         self.backend, self.fails, self.bought = backend, fails, 0
         self.by, self.settings = backend.by, getattr(backend, "settings", {})
+        self.needs = getattr(backend, "needs", None)
 
     def map(self, items):
         for item in items:

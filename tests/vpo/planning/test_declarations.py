@@ -36,7 +36,7 @@ def test_a_stage_reads_the_rows_that_the_stages_before_it_write(name):
 
 def test_the_option_of_a_command_says_who_is_asked(laptop):
     assert sections("critique@dpo", laptop) == ["teacher"]
-    assert sections("critique_eval@dpo", laptop) == ["judge"]
+    assert sections("critique_eval@test-dpo", laptop) == ["judge"]
     assert sections("d_dpo", laptop) == []
 
 
@@ -49,8 +49,9 @@ def test_a_param_says_whether_a_seam_is_asked(laptop):
 def test_arms_whose_prompts_are_there_ask_no_policy(laptop):
     asked = {name: sections(name, laptop, "policy") for name in ("rollout@dpo", *GRAPH.stages) if "rollout" in name}
     assert asked == {
-        "rollout@dpo": ["policy"], "rollout_eval@original": [], "rollout_eval@fewshot": [],
-        "rollout_eval@sft": ["policy"], "rollout_eval@dpo_no_text": ["policy"], "rollout_eval@dpo": ["policy"],
+        "rollout@dpo": ["policy"], "rollout_eval@test-original": [], "rollout_eval@test-fewshot": [],
+        "rollout_eval@test-sft": ["policy"], "rollout_eval@test-dpo_no_text": ["policy"],
+        "rollout_eval@test-dpo": ["policy"],
     }  # fmt: skip
 
 

@@ -3,7 +3,7 @@ import pytest
 from pipeline.backends.renderer.facts import COGVIDEOX_2B, COGVIDEOX_5B, LTX_VIDEO, WAN_22_A14B
 from pipeline.runtime.speeds import CPU, Speed, Work, keep_speed
 from tests.support.params import with_values
-from vpo.planning.gpu_cost import Cost, GpuRow, measured, memory, published, training
+from vpo.planning.gpu_cost import Cost, GpuRow, cost_of_facts, memory, read_cost, training
 
 pytestmark = pytest.mark.slow
 
@@ -35,18 +35,18 @@ def test_memory_follows_the_offload_and_says_what_it_assumes(laptop, facts, valu
 
 
 def test_a_model_without_published_seconds_is_unknown(laptop):
-    assert published(laptop.render, None, {}) is None
+    assert cost_of_facts(laptop.render, None, {}) is None
 
 
 def test_the_best_measurement_is_taken(tmp_path):
     work = Work("score", "videoscore", "m", "r", "s")
     keep_speed(tmp_path, work, Speed(9, 90.0, False, CPU))
-    assert measured(tmp_path, work) == Cost(10.0, "measured on cpu", CPU)
+    assert read_cost(tmp_path, work) == Cost(10.0, "measured on cpu", CPU)
     keep_speed(tmp_path, work, Speed(9, 18.0, True, "H100"))
-    assert measured(tmp_path, work).device == CPU
+    assert read_cost(tmp_path, work).device == CPU
     keep_speed(tmp_path, work, Speed(9, 9.0, False, "A100"))
-    assert measured(tmp_path, work) == Cost(1.0, "measured on A100", "A100")
-    assert measured(tmp_path / "none", work) is None
+    assert read_cost(tmp_path, work) == Cost(1.0, "measured on A100", "A100")
+    assert read_cost(tmp_path / "none", work) is None
 
 
 def test_eight_billion_weights_on_an_h100(laptop):

@@ -3,6 +3,7 @@ import pytest
 from vpo.planning.table import cell, collect_notes, describe_money, significant
 
 TOTAL = {
+    "paid": True,
     "seam": "teacher", "backend": "openai", "model": "m", "batch": False, "calls": 9, "in_store": 1, "to_buy": 8,
     "usd": 0.5, "uncounted": [], "budget_usd": None, "left_usd": None, "enough": None,
 }  # fmt: skip
@@ -20,7 +21,7 @@ TOTAL = {
             "unknown: no plan can count what x will ask",
         ),
         (
-            {"backend": "offline", "calls": None},
+            {"backend": "offline", "paid": False, "calls": None},
             "nothing is bought; the offline backend answers what is asked for nothing",
         ),
         (

@@ -145,7 +145,7 @@ def test_without_rollouts_a_warm_up_takes_test_queries_as_they_are(project):
     Path("data/dpo/rollout.jsonl").unlink()
     plan("--warm-up", "2")
     found = rows()
-    assert found["render_eval@original"].in_store == 2 and found["reward_eval@original", "dims"].in_store == 2
+    assert found["render_eval@test-original"].in_store == 2 and found["reward_eval@test-original", "dims"].in_store == 2
 
 
 def test_a_warm_up_without_any_prompt_says_what_to_do(project):

@@ -6,7 +6,7 @@ import threading
 import numpy as np
 import pytest
 
-from pipeline.backends.batches import BatchSize, batched
+from pipeline.backends.batches import BatchSize, run_batches
 from pipeline.backends.renderer import make_renderer
 from pipeline.backends.renderer.diffusers import Diffusers
 from pipeline.render import plan_clips, render
@@ -106,7 +106,7 @@ def test_prompts_of_a_batch_keep_their_seeds_and_places(tiny_renderer):
 
 
 def test_siblings_begin_with_the_same_noise(tiny_renderer):
-    """VPO's clips of one query differ by the prompt (design 8)."""
+    """VPO's clips of one query differ by the prompt."""
     import torch
 
     first = tiny_renderer("wan")
@@ -258,5 +258,5 @@ def test_a_batch_that_does_not_fit_is_halved_and_what_fits_is_remembered(vpo_hom
         return batch
 
     size = BatchSize(8, "diffusers", "tiny")
-    assert [item for some in batched(range(9), size, run) for item in some] == list(range(9))
+    assert [item for some in run_batches(range(9), size, run) for item in some] == list(range(9))
     assert asked == [8, 4, 2, 2, 2, 2, 1] and BatchSize(8, "diffusers", "tiny").now == 2

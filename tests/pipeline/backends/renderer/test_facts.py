@@ -10,7 +10,7 @@ from pipeline.backends.renderer.facts import (
     WAN_22_A14B,
     WAN_22_TI2V_5B,
     facts_of,
-    known,
+    find_facts,
 )
 
 pytestmark = pytest.mark.slow
@@ -18,7 +18,7 @@ pytestmark = pytest.mark.slow
 
 @pytest.mark.parametrize("old, new", [("THUDM/CogVideoX-2b", "zai-org/CogVideoX-2b")])
 def test_old_and_new_owner_are_the_same_model(old, new):
-    assert known(old) is known(new) is known("zai-org/cogvideox-2B") is COGVIDEOX_2B
+    assert find_facts(old) is find_facts(new) is find_facts("zai-org/cogvideox-2B") is COGVIDEOX_2B
 
 
 def test_every_model_of_the_table_keeps_its_own_rules():
