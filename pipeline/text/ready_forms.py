@@ -135,8 +135,8 @@ def text_of(record: Mapping[str, Any], key: str) -> str:
     """Return the text of a key. Raises Misfit for anything else, and for an empty one."""
     value = record[key]
     if not isinstance(value, str) or not value.strip():
-        found = "an empty text" if isinstance(value, str) else describe(value)
-        raise Misfit(f"{key} is {found} where a text belongs")
+        kind = "an empty text" if isinstance(value, str) else describe(value)
+        raise Misfit(f"{key} is {kind} where a text belongs")
     return value.strip()
 
 
@@ -172,22 +172,22 @@ def _read_chat(key: str) -> Callable[[Record], Parts]:
     return read
 
 
-def _read_asked(asked: str, *answers: str) -> Callable[[Record], Parts]:
+def _read_answered(request_key: str, *answers: str) -> Callable[[Record], Parts]:
     """Return a reader of a request in one key and of answers in others, which may repeat the request before it."""
 
     def read(record: Record) -> Parts:
-        value = record[asked]
+        value = record[request_key]
         if isinstance(value, dict) and "messages" in value:  # OpenAI keeps the messages one level below
             value = value["messages"]
-        exchange = read_exchange(asked, value, bare_role="user")
+        exchange = read_exchange(request_key, value, bare_role="user")
         if exchange.request is None:
-            raise Misfit(f"{asked} has no user turn")
+            raise Misfit(f"{request_key} has no user turn")
         sides = [_answer(record, key) for key in answers]
         if exchange.answer is not None and exchange.answer not in [text for text, _ in sides]:
-            raise Misfit(f"{asked} ends with an assistant turn that is none of {' and '.join(answers)}")
+            raise Misfit(f"{request_key} ends with an assistant turn that is none of {' and '.join(answers)}")
         if others := [key for key, (_, side) in zip(answers, sides, strict=True)
                       if side.request not in (None, exchange.request)]:  # fmt: skip
-            raise Misfit(f"{others[0]} begins with another user turn than {asked}")
+            raise Misfit(f"{others[0]} begins with another user turn than {request_key}")
         has_system = exchange.has_system or any(side.has_system for _, side in sides)
         return Parts(exchange.request, tuple(text for text, _ in sides), has_system=has_system)
 
@@ -260,21 +260,21 @@ SFT_FORMS = (
     Form("ours", ("query", "prompt"), _read_named("prompt")),
     Form("OpenAI's and VPO's", ("messages",), _read_chat("messages")),
     Form("LLaMA-Factory's sharegpt", ("conversations",), _read_chat("conversations")),
-    Form("TRL's", ("prompt", "completion"), _read_asked("prompt", "completion")),
+    Form("TRL's", ("prompt", "completion"), _read_answered("prompt", "completion")),
     Form("LLaMA-Factory's alpaca", ("instruction", "output"), _read_alpaca("output")),
 )
 DPO_FORMS = (
     Form("ours", ("query", "chosen", "rejected"), _read_named("chosen", "rejected")),
-    Form("VPO's", ("messages", "chosen", "rejected"), _read_asked("messages", "chosen", "rejected")),
-    Form("TRL's explicit", ("prompt", "chosen", "rejected"), _read_asked("prompt", "chosen", "rejected")),
+    Form("VPO's", ("messages", "chosen", "rejected"), _read_answered("messages", "chosen", "rejected")),
+    Form("TRL's explicit", ("prompt", "chosen", "rejected"), _read_answered("prompt", "chosen", "rejected")),
     Form(
         "LLaMA-Factory's sharegpt", ("conversations", "chosen", "rejected"),
-        _read_asked("conversations", "chosen", "rejected"),
+        _read_answered("conversations", "chosen", "rejected"),
     ),
     Form("LLaMA-Factory's alpaca", ("instruction", "chosen", "rejected"), _read_alpaca("chosen", "rejected")),
     Form(
         "OpenAI's", ("input", "preferred_output", "non_preferred_output"),
-        _read_asked("input", "preferred_output", "non_preferred_output"),
+        _read_answered("input", "preferred_output", "non_preferred_output"),
     ),
     Form("TRL's implicit", IMPLICIT, _read_implicit),
 )  # fmt: skip
