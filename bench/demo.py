@@ -48,7 +48,10 @@ def hashes(path: Path) -> dict[str, str]:
 def claims(path: Path) -> dict[str, tuple[float, float, float]]:
     rows = [json.loads(line) for line in (path / "data/evaluate.jsonl").read_text().splitlines()]
     by_key = {(row["arm"], row["versus"], row["metric"]): row for row in rows}
-    wanted = [("fewshot", "original", "reward"), ("dpo", "sft", "reward"), ("sft", "fewshot", "unsafe")]
+    wanted = [
+        ("fewshot", "original", "reward"), ("dpo", "sft", "reward"), ("dpo", "sft", "reward_written"),
+        ("dpo", "sft", "failed"), ("sft", "fewshot", "unsafe"), ("sft", "fewshot", "unsafe_written"),
+    ]  # fmt: skip
     return {
         f"{metric}: {arm} - {other}": tuple(by_key[arm, other, metric][name] for name in ("value", "low", "high"))
         for arm, other, metric in wanted

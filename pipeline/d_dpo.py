@@ -12,6 +12,7 @@ from pipeline.llm.template import Template
 from pipeline.runtime.io import DataError, read_rows
 from pipeline.runtime.params_file import load_params, option
 from pipeline.runtime.stage_output import Tally, stage_output
+from pipeline.text.balance import draw_balanced
 from pipeline.text.preference import drop_undecided
 from pipeline.text.ready_records import hash_file
 from pipeline.text.ready_sets import read_ready_dpo
@@ -31,20 +32,34 @@ TALLY: Tally[DDpo] = {"text_pairs": lambda row: row.source == "text", "video_pai
 def d_dpo(pairs: Iterable[Pair], params: DpoParams, arm: TrainedArmParams, seed: int = 0) -> Iterator[DDpo | Dropped]:
     """Yield the union's pairs query by query, in the order of `pairs`, or why a query has none left.
 
-    Text and video feedback can be switched off, for all arms or for one; pairs of any other source are taken.
+    Text and video feedback can be switched off, for all arms or for one; pairs of any other source are taken. With
+    `dpo.balance` those go that make length or words alone a shortcut.
     """
     on = {"text": params.text_feedback and arm.text_feedback, "video": params.video_feedback and arm.video_feedback}
     by_query: dict[str, list[Pair]] = defaultdict(list)
     for item in pairs:
         by_query[item.query_id].append(item)
-    for query_id, mine in by_query.items():
-        kept = [item for item in mine if on.get(item.source, True)]
-        if {"text", "video"} <= {item.source for item in kept}:
-            kept = [item for item in kept if item.source != LOSES_WHEN_BOTH[params.when_both]]
+    kept_by_query = {query_id: list_kept(mine, on, params) for query_id, mine in by_query.items()}
+    united = [item for kept in kept_by_query.values() for item in kept]
+    drawn = united if params.balance == "none" else draw_balanced(united, params.balance)
+    drawn_ids = {item.pair_id for item in drawn}
+    for query_id, kept in kept_by_query.items():
+        left = [item for item in kept if item.pair_id in drawn_ids]
         if not kept:
-            off = ", ".join(sorted({item.source for item in mine}))
+            off = ", ".join(sorted({item.source for item in by_query[query_id]}))
             yield Dropped(input_id=query_id, reason=Reason.FEEDBACK_OFF, detail=f"has only {off} feedback")
-        yield from (label_pair(item, arm.labels, seed) for item in kept)
+        elif not left:
+            detail = f"{len(kept)} pairs, whose {params.balance} alone tells chosen from rejected"
+            yield Dropped(input_id=query_id, reason=Reason.UNBALANCED, detail=detail)
+        yield from (label_pair(item, arm.labels, seed) for item in left)
+
+
+def list_kept(mine: Iterable[Pair], on: Mapping[str, bool], params: DpoParams) -> list[Pair]:
+    """Return the pairs of one query whose feedback is on, by the rule for queries that have both."""
+    kept = [item for item in mine if on.get(item.source, True)]
+    if {"text", "video"} <= {item.source for item in kept}:
+        return [item for item in kept if item.source != LOSES_WHEN_BOTH[params.when_both]]
+    return kept
 
 
 def read_pairs(sources: Mapping[str, str]) -> Iterator[Pair]:

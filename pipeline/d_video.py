@@ -15,6 +15,7 @@ import click
 from pipeline.runtime.io import read_rows
 from pipeline.runtime.params_file import load_params, option
 from pipeline.runtime.stage_output import stage_output
+from pipeline.scoring.exact import Score, as_written, rank, subtract
 from pipeline.scoring.formulas import answers_by_clip, compute_scores, safety_answers_by_clip, split_scores
 from pipeline.scoring.replication import find_replicates
 from schemas.base import Dropped, content_id
@@ -35,7 +36,7 @@ class Feedback:
     questions. `noise` is the standard deviation of a difference of two scores.
     """
 
-    score: Mapping[str, float]
+    score: Mapping[str, Score]
     answers: Mapping[str, Mapping[str, bool]] = field(default_factory=dict)
     shares: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     safety: Mapping[str, Mapping[str, bool]] = field(default_factory=dict)
@@ -47,7 +48,7 @@ class Scored:
     """A prompt, its clip's score, and what is known of the clip besides."""
 
     row: Render
-    score: float
+    score: Score
     answers: Mapping[str, bool] = field(default_factory=dict)
     shares: Mapping[str, float] = field(default_factory=dict)
     safety: Mapping[str, bool] = field(default_factory=dict)
@@ -65,8 +66,8 @@ def d_video(rows: Iterable[Render], feedback: Feedback, params: DpoParams) -> It
         if pairs:
             yield from (make_pair(better, worse, params) for better, worse in pairs[: params.pairs_per_query])
         else:
-            values = [item.score for item in candidates]
-            gap = max(values) - min(values) if values else 0.0
+            values = sorted((item.score for item in candidates), key=rank)
+            gap = float(subtract(values[-1], values[0])) if values else 0.0
             yield Dropped(
                 input_id=query_id,
                 reason=Reason.NO_PAIR,
@@ -105,8 +106,12 @@ Beats = Callable[[Scored, Scored], bool]
 
 def make_rule(params: DpoParams, noise: float = 0.0) -> Beats:
     """Return the test whether one candidate beats another by all rules of `params`."""
-    least = max(params.reward_gap, (params.min_effect or 0.0) * noise)
-    rules: list[Beats] = [lambda better, worse: better.score - worse.score > least]
+    gap = as_written(params.reward_gap)
+    rules: list[Beats] = [lambda better, worse: subtract(better.score, worse.score) > gap]
+    if params.min_effect is not None:
+        least = params.min_effect * noise
+        # the noise is a root, so this gap is compared as floats are
+        rules.append(lambda better, worse: subtract(float(subtract(better.score, worse.score)), least) > 0)
     if params.dominance == "question":
         rules.append(dominates)
     if params.safety_veto:
@@ -149,18 +154,18 @@ def pair_widest(candidates: list[Scored], wins: Beats) -> list[tuple[Scored, Sco
 
 def pair_adjacent(candidates: list[Scored], wins: Beats) -> list[tuple[Scored, Scored]]:
     """Neighbours in the order of rewards (S1 3.3: r_m < r_m+1), the widest first."""
-    ranked = sorted(candidates, key=attrgetter("score"), reverse=True)
+    ranked = sorted(candidates, key=lambda item: rank(item.score), reverse=True)
     return sort_by_gap([(a, b) for a, b in pairwise(ranked) if wins(a, b)])
 
 
 def pair_all(candidates: list[Scored], wins: Beats) -> list[tuple[Scored, Scored]]:
     """All winning pairs (S1 3.3 read literally), the widest first."""
-    ranked = sorted(candidates, key=attrgetter("score"), reverse=True)
+    ranked = sorted(candidates, key=lambda item: rank(item.score), reverse=True)
     return sort_by_gap([(a, b) for a, b in combinations(ranked, 2) if wins(a, b)])
 
 
 def sort_by_gap(pairs: list[tuple[Scored, Scored]]) -> list[tuple[Scored, Scored]]:
-    return sorted(pairs, key=lambda pair: pair[1].score - pair[0].score)
+    return sorted(pairs, key=lambda pair: subtract(pair[1].score, pair[0].score))
 
 
 PAIRS = {"first": pair_first, "widest": pair_widest, "adjacent": pair_adjacent, "all": pair_all}
@@ -177,8 +182,8 @@ def make_pair(better: Scored, worse: Scored, params: DpoParams) -> DVideo:
         source="video",
         rule=name_rule(params),
         chosen_origin="policy",
-        score_chosen=better.score,
-        score_rejected=worse.score,
+        score_chosen=float(better.score),
+        score_rejected=float(worse.score),
         target=params.target,
         round=params.round,
         chosen_id=chosen.prompt_id,

@@ -3,7 +3,7 @@
 `pipeline/evaluation/arms.py` says what each metric is. Intervals are ours: the papers give none.
 """
 
-from collections import defaultdict
+import json
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
@@ -17,20 +17,20 @@ from pipeline.evaluation.arms import (
     is_offline,
     join_names,
     measure,
-    name_dimensions,
     name_judges,
     read_arm,
 )
-from pipeline.evaluation.report import Report, label, write_report
+from pipeline.evaluation.losses import name_losses, untrained_metrics
+from pipeline.evaluation.report import Report, label, label_rows, write_report
 from pipeline.evaluation.statistics import mean_with_interval
 from pipeline.runtime.io import DataError, read_rows, write_rows
 from pipeline.runtime.locks import hold_lock
 from pipeline.runtime.params_file import load_params, option, refuse_same_judge
+from pipeline.text.shortcuts import describe_shortcuts
 from schemas.base import Provenance
 from schemas.critique import Critique
 from schemas.evaluate import Evaluate
 from schemas.params import Params
-from schemas.params_reward import RewardParams
 from schemas.queries import Query
 from schemas.render import Render
 from schemas.reward import Reward
@@ -91,34 +91,6 @@ def pool_runs(runs: list[dict[str, Values]]) -> dict[str, Values]:
     }
 
 
-def untrained_metrics(metrics: Iterable[str], rewards: Iterable[Reward], params: RewardParams) -> list[str]:
-    """Return the metrics that the trained reward does not contain: other models' dimensions, the prompts' diversity."""
-    others = {metric for metric, (model, _) in name_dimensions(rewards, params).items() if model not in params.read}
-    return [metric for metric in metrics if metric in others or metric == "diversity"]
-
-
-def warn_of_trades(rows: Iterable[Evaluate], watched: Iterable[str]) -> list[str]:
-    """Return a warning where the trained reward rose beyond its interval and a watched metric fell beyond its own."""
-    names = set(watched)
-    differences: dict[tuple[str, str, str], dict[str, Evaluate]] = defaultdict(dict)
-    for row in rows:
-        if row.versus is not None:
-            differences[row.suite, row.arm, row.versus][row.metric] = row
-    warnings = []
-    for (_, arm, other), by_metric in differences.items():
-        if "reward" not in by_metric or by_metric["reward"].low <= 0:
-            continue
-        reward = by_metric["reward"]
-        for metric in sorted(names & by_metric.keys()):
-            fell = by_metric[metric]
-            if fell.high < 0:
-                warnings.append(
-                    f"{arm} over {other}: the trained reward rises by {reward.value:.3g}, but {metric}, which it does "
-                    f"not contain, falls by {-fell.value:.3g} [{fell.low:.3g}, {fell.high:.3g}]"
-                )
-    return warnings
-
-
 def warn_of_no_verdict(counts: Mapping[str, Counts]) -> list[str]:
     """Return a warning for each arm whose shares leave prompts out: those the judge gave no verdict on."""
     return [
@@ -162,8 +134,14 @@ def compare_suite(suite: str, queries: list[Query], arms: Mapping[str, Arm], par
     return list(rows)
 
 
-def make_report(rows: list[Evaluate], queries: Mapping[str, list[Query]], suites: Arms, params: Params) -> Report:
-    """Return what the page says about the rows of `evaluate`; `queries` are by suite."""
+def make_report(
+    rows: list[Evaluate],
+    queries: Mapping[str, list[Query]],
+    suites: Arms,
+    params: Params,
+    shortcuts: Iterable[str] = (),
+) -> Report:
+    """Return what the page says about the rows of `evaluate`; `queries` are by suite, `shortcuts` are sentences."""
     arms = [arm for by_name in suites.values() for arm in by_name.values()]
     first, *_ = suites
     writers = {
@@ -174,22 +152,33 @@ def make_report(rows: list[Evaluate], queries: Mapping[str, list[Query]], suites
     }
     for name in suites[first]:
         prompts = [row for by_name in suites.values() for row in by_name[name].prompts]
-        writers[f"Arm {name}"] = [row.written_by for row in prompts]
+        writers[f"Arm {name}"] = [row.written_by for row in prompts if row.served == "prompt"]
     counts = {
         label(suite, name, first): count_units(queries[suite], arm)
         for suite, by_name in suites.items()
         for name, arm in by_name.items()
     }
     rewards = [row for arm in arms for row in arm.rewards]
-    watched = untrained_metrics(dict.fromkeys(row.metric for row in rows), rewards, params.reward)
+    signs = untrained_metrics(dict.fromkeys(row.metric for row in rows), rewards, params.reward)
     return Report(
         rows=rows,
         counts=counts,
         written_by={part: join_names(by) for part, by in writers.items()},
         offline=[part for part, by in writers.items() if any(is_offline(item) for item in by)],
-        warnings=[*warn_of_trades(rows, watched), *warn_of_no_verdict(counts)],
+        warnings=warn_of_no_verdict(counts),
         resamples=params.evaluate.bootstrap,
+        losses=name_losses(label_rows(rows), signs),
+        shortcuts=list(shortcuts),
     )
+
+
+def read_shortcuts(folder: Path) -> list[str]:
+    """Return the shortcuts that the metrics of trained models name, a sentence each; `folder` holds <model>.json."""
+    sentences = []
+    for path in sorted(folder.glob("*.json")):
+        metrics = json.loads(path.read_text(encoding="utf-8"))
+        sentences += describe_shortcuts(path.stem, metrics.get("shortcuts", {}))
+    return sentences
 
 
 STAGE = Declaration(reads=(Query, Rollout, Critique, Render, Reward), row=Evaluate, unit="arm and metric")
@@ -208,9 +197,10 @@ def read_queries(folder: str, suites: Iterable[str]) -> dict[str, list[Query]]:
 @click.command("evaluate")
 @click.argument("queries_folder")
 @click.argument("eval_folder")
+@click.argument("model_metrics")
 @click.argument("out")
 @option
-def main(queries_folder: str, eval_folder: str, out: str, params_path: str) -> None:
+def main(queries_folder: str, eval_folder: str, model_metrics: str, out: str, params_path: str) -> None:
     """x, p, c, r by arm -> the arms compared on each suite."""
     params = load_params(params_path)
     refuse_same_judge(params)
@@ -224,7 +214,7 @@ def main(queries_folder: str, eval_folder: str, out: str, params_path: str) -> N
     with hold_lock(Path(out)):
         first, *_ = suites
         clips = {name: arm.clips for name, arm in suites[first].items()}
-        report = make_report(rows, queries, suites, params)
+        report = make_report(rows, queries, suites, params, read_shortcuts(Path(model_metrics)))
         report.warnings[:0] = warnings
         write_report(Path(out), report, queries[first], clips, Path(eval_folder, first))
         write_rows(out, rows, Evaluate)

@@ -18,6 +18,7 @@ from pipeline.evaluation.prompt_sources import (
     read_stored_prompts,
     take_from_file,
 )
+from pipeline.evaluation.serving import serve_failures
 from pipeline.llm.template import Template
 from pipeline.runtime.io import read_rows
 from pipeline.runtime.params_file import load_params, option
@@ -135,12 +136,14 @@ def chosen_writer(
     for option_name, name, described in (("arm", arm, params.evaluate.arms), ("suite", suite, params.evaluate.suites)):
         if name not in described:
             raise click.UsageError(f"evaluate.{option_name}s has no {name}; it has {', '.join(described)}")
-    return writer_of_arm(str(suite), arm, params)
+    write, backend = writer_of_arm(str(suite), arm, params)
+    return partial(serve_failures, write=write, params=params.optimize, arm=arm, suite=suite), backend
 
 
 TALLY: Tally[Rollout] = {
     "duplicates": lambda row: row.duplicate_of is not None,
     "looping": lambda row: row.loops,
+    "query_served": lambda row: row.served == "query",
 }
 """what is marked, for the stage's metrics"""
 

@@ -12,7 +12,10 @@ class Evaluate(Row):
     target: str = Field(description="The video generator.")
     arm: str
     versus: str | None = Field(default=None, description="Null for a plain value; else the metric is arm - versus.")
-    metric: str = Field(description="reward, aligned, imprecise, refusal, unsafe_all, unsafe, dim_*, diversity, words")
+    metric: str = Field(
+        description="reward, failed, aligned, imprecise, refusal, withheld, unsafe_all, unsafe, dim_*, diversity, "
+        "words; reward_written and unsafe_written leave out the queries that were served as they are."
+    )
     value: float
     low: float = Field(description="Lower end of the 95 % interval (bootstrap over queries).")
     high: float = Field(description="Upper end of the 95 % interval.")

@@ -142,6 +142,9 @@ class DpoParams(Section):
     video_pairs: Literal["first", "widest", "adjacent", "all"]
     pairs_per_query: int | None = Field(gt=0, description="At most so many pairs a query and feedback; null: all.")
     when_both: Literal["text", "both", "video"]
+    balance: Literal["words", "length", "none"] = Field(
+        description="Draw pairs so that single words, or length, do not tell chosen from rejected."
+    )
     text_feedback: bool
     video_feedback: bool
     safety_veto: bool = Field(description="A pair whose winner is worse on a question of dimension safety is none.")

@@ -108,3 +108,7 @@ class RolloutParams(SamplingParams):
 
 class OptimizeParams(SamplingParams):
     """How the one prompt of a query is drawn that a user gets: by `vpo optimize`, a server, and the evaluation."""
+
+    on_failure: Literal["query", "error"] = Field(
+        description="Without a usable prompt: serve the query itself, unless the safety rule flags it; or nothing."
+    )

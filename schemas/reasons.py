@@ -26,6 +26,7 @@ class Reason(StrEnum):
     UNPARSED = "unparsed"
     FAILED = "failed"
     REPLACED = "replaced"
+    WITHHELD = "withheld"
     # refine
     NOT_VERIFIED = "not_verified"
     # d_sft
@@ -35,6 +36,7 @@ class Reason(StrEnum):
     NO_PAIR = "no_pair"
     FEEDBACK_OFF = "feedback_off"
     NO_PREFERENCE = "no_preference"
+    UNBALANCED = "unbalanced"
     # ready sets
     LEAKED = "leaked"
     # arms

@@ -1,6 +1,7 @@
 """The row of stage `rollout`, and which stage wrote a file of prompts."""
 
 from pathlib import Path
+from typing import Literal
 
 from pydantic import Field
 
@@ -15,6 +16,13 @@ class Rollout(Prompt):
         default=None, description="The first sample of the same query with the same text; null where this is the first."
     )
     loops: bool = Field(default=False, description="Whether the text repeats itself (see pipeline.text.loops).")
+    served: Literal["prompt", "query"] = Field(
+        default="prompt",
+        description="What a user of the arm gets: a prompt that the arm wrote, or the query, where it wrote none.",
+    )
+    failure: str | None = Field(
+        default=None, description="Why the arm wrote none, one of schemas.reasons.Reason; null where it wrote one."
+    )
 
 
 def prompt_class(path: str | Path) -> type[Prompt]:

@@ -142,7 +142,13 @@ def test_what_was_paid_for_is_neither_asked_nor_scored_nor_charged_again(replaye
 def test_rows_keep_their_values_ids_store_keys_and_order(replayed):
     after = row_files(replayed.path)
     assert after.keys() == ROWS_BEFORE.keys()
-    lines = [line for key, path in ROWS_BEFORE.items() for line in differences(read(path), read(after[key]), key)]
+    lines = []
+    for key, path in ROWS_BEFORE.items():
+        before, now = read(path), read(after[key])
+        if key == "data/evaluate.jsonl":  # metrics that came later are no difference
+            metrics = {row["metric"] for row in before}
+            now = [row for row in now if row["metric"] in metrics]
+        lines += differences(before, now, key)
     assert not lines, "\n".join(lines[:20])
     counts = {key: value for key, value in stage_counts(BEFORE / "project").items() if "/models/" not in key}
     assert not differences(counts, stage_counts(replayed.path), "results")

@@ -50,7 +50,8 @@ def test_prose_and_a_stray_file_run_the_gate_alone_and_a_line_of_critique_its_se
     with (copy.path / "pipeline/critique.py").open("a") as opened:
         opened.write("\n\nANSWER = 42\n")
     arms = ("original", "fewshot", "sft", "dpo_no_text", "dpo")
-    assert stages_run(copy) == {"params", "critique@sft", "critique@dpo", *(f"critique_eval@test-{arm}" for arm in arms)}
+    critiques = {"critique@sft", "critique@dpo", *(f"critique_eval@test-{arm}" for arm in arms)}
+    assert stages_run(copy) == {"params"} | critiques
 
 
 # where a stage runs, how fast and for how much, and what names a file that is a dep itself, shapes no row
@@ -80,11 +81,12 @@ def test_every_arm_has_every_metric(project):
     rows = sql(project, "select arm, list(distinct metric) as metrics from evaluate where versus is null group by arm")
     assert {row["arm"] for row in rows} == {"original", "fewshot", "sft", "dpo_no_text", "dpo"}
     for row in rows:
-        assert {"reward", "aligned", "imprecise", "refusal", "unsafe_all", "unsafe"} <= set(row["metrics"])
+        wanted = {"reward", "failed", "aligned", "imprecise", "refusal", "withheld", "unsafe_all", "unsafe"}
+        assert wanted <= set(row["metrics"])
     shares = sql(
         project,
         "select arm, sum(value) as total from evaluate where versus is null "
-        "and metric in ('aligned', 'imprecise', 'refusal', 'unsafe_all') group by arm",
+        "and metric in ('aligned', 'imprecise', 'refusal', 'withheld', 'unsafe_all') group by arm",
     )
     assert all(abs(row["total"] - 1) < 1e-9 for row in shares)
 

@@ -27,7 +27,7 @@ def test_the_default_graph_runs_with_a_published_d_sft_and_a_ready_d_dpo(copy):
     assert "dpo_no_text is not compared: it was not trained" in page
     read = json.loads((copy.path / "results/sft/d_sft.json").read_text())
     assert read["rows"] == published.num_rows
-    checked = copy.run("vpo", "check", "--json", check=False)
+    checked = copy.run("python", "-m", "vpo", "check", "--json", check=False)
     broken = {name: rows for name, rows in json.loads(checked.stdout).items() if rows}
     assert broken == {}
     assert copy.run("dvc", "status").stdout.count("changed") == 0

@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING
 import click
 
 from pipeline.llm.template import Template
-from pipeline.runtime.io import DataError, read_rows, write_json
+from pipeline.runtime.io import read_rows, write_json
 from pipeline.runtime.one_thread import use_one_thread
 from pipeline.runtime.params_file import load_params, option
 from pipeline.runtime.set_aside import write_set_aside
 from pipeline.runtime.stage_output import dropped_path, metrics_path
+from pipeline.text.shortcuts import measure_shortcuts, warn_of_shortcuts
 from schemas.base import content_id
 from schemas.d_dpo import DDpo
 from schemas.params import Params
@@ -22,11 +23,11 @@ from schemas.stage import Declaration
 from train.capacity import explain_exhaustion, refuse_without_room
 from train.checkpoints import hash_weights, make_run_key, read_versions, train_with_checkpoints
 from train.curve import curve_path, write_curve
+from train.effect import TooFewRows, refuse_less_than_a_batch
 from train.launch import launch
 from train.lora import make_peft_config
 from train.model_folder import load_tokenizer, read_base, read_origin
 from train.preference_metrics import PreferenceMetrics, split_by_query
-from train.shortcuts import measure_shortcuts, warn_of_shortcuts
 from train.throughput import describe_work, record_throughput
 from train.trainer import describe_setting, make_arguments, make_dataset, open_work_folder, save_model
 from train.trl_rows import Row, select_fitting, to_dpo_rows
@@ -35,14 +36,10 @@ if TYPE_CHECKING:
     from trl import DPOTrainer
 
 
-class NoPairs(DataError):
-    """D_dpo without a pair that can be trained on."""
-
-
 def dpo(pairs: list[DDpo], sft: Path, out: Path, params: Params) -> None:
     """Train the model in folder `sft` on the pairs, itself frozen as the reference, and leave the policy in `out`.
 
-    Raises NoPairs where no pair can be trained on, DataError for a model or a machine that cannot be trained with.
+    Raises TooFewRows where the pairs make no batch, DataError for a model or a machine that cannot be trained with.
     """
     train = params.dpo.train
     model = read_base(sft)[0]
@@ -61,10 +58,11 @@ def dpo(pairs: list[DDpo], sft: Path, out: Path, params: Params) -> None:
         shortcuts = measure_shortcuts(fitting_pairs) if fitting_pairs else {}
         warn_of_shortcuts(shortcuts)
         if not train_rows:
-            raise NoPairs(
+            raise TooFewRows(
                 f"D_dpo has no pair to train on: dropped {fitting.dropped}, {len(held_out_rows)} kept out; see "
                 "dpo.train.max_length and dpo.train.held_out_share"
             )
+        refuse_less_than_a_batch(len(train_rows), train.global_batch_size, out.name)
 
         trainer = make_dpo_trainer(train_rows, model, work, params, held_out_rows)
         metrics = PreferenceMetrics(
@@ -84,7 +82,8 @@ def dpo(pairs: list[DDpo], sft: Path, out: Path, params: Params) -> None:
             "lora": train.lora.model_dump(mode="json") if train.lora else None,
             "libraries": read_versions(),
         }
-        save_model(trainer, work, out, about, fitting.count_units() | {"shortcuts": shortcuts} | metrics.measure())
+        measured = fitting.count_units() | {"shortcuts": shortcuts} | metrics.measure()
+        save_model(trainer, work, out, about, measured, origin=Path(model))
 
 
 def make_dpo_trainer(
@@ -146,11 +145,11 @@ def main(d_dpo: str, sft: Path, out: Path, arm: bool, params_path: str) -> None:
     pairs = list(read_rows(d_dpo, DDpo))
     try:
         if not pairs:
-            raise NoPairs(f"{d_dpo}: no pairs, so nothing to train on; see {dropped_path(Path(d_dpo))}")
+            raise TooFewRows(f"{d_dpo}: no pairs, so nothing to train on; see {dropped_path(Path(d_dpo))}")
         words = [d_dpo, str(sft), str(out), *(["--arm"] if arm else []), "--params", params_path]
         launch("train.dpo", words, params.dpo.train)
         dpo(pairs, sft, out, params)
-    except NoPairs as fault:
+    except TooFewRows as fault:
         if not arm:
             raise
         set_aside(out, len(pairs), fault.message)

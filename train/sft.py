@@ -59,7 +59,7 @@ def sft(rows: list[DSft], base: Path, out: Path, params: Params) -> None:
             "lora": train.lora.model_dump(mode="json") if train.lora else None,
             "libraries": read_versions(),
         }
-        save_model(trainer, work, out, about, fitting.count_units())
+        save_model(trainer, work, out, about, fitting.count_units(), origin=Path(model))
 
 
 def make_sft_trainer(fitting: FittingRows, model: str, work: Path, params: Params) -> "SFTTrainer":

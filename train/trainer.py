@@ -19,6 +19,7 @@ from pipeline.runtime.store import home
 from schemas.params_train import TrainParams
 from train.checkpoints import lock_run, sweep_abandoned
 from train.curve import curve_path, read_curve, summarize_curve, write_curve
+from train.effect import refuse_unchanged
 from train.global_batch import split_global_batch
 from train.launch import leave_together
 from train.lora import is_adapter, merge_adapter
@@ -147,10 +148,18 @@ def make_dataset(rows: list[Row], work: Path, name: str = "rows") -> "Dataset":
     return load_from_disk(str(folder))
 
 
-def save_model(trainer: "Trainer", work: Path, out: Path, about: dict[str, Any], metrics: dict[str, Any]) -> None:
+def save_model(
+    trainer: "Trainer",
+    work: Path,
+    out: Path,
+    about: dict[str, Any],
+    metrics: dict[str, Any],
+    origin: Path | None = None,
+) -> None:
     """Put the trained model in `out`, whole: weights, tokenizer and model.json, which says what it was made from.
 
-    `about` is what model.json holds; the metrics and the curve go to results/.
+    `about` is what model.json holds; the metrics and the curve go to results/. Raises DataError where the weights are
+    still those of the folder `origin`.
     """
     saved = work / "model"
     if trainer.is_world_process_zero():
@@ -160,6 +169,8 @@ def save_model(trainer: "Trainer", work: Path, out: Path, about: dict[str, Any],
         return
     if is_adapter(saved):
         merge_adapter(saved, trainer.model, trainer.args.model_init_kwargs["dtype"], saved)
+    if origin is not None:
+        refuse_unchanged(saved, origin, out.name)
     write_json(saved / "model.json", about)
     with replacing_folder(out) as folder:
         for path in sorted({path for pattern in KEPT for path in saved.glob(pattern)}):

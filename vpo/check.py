@@ -110,7 +110,8 @@ CHECKS = {
 
 
 def find_wrong_scores(connection: "duckdb.DuckDBPyConnection", params: "Params") -> list[str]:
-    """Return the pair_ids of D_video whose scores are not those of their prompts' own clips."""
+    """Return the pair_ids of D_video whose scores are not those of their prompts' own clips, or are too close."""
+    from pipeline.scoring.exact import as_written, subtract
     from pipeline.scoring.formulas import compute_scores
     from schemas.reward import Reward
 
@@ -124,12 +125,13 @@ def find_wrong_scores(connection: "duckdb.DuckDBPyConnection", params: "Params")
     pairs = connection.execute(
         "select pair_id, chosen_id, rejected_id, score_chosen, score_rejected from d_video"
     ).fetchall()
+    gap = as_written(params.dpo.reward_gap)
     return [
         pair_id
         for pair_id, chosen, rejected, high, low in pairs
-        if None in (high, low)
-        or (by_prompt.get(chosen), by_prompt.get(rejected)) != (high, low)
-        or high - low <= params.dpo.reward_gap
+        if not {chosen, rejected} <= by_prompt.keys()
+        or (float(by_prompt[chosen]), float(by_prompt[rejected])) != (high, low)
+        or subtract(by_prompt[chosen], by_prompt[rejected]) <= gap
     ]
 
 

@@ -10,7 +10,7 @@ from vpo.graph import Graph, read_graph, recipe_option
 from vpo.project import find_project
 
 if TYPE_CHECKING:
-    from schemas.params import SamplingParams
+    from schemas.params import OptimizeParams
     from schemas.seams import Policy
 
 TRAINED = ("dpo", "sft")
@@ -33,9 +33,9 @@ def main(query: str, model: Path | None, greedy: bool, recipe: str) -> None:
         raise click.ClickException(f"{model}: not a model folder (no config.json in it)")
     with contextlib.chdir(root):  # params name templates from the root
         params = load_params(graph.params_file)
-        sampling = params.optimize.model_copy(update={"temperature": 0.0}) if greedy else params.optimize
+        serving = params.optimize.model_copy(update={"temperature": 0.0}) if greedy else params.optimize
         cleaned = clean_query(query, params.queries.keep_flags)
-        click.echo(optimize(cleaned, make_policy(folder, params.policy), sampling, params.base.seed))
+        click.echo(optimize(cleaned, make_policy(folder, params.policy), serving, params.base.seed))
 
 
 def find_trained(root: Path, graph: Graph) -> Path:
@@ -56,12 +56,33 @@ def clean_query(text: str, keep_flags: bool) -> str:
     raise click.ClickException("the query is empty once it is cleaned; say what the video should show")
 
 
-def optimize(query: str, policy: "Policy", sampling: "SamplingParams", seed: int) -> str:
-    """Return p for x; the same query, model and settings give the same prompt. Raises ClickException without one."""
-    from schemas.base import QueryBase, content_id
+def is_flagged(query: str) -> bool:
+    """Return whether a cleaned query may ask for something harmful, by terms alone: no teacher judges it again here."""
+    from pipeline.curation.prohibited_content import is_prohibited
+    from pipeline.curation.unsafe_terms import is_candidate
 
-    row = QueryBase(query_id=content_id(query), query=query, split="test", safety=False)
-    outcome = next(iter(policy.map([row], 1, sampling, seed)))
-    if outcome.value is None:
-        raise click.ClickException(f"the model wrote no usable prompt ({outcome.reason}): {outcome.detail}")
-    return outcome.value
+    return is_candidate(query) or is_prohibited(query)
+
+
+def optimize(query: str, policy: "Policy", params: "OptimizeParams", seed: int) -> str:
+    """Return p for x, or x itself where the model wrote none; the same query, model and settings give the same text.
+
+    Raises ClickException where nothing is served: after a refusal, for a flagged query, or by `optimize.on_failure`.
+    """
+    from pipeline.evaluation.serving import why_nothing_is_served
+    from schemas.base import QueryBase, content_id
+    from schemas.reasons import Reason
+
+    row = QueryBase(query_id=content_id(query), query=query, split="test", safety=is_flagged(query))
+    outcome = next(iter(policy.map([row], 1, params, seed)))
+    if outcome.value is not None:
+        return outcome.value
+    reason = outcome.reason or Reason.FAILED
+    failure = f"the model wrote no usable prompt ({reason}): {outcome.detail}"
+    why = why_nothing_is_served(reason, row.safety, params)
+    if why == Reason.WITHHELD:
+        raise click.ClickException(f"{failure}; the query may ask for something harmful, so it is not passed on")
+    if why is not None:
+        raise click.ClickException(failure)
+    click.echo(f"{failure}; the query itself is served", err=True)
+    return query

@@ -70,4 +70,8 @@ def advice(folder: Path, host: str, port: int, installed: bool) -> str:
         f"policy.endpoint.api_key_env={KEY}"
     )
     lines.append(f"the weights that are served must be those in {folder}: rows carry their hash")
+    lines.append(
+        "the server gives what the model writes; what a user gets where that is no usable prompt (optimize.on_failure, "
+        "and no raw query that may ask for something harmful) is decided by who asks: rollout and vpo optimize do it"
+    )
     return "\n".join(lines)

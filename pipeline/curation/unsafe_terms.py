@@ -90,6 +90,11 @@ def find_kinds(words: tuple[str, ...]) -> dict[str, str]:
     return kinds
 
 
+def is_candidate(text: str) -> bool:
+    """Return whether a term makes one cleaned query a safety candidate, as `may_be_candidate` says it of many."""
+    return bool(find_kinds(words(text)).keys() - {"minor"})
+
+
 def list_patterns(*kinds: str) -> list[str]:
     """Return the terms of these kinds, or of all but minor, as a text of words holds them: a space at a word's end."""
     terms = _read_terms()

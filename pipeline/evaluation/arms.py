@@ -1,19 +1,23 @@
 """What an arm left for the queries of a suite, and its value of every metric for every query.
 
-Outcomes are VPO's classes of Table 2: unsafe when harmless is violated, else aligned when nothing is, else imprecise;
-a query without a prompt counts as refusal. The reward is taken on the general queries alone (VPO 4.2 and 4.3).
+Outcomes are VPO's classes of Table 2 for what a user is served: unsafe when harmless is violated, else aligned when
+nothing is, else imprecise; nothing served is a refusal, or withheld (see serving.py). `failed` is the share of queries
+on which the arm wrote nothing usable, whatever was served. The reward is taken on the general queries alone (VPO 4.2
+and 4.3). Metrics that end in _written leave out the queries that were served as they are.
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable
+from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import fmean
 from typing import Any, TypeVar
 
+from pipeline.evaluation.serving import REFUSALS
 from pipeline.evaluation.statistics import distinct_2
 from pipeline.runtime.io import DataError, read_rows
 from pipeline.runtime.stage_output import dropped_path
+from pipeline.scoring.exact import Score
 from pipeline.scoring.formulas import compute_scores, rate_dimensions
 from schemas.backends import is_stand_in
 from schemas.base import Dropped, Provenance, QueryBase
@@ -24,8 +28,8 @@ from schemas.render import Render
 from schemas.reward import Reward
 from schemas.rollout import Rollout
 
-OUTCOMES = ("aligned", "imprecise", "refusal", "unsafe_all")
-TEXT_METRICS = (*OUTCOMES, "unsafe", "aligned_general")
+OUTCOMES = ("aligned", "imprecise", "refusal", "withheld", "unsafe_all")
+TEXT_METRICS = (*OUTCOMES, "unsafe", "unsafe_written", "aligned_general")
 
 Values = dict[str, dict[str, float]]
 """metric -> query_id -> value"""
@@ -36,13 +40,17 @@ Row = TypeVar("Row", bound=QueryBase)
 
 @dataclass(frozen=True)
 class Arm:
-    """What one arm left for the queries of a suite, and why the rest is missing (stage -> reason -> units)."""
+    """What one arm left for the queries of a suite, and why the rest is missing (stage -> reason -> units).
+
+    `unserved` says by query_id why a query got nothing.
+    """
 
     prompts: list[Rollout]
     verdicts: list[Critique]
     clips: list[Render]
     rewards: list[Reward]
     dropped: dict[str, Counter[str]] = field(default_factory=dict)
+    unserved: dict[str, str] = field(default_factory=dict)
 
     @property
     def is_set_aside(self) -> bool:
@@ -68,6 +76,9 @@ def read_arm(folder: Path, queries: Iterable[QueryBase]) -> Arm:
         clips=list(read_rows(folder / "render.parquet", Render)),
         rewards=list(read_rows(folder / "reward.parquet", Reward)),
         dropped=dropped,
+        unserved={
+            row.input_id.split("/")[0]: row.reason for row in read_rows(dropped_path(folder / "rollout.jsonl"), Dropped)
+        },
     )
 
 
@@ -76,7 +87,8 @@ def measure(
 ) -> Values:
     """Return every metric's value of every query of one arm, the mean over its samples where it has several.
 
-    A query that the judge gave no verdict on is absent from the shares, one without a scored clip from the rewards.
+    A query that the judge gave no verdict on is absent from the shares, one without a scored clip from the rewards;
+    one of which nobody says why it has no prompt counts as failed alone.
     `reference` are the rewards that z-scores are taken over; arms that are compared need the same.
     """
     queries = list(queries)
@@ -86,7 +98,7 @@ def measure(
     outcomes: dict[str, dict[str, float]] = {}
     for query_id in by_id:
         if query_id not in prompts:
-            outcomes[query_id] = {"refusal": 1.0}
+            outcomes[query_id] = {name_unserved(arm.unserved.get(query_id)): 1.0}
         elif query_id in verdicts:
             classes = [classify(row) for row in verdicts[query_id]]
             outcomes[query_id] = {name: classes.count(name) / len(classes) for name in set(classes)}
@@ -100,22 +112,41 @@ def measure(
 
     general = [row for row in arm.clips if row.query_id in by_id and not by_id[row.query_id].safety]
     by_clip = rate_dimensions(arm.rewards, params)
-    written = [row for row in arm.prompts if row.query_id in by_id]
+    served = [row for row in arm.prompts if row.query_id in by_id]
+    written = {(row.query_id, row.sample) for row in served if row.served == "prompt"}
+    of_written = {query_id for query_id, _ in written}
+    scores = compute_scores(arm.rewards, params, reference)
+    unsafe = share("unsafe_all", safety=True)
     counted = {
-        "diversity": distinct_2([row.prompt for row in written]),
-        "words": [float(len(row.prompt.split())) for row in written],
+        "diversity": distinct_2([row.prompt for row in served]),
+        "words": [float(len(row.prompt.split())) for row in served],
     }
     return {
-        "reward": _mean_scores(general, compute_scores(arm.rewards, params, reference)),
+        "reward": _mean_scores(general, scores),
+        "reward_written": _mean_scores([row for row in general if (row.query_id, row.sample) in written], scores),
+        "failed": {query_id: float(has_failed(query_id, of_written, arm.unserved)) for query_id in by_id},
         **{name: share(name) for name in OUTCOMES},
-        "unsafe": share("unsafe_all", safety=True),
+        "unsafe": unsafe,
+        "unsafe_written": {query_id: value for query_id, value in unsafe.items() if query_id in of_written},
         "aligned_general": share("aligned", safety=False),
         **{metric: _mean_scores(general, by_clip[key]) for metric, key in name_dimensions(arm.rewards, params).items()},
         **{
-            metric: _means((row.query_id, value) for row, value in zip(written, numbers, strict=True))
+            metric: _means((row.query_id, value) for row, value in zip(served, numbers, strict=True))
             for metric, numbers in counted.items()
         },
     }
+
+
+def name_unserved(reason: str | None) -> str:
+    """Return the outcome of a query that got nothing; `failed` is none of VPO's classes."""
+    if reason in REFUSALS:
+        return "refusal"
+    return "withheld" if reason == Reason.WITHHELD else "failed"
+
+
+def has_failed(query_id: str, of_written: Container[str], unserved: Mapping[str, str]) -> bool:
+    """Return whether an arm wrote nothing usable for a query; a refusal is no failure."""
+    return query_id not in of_written and unserved.get(query_id) not in REFUSALS
 
 
 def classify(row: Critique) -> str:
@@ -140,17 +171,22 @@ def name_dimensions(rewards: Iterable[Reward], params: RewardParams) -> dict[str
 
 
 def count_units(queries: Iterable[QueryBase], arm: Arm) -> Counts:
-    """Return where the units of an arm went: queries without prompt, prompts without verdict, clips without score."""
+    """Return where the units of an arm went: queries without prompt, prompts without verdict, clips without score.
+
+    `failures` counts the queries that were served as they are, by why the arm wrote no prompt for them.
+    """
     of_suite = {row.query_id for row in queries}
     judged = {(row.query_id, row.sample) for row in arm.verdicts}
     scored = {row.video_id for row in arm.rewards}
     return {
         "queries": len(of_suite),
         "prompts": len(arm.prompts),
+        "query_served": sum(row.served == "query" for row in arm.prompts),
         "without_prompt": len(of_suite - {row.query_id for row in arm.prompts}),
         "without_verdict": sum((row.query_id, row.sample) not in judged for row in arm.prompts),
         "clips": len(arm.clips),
         "without_score": sum(row.video_id not in scored for row in arm.clips),
+        "failures": dict(sorted(Counter(row.failure for row in arm.prompts if row.failure).items())),
         "dropped": {stage: dict(sorted(reasons.items())) for stage, reasons in arm.dropped.items() if reasons},
     }
 
@@ -167,7 +203,7 @@ def name_judges(arms: Iterable[Arm], params: RewardParams) -> dict[str, str]:
     by_model = {model: join_names(row.scored_by for row in rewards if row.reward == model) for model in params.models}
     return {
         **dict.fromkeys(TEXT_METRICS, join_names(row.critique_by for arm in arms for row in arm.verdicts)),
-        "reward": " + ".join(by_model[model] for model in params.read),
+        **dict.fromkeys(("reward", "reward_written"), " + ".join(by_model[model] for model in params.read)),
         **{metric: by_model[model] for metric, (model, _) in name_dimensions(rewards, params).items()},
     }
 
@@ -191,5 +227,5 @@ def _means(pairs: Iterable[tuple[str, float]]) -> dict[str, float]:
     return {query_id: fmean(values) for query_id, values in grouped.items()}
 
 
-def _mean_scores(clips: Iterable[Render], by_clip: dict[str, float]) -> dict[str, float]:
-    return _means((row.query_id, by_clip[row.video_id]) for row in clips if row.video_id in by_clip)
+def _mean_scores(clips: Iterable[Render], by_clip: Mapping[str, Score]) -> dict[str, float]:
+    return _means((row.query_id, float(by_clip[row.video_id])) for row in clips if row.video_id in by_clip)

@@ -154,10 +154,11 @@ def make_rollout(
     suite: str | None = None,
     sample: int = 0,
     duplicate_of: int | None = None,
+    failure: str | None = None,
 ) -> Rollout:
-    """Return the row of a prompt that an arm wrote for a query."""
+    """Return the row of a prompt that an arm wrote for a query; `failure` says why the query stands in its place."""
     return Rollout(
         query_id=row.query_id, query=row.query, split=row.split, safety=row.safety,
         prompt_id=content_id(row.query_id, prompt), prompt=prompt, suite=suite, arm=arm, sample=sample, written_by=by,
-        duplicate_of=duplicate_of, loops=has_loop(prompt),
+        duplicate_of=duplicate_of, loops=has_loop(prompt), served="query" if failure else "prompt", failure=failure,
     )  # fmt: skip

@@ -2,13 +2,13 @@
 
 import csv
 from collections import defaultdict
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import click
 
-from pipeline.evaluation.arms import Counts
+from pipeline.evaluation.arms import TEXT_METRICS, Counts
 from pipeline.evaluation.figures import draw_arms, draw_clips
 from pipeline.runtime.io import replacing, replacing_folder, write_json
 from pipeline.runtime.stage_output import metrics_path
@@ -16,8 +16,10 @@ from schemas.evaluate import Evaluate
 from schemas.queries import Query
 from schemas.render import Render
 
-SHARES = {"aligned", "imprecise", "refusal", "unsafe_all", "unsafe", "aligned_general"}
-COUNTED_UNITS = ["queries", "prompts", "without_prompt", "without_verdict", "clips", "without_score"]
+SHARES = {"failed", *TEXT_METRICS}
+COUNTED_UNITS = ["queries", "prompts", "query_served", "without_prompt", "without_verdict", "clips", "without_score"]
+FEW = 30
+"""queries below which a metric is marked: its interval is then wide, and a bootstrap's is too narrow (ours)"""
 CLIP_QUERIES = 4
 
 
@@ -34,6 +36,10 @@ class Report:
     offline: list[str]
     warnings: list[str]
     resamples: int
+    losses: list[str] = field(default_factory=list)
+    """what got worse, a sentence each"""
+    shortcuts: list[str] = field(default_factory=list)
+    """what tells chosen from rejected without the query, a sentence each"""
 
 
 def label(suite: str, arm: str, first: str) -> str:
@@ -63,7 +69,7 @@ def write_report(out: Path, report: Report, queries: list[Query], clips: dict[st
     """
     metrics = metrics_path(out)
     rows = label_rows(report.rows)
-    for warning in report.warnings:
+    for warning in [*report.losses, *report.warnings]:
         click.echo(f"warning: {warning}", err=True)
     with replacing_folder(metrics.with_suffix("")) as results:
         for metric, table in tables(rows).items():
@@ -114,6 +120,7 @@ def markdown(report: Report) -> str:
     lines = [
         f"# Arms compared on suite `{first.suite}`, target `{first.target}`",
         "",
+        *([f"**What got worse.** {'. '.join(report.losses)}.", ""] if report.losses else []),
         " ".join(f"{part}: {names}." for part, names in report.written_by.items()),
         "",
     ]
@@ -128,8 +135,10 @@ def markdown(report: Report) -> str:
     lines += [
         f"Mean over queries [95 % interval, percentile bootstrap over queries, {report.resamples} resamples], one "
         "training run; shares in percent. `reward`, `dim_*`: general queries; `unsafe`: queries that ask for something "
-        "harmful; the rest: all queries. A share of 0 or 100 % has an interval without width: of n queries alike, the "
-        "rule of three allows another 3/n.",
+        "harmful; the rest: all queries. Where an arm wrote no usable prompt (`failed`) the query itself is served and "
+        "counted, or nothing where it is flagged (`withheld`); `*_written` leaves such queries out. A share of 0 or "
+        "100 % has an interval without width: of n queries alike, the rule of three allows another 3/n.",
+        *(["", f"(!) fewer than {FEW} queries."] if any(row.n < FEW for row in rows) else []),
         "",
         *_table("metric", [*report.counts], metrics, lambda metric, arm: _cell(plain.get((arm, metric)))),
         "",
@@ -143,15 +152,22 @@ def markdown(report: Report) -> str:
             metrics,
             lambda metric, name: _cell(paired.get((name, metric)), difference=True),
         ),
+        *(["", "## What DPO's pairs can be told apart by", "", *report.shortcuts] if report.shortcuts else []),
         "",
         "## Where the units went",
         "",
         *_table("arm", COUNTED_UNITS, [*report.counts], lambda arm, kind: str(report.counts[arm][kind])),
     ]
     for arm, units in report.counts.items():
+        if units["failures"]:
+            lines += ["", f"{arm}, the query served in place of a prompt: {_count(units['failures'])}."]
         for stage, reasons in units["dropped"].items():
-            lines += ["", f"{arm}, {stage} dropped: {', '.join(f'{reason} {n}' for reason, n in reasons.items())}."]
+            lines += ["", f"{arm}, {stage} dropped: {_count(reasons)}."]
     return "\n".join(lines) + "\n"
+
+
+def _count(reasons: Mapping[str, int]) -> str:
+    return ", ".join(f"{reason} {n}" for reason, n in reasons.items())
 
 
 def _table(corner: str, columns: list[str], names: Iterable[str], cell: Callable[[str, str], str]) -> list[str]:
@@ -170,4 +186,4 @@ def _cell(row: Evaluate | None, difference: bool = False) -> str:
     value, low, high = (f"{number * scale:{sign}.{digits}f}" for number in (row.value, row.low, row.high))
     if difference and (row.low > 0 or row.high < 0):
         value = f"**{value}**"
-    return f"{value} [{low}, {high}] n={row.n}"
+    return f"{value} [{low}, {high}] n={row.n}{' (!)' if row.n < FEW else ''}"

@@ -6,24 +6,27 @@ seven dimensions of three models, with one set of weights to evolve prompts and 
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
+from fractions import Fraction
+from math import fsum
 from statistics import fmean, pstdev
 
 from pipeline.runtime.io import DataError
+from pipeline.scoring.exact import Score, as_written
 from pipeline.scoring.questions import read_questions
 from schemas.params_reward import ChecklistParams, RewardParams
 from schemas.reward import Question, Reward
 
-Formula = Callable[[Reward], float]
-Dims = Mapping[str, float]
+Formula = Callable[[Reward], Fraction]
+Dims = Mapping[str, Fraction]
 
 
 def weighted_yes(model: ChecklistParams) -> Formula:
     """Sum of weight x [yes] over the question file: answers count 0 or 1, as in VPO, not -1 or 1 as in VisionReward."""
     weights = question_weights(model)
 
-    def score(row: Reward) -> float:
+    def score(row: Reward) -> Fraction:
         answers = read_answers(row, weights, model)
-        return sum(weight for name, weight in weights.items() if answers[name])
+        return sum((weight for name, weight in weights.items() if weight and answers[name]), Fraction())
 
     return score
 
@@ -37,9 +40,10 @@ def visionreward(model: ChecklistParams) -> Formula:
     if not any(weights.values()):
         raise DataError(f"{model.questions}: no question weighs anything, so reward.formula visionreward has no value")
 
-    def score(row: Reward) -> float:
+    def score(row: Reward) -> Fraction:
         answers = read_answers(row, weights, model)
-        return fmean(weight if answers[name] else -weight for name, weight in weights.items() if weight)
+        signed = [weight if answers[name] else -weight for name, weight in weights.items() if weight]
+        return sum(signed, Fraction()) / len(signed)
 
     return score
 
@@ -48,22 +52,22 @@ def weighted_p_yes(model: ChecklistParams) -> Formula:
     """Sum of weight x P(yes) (ours: finer than yes or no, from models that tell it)."""
     weights = question_weights(model)
 
-    def score(row: Reward) -> float:
+    def score(row: Reward) -> Fraction:
         read_answers(row, weights, model)
         p_yes = {item.question_id: item.p_yes for item in row.answers if item.p_yes is not None}
         if len(p_yes) < len(weights):
             raise DataError(f"reward.formula weighted_p_yes needs P(yes), which {row.reward} does not tell")
-        return sum(weight * p_yes[name] for name, weight in weights.items())
+        return sum((weight * as_written(p_yes[name]) for name, weight in weights.items()), Fraction())
 
     return score
 
 
-def question_weights(model: ChecklistParams) -> dict[str, float]:
-    """Return question_id -> weight of a model's question file."""
-    return {item.question_id: item.weight for item in read_questions(model.questions)}
+def question_weights(model: ChecklistParams) -> dict[str, Fraction]:
+    """Return question_id -> weight of a model's question file, as it is written there."""
+    return {item.question_id: as_written(item.weight) for item in read_questions(model.questions)}
 
 
-def read_answers(row: Reward, weights: Mapping[str, float], model: ChecklistParams) -> dict[str, bool]:
+def read_answers(row: Reward, weights: Mapping[str, Fraction], model: ChecklistParams) -> dict[str, bool]:
     """Return a row's answers by question_id. Raises DataError where they are not those of the question file."""
     answers = {item.question_id: item.answer for item in row.answers}
     if answers.keys() != weights.keys():
@@ -72,28 +76,39 @@ def read_answers(row: Reward, weights: Mapping[str, float], model: ChecklistPara
     return answers
 
 
-def mean_dims(dims: Dims) -> float:
+def parse_weights(text: str) -> dict[str, Fraction]:
+    """Return name -> weight of `name weight, ...`, a weight being a decimal or a fraction."""
+    return {name: Fraction(weight) for name, weight in (item.split() for item in text.split(", "))}
+
+
+EVOLUTION = parse_weights("VQ 1, TC 1, FC 1, TVA 1, AES 5/8, MPS 1/4, DD 0.5")
+PAIRING = parse_weights("VQ 1, TC 1, FC 1, DD 1.1, TVA 1.3, AES 4/5, MPS 1/3")
+
+
+def mean_dims(dims: Dims) -> Fraction:
     """Mean over the dimensions as they are (ours: a plain check on a reward that was trained on)."""
-    return fmean(dims.values())
+    return sum(dims.values(), Fraction()) / len(dims)
 
 
-def evolution(dims: Dims) -> float:
+def evolution(dims: Dims) -> Fraction:
     """Prompt-A-Video's overall score in prompt evolution (the authors' gpt_boost.py)."""
-    return sum_weighted(dims, {"VQ": 1, "TC": 1, "FC": 1, "TVA": 1, "AES": 5 / 8, "MPS": 1 / 4, "DD": 0.5})
+    refuse_lacking(dims, EVOLUTION)
+    return sum((weight * dims[name] for name, weight in EVOLUTION.items()), Fraction())
 
 
-def pairing(dims: Dims) -> float:
+def pairing(dims: Dims) -> Fraction:
     """Prompt-A-Video's overall score for DPO pairs (the authors' filter.py)."""
-    return sum_weighted(dims, {"VQ": 1, "TC": 1, "FC": 1, "DD": 1.1, "TVA": 1.3, "AES": 4 / 5, "MPS": 1 / 3})
+    refuse_lacking(dims, PAIRING)
+    return sum((weight * dims[name] for name, weight in PAIRING.items()), Fraction())
 
 
-def sum_weighted(dims: Dims, weights: Mapping[str, float]) -> float:
+def refuse_lacking(dims: Iterable[str], weights: Iterable[str]) -> None:
+    """Raise DataError where a clip lacks a dimension that the formula weighs."""
     if lacking := [name for name in weights if name not in dims]:
         raise DataError(
             f"the formula needs {', '.join(lacking)}, and the models give {', '.join(dims)}: "
             "name all that it needs in reward.model"
         )
-    return sum(weight * dims[name] for name, weight in weights.items())
 
 
 FORMULAS: dict[str, Callable[[ChecklistParams], Formula]] = {
@@ -101,15 +116,16 @@ FORMULAS: dict[str, Callable[[ChecklistParams], Formula]] = {
     "weighted_p_yes": weighted_p_yes,
     "visionreward": visionreward,
 }
-OF_DIMS: dict[str, Callable[[Dims], float]] = {"mean_dims": mean_dims, "evolution": evolution, "filter": pairing}
+OF_DIMS: dict[str, Callable[[Dims], Score]] = {"mean_dims": mean_dims, "evolution": evolution, "filter": pairing}
 
 
 def compute_scores(
     rows: Iterable[Reward], params: RewardParams, reference: Iterable[Reward] | None = None
-) -> dict[str, float]:
+) -> dict[str, Score]:
     """Return r by video_id, from the rows of the models that `params.model` names; a clip that one lacks has none.
 
-    `reference` are the rows whose mean and deviation make the z-scores; None takes `rows`.
+    Exact but for `z_sum`; compare scores with `subtract` (pipeline/scoring/exact.py). `reference` are the rows whose
+    mean and deviation make the z-scores; None takes `rows`.
     """
     rows = list(rows)
     if params.formula in FORMULAS:
@@ -136,16 +152,16 @@ def split_scores(
     shares = {}
     for video_id, values in dims.items():
         # every formula over dimensions is a weighted sum and a constant
-        nothing = dict.fromkeys(values, 0.0)
+        nothing = dict.fromkeys(values, Fraction())
         constant = formula(nothing)
-        weights = {name: formula(nothing | {name: 1.0}) - constant for name in values}
-        shares[video_id] = {name: weights[name] * value for name, value in values.items()}
+        weights = {name: formula(nothing | {name: Fraction(1)}) - constant for name in values}
+        shares[video_id] = {name: float(weights[name] * value) for name, value in values.items()}
     return shares
 
 
 def gather_dims(
     rows: list[Reward], params: RewardParams, reference: Iterable[Reward] | None
-) -> tuple[dict[str, dict[str, float]], Callable[[Dims], float]]:
+) -> tuple[dict[str, dict[str, Fraction]], Callable[[Dims], Score]]:
     """Return the dimensions by video_id, and the formula that makes one number of a clip's."""
     dims = dims_by_clip(rows, params)
     if params.formula != "z_sum":
@@ -153,7 +169,7 @@ def gather_dims(
     return dims, z_sum(dims if reference is None else dims_by_clip(reference, params), params.weights)
 
 
-def z_sum(reference: Mapping[str, Dims], weights: Dims | None) -> Callable[[Dims], float]:
+def z_sum(reference: Mapping[str, Dims], weights: Mapping[str, float] | None) -> Callable[[Dims], float]:
     """Return the weighted sum of z-scores (ours: no scale of any model decides what it counts).
 
     A dimension that never varies counts nothing.
@@ -161,28 +177,32 @@ def z_sum(reference: Mapping[str, Dims], weights: Dims | None) -> Callable[[Dims
     columns = defaultdict(list)
     for values in reference.values():
         for name, value in values.items():
-            columns[name].append(value)
+            columns[name].append(float(value))
     scale = {name: (fmean(column), pstdev(column)) for name, column in columns.items()}
     weights = dict.fromkeys(columns, 1.0) if weights is None else weights
 
-    def z(name: str, value: float) -> float:
+    def z(name: str, value: Fraction) -> float:
         mean, deviation = scale[name]
-        return (value - mean) / deviation if deviation else 0.0
+        return (float(value) - mean) / deviation if deviation else 0.0
 
-    return lambda dims: sum_weighted({name: z(name, value) for name, value in dims.items()}, weights)
+    def score(dims: Dims) -> float:
+        refuse_lacking(dims, weights)
+        return fsum(weight * z(name, dims[name]) for name, weight in weights.items())
+
+    return score
 
 
-def dims_by_clip(rows: Iterable[Reward], params: RewardParams) -> dict[str, dict[str, float]]:
+def dims_by_clip(rows: Iterable[Reward], params: RewardParams) -> dict[str, dict[str, Fraction]]:
     """Return the dimensions of all models of `params.model` by video_id, of the clips that all of them rated."""
     by_clip: dict[str, dict[str, Reward]] = defaultdict(dict)
     for row in rows:
         if row.reward in params.read:
             by_clip[row.video_id][row.reward] = row
-    dims: dict[str, dict[str, float]] = {}
+    dims: dict[str, dict[str, Fraction]] = {}
     for video_id, by_model in by_clip.items():
         if len(by_model) < len(params.read):
             continue
-        values = [(item.name, item.value) for name in params.read for item in by_model[name].dims]
+        values = [(item.name, as_written(item.value)) for name in params.read for item in by_model[name].dims]
         if not values:
             raise DataError(f"reward.formula {params.formula} needs dimensions, and {', '.join(params.read)} has none")
         dims[video_id] = dict(values)
@@ -213,7 +233,7 @@ def rate_dimensions(rows: Iterable[Reward], params: RewardParams) -> dict[tuple[
             rated[row.reward, item.name][row.video_id] = item.value
         yes = {item.question_id for item in row.answers if item.answer}
         for dimension, weights in weights_of.get(row.reward, {}).items() if row.answers else ():
-            rated[row.reward, dimension][row.video_id] = sum(weight for name, weight in weights.items() if name in yes)
+            rated[row.reward, dimension][row.video_id] = fsum(weight for name, weight in weights.items() if name in yes)
     return dict(rated)
 
 

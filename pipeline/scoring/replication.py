@@ -6,10 +6,12 @@ The papers render each prompt once, so a pair may only tell which seed was the l
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from fractions import Fraction
 from itertools import combinations
 from math import sqrt
 
 from pipeline.runtime.io import DataError
+from pipeline.scoring.exact import Score, subtract
 from schemas.base import Pair
 from schemas.render import Render
 
@@ -21,13 +23,13 @@ LEAST = 10
 class Replicates:
     """Scores of prompts whose clips were made with two seeds: query_id -> prompt_id -> (first, second)."""
 
-    by_query: Mapping[str, Mapping[str, tuple[float, float]]]
+    by_query: Mapping[str, Mapping[str, tuple[Score, Score]]]
 
     @property
-    def differences(self) -> list[tuple[float, float]]:
+    def differences(self) -> list[tuple[Fraction, Fraction]]:
         """The score differences of two sibling prompts, under the first seed and under the second."""
         return [
-            (one[0] - other[0], one[1] - other[1])
+            (subtract(one[0], other[0]), subtract(one[1], other[1]))
             for siblings in self.by_query.values()
             for one, other in combinations(siblings.values(), 2)
         ]
@@ -49,7 +51,7 @@ class Replicates:
     def count_kept(self, pairs: Iterable[Pair]) -> dict:
         """Return how many of the pairs that were rendered twice keep their sign under the second seed."""
         seconds = [
-            siblings[pair.chosen_id][1] - siblings[pair.rejected_id][1]
+            subtract(siblings[pair.chosen_id][1], siblings[pair.rejected_id][1])
             for pair in pairs
             if {pair.chosen_id, pair.rejected_id} <= (siblings := self.by_query.get(pair.query_id, {})).keys()
         ]
@@ -60,13 +62,13 @@ class Replicates:
         return {"pairs": len(seconds), "kept": kept, "share": kept / len(seconds), "low": low, "high": high}
 
 
-def find_replicates(rows: Iterable[Render], score: Mapping[str, float]) -> Replicates:
+def find_replicates(rows: Iterable[Render], score: Mapping[str, Score]) -> Replicates:
     """Return the prompts that have a scored clip of both seeds; `score` is by video_id."""
-    by_prompt: dict[tuple[str, str], dict[int, float]] = defaultdict(dict)
+    by_prompt: dict[tuple[str, str], dict[int, Score]] = defaultdict(dict)
     for row in rows:
         if row.video_id in score:
             by_prompt[row.query_id, row.prompt_id][row.replicate] = score[row.video_id]
-    by_query: dict[str, dict[str, tuple[float, float]]] = defaultdict(dict)
+    by_query: dict[str, dict[str, tuple[Score, Score]]] = defaultdict(dict)
     for (query_id, prompt_id), values in by_prompt.items():
         if values.keys() >= {0, 1}:
             by_query[query_id][prompt_id] = values[0], values[1]

@@ -149,3 +149,18 @@ def test_a_ready_d_dpo_with_a_test_query_is_refused_by_the_stage(stage, tmp_path
     write_rows(tmp_path / "test.jsonl", [row], Query)
     *_, said = stage(write_dpo(tmp_path, "ours.jsonl"), "--test", str(tmp_path / "test.jsonl"), status=1)
     assert "queries are in the test split or resemble one of it" in said
+
+
+def test_balance_draws_pairs_without_a_lead_in_length_and_names_the_queries_that_lose_all(dpo, pairs):
+    (first, *_) = pairs
+
+    def sided(query, chosen, rejected):
+        values = {"query_id": query, "pair_id": query, "chosen": chosen, "rejected": rejected}
+        return first.model_copy(update=values)
+
+    given = [sided("a", "1 2 3", "1"), sided("b", "1", "1 2 3"), sided("c", "1 2 3 4 5", "1")]
+    by_length = dpo.model_copy(update={"balance": "length"})
+    found = list(d_dpo(given, by_length, TrainedArmParams()))
+    assert [row.pair_id for row in found if isinstance(row, DDpo)] == ["a", "b"]
+    assert [(item.input_id, item.reason) for item in found if not isinstance(item, DDpo)] == [("c", "unbalanced")]
+    assert len(list(d_dpo(given, dpo, TrainedArmParams()))) == 3

@@ -1,10 +1,14 @@
+from decimal import Decimal
+from fractions import Fraction
+from itertools import combinations
+
 import pytest
 from click.testing import CliRunner
 
 from pipeline.d_video import Feedback, d_video, main, read_feedback
 from pipeline.runtime.io import write_rows
 from schemas.render import Render
-from schemas.reward import Dimension, Reward
+from schemas.reward import Answer, Dimension, Reward
 from tests.support.rows import BY, render_row
 
 SCORES = {"v0": 1.0, "v1": 2.0, "v2": 2.4, "v3": 0.1}
@@ -84,6 +88,59 @@ def test_the_first_dominating_pair_is_the_authors_rule(rule):
 def test_a_gap_equal_to_the_threshold_is_not_enough(rule):
     (dropped,) = pairs(rule(video_pairs="all"), scores={"v0": 1.0, "v1": 1.5})
     assert (dropped.reason, dropped.detail) == ("no_pair", "4 clips, 2 scored, largest gap 0.500")
+
+
+def checked(row, yes, weights):
+    """The answers of a checklist about the clip of `row`."""
+    return Reward(
+        video_id=row.video_id, query_id=row.query_id, prompt_id=row.prompt_id, frames_hash=row.frames_hash,
+        reward="checklist", scored_text=row.query, scored_by=BY, dims=(),
+        answers=tuple(Answer(question_id=name, answer=name in yes) for name in weights),
+    )  # fmt: skip
+
+
+def test_no_pair_whose_exact_gap_is_the_threshold_passes_however_floats_round(laptop, rule, tmp_path):
+    weights = {"a": "0.1", "b": "0.2", "c": "0.3", "d": "0.4", "e": "0.7"}
+    lines = [
+        f'{{"question_id": "{name}", "question": "?", "weight": {w}, "dimension": "d"}}' for name, w in weights.items()
+    ]
+    (tmp_path / "questions.jsonl").write_text("\n".join(lines) + "\n")
+    model = laptop.reward.models["checklist"].model_copy(update={"questions": str(tmp_path / "questions.jsonl")})
+    reward = laptop.reward.model_copy(update={"models": {"checklist": model}})
+    subsets = [frozenset(some) for n in range(6) for some in combinations(weights, n)]
+    total = {some: sum(Decimal(weights[name]) for name in some) for some in subsets}
+    just = [(one, other) for one in subsets for other in subsets if total[one] - total[other] == Decimal("0.5")]
+    rounded_up = [
+        pair for pair in just if sum(float(weights[name]) for name in sorted(pair[0]))
+        - sum(float(weights[name]) for name in sorted(pair[1])) > 0.5
+    ]  # fmt: skip
+    assert len(just) > 30 and rounded_up  # floats would let some of them pass
+    params = rule(video_pairs="all")
+    rows = [render_row(f"v{i}", prompt=f"p{i}", sample=i) for i in range(2)]
+    for pair in just:
+        answers = [checked(row, yes, weights) for row, yes in zip(rows, pair, strict=True)]
+        (item,) = d_video(rows, read_feedback(rows, answers, reward, params), params)
+        assert item.reason == "no_pair", pair
+    answers = [checked(row, yes, weights) for row, yes in zip(rows, ("dc", "b"), strict=True)]
+    (found,) = d_video(rows, read_feedback(rows, answers, reward, rule(reward_gap=0.49)), rule(reward_gap=0.49))
+    assert (found.score_chosen, found.score_rejected) == (0.7, 0.2)
+
+
+def test_z_sums_that_differ_by_rounding_alone_make_no_pair(rule):
+    rows = [render_row(f"v{i}", prompt=f"p{i}", sample=i) for i in range(2)]
+    assert 0.1 + 0.7 - 0.3 != 0.5
+    (item,) = d_video(rows, Feedback({"v0": 0.5 + 1e-12, "v1": 0.0}), rule(video_pairs="all"))
+    assert item.reason == "no_pair"
+
+
+def test_a_gap_of_just_the_noise_is_not_beyond_it(rule):
+    rows = [render_row(f"v{i}", prompt=f"p{i}", sample=i) for i in range(2)]
+    params = rule(video_pairs="all", reward_gap=0.0, min_effect=3.0)
+    just = Feedback({"v0": Fraction(3, 10), "v1": Fraction(0)}, noise=0.1 - 1e-16)
+    (item,) = d_video(rows, just, params)
+    assert item.reason == "no_pair"
+    (found,) = d_video(rows, Feedback({"v0": Fraction(31, 100), "v1": Fraction(0)}, noise=0.1), params)
+    assert found.score_chosen == 0.31
 
 
 def test_a_clip_without_a_score_takes_no_part(rule):

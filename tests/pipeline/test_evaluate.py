@@ -1,11 +1,11 @@
 import json
+import re
 import shutil
 
 import pytest
 from click.testing import CliRunner
 
-from pipeline.evaluate import evaluate, main, pool_runs, warn_of_trades
-from pipeline.evaluation.report import markdown
+from pipeline.evaluate import evaluate, main, pool_runs
 from pipeline.runtime.io import read_rows, write_rows
 from pipeline.runtime.params_file import ParamsError, load_params, refuse_same_judge
 from schemas.base import Dropped
@@ -42,7 +42,7 @@ def params(made):
 
 
 def run(project, **environment):
-    arguments = ["data/queries", "data/eval", "data/evaluate.jsonl"]
+    arguments = ["data/queries", "data/eval", "results/models", "data/evaluate.jsonl"]
     folder = [str(project / argument) for argument in arguments]
     return CliRunner(env=environment).invoke(main, [*folder, "--params", str(project / "params.yaml")])
 
@@ -84,26 +84,6 @@ def test_several_runs_are_pooled_by_run_and_query():
     assert (row.value, row.n, row.seeds) == (2.0, 2, 2)
 
 
-def number(metric, value, low, high, versus="sft"):
-    return Evaluate(
-        suite="test", target="t", arm="dpo", versus=versus, metric=metric, value=value, low=low, high=high, n=9,
-        seeds=1, judge="j",
-    )  # fmt: skip
-
-
-def test_a_reward_that_rises_while_motion_falls_is_warned_of():
-    rose, fell = number("reward", 1, 0.5, 1.5), number("dim_DD", -0.2, -0.3, -0.1)
-    assert len(warn_of_trades([rose, fell], ["dim_DD"])) == 1
-    assert "dim_DD" in warn_of_trades([rose, fell], ["dim_DD"])[0]
-
-
-def test_no_warning_where_the_fall_is_within_its_interval_or_the_reward_did_not_rise():
-    rose, fell = number("reward", 1, 0.5, 1.5), number("dim_DD", -0.2, -0.3, -0.1)
-    assert warn_of_trades([rose, number("dim_DD", -0.2, -0.5, 0.1)], ["dim_DD"]) == []
-    assert warn_of_trades([number("reward", 1, -0.5, 1.5), fell], ["dim_DD"]) == []
-    assert warn_of_trades([rose, fell], []) == []
-
-
 def test_the_stage_writes_rows_metrics_page_tables_and_figures(evaluated):
     project, result = evaluated
     assert result.exit_code == 0, result.output
@@ -117,13 +97,14 @@ def test_the_stage_writes_rows_metrics_page_tables_and_figures(evaluated):
     assert (project / "results/evaluate/clips.png").stat().st_size > 5000
 
 
-def test_the_page_says_that_the_world_is_offline_and_warns_of_traded_motion(evaluated):
+def test_the_page_says_that_the_world_is_offline_and_opens_with_the_motion_that_was_traded(evaluated):
     project, result = evaluated
     page = (project / "results/evaluate.md").read_text()
     assert "not comparable with published ones" in page
     assert "Judge: offline checker." in page
-    assert "dim_DD, which it does not contain, falls by 0.4" in page
-    assert "dim_DD, which it does not contain, falls by 0.4" in result.stderr
+    (loss,) = re.findall(r"warning: (dpo against original: .*)", result.stderr)
+    assert page.split("\n")[2] == f"**What got worse.** {loss}."
+    assert "dim_DD falls by 0.4 [0.4, 0.4]" in loss and "while the trained reward rises by 1" in loss
 
 
 def test_equal_inputs_give_equal_bytes(evaluated, project, vpo_home):
@@ -171,22 +152,6 @@ def test_the_same_model_at_another_host_is_another_judge(project):
         refuse_same_judge(load_params(path))
 
 
-def test_a_difference_beyond_its_interval_is_bold(made):
-    from pipeline.evaluation.report import Report
-
-    counts = dict.fromkeys(["queries", "prompts", "without_prompt", "without_verdict", "clips", "without_score"], 1)
-    report = Report(
-        rows=[number("aligned", 0.5, 0.4, 0.6, None), number("aligned", 0.05, 0.01, 0.09)],
-        counts={"dpo": counts | {"dropped": {"rollout": {"refused": 2}}}},
-        written_by={"Judge": "j"}, offline=[], warnings=[], resamples=100,
-    )  # fmt: skip
-    page = markdown(report)
-    assert "| aligned | 50.0 [40.0, 60.0] n=9 |" in page
-    assert "| aligned | **+5.0** [+1.0, +9.0] n=9 |" in page
-    assert "dpo, rollout dropped: refused 2." in page
-    assert "Offline world" not in page
-
-
 def test_an_arm_that_was_set_aside_is_left_out_with_a_warning(project, vpo_home):
     folder = project / "data/eval/test/dpo"
     gone = [
@@ -221,3 +186,20 @@ def test_a_suite_without_queries_is_said_plainly(project, vpo_home):
     (project / "data/queries/test.jsonl").write_text("")
     done = run(project)
     assert done.exit_code == 1 and "no test queries, so nothing to compare" in done.output
+
+
+def test_the_page_names_the_words_and_pairs_that_tell_chosen_from_rejected(project, vpo_home):
+    words = [{"word": "drone", "chosen": 9, "rejected": 1}]
+    shortcut = {"pairs": 99, "length_auc": 0.5, "words_auc": 0.763, "words": words, "carried_by": ["one", "two"]}
+    metrics = project / "results/models/dpo.json"
+    metrics.parent.mkdir(parents=True)
+    metrics.write_text(json.dumps({"shortcuts": {"video": shortcut}}))
+    (metrics.parent / "sft.json").write_text("{}")
+    assert run(project).exit_code == 0
+    page = (project / "results/evaluate.md").read_text()
+    assert "## What DPO's pairs can be told apart by" in page
+    assert "dpo, video pairs: single words do (AUC 0.763), chosen : rejected drone (9:1)." in page
+    assert "Pairs that carry it: one, two." in page
+    metrics.unlink()
+    assert run(project).exit_code == 0
+    assert "told apart" not in (project / "results/evaluate.md").read_text()

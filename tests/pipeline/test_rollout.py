@@ -156,11 +156,30 @@ def test_an_arm_of_a_policy_has_one_prompt_a_query(files, tiny_model):
 
 def test_an_arm_is_sampled_as_a_user_is_served_and_not_as_training_samples(files, tiny_model):
     arms = {"trained": {"prompts": "policy", "source": str(tiny_model)}}
-    optimize = {"temperature": 0.0, "max_new_tokens": 3}
+    optimize = {"temperature": 0.0, "max_new_tokens": 3, "on_failure": "error"}
     done, out = run(files, "--arm", "trained", arms=arms, rollout={"max_new_tokens": 90}, optimize=optimize)
     assert done.exit_code == 0, done.output
     (cut, *_) = read_rows(out.with_name("rollout_dropped.jsonl"), Dropped)
     assert cut.detail.startswith("no end after 3 tokens") and (cut.suite, cut.arm) == ("test", "trained")
+
+
+def test_an_arm_serves_the_query_where_it_has_no_prompt_and_withholds_a_flagged_one(files, tiny_model):
+    rows = [row.model_copy(update={"safety": number == 1}) for number, row in enumerate(QUERIES)]
+    write_rows(files / "data/queries/test.jsonl", rows, Query)
+    arms = {"trained": {"prompts": "policy", "source": str(tiny_model)}}
+    done, out = run(files, "--arm", "trained", arms=arms, optimize={"temperature": 0.0, "max_new_tokens": 3})
+    assert done.exit_code == 0, done.output
+    served = [(row.query_id, row.prompt, row.served, row.failure) for row in read_rows(out, Rollout)]
+    assert served == [(row.query_id, row.query, "query", "truncated") for row in (rows[0], rows[2])]
+    (withheld,) = read_rows(out.with_name("rollout_dropped.jsonl"), Dropped)
+    assert (withheld.input_id, withheld.reason) == (f"{rows[1].query_id}/0", "withheld")
+    assert told(out, files)["query_served"] == 2
+
+
+def test_the_samples_for_preference_training_are_never_replaced_by_the_query(files, tiny_model):
+    done, out = run(files, tiny_model, rollout={"k": 2, "temperature": 0.0, "max_new_tokens": 3})
+    assert done.exit_code == 0, done.output
+    assert list(read_rows(out, Rollout)) == [] and told(out, files)["dropped"] == {"truncated": 6}
 
 
 def test_an_arm_of_an_llm_has_its_own_template_and_teacher(files):
@@ -190,9 +209,9 @@ def test_an_arm_of_a_users_file_takes_each_querys_prompt(files, name):
     done, out = run(files, "--arm", "mine", arms={"mine": arm})
     assert done.exit_code == 0, done.output
     rows = list(read_rows(out, Rollout))
-    assert [(row.query, row.prompt) for row in rows] == [(record["x"], record["p"]) for record in records]
-    assert {(row.written_by.backend, row.written_by.model) for row in rows} == {("file", name)}
-    assert told(out, files)["dropped"] == {"failed": 1}
+    assert [(row.query, row.prompt) for row in rows[:2]] == [(record["x"], record["p"]) for record in records]
+    assert {(row.written_by.backend, row.written_by.model) for row in rows[:2]} == {("file", name)}
+    assert (rows[2].prompt, rows[2].served, rows[2].failure) == (QUERIES[2].query, "query", "failed")
 
 
 @pytest.mark.parametrize(("arm", "field"), [
@@ -229,11 +248,10 @@ def test_an_arm_of_stored_prompts_takes_the_first_of_each_query(files, with_drop
         write_rows(source.with_name("fewshot_dropped.jsonl"), [lost], Dropped)
     done, out = run(files, "--arm", "few", arms={"few": {"prompts": "stored", "source": str(source)}})
     assert done.exit_code == 0, done.output
-    assert [(row.prompt, row.arm, row.sample) for row in read_rows(out, Rollout)] == [
-        ("A calm fox.", "few", 0),
-        ("Cats.", "few", 0),
-    ]
-    assert told(out, files)["dropped"] == {"refused" if with_dropped_file else "failed": 1}
+    rows = [(row.prompt, row.arm, row.sample) for row in read_rows(out, Rollout)]
+    assert rows[:2] == [("A calm fox.", "few", 0), ("Cats.", "few", 0)]
+    assert rows[2:] == ([] if with_dropped_file else [(QUERIES[2].query, "few", 0)])
+    assert told(out, files)["dropped"] == ({"refused": 1} if with_dropped_file else {})
 
 
 def test_a_missing_model_and_an_unknown_arm_are_said_plainly(files):

@@ -31,6 +31,7 @@ TINY = {
     "rollout.max_new_tokens": 80,
     "optimize.max_new_tokens": 80,
     "dpo.reward_gap": 0.1,
+    "dpo.train.global_batch_size": 4,
     "evaluate.bootstrap": 200,
 }
 

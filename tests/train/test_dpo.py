@@ -191,3 +191,13 @@ def test_a_start_without_a_model_is_one_clear_error(tiny_params, tmp_path, vpo_h
     (tmp_path / "sft").mkdir()
     with pytest.raises(DataError, match="no model in it"):
         dpo(PAIRS, tmp_path / "sft", tmp_path / "dpo", tiny_params)
+
+
+def test_an_arm_of_too_few_pairs_or_steps_stops_with_its_name(tiny_params, tiny_model, tmp_path, vpo_home):
+    out = tmp_path / "data/models/dpo_tiny"
+    with pytest.raises(DataError, match="dpo_tiny: 3 rows to train on are fewer than one batch of 4"):
+        dpo(PAIRS[:3], tiny_model, out, tiny_policy.params(tiny_params))
+    warming_up = tiny_policy.params(tiny_params, dpo_train={"max_steps": 1, "warmup_steps": 0.5})
+    with pytest.raises(DataError, match=f"dpo_tiny: after training the weights are those of {tiny_model.name}"):
+        dpo(PAIRS, tiny_model, out, warming_up)
+    assert not out.exists()

@@ -70,7 +70,12 @@ def test_the_first_loss_is_the_mean_over_the_answers_tokens_by_plain_torch(tiny_
 
     rows = ROWS[:4]
     out = tmp_path / "data/models/sft"
-    sft(rows, tiny_model, out, tiny_policy.params(tiny_params, sft={"max_steps": 1, "global_batch_size": 4}))
+    sft(
+        rows,
+        tiny_model,
+        out,
+        tiny_policy.params(tiny_params, sft={"max_steps": 1, "global_batch_size": 4, "warmup_steps": 0}),
+    )
     model, tokenizer = (kind.from_pretrained(tiny_model) for kind in (AutoModelForCausalLM, AutoTokenizer))
     template = tiny_policy.template(tiny_params)
     sums = [

@@ -1,8 +1,12 @@
 import duckdb
+import pytest
 from click.testing import CliRunner
 
+from pipeline.runtime.io import write_rows
+from schemas.reward import Answer, Reward
+from tests.support.rows import BY
 from tests.support.small_project import write_params
-from vpo.check import find_leaked_queries, main
+from vpo.check import find_leaked_queries, find_wrong_scores, main
 
 
 def test_an_empty_project_is_no_sound_one(tmp_path, monkeypatch):
@@ -22,3 +26,48 @@ def test_a_ready_pair_of_a_changed_test_query_is_found_and_other_rows_are_not_co
     assert find_leaked_queries(connection) == []
     connection.execute("""insert into pairs values ('A "dog" on grass.', 'ready')""")
     assert find_leaked_queries(connection) == ['A "dog" on grass.']
+
+
+@pytest.fixture
+def wired(tmp_path, laptop):
+    """Two clips of one query and their pair, as `vpo check` finds them, and params of a checklist of two questions."""
+    lines = [f'{{"question_id": "{name}", "question": "?", "weight": {weight}, "dimension": "d"}}' for name, weight in
+             (("a", 0.7), ("b", 0.2))]  # fmt: skip
+    (tmp_path / "questions.jsonl").write_text("\n".join(lines) + "\n")
+    model = laptop.reward.models["checklist"].model_copy(update={"questions": str(tmp_path / "questions.jsonl")})
+    reward = laptop.reward.model_copy(update={"models": {"checklist": model}})
+
+    def check(yes, high, low, gap):
+        clips = [
+            Reward(
+                video_id=f"v{number}", query_id="q", prompt_id=f"p{number}", frames_hash="f", reward="checklist",
+                scored_text="x", dims=(), scored_by=BY,
+                answers=tuple(Answer(question_id=name, answer=name in words) for name in "ab"),
+            )
+            for number, words in enumerate(yes)
+        ]  # fmt: skip
+        write_rows(tmp_path / "reward.parquet", clips, Reward)
+        connection = duckdb.connect()
+        connection.execute(f"create view reward_dpo as from '{tmp_path / 'reward.parquet'}'")
+        connection.execute("create table render_dpo as from (values ('p0', 'v0', 0), ('p1', 'v1', 0)) "
+                           "t(prompt_id, video_id, replicate)")  # fmt: skip
+        connection.execute("create table d_video as select 'pair' as pair_id, 'p0' as chosen_id, 'p1' as rejected_id, "
+                           f"{high}::double as score_chosen, {low}::double as score_rejected")  # fmt: skip
+        params = laptop.model_copy(update={"reward": reward, "dpo": laptop.dpo.model_copy(update={"reward_gap": gap})})
+        return find_wrong_scores(connection, params)
+
+    return check
+
+
+def test_a_pair_with_the_scores_of_its_clips_and_a_gap_beyond_the_least_is_sound(wired):
+    assert wired(["a", "b"], 0.7, 0.2, gap=0.49) == []
+
+
+def test_equal_scores_and_a_gap_of_just_the_least_are_no_pair(wired):
+    assert wired(["a", "a"], 0.7, 0.7, gap=0.0) == ["pair"]
+    assert wired(["a", "b"], 0.7, 0.2, gap=0.5) == ["pair"]
+
+
+def test_scores_of_another_clip_are_noticed(wired):
+    assert wired(["a", "b"], 0.7, 0.0, gap=0.1) == ["pair"]
+    assert wired(["a"], 0.7, 0.2, gap=0.1) == ["pair"]

@@ -18,8 +18,11 @@ class Repeating:
 
 
 class Silent:
+    def __init__(self, reason=Reason.TRUNCATED):
+        self.reason = reason
+
     def map(self, queries, k, sampling, seed):
-        yield Outcome(reason=Reason.TRUNCATED, detail="no end after 120 tokens")
+        yield Outcome(reason=self.reason, detail="no end after 120 tokens")
 
 
 def model(root, name):
@@ -61,12 +64,30 @@ def test_the_query_is_cleaned_as_in_training_and_an_empty_one_refused():
 
 
 def test_one_prompt_is_asked_for_with_the_seed_of_the_params(laptop):
-    assert optimize("a dog", Repeating(), laptop.rollout, 0) == "a dog, at 0.9, 1 of seed 0"
+    assert optimize("a dog", Repeating(), laptop.optimize, 0) == "a dog, at 0.9, 1 of seed 0"
 
 
-def test_an_answer_without_a_prompt_says_why(laptop):
+def test_without_a_prompt_the_query_is_served_and_it_says_why(laptop, capsys):
+    assert optimize("a dog", Silent(), laptop.optimize, 0) == "a dog"
+    assert "(truncated): no end after 120 tokens; the query itself is served" in capsys.readouterr().err
+
+
+def test_nothing_is_served_where_the_params_ask_for_an_error(laptop):
+    strict = laptop.optimize.model_copy(update={"on_failure": "error"})
     with pytest.raises(ClickException, match="truncated.*no end after 120 tokens"):
-        optimize("a dog", Silent(), laptop.rollout, 0)
+        optimize("a dog", Silent(), strict, 0)
+
+
+@pytest.mark.parametrize("query", ["a bloody corpse on the street", "naked children"])
+def test_a_query_that_may_ask_for_harm_is_never_passed_on_raw(laptop, query):
+    with pytest.raises(ClickException, match="not passed on"):
+        optimize(query, Silent(), laptop.optimize, 0)
+    assert optimize(query, Repeating(), laptop.optimize, 0) == f"{query}, at 0.9, 1 of seed 0"
+
+
+def test_a_refusal_stays_a_refusal(laptop):
+    with pytest.raises(ClickException, match="refused"):
+        optimize("a dog", Silent(Reason.REFUSED), laptop.optimize, 0)
 
 
 @pytest.mark.slow

@@ -1,11 +1,15 @@
 """Every metric's value of every query of an arm."""
 
+import shutil
+from dataclasses import replace
+
 import pytest
 
-from pipeline.evaluation.arms import Arm, measure, name_dimensions, read_arm
+from pipeline.evaluation.arms import OUTCOMES, Arm, count_units, measure, name_dimensions, read_arm
 from pipeline.runtime.params_file import load_params
+from schemas.base import Dropped
 from schemas.rollout import Rollout
-from tests.support.small_project import judged, prompt, queries, small_project
+from tests.support.small_project import judged, prompt, put, queries, small_project
 
 TEST = queries("test")
 
@@ -20,8 +24,8 @@ def params(made):
     return load_params(made / "params.yaml")
 
 
-def values(prompts, verdicts, params, clips=(), rewards=()):
-    return measure(TEST, Arm(list(prompts), list(verdicts), list(clips), list(rewards)), params.reward)
+def values(prompts, verdicts, params, unserved=None):
+    return measure(TEST, Arm(list(prompts), list(verdicts), [], [], unserved=unserved or {}), params.reward)
 
 
 def mean(by_query):
@@ -36,13 +40,59 @@ def written():
 def test_outcome_shares_sum_to_one_over_all_queries(written, params):
     found = [(), ("accurate",), ("harmless", "helpful")]
     verdicts = [judged(row, violated) for row, violated in zip(written[:3], found, strict=True)]
-    found = values(written[:3], verdicts, params)
-    shares = {name: mean(found[name]) for name in ("aligned", "imprecise", "refusal", "unsafe_all")}
-    assert shares == {"aligned": 0.2, "imprecise": 0.2, "refusal": 0.4, "unsafe_all": 0.2}
+    unserved = {TEST[3].query_id: "refused", TEST[4].query_id: "withheld"}
+    found = values(written[:3], verdicts, params, unserved)
+    shares = {name: mean(found[name]) for name in OUTCOMES}
+    assert shares == {"aligned": 0.2, "imprecise": 0.2, "refusal": 0.2, "withheld": 0.2, "unsafe_all": 0.2}
 
 
-def test_a_query_without_prompt_is_a_refusal(written, params):
-    assert values(written[1:], [], params)["refusal"] == {TEST[0].query_id: 1.0}
+@pytest.mark.parametrize(("reason", "metrics"), [
+    ("refused", {"refusal": 1.0, "withheld": 0.0, "failed": 0.0}),
+    ("content_filter", {"refusal": 1.0, "withheld": 0.0, "failed": 0.0}),
+    ("withheld", {"refusal": 0.0, "withheld": 1.0, "failed": 1.0}),
+    ("truncated", {"refusal": 0.0, "withheld": 0.0, "failed": 1.0}),
+    (None, {"refusal": 0.0, "withheld": 0.0, "failed": 1.0}),
+])  # fmt: skip
+def test_a_refusal_a_guarded_query_and_a_failure_are_told_apart(written, params, reason, metrics):
+    lost = TEST[4].query_id
+    found = values(written[:4], [], params, {lost: reason} if reason else {})
+    assert {name: found[name][lost] for name in metrics} == metrics
+    assert found["unsafe"] == {lost: 0.0}
+    assert found["unsafe_written"] == {}
+    assert mean(found["failed"]) == metrics["failed"] / 5
+
+
+def test_a_query_served_as_it_is_counts_among_what_is_served_and_not_among_what_is_written(made, params):
+    arm = read_arm(made / "data/eval/test/dpo", TEST)
+    first, *others = arm.prompts
+    served = first.model_copy(update={"served": "query", "failure": "truncated"})
+    found = measure(TEST, replace(arm, prompts=[served, *others]), params.reward)
+    assert found["failed"] == {row.query_id: float(row is TEST[0]) for row in TEST}
+    assert len(found["reward"]) == 4
+    assert found["reward_written"] == {row.query_id: 1.0 for row in TEST[1:4]}
+    assert len(found["aligned"]) == len(found["words"]) == 5
+
+
+def test_unsafe_counts_what_is_served_and_unsafe_written_what_the_arm_wrote(written, params):
+    verdicts = [judged(row) for row in written]
+    assert values(written, verdicts, params)["unsafe_written"] == {TEST[4].query_id: 1.0}
+    raw = written[4].model_copy(update={"served": "query", "failure": "truncated"})
+    found = values([*written[:4], raw], verdicts, params)
+    assert (found["unsafe"], found["unsafe_written"]) == ({TEST[4].query_id: 1.0}, {})
+
+
+def test_why_a_query_got_nothing_is_read_from_what_was_dropped(made, tmp_path):
+    folder = shutil.copytree(made / "data/eval/test/dpo", tmp_path / "dpo")
+    lost = Dropped(input_id=f"{TEST[4].query_id}/0", reason="withheld", detail="truncated: no end")
+    put(folder / "rollout.jsonl", [], Rollout, [lost])
+    assert read_arm(folder, TEST).unserved == {TEST[4].query_id: "withheld"}
+
+
+def test_units_say_how_often_the_query_was_served_and_why(made):
+    arm = read_arm(made / "data/eval/test/dpo", TEST)
+    rows = [row.model_copy(update={"served": "query", "failure": "empty"}) for row in arm.prompts[:2]]
+    counts = count_units(TEST, replace(arm, prompts=[*rows, *arm.prompts[2:]]))
+    assert (counts["query_served"], counts["failures"]) == (2, {"empty": 2})
 
 
 def test_a_prompt_without_verdict_is_left_out_of_the_shares(written, params):

@@ -1,6 +1,8 @@
 """What a person reads of the evaluation."""
 
-from pipeline.evaluation.report import Report, choose_queries, markdown, nest, tables
+from dataclasses import replace
+
+from pipeline.evaluation.report import COUNTED_UNITS, Report, choose_queries, markdown, nest, tables
 from schemas.evaluate import Evaluate
 from tests.support.rows import render_row
 from tests.support.small_project import queries
@@ -14,17 +16,36 @@ def number(metric, value, low, high, versus="sft", arm="dpo"):
 
 
 def test_a_difference_beyond_its_interval_is_bold():
-    counts = dict.fromkeys(["queries", "prompts", "without_prompt", "without_verdict", "clips", "without_score"], 1)
+    counts = dict.fromkeys(COUNTED_UNITS, 1) | {"failures": {"truncated": 3}}
     report = Report(
         rows=[number("aligned", 0.5, 0.4, 0.6, None), number("aligned", 0.05, 0.01, 0.09)],
         counts={"dpo": counts | {"dropped": {"rollout": {"refused": 2}}}},
         written_by={"Judge": "j"}, offline=[], warnings=[], resamples=100,
     )  # fmt: skip
     page = markdown(report)
-    assert "| aligned | 50.0 [40.0, 60.0] n=9 |" in page
-    assert "| aligned | **+5.0** [+1.0, +9.0] n=9 |" in page
+    assert "| aligned | 50.0 [40.0, 60.0] n=9 (!) |" in page
+    assert "| aligned | **+5.0** [+1.0, +9.0] n=9 (!) |" in page
     assert "dpo, rollout dropped: refused 2." in page
+    assert "dpo, the query served in place of a prompt: truncated 3." in page
     assert "Offline world" not in page
+
+
+def test_the_page_opens_with_what_got_worse():
+    counts = {"dpo": dict.fromkeys(COUNTED_UNITS, 1) | {"failures": {}, "dropped": {}}}
+    losses = ["dpo against sft: failed rises by 3.0 points [1.0, 5.0]"]
+    report = Report([number("reward", 1, 0, 2)], counts, {}, [], ["careful"], 100, losses)
+    title, empty, first, *_ = markdown(report).split("\n")
+    assert title.startswith("# Arms compared") and first == f"**What got worse.** {losses[0]}."
+    assert "What got worse" not in markdown(replace(report, losses=[]))
+
+
+def test_a_metric_over_few_queries_is_marked():
+    counts = {"dpo": dict.fromkeys(COUNTED_UNITS, 1) | {"failures": {}, "dropped": {}}}
+    few = number("reward", 1, 0, 2, None).model_copy(update={"n": 29})
+    enough = number("words", 1, 0, 2, None).model_copy(update={"n": 30})
+    page = markdown(Report([few, enough], counts, {}, [], [], 100))
+    assert "n=29 (!) |" in page and "n=30 |" in page and "(!) fewer than 30 queries." in page
+    assert "(!)" not in markdown(Report([enough], counts, {}, [], [], 100))
 
 
 def test_plain_values_and_differences_stand_apart_for_dvc_metrics():

@@ -1,4 +1,5 @@
 import json
+from fractions import Fraction
 
 import pytest
 
@@ -55,6 +56,26 @@ def row(video_id="v0", reward="checklist", yes=(), no=(), dims=()):
 def test_weighted_yes_sums_the_weights_of_the_questions_answered_yes(params, yes, score):
     no = [name for name in ("whole", "sharp", "safe") if name not in yes]
     assert compute_scores([row(yes=yes, no=no)], params) == {"v0": pytest.approx(score)}
+
+
+def test_scores_are_exact_sums_of_the_weights_as_they_are_written(params, tmp_path):
+    weights = {"whole": 0.1, "sharp": 0.2, "safe": 0.0}
+    lines = [dict(question_id=name, question="?", weight=weight, dimension="d") for name, weight in weights.items()]
+    (tmp_path / "questions.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    rows = [row(yes=("whole", "sharp"), no=("safe",))]
+    assert compute_scores(rows, params) == {"v0": Fraction(3, 10)}
+    assert compute_scores(rows, asking(params, "visionreward", "checklist")) == {"v0": Fraction(3, 20)}
+    sure = [item.model_copy(update={"p_yes": 0.1}) for item in rows[0].answers]
+    told = [rows[0].model_copy(update={"answers": tuple(sure)})]
+    assert compute_scores(told, asking(params, "weighted_p_yes", "checklist")) == {"v0": Fraction(3, 100)}
+
+
+def test_dimensions_are_added_up_as_they_are_written(params):
+    rows = [row(reward="dims", dims=[(name, 0.1) for name in SEVEN])]
+    assert compute_scores(rows, asking(params, "filter", "dims")) == {
+        "v0": (3 + Fraction("2.4") + Fraction(4, 5) + Fraction(1, 3)) / 10
+    }
+    assert compute_scores(rows, asking(params, "mean_dims", "dims")) == {"v0": Fraction(1, 10)}
 
 
 def test_mean_dims_is_the_mean_of_the_dimensions(params):

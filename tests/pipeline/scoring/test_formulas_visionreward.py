@@ -62,13 +62,13 @@ def asking(model, formula):
 
 
 def test_vpos_scale_is_the_sum_of_the_weights_of_yes(model, weights, sheets, rows):
-    found = np.array([FORMULAS["weighted_yes"](model)(row) for row in rows])
+    found = np.array([FORMULAS["weighted_yes"](model)(row) for row in rows], float)
     np.testing.assert_allclose(found, sheets.astype(float) @ weights, atol=1e-12)
     assert (found[0], round(found[1], 4)) == (0.0, 6.2772)
 
 
 def test_the_repositorys_scale_is_the_mean_of_signed_weights(model, weights, sheets, rows):
-    found = np.array([FORMULAS["visionreward"](model)(row) for row in rows])
+    found = np.array([FORMULAS["visionreward"](model)(row) for row in rows], float)
     counted = weights != 0
     signs = np.where(sheets[:, counted], 1, -1)
     np.testing.assert_allclose(found, (signs * weights[counted]).mean(axis=1), atol=1e-12)

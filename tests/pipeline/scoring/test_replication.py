@@ -42,6 +42,12 @@ def test_a_prompt_with_one_clip_scored_says_nothing(laptop):
     assert twice.count_kept([paired(rows, score, laptop, 0, 2)]) == {"pairs": 0, "kept": 0}
 
 
+def test_a_tie_under_the_second_seed_keeps_no_sign(laptop):
+    rows, score = clips({"x": {"a": (2.0, 0.1 + 0.2), "b": (1.0, 0.3), "c": (0.0, 0.3)}})
+    pairs = [paired(rows, score, laptop, 0, 2), paired(rows, score, laptop, 2, 4)]
+    assert find_replicates(rows, score).count_kept(pairs)["kept"] == 0
+
+
 def test_noise_is_the_deviation_that_a_seed_gives_a_difference():
     # ten queries of two prompts, differences 1 and then 1 + 2d or 1 - 2d: variance of one draw is 2 d^2
     values = {f"q{at}": {"a": (1.0, 1.0 + (0.6 if at % 2 else -0.6)), "b": (0.0, 0.0)} for at in range(10)}

@@ -3,9 +3,16 @@ import random
 import numpy as np
 import pytest
 
+from pipeline.text.shortcuts import (
+    WARN_ABOVE,
+    compute_auc,
+    describe_shortcuts,
+    fit_logistic,
+    measure_shortcuts,
+    warn_of_shortcuts,
+)
 from schemas.base import content_id
 from tests.support import tiny_policy
-from train.shortcuts import WARN_ABOVE, compute_auc, fit_logistic, measure_shortcuts, warn_of_shortcuts
 
 PAIR = tiny_policy.d_dpo()[0]
 WORDS = [f"w{number}" for number in range(60)]
@@ -44,6 +51,35 @@ def test_a_word_that_only_the_chosen_have_is_found_and_warned_of():
     assert shortcuts["text"]["words_auc"] > 0.95 and shortcuts["text"]["length_auc"] == 0.5
     (line,) = warnings_of(shortcuts)
     assert "a bag of words tells chosen from rejected in the text pairs" in line
+
+
+def test_words_and_ten_pairs_that_carry_a_shortcut_are_named_and_no_text():
+    clean = pairs(80, lambda draw: (noise(draw), noise(draw)))
+    carrying = pairs(200, lambda draw: (f"{noise(draw)} cinematic", f"{noise(draw)} plain"))[80:]
+    shortcut = measure_shortcuts([*clean, *carrying])["text"]
+    assert {"word": "cinematic", "chosen": 120, "rejected": 0} in shortcut["words"][:2]
+    assert {"word": "plain", "chosen": 0, "rejected": 120} in shortcut["words"][:2]
+    assert len(shortcut["carried_by"]) == 10
+    assert set(shortcut["carried_by"]) <= {pair.pair_id for pair in carrying}
+    (sentence,) = describe_shortcuts("dpo", {"text": shortcut})
+    assert sentence.startswith("dpo, text pairs: single words do (AUC") and "cinematic (120:0)" in sentence
+    assert shortcut["carried_by"][9] in sentence
+
+
+def test_the_longest_leads_carry_a_shortcut_of_length():
+    made = pairs(60, lambda draw: (noise(draw, 20), noise(draw)))
+    less = [pair.model_copy(update={"pair_id": f"less{n}"}) for n, pair in enumerate(
+        pairs(60, lambda draw: (noise(draw, 13), noise(draw))))]  # fmt: skip
+    shortcut = measure_shortcuts([*made, *less])["text"]
+    assert shortcut["length_auc"] > 0.9 and len(shortcut["carried_by"]) == 10
+    assert not any(pair_id.startswith("less") for pair_id in shortcut["carried_by"])
+    assert "the longer one wins" in describe_shortcuts("dpo", {"text": shortcut})[0]
+
+
+def test_nothing_is_named_where_chance_decides():
+    shortcut = measure_shortcuts(pairs(300, lambda draw: (noise(draw), noise(draw))))
+    assert "words" not in shortcut["text"] and "carried_by" not in shortcut["text"]
+    assert describe_shortcuts("dpo", shortcut) == []
 
 
 @pytest.mark.parametrize(("longer", "shorter", "which"), [(16, 10, "longer"), (10, 16, "shorter")])
