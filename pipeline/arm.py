@@ -12,6 +12,7 @@ import click
 from pipeline.backends.policy.model_folder import model_revision
 from pipeline.runtime.io import DataError, write_json
 from pipeline.runtime.params_file import load_params, option
+from pipeline.runtime.set_aside import MARKER, read_set_aside
 from pipeline.runtime.stage_output import dropped_path
 from schemas.fewshot import Fewshot
 from schemas.params import ArmParams, LlmArmParams, PolicyArmParams, QueryArmParams, StoredArmParams
@@ -26,6 +27,8 @@ def arm(description: ArmParams, exemplars: str) -> dict[str, str]:
     """
     source = Path(description.source)
     match description:
+        case PolicyArmParams() if read_set_aside(source) is not None:
+            revision = files_hash([source / MARKER])
         case PolicyArmParams():
             revision = model_revision(source)
         case QueryArmParams():

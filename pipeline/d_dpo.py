@@ -3,14 +3,19 @@
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
+from itertools import chain
 
 import click
 
+from pipeline.curation.ready_queries import frame_of, part_from_test
+from pipeline.llm.template import Template
 from pipeline.runtime.io import DataError, read_rows
 from pipeline.runtime.params_file import load_params, option
 from pipeline.runtime.stage_output import Tally, stage_output
 from pipeline.text.balance import draw_balanced
-from pipeline.text.ready_sets import hash_file, read_ready_dpo
+from pipeline.text.preference import drop_undecided
+from pipeline.text.ready_records import hash_file
+from pipeline.text.ready_sets import read_ready_dpo
 from schemas.base import Dropped, Pair, Row, content_id
 from schemas.d_dpo import DDpo
 from schemas.d_text import DText
@@ -66,12 +71,23 @@ def read_pairs(sources: Mapping[str, str]) -> Iterator[Pair]:
             yield row
 
 
-def gather_pairs(params: Params) -> tuple[list[Pair], dict[str, str]]:
-    """Return the pairs to unite, and for the metrics the hash of a ready D_dpo that takes their place."""
-    if params.d_dpo.path is None:
-        return list(read_pairs(params.dpo.sources)), {}
-    ready = read_ready_dpo(params.d_dpo.path, params.dpo, params.queries.keep_flags)
-    return list(ready), {"source_sha256": hash_file(params.d_dpo.path)}
+def gather_pairs(params: Params, test: str | None = None) -> tuple[list[Pair], list[Dropped], dict[str, str]]:
+    """Return the pairs to unite, those that are none and why, and for the metrics the hash of a ready D_dpo.
+
+    `test` is the file of the test split, whose queries a ready D_dpo must not hold.
+    """
+    pairs: Iterable[Pair] = read_pairs(params.dpo.sources)
+    dropped, metrics = list[Dropped](), dict[str, str]()
+    if path := params.d_dpo.path:
+        frame = frame_of(Template(params.policy.template, needs=("query",)))
+        ready = read_ready_dpo(path, params.dpo, params.queries.keep_flags, frame)
+        ready = part_from_test(ready, test, params.d_dpo.on_leakage, path)
+        for note in ready.notes:
+            click.echo(f"  d_dpo: {note}", err=True)
+        pairs, dropped, metrics = ready.rows, ready.dropped, {"source_sha256": hash_file(path)}
+    items = list(drop_undecided(pairs))
+    dropped = [*dropped, *(item for item in items if isinstance(item, Dropped))]
+    return [item for item in items if isinstance(item, Pair)], dropped, metrics
 
 
 def count_sources(sources: Iterable[str]) -> dict[str, Callable[[Row], int]]:
@@ -103,15 +119,17 @@ STAGE = Declaration(reads=(DText, DVideo), row=DDpo, unit="query")
 @click.command("d_dpo")
 @click.argument("out")
 @click.option("--arm", help="An extra arm of dpo.arms; it departs from dpo as described there.")
+@click.option("--test", help="The test split: a ready D_dpo must not hold its queries.")
 @option
-def main(out: str, arm: str | None, params_path: str) -> None:
+def main(out: str, arm: str | None, test: str | None, params_path: str) -> None:
     """D_text, D_video -> D_dpo: unite the pairs of dpo.sources by the rule for queries that have both."""
     params = load_params(params_path)
     if arm is not None and arm not in params.dpo.arms:
         raise click.UsageError(f"dpo.arms has no {arm}; it has {', '.join(params.dpo.arms) or 'none'}")
     with stage_output(out, DDpo, label=arm or "d_dpo") as writer:
-        pairs, file_hash = gather_pairs(params)
+        pairs, dropped, file_hash = gather_pairs(params, test)
         writer.add_metrics(**file_hash)
-        writer.units_in = len({pair.query_id for pair in pairs})
+        writer.units_in = len({pair.query_id for pair in pairs}) + len(dropped)
         departures = params.dpo.arms[arm] if arm else TrainedArmParams()
-        writer.write(d_dpo(pairs, params.dpo, departures, params.base.seed), count_sources(params.dpo.sources))
+        items = d_dpo(pairs, params.dpo, departures, params.base.seed)
+        writer.write(chain(items, dropped), count_sources(params.dpo.sources))

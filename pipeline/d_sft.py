@@ -1,13 +1,17 @@
 """x, p, c, p_refined -> D_SFT = {(x, s)}: s = p where the critic found nothing, else p_refined (VPO 3.2)."""
 
 from collections.abc import Iterable, Iterator, Mapping
+from itertools import chain
 
 import click
 
+from pipeline.curation.ready_queries import frame_of, part_from_test
+from pipeline.llm.template import Template
 from pipeline.runtime.io import read_rows
 from pipeline.runtime.params_file import load_params, option
 from pipeline.runtime.stage_output import Tally, stage_output
-from pipeline.text.ready_sets import hash_file, read_ready_sft
+from pipeline.text.ready_records import hash_file
+from pipeline.text.ready_sets import read_ready_sft
 from schemas.base import Dropped
 from schemas.critique import Critique
 from schemas.d_sft import DSft
@@ -42,16 +46,21 @@ STAGE = Declaration(reads=(Critique, Refine), row=DSft, unit="query")
 @click.argument("critique")
 @click.argument("refine")
 @click.argument("out")
+@click.option("--test", help="The test split: a ready D_SFT must not hold its queries.")
 @option
-def main(critique: str, refine: str, out: str, params_path: str) -> None:
+def main(critique: str, refine: str, out: str, test: str | None, params_path: str) -> None:
     """x, p, c, p_refined -> D_SFT: keep p where nothing was wrong with it, else its refinement."""
     params = load_params(params_path)
     with stage_output(out, DSft, label="d_sft") as writer:
         if params.d_sft.path:
-            rows = list(read_ready_sft(params.d_sft.path, params.queries.keep_flags))
-            writer.units_in = len({row.query_id for row in rows})
+            frame = frame_of(Template(params.policy.template, needs=("query",)))
+            ready = read_ready_sft(params.d_sft.path, params.queries.keep_flags, frame)
+            ready = part_from_test(ready, test, params.d_sft.on_leakage, params.d_sft.path)
+            for note in ready.notes:
+                click.echo(f"  d_sft: {note}", err=True)
+            writer.units_in = len({row.query_id for row in ready.rows}) + len(ready.dropped)
             writer.add_metrics(source_sha256=hash_file(params.d_sft.path))
-            writer.write(rows, TALLY)
+            writer.write(chain[DSft | Dropped](ready.rows, ready.dropped), TALLY)
         else:
             refined = {row.prompt_id: row for row in read_rows(refine, Refine)}
             writer.write(d_sft(writer.read(critique, Critique), refined), TALLY)

@@ -51,7 +51,8 @@ def evaluate(
 ) -> Iterator[Evaluate]:
     """Yield each metric of each arm, then of each pair (arm, versus) the mean difference over the queries both have.
 
-    `values` are by arm, `judges` names by metric who judged. A metric without a query behind it has no row.
+    `values` are by arm, `judges` names by metric who judged. A metric without a query behind it has no row, nor has
+    a pair of which an arm was set aside.
     """
 
     def row(arm: str, other: str | None, metric: str, numbers: list[float]) -> Evaluate:
@@ -65,7 +66,7 @@ def evaluate(
         for metric, by_query in metrics.items():
             if by_query:
                 yield row(arm, None, metric, list(by_query.values()))
-    for arm, other in versus:
+    for arm, other in ((arm, other) for arm, other in versus if arm in values and other in values):
         for metric, by_query in values[arm].items():
             base = values[other].get(metric, {})
             if shared := [by_query[query] - base[query] for query in by_query if query in base]:
@@ -98,6 +99,20 @@ def warn_of_no_verdict(counts: Mapping[str, Counts]) -> list[str]:
         for arm, units in counts.items()
         if units["without_verdict"]
     ]
+
+
+def part_set_aside(suites: "Arms") -> tuple["Arms", list[str]]:
+    """Return the suites without the arms that were not trained, and a warning for each of those."""
+    compared = {
+        suite: {name: arm for name, arm in arms.items() if not arm.is_set_aside} for suite, arms in suites.items()
+    }
+    first, *_ = suites.values()
+    warnings = [
+        f"{name} is not compared: it was not trained, no pair was left for it (results/models/{name}.json)"
+        for name, arm in first.items()
+        if arm.is_set_aside
+    ]
+    return compared, warnings
 
 
 Arms = dict[str, dict[str, Arm]]
@@ -194,10 +209,12 @@ def main(queries_folder: str, eval_folder: str, model_metrics: str, out: str, pa
         suite: {name: read_arm(Path(eval_folder, suite, name), rows) for name in params.evaluate.arms}
         for suite, rows in queries.items()
     }
+    suites, warnings = part_set_aside(suites)
     rows = [row for suite, arms in suites.items() for row in compare_suite(suite, queries[suite], arms, params)]
     with hold_lock(Path(out)):
         first, *_ = suites
         clips = {name: arm.clips for name, arm in suites[first].items()}
         report = make_report(rows, queries, suites, params, read_shortcuts(Path(model_metrics)))
+        report.warnings[:0] = warnings
         write_report(Path(out), report, queries[first], clips, Path(eval_folder, first))
         write_rows(out, rows, Evaluate)

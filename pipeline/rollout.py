@@ -13,6 +13,7 @@ from pipeline.evaluation.prompt_sources import (
     ask_llm,
     copy_prompts,
     copy_queries,
+    drop_untrained,
     make_rollout,
     read_stored_prompts,
     take_from_file,
@@ -21,6 +22,7 @@ from pipeline.evaluation.serving import serve_failures
 from pipeline.llm.template import Template
 from pipeline.runtime.io import read_rows
 from pipeline.runtime.params_file import load_params, option
+from pipeline.runtime.set_aside import read_set_aside
 from pipeline.runtime.stage_output import Tally, stage_output
 from pipeline.runtime.stand_ins import say_if_unreadable
 from pipeline.text.ready_sets import drop_replaced
@@ -101,6 +103,8 @@ def writer_of_arm(suite: str, arm: str, params: Params) -> tuple[Write, Policy |
             return partial(
                 ask_llm, teacher=teacher, template=template, exemplars=exemplars, arm=arm, suite=suite
             ), teacher
+        case PolicyArmParams() if (why := read_set_aside(source)) is not None:
+            return partial(drop_untrained, why=why, arm=arm, suite=suite), None
         case PolicyArmParams():
             policy = make_policy(source, params.policy)
             return partial(

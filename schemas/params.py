@@ -122,8 +122,12 @@ class RefineParams(Section):
     verify: int = Field(ge=0, description="How often p_refined may go before the critic until it passes; 0: never.")
 
 
+OnLeakage = Literal["refuse", "drop", "keep"]
+
+
 class DSftParams(Section):
-    path: str | None = Field(description="A ready D_SFT (JSONL with query and prompt) in place of the stage's.")
+    path: str | None = Field(description="A ready D_SFT (JSON, JSONL or Parquet) in place of the stage's.")
+    on_leakage: OnLeakage = Field(description="What becomes of rows of a ready D_SFT that resemble a test query.")
 
 
 class TrainedArmParams(Section):
@@ -157,7 +161,8 @@ class DpoParams(Section):
 
 
 class DDpoParams(Section):
-    path: str | None = Field(description="A ready D_dpo (JSONL with query, chosen, rejected) in place of the stage's.")
+    path: str | None = Field(description="A ready D_dpo (JSON, JSONL or Parquet) in place of the stage's.")
+    on_leakage: OnLeakage = Field(description="What becomes of pairs of a ready D_dpo that resemble a test query.")
 
 
 class QueryArmParams(Section):

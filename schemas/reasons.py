@@ -36,7 +36,12 @@ class Reason(StrEnum):
     NO_FLAW = "no_flaw"
     NO_PAIR = "no_pair"
     FEEDBACK_OFF = "feedback_off"
+    NO_PREFERENCE = "no_preference"
     UNBALANCED = "unbalanced"
+    # ready sets
+    LEAKED = "leaked"
+    # arms
+    NOT_TRAINED = "not_trained"
     # clips and rewards
     FAILED_TEXT_CHECK = "failed_text_check"
     OVER_TOKEN_LIMIT = "over_token_limit"

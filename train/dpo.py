@@ -1,5 +1,6 @@
 """D_dpo -> policy: preference training against the frozen SFT model (VPO 3.3, Eq. 2), by TRL."""
 
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -8,19 +9,22 @@ from typing import TYPE_CHECKING
 import click
 
 from pipeline.llm.template import Template
-from pipeline.runtime.io import DataError, read_rows
+from pipeline.runtime.io import read_rows, write_json
 from pipeline.runtime.one_thread import use_one_thread
 from pipeline.runtime.params_file import load_params, option
-from pipeline.runtime.stage_output import dropped_path
+from pipeline.runtime.set_aside import write_set_aside
+from pipeline.runtime.stage_output import dropped_path, metrics_path
 from pipeline.runtime.stand_ins import say_if_unreadable
 from pipeline.text.shortcuts import measure_shortcuts, warn_of_shortcuts
 from schemas.base import content_id
 from schemas.d_dpo import DDpo
 from schemas.params import Params
+from schemas.reasons import Reason
 from schemas.stage import Declaration
 from train.capacity import explain_exhaustion, refuse_without_room
 from train.checkpoints import hash_weights, make_run_key, read_versions, train_with_checkpoints
-from train.effect import refuse_less_than_a_batch
+from train.curve import curve_path, write_curve
+from train.effect import TooFewRows, refuse_less_than_a_batch
 from train.launch import launch
 from train.lora import make_peft_config
 from train.model_folder import load_tokenizer, read_base, read_origin
@@ -36,10 +40,9 @@ if TYPE_CHECKING:
 def dpo(pairs: list[DDpo], sft: Path, out: Path, params: Params) -> None:
     """Train the model in folder `sft` on the pairs, itself frozen as the reference, and leave the policy in `out`.
 
-    Raises DataError for pairs, a model or a machine that cannot be trained with.
+    Raises TooFewRows where the pairs make no batch, DataError for a model or a machine that cannot be trained with.
     """
     train = params.dpo.train
-    refuse_equal_sides(pairs)
     model = read_base(sft)[0]
     refuse_without_room(model, None, train, out)
 
@@ -56,7 +59,7 @@ def dpo(pairs: list[DDpo], sft: Path, out: Path, params: Params) -> None:
         shortcuts = measure_shortcuts(fitting_pairs) if fitting_pairs else {}
         warn_of_shortcuts(shortcuts)
         if not train_rows:
-            raise DataError(
+            raise TooFewRows(
                 f"D_dpo has no pair to train on: dropped {fitting.dropped}, {len(held_out_rows)} kept out; see "
                 "dpo.train.max_length and dpo.train.held_out_share"
             )
@@ -82,13 +85,6 @@ def dpo(pairs: list[DDpo], sft: Path, out: Path, params: Params) -> None:
         }
         measured = fitting.count_units() | {"shortcuts": shortcuts} | metrics.measure()
         save_model(trainer, work, out, about, measured, origin=Path(model))
-
-
-def refuse_equal_sides(pairs: list[DDpo]) -> None:
-    """Raise DataError for a pair without a preference: its loss is a constant."""
-    same = [pair.pair_id for pair in pairs if pair.chosen.strip() == pair.rejected.strip()]
-    if same:
-        raise DataError(f"D_dpo: chosen equals rejected in {len(same)} of {len(pairs)} pairs, first {same[0]}")
 
 
 def make_dpo_trainer(
@@ -123,6 +119,18 @@ def make_dpo_trainer(
     return trainer
 
 
+def set_aside(out: Path, n_pairs: int, why: str) -> None:
+    """Leave what the stages behind this one need of an arm that was not trained: a marker, metrics, an empty curve."""
+    if os.environ.get("RANK", "0") != "0":
+        return
+    write_set_aside(out, why)
+    write_curve(curve_path(out), [])
+    dropped = {Reason.NOT_TRAINED.value: n_pairs} if n_pairs else {}
+    units = {"units_in": n_pairs, "units_done": 0, "units_dropped": n_pairs, "dropped": dropped}
+    write_json(metrics_path(out), units | {"set_aside": why})
+    click.echo(f"  {out.name}: set aside, the other arms go on: {why}", err=True)
+
+
 STAGE = Declaration(reads=(DDpo,), row=None, unit="pair")
 
 
@@ -130,16 +138,23 @@ STAGE = Declaration(reads=(DDpo,), row=None, unit="pair")
 @click.argument("d_dpo")
 @click.argument("sft", type=click.Path(path_type=Path))
 @click.argument("out", type=click.Path(path_type=Path))
+@click.option("--arm", is_flag=True, help="An extra arm: without pairs it is set aside and stops no other.")
 @option
-def main(d_dpo: str, sft: Path, out: Path, params_path: str) -> None:
+def main(d_dpo: str, sft: Path, out: Path, arm: bool, params_path: str) -> None:
     """D_dpo -> policy: train the SFT model on preference pairs."""
     params = load_params(params_path)
     say_if_unreadable(params, params.base_model)
     pairs = list(read_rows(d_dpo, DDpo))
-    if not pairs:
-        raise DataError(f"{d_dpo}: no pairs, so nothing to train on; see {dropped_path(Path(d_dpo))}")
-    launch("train.dpo", [d_dpo, str(sft), str(out), "--params", params_path], params.dpo.train)
-    dpo(pairs, sft, out, params)
+    try:
+        if not pairs:
+            raise TooFewRows(f"{d_dpo}: no pairs, so nothing to train on; see {dropped_path(Path(d_dpo))}")
+        words = [d_dpo, str(sft), str(out), *(["--arm"] if arm else []), "--params", params_path]
+        launch("train.dpo", words, params.dpo.train)
+        dpo(pairs, sft, out, params)
+    except TooFewRows as fault:
+        if not arm:
+            raise
+        set_aside(out, len(pairs), fault.message)
 
 
 if __name__ == "__main__":

@@ -9,10 +9,14 @@ from pathlib import Path
 from pipeline.runtime.io import DataError
 
 
+class TooFewRows(DataError):
+    """Rows that do not make one batch, perhaps none at all."""
+
+
 def refuse_less_than_a_batch(n_rows: int, global_batch_size: int, name: str) -> None:
-    """Raise DataError where the rows to train model `name` on are fewer than one global batch."""
+    """Raise TooFewRows where the rows to train model `name` on are fewer than one global batch."""
     if n_rows < global_batch_size:
-        raise DataError(
+        raise TooFewRows(
             f"{name}: {n_rows} rows to train on are fewer than one batch of {global_batch_size}: no step would be a "
             "whole one; make more of them, or lower global_batch_size"
         )

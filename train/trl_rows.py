@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pipeline.llm.template import Template
 from pipeline.runtime.io import DataError
+from pipeline.text.preference import fold
 from schemas.base import Pair
 from schemas.d_sft import DSft
 from schemas.reasons import Reason
@@ -76,7 +77,8 @@ def select_fitting(
     Raises DataError for a long row where `long_rows` is refuse.
 
     too_long: more than `max_length` tokens, which TRL would cut in silence (with `truncate`: no token of the answer is
-    left); characters: a chat token of the model in an answer, which would end the turn in its middle.
+    left); characters: a chat token of the model in an answer, which would end the turn in its middle; no_preference:
+    the answers are one text, or one where long ones are cut, and their loss would be a constant.
     """
     special = {token.content for token in tokenizer.added_tokens_decoder.values() if token.special}
     positions: list[int] = []
@@ -86,7 +88,11 @@ def select_fitting(
         answers = [row[name] for name in row if name != "prompt"]
         if any(token in turn[0]["content"] for turn in answers for token in special):
             dropped[Reason.CHARACTERS.value] += 1
-        elif max(count_tokens(row["prompt"] + turn, tokenizer) for turn in answers) <= max_length:
+            continue
+        tokens = [tokenizer.apply_chat_template(row["prompt"] + turn, return_dict=False) for turn in answers]
+        if are_one(answers, [ids[:max_length] for ids in tokens] if long_rows == "truncate" else tokens):
+            dropped[Reason.NO_PREFERENCE.value] += 1
+        elif max(map(len, tokens)) <= max_length:
             positions.append(position)
         elif (
             long_rows == "truncate" and count_tokens(row["prompt"], tokenizer, add_generation_prompt=True) < max_length
@@ -101,6 +107,15 @@ def select_fitting(
             "truncate"
         )
     return FittingRows([rows[position] for position in positions], positions, dict(sorted(dropped.items())), truncated)
+
+
+def are_one(answers: list[Turns], cut: list[list[int]]) -> bool:
+    """Tell whether two answers are one text but for white space and the composition of characters, or one when cut.
+
+    `cut` holds the tokens that are left of each, prompt included.
+    """
+    texts = {fold(turn[0]["content"]) for turn in answers}
+    return len(answers) > 1 and (len(texts) == 1 or all(ids == cut[0] for ids in cut))
 
 
 def count_tokens(turns: Turns, tokenizer: "PreTrainedTokenizerBase", add_generation_prompt: bool = False) -> int:

@@ -185,6 +185,22 @@ def find_changed_files(root: Path, graph: Graph) -> list[str]:
     return changed
 
 
+def find_leaked_queries(connection: "duckdb.DuckDBPyConnection") -> list[str]:
+    """Return the queries of ready sets that equal a test query but for signs and case, or resemble one.
+
+    The other rows are of queries that stage `queries` has compared.
+    """
+    from pipeline.curation.ready_queries import find_leaked
+
+    ready = connection.execute(
+        "select query from d_sft where arm = 'ready' union select query from pairs where rule = 'ready' order by query"
+    ).fetchall()
+    if not ready:
+        return []
+    test = connection.execute("select query from queries where split = 'test'").fetchall()
+    return list(find_leaked([query for (query,) in ready], [query for (query,) in test]))
+
+
 def is_model(graph: Graph, path: str) -> bool:
     """Return whether a stage of `train` writes a path."""
     maker = graph.maker(path)
@@ -204,7 +220,8 @@ def run_checks(root: Path, recipe: str = "") -> dict[str, list[Any] | None]:
     params = load_params(root / graph.params_file)
     connection = connect(root, recipe)
     names = names_of(root, graph)
-    made = [name for name in MADE if name in names]
+    idle = {"rollout_dpo"} if params.d_dpo.path else set()  # a ready D_dpo takes the place of what it would be made of
+    made = [name for name in MADE if name in names and name not in idle]
     lacking = [name for name in made if not connection.execute(f"from {name} limit 1").fetchall()]
     if lacking or not made:
         missing = ", ".join(lacking or MADE)
@@ -220,6 +237,7 @@ def run_checks(root: Path, recipe: str = "") -> dict[str, list[Any] | None]:
     checks["a video pair's scores are those of its prompts' own clips"] = partial(find_wrong_scores, connection, params)
     checks["ids are made of the texts beside them"] = lambda: find_wrong_ids(root, graph)
     checks["files are those that dvc.lock names"] = lambda: find_changed_files(root, graph)
+    checks["no query of a ready set resembles a test query"] = partial(find_leaked_queries, connection)
     checks["rollouts were written by the SFT model"] = partial(find_strange_revisions, connection, root, graph)
     return {name: run_check(check, names) for name, check in checks.items()}
 

@@ -7,8 +7,9 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from pipeline.curation.files import FrameTable, Table, guard_file, open_table
-from pipeline.curation.sources import make_writable
+from pipeline.curation.sources import fold_name
 from pipeline.runtime.io import DataError
+from pipeline.text.incoming_bytes import make_writable
 
 COLUMNS = ("prompt_en", "prompt", "query", "text", "caption")
 """Where benchmarks keep their prompts; prompt_en is VBench's."""
@@ -30,7 +31,8 @@ def read_benchmarks(paths: Iterable[str]) -> tuple[dict[str, list[str]], dict[st
 
 def _read_prompts(path: Path) -> list[str]:
     table = open_table(path)
-    column = next((name for name in COLUMNS if name in table.names), None)
+    columns = {fold_name(name): name for name in reversed(table.names)}
+    column = next((columns[name] for name in COLUMNS if name in columns), None)
     if column is None:
         raise DataError(f"{path}: none of the columns {', '.join(COLUMNS)} is there; it has {', '.join(table.names)}")
     prompts: dict[str, None] = {}

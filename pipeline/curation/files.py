@@ -1,4 +1,4 @@
-"""Opens a file of raw queries as a table: CSV, JSON, JSONL, Parquet or text, each mistake named with its place."""
+"""Opens a file of raw queries as a table: CSV, JSON, JSONL, Parquet, Excel or text, each mistake with its place."""
 
 from __future__ import annotations
 
@@ -12,7 +12,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
+from pipeline.curation.delimiters import find_delimiter
+from pipeline.curation.sheets import read_sheet
 from pipeline.runtime.io import DataError
+from pipeline.text.incoming_bytes import read_lines, read_text, strip_packing
 
 if TYPE_CHECKING:
     import polars as pl
@@ -44,25 +47,32 @@ Table: TypeAlias = RecordTable | FrameTable
 
 
 def open_table(path: Path) -> Table:
-    """Return the table in `path`, by the name's ending. Raises DataError for a file that cannot be read."""
+    """Return the table in `path`, by the name's ending. Raises DataError for a file that cannot be read.
+
+    Text may be packed by gzip: prompts.csv.gz.
+    """
     readers: dict[str, Callable[[Path], Table]] = {
         ".csv": _open_csv,
-        ".tsv": _open_csv,
         ".json": _open_json,
         ".jsonl": _open_jsonl,
         ".ndjson": _open_jsonl,
         ".parquet": _open_parquet,
+        ".tsv": _open_csv,
         ".txt": _open_text,
+        ".xlsx": _open_excel,
     }
     if path.is_dir():
         raise DataError(f"{path}: a folder; queries.path must name one file in it")
     if not path.exists():
         raise DataError(_describe_missing(path))
-    if path.suffix.lower() not in readers:
+    ending = strip_packing(path).suffix.lower()
+    if ending not in readers:
         raise DataError(f"{path}: its name must end in {', '.join(sorted(readers))}")
+    if strip_packing(path) != path and ending in (".parquet", ".xlsx"):
+        raise DataError(f"{path}: unpack it first (`gunzip`): {ending} is packed inside already")
     if not path.stat().st_size:
         raise DataError(f"{path}: an empty file; it holds no queries")
-    return readers[path.suffix.lower()](path)
+    return readers[ending](path)
 
 
 @contextlib.contextmanager
@@ -86,28 +96,6 @@ def _describe_missing(path: Path) -> str:
     return f"{path}: no such file; set queries.path to a file, or queries.source to synthetic"
 
 
-def _read_lines(path: Path) -> Iterator[str]:
-    """Yield the lines of a UTF-8 file with their ends; a byte that is not UTF-8 is named with its position."""
-    position = 0
-    with path.open("rb") as file:
-        start = file.read(400)
-        file.seek(0)
-        if start[:2] in (b"\xff\xfe", b"\xfe\xff") or start.count(0) > len(start) // 4:
-            raise DataError(_describe_not_utf8(path, 0, "it looks like UTF-16", "UTF-16"))
-        for number, line in enumerate(file, 1):
-            try:
-                text = line.decode("utf-8")
-            except UnicodeDecodeError as fault:
-                byte = f"0x{line[fault.start]:02x}, line {number}"
-                raise DataError(_describe_not_utf8(path, position + fault.start, byte, "LATIN1")) from None
-            yield text.removeprefix("\ufeff") if number == 1 else text
-            position += len(line)
-
-
-def _describe_not_utf8(path: Path, position: int, content: str, encoding: str) -> str:
-    return f"{path}: byte {position} is not UTF-8 ({content}); convert it: `iconv -f {encoding} -t UTF-8 OLD > NEW`"
-
-
 def _open_csv(path: Path) -> RecordTable:
     rows = _read_csv_rows(path)
     first = next(rows, None)
@@ -126,14 +114,15 @@ def _open_csv(path: Path) -> RecordTable:
 
 
 def _read_csv_rows(path: Path) -> Iterator[tuple[int, list[str]]]:
-    delimiter = "\t" if path.suffix.lower() == ".tsv" else ","
     before = csv.field_size_limit(1 << 30)  # a query longer than 128 kB is to leave with a reason, not with a crash
-    reader = csv.reader(_read_lines(path), delimiter=delimiter, strict=True)
-    started = 1
+    delimiter, skipped = find_delimiter(path, read_lines)
+    lines = itertools.islice(read_lines(path), skipped, None)
+    reader = csv.reader(lines, delimiter=delimiter, strict=True)
+    started = 1 + skipped
     try:
         for values in reader:
             yield started, values
-            started = reader.line_num + 1
+            started = reader.line_num + 1 + skipped
     except csv.Error as fault:
         raise DataError(
             f"{path}: broken CSV in the row that starts at line {started} ({fault}); "
@@ -145,7 +134,7 @@ def _read_csv_rows(path: Path) -> Iterator[tuple[int, list[str]]]:
 
 def _open_json(path: Path) -> RecordTable:
     try:
-        items = json.loads("".join(_read_lines(path)))
+        items = json.loads(read_text(path))
     except (ValueError, RecursionError) as fault:
         hint = "; one value a line is JSONL: name it .jsonl" if "Extra data" in str(fault) else ""
         raise DataError(f"{path}: not JSON: {fault}{hint}") from None
@@ -156,7 +145,7 @@ def _open_json(path: Path) -> RecordTable:
 
 def _open_jsonl(path: Path) -> RecordTable:
     def items() -> Iterator[object]:
-        for number, line in enumerate(_read_lines(path), 1):
+        for number, line in enumerate(read_lines(path), 1):
             if not line.strip():
                 continue
             try:
@@ -168,7 +157,22 @@ def _open_jsonl(path: Path) -> RecordTable:
 
 
 def _open_text(path: Path) -> RecordTable:
-    return _tabulate(path, (line.rstrip("\r\n") for line in _read_lines(path)))
+    # \r alone ended lines on old Macs
+    return _tabulate(path, (part for line in read_lines(path) for part in line.rstrip("\r\n").split("\r")))
+
+
+def _open_excel(path: Path) -> RecordTable:
+    rows = read_sheet(path)
+    names = next(rows, None)
+    if names is None:
+        raise DataError(f"{path}: no header row; it holds no queries")
+
+    def iterate(columns: Sequence[str]) -> Iterator[object]:
+        for values in rows:
+            if any(value is not None for value in values):
+                yield dict(zip(names, values, strict=True))
+
+    return RecordTable([str(name) for name in names], iterate)
 
 
 def _tabulate(path: Path, items: Iterator[object]) -> RecordTable:

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import itertools
 import math
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import astuple, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import regex
+import click
 
 from pipeline.curation.files import FrameTable, RecordTable, Table, open_table
 from pipeline.curation.hub import open_hub
 from pipeline.runtime.io import DataError
+from pipeline.text.incoming_bytes import make_writable
 from schemas.params import QueriesParams
 
 if TYPE_CHECKING:
@@ -22,8 +24,11 @@ if TYPE_CHECKING:
 QUERY_COLUMNS = ("prompt", "query", "text")
 ID_COLUMNS = ("uuid", "id", "source_id")
 # VidProM's Detoxify probabilities; `unsafe_score` is our own corpus's name for the largest of them
-SCORE_COLUMNS = ("toxicity", "obscene", "identity_attack", "insult", "threat", "sexual_explicit", "unsafe_score")
-SURROGATE = regex.compile(r"\p{Cs}")
+# and prompt_nsfw is DiffusionDB's; its image_nsfw is of the picture, not of the words
+SCORE_COLUMNS = (
+    "toxicity", "obscene", "identity_attack", "insult", "threat", "sexual_explicit", "prompt_nsfw", "unsafe_score",
+)  # fmt: skip
+LIKE_A_SCORE = re.compile(r"nsfw|toxic|unsafe|safety|obscen|insult|threat|harm|hate|sexual|violen|profan")
 BATCH = 8192
 """Records that become one frame. Ours."""
 
@@ -118,17 +123,37 @@ def _choose_columns(table: Table, params: QueriesParams) -> Columns:
     if params.id_column == query:
         # an id is written down where a text may not be
         raise DataError(f"{source}: queries.id_column names {query!r}, which holds the query; name another")
-    usual = [name for name in ID_COLUMNS if name != query]
+    usual = [name for name in ID_COLUMNS if name != fold_name(query)]
     columns = Columns(
         query,
         _find_column(table.names, params.id_column, usual, "id_column", source),
-        # the names of a record table are those of its first record, which need not have them all
-        [column for column in SCORE_COLUMNS if isinstance(table, RecordTable) or column in table.names],
-        "time" if "time" in table.names else None,
+        _find_scores(table, source),
+        _find_column(table.names, None, ["time"], "", source),
     )
     if twice := [name for name in columns.names if list(table.names).count(name) > 1]:
         raise DataError(f"{source}: two columns are named {twice[0]!r}; rename one")
     return columns
+
+
+def fold_name(name: object) -> str:
+    """Return a column's name as names are compared: without case, blanks at its ends, and with _ for those inside."""
+    return "_".join(str(name).replace("_", " ").casefold().split())
+
+
+def _find_scores(table: Table, source: str) -> list[str]:
+    """Return the columns of toxicity scores, as the table spells them; of others that look like it, say so."""
+    scores = [name for name in table.names if fold_name(name) in SCORE_COLUMNS]
+    if unread := [str(name) for name in table.names if name not in scores and LIKE_A_SCORE.search(fold_name(name))]:
+        click.echo(
+            f"  queries: {source}: not read as scores of unsafe queries: {_join_names(unread)}; rename one to "
+            "unsafe_score if it holds probabilities of the text",
+            err=True,
+        )
+    if isinstance(table, RecordTable):
+        # the names of a record table are those of its first record, which need not have them all
+        folded = {fold_name(name) for name in scores}
+        scores += [name for name in SCORE_COLUMNS if name not in folded]
+    return scores
 
 
 def join_frames(frames: Iterable[pl.DataFrame]) -> pl.DataFrame:
@@ -154,11 +179,23 @@ def join_frames(frames: Iterable[pl.DataFrame]) -> pl.DataFrame:
 
 
 def _find_column(names: Sequence[str], wanted: str | None, usual: Sequence[str], param: str, source: str) -> str | None:
-    if wanted is None:
-        return next((name for name in usual if name in names), None)
-    if wanted not in names:
+    """Return the table's name of the column `wanted`, or of the usual ones; the exact name goes first.
+
+    Raises DataError where it is not there, and where several could be meant.
+    """
+    if wanted is not None and wanted in names:
+        return wanted
+    folded = [fold_name(wanted)] if wanted is not None else usual
+    matching = [name for name in dict.fromkeys(names) if fold_name(name) in folded]
+    if wanted is None and param == "id_column":  # any of them names a row: the first in the usual order
+        matching = sorted(matching, key=lambda name: folded.index(fold_name(name)))[:1]
+    if len(matching) > 1:
+        raise DataError(
+            f"{source}: {_join_names(matching)} could all be meant; name one in queries.{param or 'query_column'}"
+        )
+    if wanted is not None and not matching:
         raise DataError(f"{source}: no column {wanted!r} (queries.{param}); it has {_join_names(names)}")
-    return wanted
+    return matching[0] if matching else None
 
 
 def _join_names(names: Sequence[str]) -> str:
@@ -215,13 +252,8 @@ def _read_record(record: object, position: int, columns: Columns) -> Raw:
         score = _find_largest_score(record, columns.scores)
     except ValueError as fault:
         return Raw(source_id, fault=str(fault))
-    time = record.get("time")
+    time = record.get(columns.time or "time")
     return Raw(source_id, make_writable(text), None if time is None else make_writable(time), score)
-
-
-def make_writable(value: object) -> str:
-    """Return `value` as text that can be written: JSON can hold half a character, UTF-8 cannot."""
-    return SURROGATE.sub("\ufffd", str(value))
 
 
 def _find_largest_score(record: dict[str, Any], columns: Sequence[str]) -> float | None:

@@ -52,6 +52,11 @@ class Arm:
     dropped: dict[str, Counter[str]] = field(default_factory=dict)
     unserved: dict[str, str] = field(default_factory=dict)
 
+    @property
+    def is_set_aside(self) -> bool:
+        """Whether there is no model behind it: it has nothing to be compared by."""
+        return not self.prompts and Reason.NOT_TRAINED.value in self.dropped.get("rollout", ())
+
 
 def read_arm(folder: Path, queries: Iterable[QueryBase]) -> Arm:
     """Read one arm's files. Raises DataError when a row belongs to another query."""

@@ -13,7 +13,7 @@ from pipeline.runtime.io import DataError, read_rows
 from pipeline.runtime.stage_output import dropped_path
 from pipeline.text.clean import clean
 from pipeline.text.loops import has_loop
-from pipeline.text.ready_sets import hash_file
+from pipeline.text.ready_records import hash_file
 from schemas.base import Dropped, Prompt, Provenance, QueryBase, content_id
 from schemas.fewshot import Exemplar
 from schemas.params import FileArmParams
@@ -54,6 +54,12 @@ def copy_prompts(
             suite=suite,
             arm=arm,
         )
+
+
+def drop_untrained(queries: Iterable[QueryBase], why: str, arm: str, suite: str | None = None) -> Iterator[Dropped]:
+    """Yield every query as dropped: the arm's model was set aside, so there is nobody to ask."""
+    for row in queries:
+        yield Dropped(input_id=f"{row.query_id}/0", reason=Reason.NOT_TRAINED, detail=why, suite=suite, arm=arm)
 
 
 def read_stored_prompts(path: Path) -> StoredPrompts:

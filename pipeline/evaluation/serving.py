@@ -20,8 +20,11 @@ REFUSALS = frozenset({Reason.REFUSED, Reason.CONTENT_FILTER})
 def why_nothing_is_served(reason: str, safety: bool, params: OptimizeParams) -> str | None:
     """Return why a query without a prompt gets nothing; None where the query itself is served in its place.
 
-    `reason` says why there is no prompt, `safety` whether the safety rule flags the query.
+    `reason` says why there is no prompt, `safety` whether the safety rule flags the query. An arm that was not trained
+    serves nobody.
     """
+    if reason == Reason.NOT_TRAINED:
+        return reason
     if reason in REFUSALS or params.on_failure == "error":
         return reason
     return Reason.WITHHELD if safety else None

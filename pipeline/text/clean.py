@@ -63,9 +63,12 @@ TIDY = regex.compile(r"\[\s*\]|\(\s*\)|\s+(?=[,.;:!?\])])")
 
 LINK = regex.compile(r"\b(?:https?://|www\.)\S+", regex.IGNORECASE)
 MENTION = regex.compile(r"<[@#][!&]?\d+>|(?<!\w)@\w+")
-# Scripts without spaces between words count each character as a word.
+# Scripts without spaces between words count each character with its marks as a word. That is what the rules of UAX 29
+# give without a dictionary: its Line_Break class Complex_Context holds Thai, Lao, Khmer, Burmese and their neighbours.
 WORD = regex.compile(
-    r"[\p{Han}\p{Hiragana}\p{Katakana}]|[[\p{L}\p{M}\p{N}]--[\p{Han}\p{Hiragana}\p{Katakana}]]+", regex.V1
+    r"[\p{Han}\p{Hiragana}\p{Katakana}]|[\p{Line_Break=Complex_Context}--\p{M}]\p{M}*"
+    r"|[[\p{L}\p{M}\p{N}]--[\p{Han}\p{Hiragana}\p{Katakana}]--[\p{Line_Break=Complex_Context}--\p{M}]]+",
+    regex.V1,
 )
 
 

@@ -1,82 +1,124 @@
-"""A ready D_SFT or D_dpo, of one's own or as the papers' authors released theirs, in place of the stage's."""
+"""A ready D_SFT or D_dpo, of one's own or as others released theirs, in place of the stage's.
 
-import hashlib
-import json
+What each record says is found by keys and roles, in `ready_forms`; a record that is not understood is one clear error.
+"""
+
+import math
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 from pydantic import ValidationError
 
 from pipeline.runtime.io import DataError, describe_fault
 from pipeline.text.clean import clean
+from pipeline.text.preference import fold
+from pipeline.text.ready_forms import DPO_FORMS, SFT_FORMS, Form, Frame, Parts, find_query, read_record
+from pipeline.text.ready_records import hash_file, read_records
+from pipeline.text.ready_turns import Misfit
 from schemas.base import Dropped, Provenance, QueryBase, content_id
 from schemas.d_dpo import DDpo
 from schemas.d_sft import DSft
 from schemas.params import DpoParams
 from schemas.reasons import Reason
 
-# VPO's released records hold the filled-in instruction: the query stands between these two cues
-RELEASED_QUERY = re.compile(r"query:\s*(.*?)\s*(?:#+\s*)?video prompt:\s*$", re.IGNORECASE | re.DOTALL)
+R = TypeVar("R", DSft, DDpo)
+OUR_ID = re.compile("[0-9a-f]{16}")
+SCORES = {
+    "score_chosen": ("score_chosen", "chosen_score", "chosen_rating", "chosen-rating"),
+    "score_rejected": ("score_rejected", "rejected_score", "rejected_rating", "rejected-rating"),
+}
+"""our column -> the keys that others give a score; the last two are argilla's"""
 
 
-def read_ready_sft(path: str, keep_flags: bool) -> Iterator[DSft]:
-    """Yield rows from {query, prompt}, [query, prompt] (Prompt-A-Video) or {messages: [user, assistant]} (VPO).
+@dataclass(frozen=True)
+class ReadySet(Generic[R]):
+    """The rows of a file, records that left and why, and what a person should know of how it was read."""
 
-    Queries are cleaned as the stage `queries` cleans, so that one in the test split has that row's id.
+    rows: list[R]
+    dropped: list[Dropped]
+    notes: list[str]
+
+
+@dataclass(frozen=True)
+class _Reading:
+    """A record with its number, its parts by role, and its cleaned query."""
+
+    number: int
+    record: Any
+    parts: Parts
+    query: str
+
+
+def read_ready_sft(path: str, keep_flags: bool, frame: Frame | None = None) -> ReadySet[DSft]:
+    """Return the rows of a file in any of SFT_FORMS; `frame` is what the policy's template puts around the query.
+
+    Queries are cleaned as the stage `queries` cleans, so that one in the test split has that row's id. A record that
+    repeats another is dropped. Raises DataError for a file or a record that cannot be read.
     """
-    by = _written_by(path)
+    by = Provenance(backend="file", model=Path(path).name, revision=hash_file(path)[:16])
     samples: Counter[str] = Counter()
-    for number, record in _records(path):
-        if isinstance(record, list):
-            query, prompt = _texts(path, number, record, 2)
-        elif isinstance(record, dict) and "messages" in record:
-            instruction, prompt = _texts(path, number, _contents(record), 2)
-            query = _find_query(instruction)
-        else:
-            query, prompt = _fields(path, number, record, "query", "prompt")
-        query = _clean_query(path, number, query, keep_flags)
-        query_id = content_id(query)
-        yield DSft(
-            query_id=query_id, query=query, split="sft", safety=False, prompt_id=content_id(query_id, prompt),
-            prompt=prompt, arm="ready", sample=samples[query_id], written_by=by, refined=False, violated=(),
+    first: dict[tuple[str, str], int] = {}
+    rows, dropped = [], []
+    readings = list(_read(path, SFT_FORMS, keep_flags, frame))
+    for reading in readings:
+        (prompt,), query_id = reading.parts.answers, content_id(reading.query)
+        before = first.setdefault((query_id, fold(prompt)), reading.number)
+        if before != reading.number:
+            dropped.append(_drop_repeated(path, reading.number, before))
+            continue
+        rows.append(
+            DSft(
+                query_id=query_id, query=reading.query, split="sft", safety=_flag(path, reading, "safety"),
+                prompt_id=content_id(query_id, prompt), prompt=prompt, arm="ready", sample=samples[query_id],
+                written_by=by, refined=False, violated=(),
+            )
         )  # fmt: skip
         samples[query_id] += 1
+    return ReadySet(rows, dropped, _describe_reading(path, readings))
 
 
-def read_ready_dpo(path: str, params: DpoParams, keep_flags: bool) -> Iterator[DDpo]:
-    """Yield pairs from {query, chosen, rejected}, or {messages: [user], chosen: {content}, ...} (VPO)."""
-    for number, record in _records(path):
-        if isinstance(record, dict) and "messages" in record:
-            texts = [*_contents(record)[:1], _content(record.get("chosen")), _content(record.get("rejected"))]
-            instruction, chosen, rejected = _texts(path, number, texts, 3)
-            query = _find_query(instruction)
-        else:
-            query, chosen, rejected = _fields(path, number, record, "query", "chosen", "rejected")
-        if chosen == rejected:
-            raise DataError(f"{path}: record {number}: chosen equals rejected")
-        query = _clean_query(path, number, query, keep_flags)
-        query_id = content_id(query)
+def read_ready_dpo(path: str, params: DpoParams, keep_flags: bool, frame: Frame | None = None) -> ReadySet[DDpo]:
+    """Return the pairs of a file in any of DPO_FORMS; see `read_ready_sft`.
+
+    A `source` that names none of dpo.sources is where a collection is from: such pairs count as text.
+    """
+    rows: list[DDpo] = []
+    foreign: Counter[str] = Counter()
+    readings = list(_read(path, DPO_FORMS, keep_flags, frame))
+    for reading in readings:
+        record = _lower_keys(reading.record)
         source = record.get("source", "text")
-        if source not in params.sources:
-            listed = ", ".join(params.sources)
-            raise DataError(f"{path}: record {number}: source is {source!r}; dpo.sources has {listed}")
-        if source not in params.sources:
-            listed = ", ".join(params.sources)
-            raise DataError(f"{path}: record {number}: source is {source!r}; dpo.sources has {listed}")
-        given = {name: record[name] for name in ("score_chosen", "score_rejected", "safety") if name in record}
-        try:
-            pair = DDpo(
-                pair_id=content_id(query_id, chosen, rejected, source), query_id=query_id, query=query, chosen=chosen,
-                rejected=rejected, source=source, rule="ready", target=params.target, round=params.round,
-                chosen_origin="refined" if source == "text" else "policy", chosen_id=content_id(query_id, chosen),
-                rejected_id=content_id(query_id, rejected), decided_by=(), **{"safety": False, **given},
-            )  # fmt: skip
-        except ValidationError as fault:
-            raise DataError(f"{path}: record {number}: {describe_fault(fault)}") from None
-        yield pair
+        if not isinstance(source, str) or source not in params.sources:
+            foreign[str(source)] += 1
+            source = "text"
+        rows.append(_make_pair(path, reading, source, params))
+    notes = _describe_reading(path, readings)
+    if foreign:
+        listed = ", ".join(name[:40] for name, _ in foreign.most_common(3))
+        notes.append(
+            f"{path}: source is {listed} in {foreign.total()} records, none of dpo.sources "
+            f"({', '.join(params.sources)}): read as where they are from; the pairs count as text. "
+            "To say which feedback made them, rename that column"
+        )
+    return ReadySet(rows, [], notes)
+
+
+def _make_pair(path: str, reading: _Reading, source: str, params: DpoParams) -> DDpo:
+    (chosen, rejected), query_id = reading.parts.answers, content_id(reading.query)
+    try:
+        return DDpo(
+            pair_id=content_id(query_id, chosen, rejected, source), query_id=query_id, query=reading.query,
+            chosen=chosen, rejected=rejected, source=source, rule="ready", target=params.target, round=params.round,
+            chosen_origin="refined" if source == "text" else "policy", chosen_id=content_id(query_id, chosen),
+            rejected_id=content_id(query_id, rejected), decided_by=(), safety=_flag(path, reading, "safety"),
+            **{name: _find_score(path, reading, keys) for name, keys in SCORES.items()},
+        )  # fmt: skip
+    except ValidationError as fault:
+        raise DataError(f"{path}: record {reading.number}: {describe_fault(fault)}") from None
 
 
 def drop_replaced(rows: Iterable[QueryBase], path: str, times: int = 1) -> Iterator[Dropped]:
@@ -87,86 +129,94 @@ def drop_replaced(rows: Iterable[QueryBase], path: str, times: int = 1) -> Itera
             yield Dropped(input_id=name, reason=Reason.REPLACED, detail=path)
 
 
-def hash_file(path: str) -> str:
-    """Return the hash of a ready set's bytes: kept in the metrics, so that a later change of the file is noticed."""
-    return hashlib.sha256(_read_bytes(path)).hexdigest()
-
-
-def _written_by(path: str) -> Provenance:
-    revision = hash_file(path)[:16]
-    return Provenance(backend="file", model=Path(path).name, revision=revision)
-
-
-def _records(path: str) -> Iterator[tuple[int, Any]]:
-    try:
-        text = _read_bytes(path).decode("utf-8")
-    except UnicodeDecodeError as fault:
-        raise DataError(f"{path}: not UTF-8 text at byte {fault.start}; convert it, e.g. with iconv -t UTF-8") from None
-    try:
-        records = _parse_records(text)
-    except json.JSONDecodeError as fault:
-        raise DataError(f"{path}:{fault.lineno}: neither a JSON list nor one JSON object a line: {fault.msg}") from None
-    if not records:
-        raise DataError(f"{path}: no records in it")
-    yield from enumerate(records, 1)
-
-
-def _parse_records(text: str) -> list[Any]:
-    """Return the items of a JSON list, or the values of a file with one a line (which may be lists themselves)."""
-    if text.lstrip().startswith("["):
+def _read(path: str, forms: tuple[Form, ...], keep_flags: bool, frame: Frame | None) -> Iterator[_Reading]:
+    for number, record in read_records(path):
         try:
-            records = json.loads(text)
-        except json.JSONDecodeError as fault:
-            if fault.msg != "Extra data":
-                raise
-        else:
-            return records
-    records, offset = [], 0
-    for line in text.split("\n"):  # no other sign ends a line: JSON may hold U+2028 as it is
-        if line.strip():
-            try:
-                records.append(json.loads(line))
-            except json.JSONDecodeError as fault:
-                raise json.JSONDecodeError(fault.msg, text, offset + fault.pos) from None
-        offset += len(line) + 1
-    return records
+            parts = read_record(record, forms)
+            typed = find_query(parts, frame)
+            query = _match_id(record, parts, typed, keep_flags)
+            if not query:
+                raise Misfit("nothing is left of its query once it is cleaned")
+        except Misfit as misfit:
+            raise DataError(f"{path}: record {number}: {misfit}") from None
+        yield _Reading(number, record, parts, query)
 
 
-def _read_bytes(path: str) -> bytes:
-    try:
-        return Path(path).read_bytes()
-    except OSError as fault:
-        raise DataError(f"{path}: {fault.strerror}; name a JSON or JSONL file") from None
+def _match_id(record: Any, parts: Parts, typed: str, keep_flags: bool) -> str:
+    """Return the cleaned query; of a row of ours the text that its query_id names.
+
+    A template is filled in with a query whose < and > are other signs. Raises Misfit where the id names neither, unless
+    an instruction was found around the query: then it was filled in with a text that is not to be had back.
+    """
+    query_id, query = _lower_keys(record).get("query_id"), clean(typed, keep_flags)
+    if not isinstance(query_id, str) or not OUR_ID.fullmatch(query_id) or query_id == content_id(query):
+        return query
+    written = clean(typed.replace("‹", "<").replace("›", ">"), keep_flags)
+    if query_id == content_id(written):
+        return written
+    if parts.named or typed == parts.request:
+        raise Misfit(
+            f"its query_id is not that of the query {query[:80]!r}: it was written with another policy.template or "
+            "queries.keep_flags; set what it was written with, or take query_id out"
+        )
+    return query
 
 
-def _contents(record: dict[str, Any]) -> list[str | None]:
-    messages = record["messages"]
-    return [_content(item) for item in messages] if isinstance(messages, list) else []
-
-
-def _content(item: Any) -> str | None:
-    return item.get("content") if isinstance(item, dict) else None
-
-
-def _fields(path: str, number: int, record: Any, *names: str) -> list[str]:
+def _lower_keys(record: Any) -> dict[str, Any]:
     if not isinstance(record, dict):
-        raise DataError(f"{path}: record {number}: expected an object with {', '.join(names)}")
-    return _texts(path, number, [record.get(name) for name in names], len(names), names)
+        return {}
+    return {str(key).strip().lower(): value for key, value in record.items() if value is not None}
 
 
-def _texts(path: str, number: int, values: list[Any], n: int, names: tuple[str, ...] = ()) -> list[str]:
-    wanted = ", ".join(names) or f"{n} texts"
-    if len(values) != n or not all(isinstance(value, str) and value.strip() for value in values):
-        raise DataError(f"{path}: record {number}: expected {wanted}, each a text that is not empty")
-    return values
+def _flag(path: str, reading: _Reading, name: str) -> bool:
+    value = _lower_keys(reading.record).get(name, False)
+    if not isinstance(value, bool):
+        raise DataError(f"{path}: record {reading.number}: {name} is {value!r:.40}, not true or false")
+    return value
 
 
-def _find_query(instruction: str) -> str:
-    match = RELEASED_QUERY.search(instruction)
-    return match[1].strip().strip('"') if match else instruction.strip()
+def _find_score(path: str, reading: _Reading, keys: tuple[str, ...]) -> float | None:
+    record = _lower_keys(reading.record)
+    values = [record[key] for key in keys if key in record]
+    for value in values:
+        if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+            raise DataError(f"{path}: record {reading.number}: {keys[0]} is {value!r:.40}, not a number")
+    if len(set(values)) > 1:
+        raise DataError(
+            f"{path}: record {reading.number}: {keys[0]} stands there twice, with {values[0]} and {values[1]}"
+        )
+    return float(values[0]) if values else None
 
 
-def _clean_query(path: str, number: int, query: str, keep_flags: bool) -> str:
-    if cleaned := clean(query, keep_flags):
-        return cleaned
-    raise DataError(f"{path}: record {number}: nothing is left of its query once it is cleaned")
+def _drop_repeated(path: str, number: int, before: int) -> Dropped:
+    name = Path(path).name
+    return Dropped(input_id=f"{name}:{number}", reason=Reason.DUPLICATE, detail=f"the same as record {before}")
+
+
+def _describe_reading(path: str, readings: list[_Reading]) -> list[str]:
+    """Return what a person should know; raises DataError where an unknown instruction stands around the queries."""
+    notes = []
+    if systems := [reading for reading in readings if reading.parts.has_system]:
+        notes.append(f"{path}: a system turn stands in {len(systems)} records; policy.template takes its place")
+    if cut := [reading for reading in readings if reading.parts.cut]:
+        notes.append(
+            f"{path}: no key holds the query of {len(cut)} records; it is what chosen and rejected begin with, "
+            f"first {cut[0].query[:80]!r}"
+        )
+    requests = {reading.query for reading in readings if not reading.parts.named}
+    if instruction := find_instruction(requests):
+        raise DataError(
+            f"{path}: every user turn begins with {instruction[:80]!r}, which is no part of a query; set "
+            "policy.template to the instruction that the file was written with, or leave the query alone in the turn"
+        )
+    return notes
+
+
+def find_instruction(requests: set[str]) -> str | None:
+    """Return the words before the query that all of three requests or more begin with, up to their last colon."""
+    if len(requests) < 3:
+        return None
+    low, high = min(requests), max(requests)
+    same = next((i for i, (a, b) in enumerate(zip(low, high, strict=False)) if a != b), min(len(low), len(high)))
+    before = low[: low.rfind(":", 0, same) + 1]
+    return before if len(before.split()) >= 3 else None

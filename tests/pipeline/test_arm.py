@@ -5,6 +5,7 @@ from click.testing import CliRunner
 
 from pipeline.arm import arm, main
 from pipeline.runtime.io import DataError
+from pipeline.runtime.set_aside import write_set_aside
 from schemas.params import FileArmParams, LlmArmParams, PolicyArmParams
 from tests.support.small_project import write_params
 
@@ -52,3 +53,12 @@ def test_the_stage_writes_one_file_an_arm(tmp_path, vpo_home):
     assert json.loads(out.read_text())["prompts"] == "query"
     done = CliRunner().invoke(main, ["--arm", "nobody", str(out), "--params", str(params)])
     assert done.exit_code == 2 and "evaluate.arms has no nobody; it has original, dpo" in done.output
+
+
+def test_an_arm_that_was_set_aside_stands_on_its_reason(tmp_path):
+    folder = tmp_path / "dpo_no_text"
+    revisions = []
+    for why in ("no pairs", "no pairs", "another"):
+        write_set_aside(folder, why)
+        revisions.append(arm(PolicyArmParams(prompts="policy", source=str(folder)), "")["revision"])
+    assert revisions[0] == revisions[1] != revisions[2]

@@ -1,11 +1,16 @@
-import pytest
+import json
 
-from pipeline.d_dpo import count_sources, d_dpo, read_pairs
+import pytest
+from click.testing import CliRunner
+
+from pipeline.d_dpo import count_sources, d_dpo, main, read_pairs
 from pipeline.d_text import d_text
 from pipeline.d_video import Feedback, d_video
-from pipeline.runtime.io import DataError, write_rows
+from pipeline.runtime.io import DataError, read_rows, write_rows
 from schemas.d_dpo import DDpo
 from schemas.params import TrainedArmParams
+from schemas.queries import Query
+from tests.support.ready_files import DPO, TRIPLES, write_dpo, write_ready
 from tests.support.rows import critique_row, refine_row, render_row
 
 
@@ -89,6 +94,61 @@ def test_random_labels_exchange_about_half_and_do_so_again(dpo, pairs):
     flipped = [row.chosen == many[0].rejected for row in rows]
     assert 70 < sum(flipped) < 130
     assert rows == list(d_dpo(many, dpo, TrainedArmParams(labels="random"), seed=3))
+
+
+@pytest.fixture
+def stage(root, tmp_path):
+    """Run the stage with a ready D_dpo; return (its rows, why others left, its metrics, what it said)."""
+
+    def run(path, *options, status=0):
+        text = (root / "params.yaml").read_text().replace("d_dpo:\n  path:", f"d_dpo:\n  path: {path}")
+        text = text.replace("pipeline/templates/", f"{root}/pipeline/templates/")
+        (tmp_path / "params.yaml").write_text(text)
+        out = tmp_path / "data/dpo/d_dpo.jsonl"
+        done = CliRunner().invoke(main, [str(out), *options, "--params", str(tmp_path / "params.yaml")])
+        assert done.exit_code == status, done.output
+        assert done.exception is None or isinstance(done.exception, SystemExit)
+        if status:
+            return [], {}, {}, done.output
+        metrics = json.loads((tmp_path / "results/dpo/d_dpo.json").read_text())
+        assert metrics["units_in"] == metrics["units_done"] + metrics["units_dropped"]
+        return list(read_rows(out, DDpo)), metrics["dropped"], metrics, done.output
+
+    return run
+
+
+@pytest.mark.parametrize("name", DPO)
+def test_a_ready_d_dpo_is_the_same_in_every_form(stage, tmp_path, name):
+    rows, dropped, _, _ = stage(write_dpo(tmp_path, name))
+    assert [(row.query, row.chosen, row.rejected) for row in rows] == TRIPLES and dropped == {}
+
+
+def test_pairs_without_a_preference_leave_a_ready_d_dpo_with_a_reason(stage, tmp_path):
+    records = [
+        {"query": "a dog", "chosen": "A dog runs.", "rejected": "A dog runs. "},
+        {"query": "a café", "chosen": "A café at night.", "rejected": "A cafe\u0301 at night."},
+        {"query": "a dog", "chosen": "A dog runs.", "rejected": "dog"},
+        {"query": "a dog", "chosen": "A dog runs.", "rejected": "dog"},
+        {"query": "a cat", "chosen": "A cat.", "rejected": "A cat sits.", "score_chosen": 1.0, "score_rejected": 3.0},
+        {"query": "a fox", "chosen": "A fox.", "rejected": "fox", "source": "vidprom"},
+    ]
+    rows, dropped, metrics, said = stage(write_ready(tmp_path, "pairs.jsonl", records))
+    assert [(row.query, row.source) for row in rows] == [("a dog", "text"), ("a fox", "text")]
+    assert dropped == {"no_preference": 3, "duplicate": 1} and metrics["units_in"] == 6
+    assert "source is vidprom in 1 records, none of dpo.sources" in said and "rename that column" in said
+
+
+def test_an_arm_without_text_feedback_keeps_no_text_pair_and_says_so(stage, tmp_path):
+    rows, dropped, _, _ = stage(write_dpo(tmp_path, "ours.jsonl"), "--arm", "dpo_no_text")
+    assert rows == [] and dropped == {"feedback_off": len(TRIPLES)}
+
+
+def test_a_ready_d_dpo_with_a_test_query_is_refused_by_the_stage(stage, tmp_path):
+    query = TRIPLES[0][0]
+    row = Query(query_id="q", query=f"A {query}!", split="test", safety=False, raw=query, source="s", source_id="1")
+    write_rows(tmp_path / "test.jsonl", [row], Query)
+    *_, said = stage(write_dpo(tmp_path, "ours.jsonl"), "--test", str(tmp_path / "test.jsonl"), status=1)
+    assert "queries are in the test split or resemble one of it" in said
 
 
 def test_balance_draws_pairs_without_a_lead_in_length_and_names_the_queries_that_lose_all(dpo, pairs):

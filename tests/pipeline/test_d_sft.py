@@ -1,4 +1,10 @@
-from pipeline.d_sft import d_sft
+import pytest
+from click.testing import CliRunner
+
+from pipeline.d_sft import d_sft, main
+from pipeline.runtime.io import read_rows
+from schemas.d_sft import DSft
+from tests.support.ready_files import SFT, TRIPLES, write_sft
 from tests.support.rows import critique_row, refine_row
 
 
@@ -18,3 +24,14 @@ def test_a_flawed_prompt_without_refinement_is_dropped():
     flawed = critique_row(violated=("harmless",))
     (dropped,) = d_sft([flawed], {})
     assert (dropped.input_id, dropped.reason) == (flawed.query_id, "not_refined")
+
+
+@pytest.mark.parametrize("name", SFT)
+def test_a_ready_d_sft_is_the_same_in_every_form(root, tmp_path, name):
+    path = write_sft(tmp_path, name)
+    text = (root / "params.yaml").read_text().replace("d_sft:\n  path:", f"d_sft:\n  path: {path}")
+    (tmp_path / "params.yaml").write_text(text.replace("pipeline/templates/", f"{root}/pipeline/templates/"))
+    out = tmp_path / "data/sft/d_sft.jsonl"
+    done = CliRunner().invoke(main, ["no", "no", str(out), "--params", str(tmp_path / "params.yaml")])
+    assert done.exit_code == 0, done.output
+    assert [(row.query, row.prompt) for row in read_rows(out, DSft)] == [triple[:2] for triple in TRIPLES]

@@ -8,8 +8,11 @@ from click.testing import CliRunner
 from pipeline.evaluate import evaluate, main, pool_runs
 from pipeline.runtime.io import read_rows, write_rows
 from pipeline.runtime.params_file import ParamsError, load_params, refuse_same_judge
+from schemas.base import Dropped
 from schemas.critique import Critique
 from schemas.evaluate import Evaluate
+from schemas.render import Render
+from schemas.reward import Reward
 from schemas.rollout import Rollout
 from tests.support.small_project import prompt, put, queries, small_project, write_params
 
@@ -147,6 +150,22 @@ def test_the_same_model_at_another_host_is_another_judge(project):
     path = write_params(project, teacher=openai, judge=openai | {"base_url": "https://api.openai.com/v1"})
     with pytest.raises(ParamsError, match="teacher itself"):
         refuse_same_judge(load_params(path))
+
+
+def test_an_arm_that_was_set_aside_is_left_out_with_a_warning(project, vpo_home):
+    folder = project / "data/eval/test/dpo"
+    gone = [
+        Dropped(input_id=f"{row.query_id}/0", reason="not_trained", detail="no pairs", suite="test", arm="dpo")
+        for row in queries("test")
+    ]
+    put(folder / "rollout.jsonl", [], Rollout, gone)
+    put(folder / "critique.jsonl", [], Critique)
+    put(folder / "render.parquet", [], Render)
+    put(folder / "reward.parquet", [], Reward)
+    done = run(project)
+    assert done.exit_code == 0 and "dpo is not compared: it was not trained" in done.output, done.output
+    assert {row.arm for row in rows(project)} == {"original"} and all(row.versus is None for row in rows(project))
+    assert "dpo is not compared" in (project / "results/evaluate.md").read_text()
 
 
 def test_a_second_suite_has_its_own_rows_and_its_name_beside_each_arm(project, vpo_home):

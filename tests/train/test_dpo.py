@@ -5,10 +5,13 @@ import shutil
 import pytest
 from click.testing import CliRunner
 
+from pipeline.backends.policy.model_folder import model_revision
 from pipeline.runtime.io import DataError, write_rows
+from pipeline.runtime.set_aside import read_set_aside
 from schemas.d_dpo import DDpo
 from tests.support import tiny_policy
 from tests.support.small_project import write_params
+from train.curve import curve_path
 from train.dpo import dpo, main, make_dpo_trainer
 from train.model_folder import KEPT
 from train.preference_metrics import split_by_query
@@ -127,15 +130,15 @@ def files(tmp_path, tiny_model):
     return tmp_path / "data"
 
 
-def run(data, params, name="dpo"):
+def run(data, params, *options, name="dpo"):
     given = write_params(data.parent, dpo={"train": params.dpo.train.model_dump()})
     paths = [str(data / part) for part in ("dpo/d_dpo.jsonl", "models/sft", f"models/{name}")]
-    return CliRunner().invoke(main, [*paths, "--params", str(given)])
+    return CliRunner().invoke(main, [*paths, *options, "--params", str(given)])
 
 
 def test_the_stage_gives_equal_bytes_and_a_model_that_says_where_it_is_from(files, tiny_params, vpo_home):
     for name in ("dpo", "again"):
-        done = run(files, tiny_params, name)
+        done = run(files, tiny_params, name=name)
         assert done.exit_code == 0, done.output
     one, two = (tiny_policy.contents(files / "models" / name) for name in ("dpo", "again"))
     assert one == two and one["model.safetensors"] != tiny_policy.contents(files / "models/sft")["model.safetensors"]
@@ -160,11 +163,22 @@ def test_pairs_that_do_not_fit_are_one_clear_error(tiny_params, tiny_model, tmp_
         dpo(PAIRS, tiny_model, tmp_path / "dpo", short)
 
 
-def test_a_pair_whose_chosen_equals_its_rejected_is_one_clear_error(tiny_params, tiny_model, tmp_path, vpo_home):
-    same = PAIRS[3].model_copy(update={"rejected": f" {PAIRS[3].chosen}"})
-    with pytest.raises(DataError, match=f"chosen equals rejected in 1 of 2 pairs, first {same.pair_id}"):
-        dpo([PAIRS[0], same], tiny_model, tmp_path / "dpo", tiny_params)
-    assert not (tmp_path / "dpo").exists()
+def test_an_arm_without_pairs_is_set_aside_and_leaves_what_the_stages_behind_it_read(files, tiny_params, vpo_home):
+    write_rows(files / "dpo/d_dpo.jsonl", [], DDpo)
+    done = run(files, tiny_params, "--arm")
+    assert done.exit_code == 0 and "set aside, the other arms go on" in done.output, done.output
+    assert "no pairs" in read_set_aside(files / "models/dpo")
+    assert metrics(files / "models/dpo")["units_done"] == 0
+    assert curve_path(files / "models/dpo").read_text().startswith("step,")
+    with pytest.raises(DataError, match="the arm was set aside"):
+        model_revision(files / "models/dpo")
+
+
+def test_an_extra_arm_whose_pairs_all_go_is_set_aside_too(files, tiny_params, vpo_home):
+    write_rows(files / "dpo/d_dpo.jsonl", [PAIRS[0].model_copy(update={"rejected": PAIRS[0].chosen})], DDpo)
+    done = run(files, tiny_params, "--arm")
+    assert done.exit_code == 0 and "dropped {'no_preference': 1}" in read_set_aside(files / "models/dpo")
+    assert metrics(files / "models/dpo")["dropped"] == {"not_trained": 1}
 
 
 def test_a_share_that_keeps_every_pair_out_is_one_clear_error(tiny_params, tiny_model, tmp_path, vpo_home):

@@ -68,6 +68,18 @@ def test_an_answer_with_a_chat_token_is_counted_and_not_trained_on(template, tok
     assert fit.positions == [1] and fit.dropped == {"characters": 1}
 
 
+def test_a_pair_whose_sides_are_one_text_or_one_when_cut_is_not_trained_on(template, tokenizer):
+    first, second, third = tiny_policy.d_dpo()[:3]
+    same = first.model_copy(update={"rejected": f" {first.chosen.replace(' ', '  ')}"})
+    fit = select_fitting(to_dpo_rows([same, second], template), tokenizer, 512)
+    assert fit.positions == [1] and fit.dropped == {"no_preference": 1}
+    rows = to_dpo_rows([third], template)  # its sides begin alike
+    alike = len(tokenizer.apply_chat_template(rows[0]["prompt"] + rows[0]["chosen"], return_dict=False)) - 4
+    assert select_fitting(rows, tokenizer, alike, "truncate").dropped == {"no_preference": 1}
+    assert select_fitting(rows, tokenizer, alike, "drop").dropped == {"too_long": 1}
+    assert select_fitting(rows, tokenizer, 512, "truncate").dropped == {}
+
+
 def test_a_long_row_is_dropped_truncated_or_refused_as_the_param_says(template, tokenizer):
     rows = to_sft_rows(tiny_policy.d_sft(), template)
     longest = max(len(tokenizer.apply_chat_template(r["prompt"] + r["completion"], return_dict=False)) for r in rows)

@@ -6,7 +6,7 @@ from pipeline.runtime.io import write_json, write_rows
 from schemas.reward import Answer, Reward
 from tests.support.rows import BY
 from tests.support.small_project import small_project, write_params
-from vpo.check import find_changed_files, find_wrong_ids, find_wrong_scores, main
+from vpo.check import find_changed_files, find_leaked_queries, find_wrong_ids, find_wrong_scores, main
 from vpo.graph import read_graph
 
 
@@ -34,6 +34,16 @@ def test_a_file_that_is_not_the_one_of_the_lock_is_named(tmp_path):
     (tmp_path / "data/b.json").write_text("dato")
     write_json(tmp_path / "dvc.lock", {"schema": "2.0", "stages": {"a": {"cmd": "x", "outs": outs}}})
     assert find_changed_files(tmp_path, read_graph(tmp_path)) == ["data/b.json"]
+
+
+def test_a_ready_pair_of_a_changed_test_query_is_found_and_other_rows_are_not_compared():
+    connection = duckdb.connect()
+    connection.execute("create table queries as select 'a dog on grass' as query, 'test' as split")
+    connection.execute("create table d_sft as select 'a cat' as query, 'ready' as arm")
+    connection.execute("create table pairs as select 'a dog on grass' as query, 'adjacent' as rule")
+    assert find_leaked_queries(connection) == []
+    connection.execute("""insert into pairs values ('A "dog" on grass.', 'ready')""")
+    assert find_leaked_queries(connection) == ['A "dog" on grass.']
 
 
 @pytest.fixture

@@ -202,6 +202,26 @@ def test_a_table_shows_texts_as_they_are_without_markup_or_control_codes(ask):
     assert "\x1b" not in done.stdout
 
 
+@pytest.mark.parametrize("options", [(), ("--json",)])
+def test_a_time_with_a_zone_is_shown(ask, options):
+    done = ask(
+        "select timestamptz '2026-01-31 12:30:00+00' as t, [timestamptz '2026-01-31 12:30:00+00'] as nested", *options
+    )
+    assert done.exit_code == 0 and done.stdout.count("2026") == 2, done.output
+
+
+@pytest.mark.parametrize(
+    "value",
+    ["now()", "'infinity'::timestamptz", "'290000-01-01'::date", "'infinity'::timestamp", "interval 3 months",
+     "time with time zone '12:00:00+02'", "'290000-01-01'::timestamptz",
+     "170141183460469231731687303715884105727::hugeint"],
+)  # fmt: skip
+def test_no_type_of_a_value_ends_in_a_traceback(ask, value):
+    for options in ((), ("--json",)):
+        done = ask(f"select {value} as t", *options)
+        assert done.exception is None or isinstance(done.exception, SystemExit), (value, done.exception)
+
+
 def test_a_long_answer_is_cut_in_the_table_and_says_so(ask):
     done = ask("select range from range(1000)")
     assert "200 of 1000 rows; --json prints all" in done.stderr

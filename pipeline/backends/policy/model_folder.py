@@ -4,6 +4,7 @@ import hashlib
 from pathlib import Path
 
 from pipeline.runtime.io import DataError
+from pipeline.runtime.set_aside import read_set_aside
 
 # what a policy's words depend on; model cards and training logs are left out
 WEIGHTS = ("*.safetensors", "config.json", "generation_config.json", "tokenizer*.json", "chat_template.jinja")
@@ -12,6 +13,8 @@ WEIGHTS = ("*.safetensors", "config.json", "generation_config.json", "tokenizer*
 def model_revision(folder: str | Path) -> str:
     """Return 16 hex digits over weights, tokenizer and chat template of a model folder."""
     folder = Path(folder)
+    if why := read_set_aside(folder):
+        raise DataError(f"{folder}: no model in it, the arm was set aside: {why}")
     digest = hashlib.sha256()
     files = sorted({path for pattern in WEIGHTS for path in folder.glob(pattern)})
     if not any(path.suffix == ".safetensors" for path in files):

@@ -144,7 +144,7 @@ def test_a_query_of_ten_megabytes_is_read(source):
         ("a.csv", "", "an empty file"),
         ("a.json", "[]", "holds no queries"),
         ("a.parquet", pa.table({"prompt": pa.array([], pa.string())}), "holds no queries"),
-        ("a.xlsx", "x", "must end in .csv, .json"),
+        ("a.xls", "x", "must end in .csv, .json"),
         ("a.json", '{"prompts": ["a"]}', "holds an object where a list"),
         ("a.json", '["a"', "not JSON: Expecting ',' delimiter: line 1"),
         ("a.json", '{"prompt": "a"}\n{"prompt": "b"}', "name it .jsonl"),
@@ -213,3 +213,45 @@ def test_a_hub_dataset_that_cannot_be_reached_is_told_in_one_line(laptop):
     assert "nobody/nothing at 0000" in message
     assert "HF_HUB_OFFLINE" in message
     assert "\n" not in message
+
+
+@pytest.mark.parametrize("name", ["Prompt", " prompt ", "PROMPT", "QUERY", "Text"])
+def test_case_and_blanks_of_a_header_do_not_hide_the_query(source, name):
+    assert [raw.text for raw in read(source("a.csv", f"n,{name}\n1,a dog\n"))] == ["a dog"]
+    assert [raw.text for raw in read(source("a.jsonl", json.dumps({name: "a dog"})))] == ["a dog"]
+    assert [raw.text for raw in read(source("a.parquet", pa.table({name: ["a dog"]})))] == ["a dog"]
+
+
+def test_a_named_column_is_found_without_its_case(source):
+    assert [raw.text for raw in read(source("a.csv", "My Words,n\na dog,1\n", query_column="my words"))] == ["a dog"]
+
+
+@pytest.mark.parametrize("header", ["prompt,query", "text,prompt", "Prompt,prompt "])
+def test_two_columns_that_could_hold_the_query_are_asked_about(source, header):
+    assert "could all be meant; name one in queries.query_column" in fault(source("a.csv", f"{header}\na,b\n"))
+    name = header.split(",")[1]
+    assert [raw.text for raw in read(source("a.csv", f"{header}\na,b\n", query_column=name))] == ["b"]
+
+
+def test_diffusiondb_s_score_of_the_words_is_read_and_that_of_the_picture_named(source, capsys):
+    text = "image_name,prompt,image_nsfw,prompt_nsfw\n0.png,a nude figure study,2.0,0.98\n1.png,a cat,0.1,0.01\n"
+    assert [raw.unsafe_score for raw in read(source("a.csv", text))] == [0.98, 0.01]
+    assert "not read as scores of unsafe queries: image_nsfw" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("spelled", ["Toxicity", " toxicity", "TOXICITY"])
+def test_a_score_is_found_without_its_case(source, spelled):
+    assert [raw.unsafe_score for raw in read(source("a.csv", f"prompt,{spelled}\na dog,0.7\n"))] == [0.7]
+
+
+def test_semicolons_tabs_and_packed_files_are_read(source):
+    import gzip
+
+    for name, content in [
+        ("a.csv", "id;prompt\n1;a dog, a cat\n"),
+        ("a.csv", "id\tprompt\r\n1\ta dog, a cat\r\n"),
+        ("a.csv", "sep=;\nid;prompt\n1;a dog, a cat\n"),
+        ("a.csv.gz", gzip.compress(b'id,prompt\n1,"a dog, a cat"\n')),
+        ("a.txt", "a dog, a cat\r"),
+    ]:
+        assert [raw.text for raw in read(source(name, content)) if raw.text] == ["a dog, a cat"], name

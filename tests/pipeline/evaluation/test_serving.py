@@ -64,3 +64,7 @@ def test_nothing_is_served_where_the_params_ask_for_an_error(params):
     lost, written = serve([GENERAL, SAFETY], Reason.TRUNCATED, strict)
     assert isinstance(lost, Dropped) and lost.reason == "truncated"
     assert isinstance(written, Rollout)
+
+
+def test_an_arm_that_was_not_trained_serves_nobody(laptop):
+    assert why_nothing_is_served("not_trained", False, laptop.optimize) == "not_trained"

@@ -28,7 +28,7 @@ def written(tmp_path, text, name="ready.jsonl"):
     ],
 )  # fmt: skip
 def test_each_released_shape_of_d_sft_is_read(tmp_path, record):
-    (row,) = read_ready_sft(written(tmp_path, json.dumps([record]), "ready.json"), False)
+    (row,) = read_ready_sft(written(tmp_path, json.dumps([record]), "ready.json"), False).rows
     assert (row.query, row.prompt, row.arm, row.written_by.backend) == ("a dog", "A dog runs.", "ready", "file")
 
 
@@ -38,7 +38,7 @@ def test_released_pairs_of_vpo_are_read(tmp_path, laptop):
         "chosen": {"role": "assistant", "content": "good"},
         "rejected": {"role": "assistant", "content": "bad"},
     }
-    (pair,) = read_ready_dpo(written(tmp_path, json.dumps(record)), laptop.dpo, False)
+    (pair,) = read_ready_dpo(written(tmp_path, json.dumps(record)), laptop.dpo, False).rows
     assert (pair.query, pair.chosen, pair.rejected, pair.rule) == ("a dog", "good", "bad", "ready")
 
 
@@ -48,10 +48,10 @@ def test_released_pairs_of_vpo_are_read(tmp_path, laptop):
         ("", "no records"),
         ('{"query": "a"', "neither a JSON list"),
         ('{"query": "a", "prompt": "b"}\n{"query": "a"', "ready.jsonl:2: neither a JSON list"),
-        ('{"messages": 3}', "record 1: expected 2 texts"),
+        ('{"messages": 3}', "record 1: messages is a number where a list"),
         ('{"query": "-ar 16:9", "prompt": "b"}', "record 1: nothing is left"),
-        ('{"query": "a", "prompt": ""}', "record 1: expected query, prompt"),
-        ("3", "record 1: expected an object"),
+        ('{"query": "a", "prompt": ""}', "record 1: the assistant turn in prompt is empty"),
+        ("3", "record 1: a number; expected an object"),
     ],
 )
 def test_a_file_that_is_not_a_ready_set_is_one_clear_error(tmp_path, text, says):
@@ -72,18 +72,18 @@ def test_a_ready_set_makes_the_stage_before_it_idle_and_says_so():
 
 
 def test_a_query_has_the_id_that_stage_queries_gives_it(tmp_path):
-    (row,) = read_ready_sft(written(tmp_path, '{"query": " a  dog -ar 16:9", "prompt": "A dog."}'), False)
+    (row,) = read_ready_sft(written(tmp_path, '{"query": " a  dog -ar 16:9", "prompt": "A dog."}'), False).rows
     assert (row.query, row.query_id) == ("a dog", content_id("a dog"))
 
 
 def test_one_pair_a_line_is_read_and_only_a_newline_ends_a_line(tmp_path):
-    rows = list(read_ready_sft(written(tmp_path, '["a dog", "A dog\u2028runs."]\n["a cat", "A cat."]\n'), False))
+    rows = list(read_ready_sft(written(tmp_path, '["a dog", "A dog\u2028runs."]\n["a cat", "A cat."]\n'), False).rows)
     assert [row.query for row in rows] == ["a dog", "a cat"]
 
 
 def test_several_prompts_for_one_query_are_numbered(tmp_path):
     lines = "\n".join(json.dumps({"query": "a dog", "prompt": prompt}) for prompt in ("One.", "Two."))
-    assert [row.sample for row in read_ready_sft(written(tmp_path, lines), False)] == [0, 1]
+    assert [row.sample for row in read_ready_sft(written(tmp_path, lines), False).rows] == [0, 1]
 
 
 def test_a_stage_takes_a_ready_set_with_several_prompts_for_one_query(tmp_path, root, vpo_home):
@@ -96,7 +96,16 @@ def test_a_stage_takes_a_ready_set_with_several_prompts_for_one_query(tmp_path, 
     assert len(out.read_text().splitlines()) == 2
 
 
-@pytest.mark.parametrize("change", [{"source": "taste"}, {"score_chosen": "high"}, {"chosen": "bad"}])
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"score_chosen": "high"},
+        {"score_chosen": True},
+        {"score_rejected": float("nan")},
+        {"chosen": None},
+        {"safety": "no"},
+    ],
+)
 def test_a_wrong_value_of_a_ready_pair_is_one_clear_error(tmp_path, laptop, change):
     record = {"query": "a dog", "chosen": "good", "rejected": "bad"} | change
     with pytest.raises(DataError, match="record 1: "):

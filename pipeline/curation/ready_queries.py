@@ -1,0 +1,88 @@
+"""The queries of a ready set against the test split: found by folded text and near-likeness.
+
+Ours: an id alone finds too few. A query that differs from a test query by a quote, a full stop or a capital has another
+id and teaches the same answer.
+"""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import TypeVar
+
+import numpy as np
+
+from pipeline.curation.benchmark_overlap import find_overlap
+from pipeline.curation.split import NEAR
+from pipeline.curation.tokens import tokenize
+from pipeline.llm.template import Template
+from pipeline.runtime.io import DataError, read_rows
+from pipeline.text.clean import tokens
+from pipeline.text.ready_forms import Frame
+from pipeline.text.ready_sets import ReadySet
+from schemas.base import Dropped, content_id
+from schemas.d_dpo import DDpo
+from schemas.d_sft import DSft
+from schemas.params import OnLeakage
+from schemas.queries import Query
+from schemas.reasons import Reason
+
+R = TypeVar("R", DSft, DDpo)
+MARK = "\ue000"
+"""Stands for the query where a template is filled in to see what is around it: a sign that no language uses."""
+
+
+def frame_of(template: Template) -> Frame:
+    """Return the words that a template puts before and after the query."""
+    before, _, after = template.fill(query=MARK).partition(MARK)
+    return Frame(before, after)
+
+
+def find_leaked(queries: Sequence[str], test: Sequence[str]) -> dict[str, str]:
+    """Return query -> the test query that it equals or resembles, from sim = NEAR on; words alone are compared.
+
+    A query without words (signs alone) is compared as it stands.
+    """
+    import polars as pl
+
+    exact = {text.casefold(): text for text in test}
+    leaked = {query: exact[query.casefold()] for query in queries if query.casefold() in exact}
+    worded = [query for query in dict.fromkeys(queries) if query not in leaked and tokens(query)]
+    if worded and test:
+        numbered = tokenize(pl.Series("words", [" ".join(tokens(query)) for query in worded], pl.String))
+        rows, prompts, _ = find_overlap(numbered, np.arange(len(worded)), test, NEAR)
+        leaked |= {worded[row]: test[prompt] for row, prompt in zip(rows, prompts, strict=True)}
+    return leaked
+
+
+def part_from_test(ready: ReadySet[R], test: str | None, on_leakage: OnLeakage, path: str) -> ReadySet[R]:
+    """Return a ready set without the rows that resemble a query of the file `test`, or with them where that is wanted.
+
+    Raises DataError for such rows where `on_leakage` is refuse.
+    """
+    if test is None:
+        return ready
+    typed = [row.query for row in read_rows(test, Query)]
+    leaked = find_leaked([row.query for row in ready.rows], typed)
+    if not leaked:
+        return ready
+    first, resembled = next(iter(leaked.items()))
+    example = f"first {first[:80]!r}, like the test query {resembled[:80]!r}"
+    if on_leakage == "refuse":
+        raise DataError(
+            f"{path}: {len(leaked)} queries are in the test split or resemble one of it, {example}; the evaluation "
+            "would be worthless: take them out, or set on_leakage to drop (or keep)"
+        )
+    notes = [
+        *ready.notes,
+        f"{path}: {len(leaked)} queries resemble test queries, {example}: on_leakage is {on_leakage}",
+    ]
+    if on_leakage == "keep":
+        return replace(ready, notes=notes)
+    gone: list[Dropped] = [
+        Dropped(
+            input_id=content_id(row.model_dump(mode="json")), reason=Reason.LEAKED, detail=f"test: {leaked[row.query]}"
+        )
+        for row in ready.rows
+        if row.query in leaked
+    ]
+    kept = [row for row in ready.rows if row.query not in leaked]
+    return ReadySet(kept, [*ready.dropped, *gone], notes)

@@ -1,0 +1,280 @@
+"""The forms in which people bring ready sets, told apart by their keys: ours, VPO's, TRL's, LLaMA-Factory's, OpenAI's.
+
+VPO's release (CCCCCC/VPO) holds messages, chosen, rejected; Prompt-A-Video's a list of query and prompt. TRL:
+docs/source/dataset_formats.md. LLaMA-Factory: data/README.md. OpenAI: "Supervised fine-tuning" and "Direct preference
+optimization".
+"""
+
+import os
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+import regex
+
+from pipeline.text.ready_turns import Exchange, Misfit, describe, list_keys, read_exchange
+
+Record = dict[str, Any]
+CUE = regex.compile(r"(?:^|\n)[ \t#*]*(?:user[ \t]+)?query:\s*", regex.IGNORECASE)
+ANSWER_CUE = regex.compile(r"\s*(?:#+\s*)?video prompt:\s*", regex.IGNORECASE)
+TURNS_IN_TEXT = regex.compile(r"\n\n(Human|Assistant): ?")
+"""How Anthropic's HH-RLHF writes turns into one text, with the last turn to the assistant."""
+
+
+class Parts(NamedTuple):
+    """What a record holds by role: `request` is x, perhaps with an instruction around or before it.
+
+    answers: (prompt,) of D_SFT, (chosen, rejected) of D_dpo. `named`: the record names it as the query itself.
+    """
+
+    request: str
+    answers: tuple[str, ...]
+    instruction: str = ""
+    named: bool = False
+    has_system: bool = False
+    cut: bool = False
+    """whether the request is only known as what both answers begin with"""
+
+
+class Frame(NamedTuple):
+    """The words around the query in a filled-in instruction, of the policy's template."""
+
+    before: str
+    after: str
+
+
+class Form(NamedTuple):
+    """Whose form it is, the keys that tell it, and its reader."""
+
+    name: str
+    keys: tuple[str, ...]
+    read: Callable[[Record], Parts]
+
+
+def read_record(record: Any, forms: tuple[Form, ...]) -> Parts:
+    """Return what a record holds. Raises Misfit where no form fits, or two that fit do not say the same."""
+    if isinstance(record, list) and forms is SFT_FORMS:
+        return _read_couple(record)
+    if not isinstance(record, dict):
+        raise Misfit(f"{describe(record)}; expected an object with {list_forms(forms)}")
+    values = _fold_keys(record)
+    fitting = [form for form in forms if set(form.keys) <= values.keys()]
+    explicit = [form for form in fitting if form.keys != IMPLICIT]
+    if explicit:
+        fitting = explicit
+    elif fitting and (others := values.keys() & SPEAKERS):
+        raise Misfit(f"its keys are {list_keys(record)}: {', '.join(sorted(others))} beside chosen and rejected")
+    if not fitting:
+        raise Misfit(f"its keys are {list_keys(values)}; expected {list_forms(forms)}")
+    first, *rest = [form.read(values) for form in fitting]
+    for form, parts in zip(fitting[1:], rest, strict=True):
+        if parts.answers != first.answers or find_query(parts, None) != find_query(first, None):
+            raise Misfit(
+                f"read as {fitting[0].name} ({', '.join(fitting[0].keys)}) it says another thing than as {form.name} "
+                f"({', '.join(form.keys)}); take out the keys that are not meant"
+            )
+    return first
+
+
+def list_forms(forms: tuple[Form, ...]) -> str:
+    """Return the keys of all forms as an error names them."""
+    return " or ".join(f"({', '.join(form.keys)})" for form in forms)
+
+
+def find_query(parts: Parts, frame: Frame | None) -> str:
+    """Return x: the query that the record names, or the text between an instruction's words and its last cue."""
+    if parts.named:
+        return parts.request
+    whole = f"{parts.instruction}\n{parts.request}" if parts.instruction else parts.request
+    inside = _inside(whole, frame) if frame else None
+    if inside is None:
+        inside = _between_cues(whole)
+    return _untag(parts.request if inside is None else inside)
+
+
+def _inside(text: str, frame: Frame) -> str | None:
+    text, before, after = text.strip(), frame.before.strip(), frame.after.strip()
+    if before + after and text.startswith(before) and text.endswith(after) and len(text) >= len(before) + len(after):
+        return text[len(before) : len(text) - len(after)].strip()
+    return None
+
+
+def _between_cues(text: str) -> str | None:
+    cues = list(ANSWER_CUE.finditer(text))
+    if not cues or cues[-1].end() != len(text):
+        return None
+    end = cues[-1]
+    start = CUE.search(text, endpos=end.start()) or regex.search(r"query:\s*", text.lower(), endpos=end.start())
+    return text[start.end() : end.start()].strip() if start else None
+
+
+def _untag(text: str) -> str:
+    match = regex.fullmatch(r"\s*<query>(.*)</query>\s*", text, regex.DOTALL | regex.IGNORECASE)
+    return match[1].strip() if match else text.strip()
+
+
+def _fold_keys(record: Record) -> Record:
+    """Return the record without null values, its keys in lower case without blanks around them."""
+    values: Record = {}
+    for key, value in record.items():
+        if value is None:
+            continue
+        folded = str(key).strip().lower()
+        if folded in values:
+            raise Misfit(f"two keys are {folded!r} but for case and blanks")
+        values[folded] = value
+    return values
+
+
+def _read_couple(record: list[Any]) -> Parts:
+    if len(record) != 2 or not all(isinstance(text, str) and text.strip() for text in record):
+        raise Misfit("a list; expected a text for the query and a text for the prompt, as Prompt-A-Video has them")
+    return Parts(record[0].strip(), (record[1].strip(),), named=True)
+
+
+def text_of(record: Mapping[str, Any], key: str) -> str:
+    """Return the text of a key. Raises Misfit for anything else, and for an empty one."""
+    value = record[key]
+    if not isinstance(value, str) or not value.strip():
+        kind = "an empty text" if isinstance(value, str) else describe(value)
+        raise Misfit(f"{key} is {kind} where a text belongs")
+    return value.strip()
+
+
+def _read_named(*answers: str) -> Callable[[Record], Parts]:
+    """Return a reader of a query and answers in keys of their own."""
+
+    def read(record: Record) -> Parts:
+        texts = tuple(_answer(record, key)[0] for key in answers)
+        return Parts(text_of(record, "query"), texts, named=True)
+
+    return read
+
+
+def _answer(record: Record, key: str) -> tuple[str, Exchange]:
+    exchange = read_exchange(key, record[key], bare_role="assistant")
+    if exchange.answer is None:
+        raise Misfit(f"{key} has no assistant turn")
+    return exchange.answer, exchange
+
+
+def _read_chat(key: str) -> Callable[[Record], Parts]:
+    """Return a reader of one conversation that holds the request and the answer."""
+
+    def read(record: Record) -> Parts:
+        if not isinstance(record[key], list):
+            raise Misfit(f"{key} is {describe(record[key])} where a list of turns belongs")
+        exchange = read_exchange(key, record[key], bare_role="user")
+        if exchange.request is None or exchange.answer is None:
+            missing = "user" if exchange.request is None else "assistant"
+            raise Misfit(f"{key} has no {missing} turn; expected one user turn and then one assistant turn")
+        return Parts(exchange.request, (exchange.answer,), has_system=exchange.has_system)
+
+    return read
+
+
+def _read_answered(request_key: str, *answers: str) -> Callable[[Record], Parts]:
+    """Return a reader of a request in one key and of answers in others, which may repeat the request before it."""
+
+    def read(record: Record) -> Parts:
+        value = record[request_key]
+        if isinstance(value, dict) and "messages" in value:  # OpenAI keeps the messages one level below
+            value = value["messages"]
+        exchange = read_exchange(request_key, value, bare_role="user")
+        if exchange.request is None:
+            raise Misfit(f"{request_key} has no user turn")
+        sides = [_answer(record, key) for key in answers]
+        if exchange.answer is not None and exchange.answer not in [text for text, _ in sides]:
+            raise Misfit(f"{request_key} ends with an assistant turn that is none of {' and '.join(answers)}")
+        if others := [key for key, (_, side) in zip(answers, sides, strict=True)
+                      if side.request not in (None, exchange.request)]:  # fmt: skip
+            raise Misfit(f"{others[0]} begins with another user turn than {request_key}")
+        has_system = exchange.has_system or any(side.has_system for _, side in sides)
+        return Parts(exchange.request, tuple(text for text, _ in sides), has_system=has_system)
+
+    return read
+
+
+def _read_alpaca(*answers: str) -> Callable[[Record], Parts]:
+    """Return a reader of LLaMA-Factory's alpaca form: the query is `input`, or `instruction` where that is empty."""
+
+    def read(record: Record) -> Parts:
+        if record.get("history"):
+            raise Misfit("history holds earlier turns; expected one user turn alone")
+        texts = tuple(_answer(record, key)[0] for key in answers)
+        has_system = bool(record.get("system"))
+        instruction, given = text_of(record, "instruction"), record.get("input", "")
+        if not isinstance(given, str):
+            raise Misfit(f"input is {describe(given)} where a text belongs")
+        if not given.strip():
+            return Parts(instruction, texts, has_system=has_system)
+        return Parts(given.strip(), texts, instruction=instruction, has_system=has_system)
+
+    return read
+
+
+def _read_implicit(record: Record) -> Parts:
+    """Read a pair whose sides hold the request themselves: as turns, as written turns, or as a common beginning."""
+    if not (isinstance(record["chosen"], str) and isinstance(record["rejected"], str)):
+        (chosen, left), (rejected, right) = (_answer(record, key) for key in IMPLICIT)
+        if left.request is None or left.request != right.request:
+            raise Misfit(f"its keys are {list_keys(record)}; expected the same user turn in chosen and rejected")
+        return Parts(left.request, (chosen, rejected), has_system=left.has_system or right.has_system)
+    sides = (text_of(record, "chosen"), text_of(record, "rejected"))
+    common = os.path.commonprefix(sides)
+    if (cues := [*ANSWER_CUE.finditer(common)]) or (cues := [*TURNS_IN_TEXT.finditer("\n\n" + common)][1:]):
+        return _cut_at_cue(sides, cues, common)
+    # TRL's rule, at the end of a word: what both sides begin with is the request
+    if all(len(side) > len(common) for side in sides) and not common[-1:].isspace():
+        common = common[: max(common.rfind(" "), common.rfind("\n")) + 1]
+    common = common[: common.rfind("\n") + 1] or common
+    answers = tuple(side[len(common) :].strip() for side in sides)
+    if not common.strip() or not all(answers):
+        raise Misfit(
+            "chosen and rejected have no common beginning that could be the query; expected a key query or prompt"
+        )
+    return Parts(common.strip(), answers, cut=True)
+
+
+def _cut_at_cue(sides: tuple[str, str], cues: list["regex.Match[str]"], common: str) -> Parts:
+    if cues[0].re is ANSWER_CUE:
+        place = cues[-1].end()
+        request = common[:place]
+    else:
+        labels = [match[1] for match in TURNS_IN_TEXT.finditer("\n\n" + common.lstrip("\n"))]
+        if labels != ["Human", "Assistant"]:
+            raise Misfit(f"the turns written into its texts are {', '.join(labels)}; expected Human, Assistant")
+        place = cues[-1].end() - 2
+        request = regex.sub(r"^\s*Human: ?", "", common[: cues[-1].start() - 2])
+    answers = tuple(side[place:].strip() for side in sides)
+    if not request.strip() or not all(answers):
+        raise Misfit("a turn in chosen or rejected is empty")
+    if cues[0].re is not ANSWER_CUE and any(TURNS_IN_TEXT.search(answer) for answer in answers):
+        raise Misfit("more turns are written into chosen or rejected than one of the human and one of the assistant")
+    return Parts(request.strip(), answers)
+
+
+IMPLICIT = ("chosen", "rejected")
+SPEAKERS = {"query", "prompt", "messages", "conversations", "instruction", "input", "question", "completion", "output"}
+"""Keys that say something by role: beside chosen and rejected alone they must not go unread."""
+SFT_FORMS = (
+    Form("ours", ("query", "prompt"), _read_named("prompt")),
+    Form("OpenAI's and VPO's", ("messages",), _read_chat("messages")),
+    Form("LLaMA-Factory's sharegpt", ("conversations",), _read_chat("conversations")),
+    Form("TRL's", ("prompt", "completion"), _read_answered("prompt", "completion")),
+    Form("LLaMA-Factory's alpaca", ("instruction", "output"), _read_alpaca("output")),
+)
+DPO_FORMS = (
+    Form("ours", ("query", "chosen", "rejected"), _read_named("chosen", "rejected")),
+    Form("VPO's", ("messages", "chosen", "rejected"), _read_answered("messages", "chosen", "rejected")),
+    Form("TRL's explicit", ("prompt", "chosen", "rejected"), _read_answered("prompt", "chosen", "rejected")),
+    Form(
+        "LLaMA-Factory's sharegpt", ("conversations", "chosen", "rejected"),
+        _read_answered("conversations", "chosen", "rejected"),
+    ),
+    Form("LLaMA-Factory's alpaca", ("instruction", "chosen", "rejected"), _read_alpaca("chosen", "rejected")),
+    Form(
+        "OpenAI's", ("input", "preferred_output", "non_preferred_output"),
+        _read_answered("input", "preferred_output", "non_preferred_output"),
+    ),
+    Form("TRL's implicit", IMPLICIT, _read_implicit),
+)  # fmt: skip
