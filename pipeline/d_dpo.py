@@ -21,6 +21,7 @@ from schemas.d_dpo import DDpo
 from schemas.d_text import DText
 from schemas.d_video import DVideo
 from schemas.params import DpoParams, Params, TrainedArmParams
+from schemas.queries import Query
 from schemas.reasons import Reason
 from schemas.stage import Declaration
 
@@ -113,7 +114,7 @@ def label_pair(pair: Pair, labels: str, seed: int) -> DDpo:
     return DDpo(**row)
 
 
-STAGE = Declaration(reads=(DText, DVideo), row=DDpo, unit="query")
+STAGE = Declaration(reads=(DText, DVideo, Query), row=DDpo, unit="query")
 
 
 @click.command("d_dpo")

@@ -15,6 +15,7 @@ from pipeline.text.ready_sets import read_ready_sft
 from schemas.base import Dropped
 from schemas.critique import Critique
 from schemas.d_sft import DSft
+from schemas.queries import Query
 from schemas.reasons import Reason
 from schemas.refine import Refine
 from schemas.stage import Declaration
@@ -39,7 +40,7 @@ def d_sft(critiques: Iterable[Critique], refined: Mapping[str, Refine]) -> Itera
             yield Dropped(input_id=row.query_id, reason=Reason.NOT_REFINED, detail="flawed, and refine gave nothing")
 
 
-STAGE = Declaration(reads=(Critique, Refine), row=DSft, unit="query")
+STAGE = Declaration(reads=(Critique, Refine, Query), row=DSft, unit="query")
 
 
 @click.command("d_sft")

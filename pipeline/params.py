@@ -58,7 +58,7 @@ def _sha256(file: Path) -> str:
 
 def write_folder(folder: str | Path, contents: Mapping[str, Mapping[str, str]]) -> None:
     """Write each mapping to <its name>.json in `folder`."""
-    with replacing_folder(Path(folder)) as temporary:
+    with replacing_folder(Path(folder), owns=("*.json",)) as temporary:
         for name, mapping in contents.items():
             write_json(temporary / f"{name}.json", mapping)
 

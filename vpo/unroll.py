@@ -60,7 +60,8 @@ class Stage:
 
     def word_after(self, option: str) -> str | None:
         """Return the value of an option: `word_after("--arm")`; None where the command has no such option."""
-        return self.options[self.options.index(option) + 1] if option in self.options else None
+        behind = self.options[self.options.index(option) + 1 :] if option in self.options else ()
+        return behind[0] if behind else None
 
 
 @dataclass(frozen=True)

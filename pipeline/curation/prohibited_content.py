@@ -20,6 +20,7 @@ from pipeline.curation.disguises import (
     list_readings,
 )
 from pipeline.curation.unsafe_terms import AGE_HINT, find_kinds, list_patterns, list_single_words
+from pipeline.text.clean import words as split_words
 
 if TYPE_CHECKING:
     import polars as pl
@@ -87,8 +88,10 @@ def _match_letters(texts: pl.Series) -> dict[str, pl.Series]:
 
 
 def _list_inner_terms(kind: str) -> list[str]:
-    """Return the terms as they may stand inside words that are written together."""
-    return [term.strip() for term in list_patterns(kind)]
+    """Return the terms as they may stand inside words that are written together; those of unspaced scripts too."""
+    terms = [term.strip() for term in list_patterns(kind)]
+    joined = {term: "".join(term.split()) for term in terms if " " in term}
+    return terms + [together for term, together in joined.items() if split_words(together) == tuple(term.split())]
 
 
 def _split_table(table: dict[int, str]) -> tuple[list[str], list[str]]:

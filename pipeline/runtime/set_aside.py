@@ -7,11 +7,13 @@ from pipeline.runtime.io import replacing_folder, write_json
 
 MARKER = "set_aside.json"
 """The only file in the folder of a model that was not trained."""
+OWNED = ("*.safetensors", "*.json", "chat_template.jinja")
+"""What a training leaves in the folder (train/model_folder.py), and what goes when an arm is set aside."""
 
 
 def write_set_aside(folder: Path, why: str) -> None:
     """Leave a model's folder that says why there is no model in it, in the place of all that was there."""
-    with replacing_folder(folder) as temporary:
+    with replacing_folder(folder, owns=OWNED) as temporary:
         write_json(temporary / MARKER, {"why": why})
 
 

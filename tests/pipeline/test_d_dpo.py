@@ -7,6 +7,7 @@ from pipeline.d_dpo import count_sources, d_dpo, main, read_pairs
 from pipeline.d_text import d_text
 from pipeline.d_video import Feedback, d_video
 from pipeline.runtime.io import DataError, read_rows, write_rows
+from schemas.base import content_id
 from schemas.d_dpo import DDpo
 from schemas.params import TrainedArmParams
 from schemas.queries import Query
@@ -145,7 +146,15 @@ def test_an_arm_without_text_feedback_keeps_no_text_pair_and_says_so(stage, tmp_
 
 def test_a_ready_d_dpo_with_a_test_query_is_refused_by_the_stage(stage, tmp_path):
     query = TRIPLES[0][0]
-    row = Query(query_id="q", query=f"A {query}!", split="test", safety=False, raw=query, source="s", source_id="1")
+    row = Query(
+        query_id=content_id(f"A {query}!"),
+        query=f"A {query}!",
+        split="test",
+        safety=False,
+        raw=query,
+        source="s",
+        source_id="1",
+    )
     write_rows(tmp_path / "test.jsonl", [row], Query)
     *_, said = stage(write_dpo(tmp_path, "ours.jsonl"), "--test", str(tmp_path / "test.jsonl"), status=1)
     assert "queries are in the test split or resemble one of it" in said

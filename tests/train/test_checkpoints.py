@@ -206,7 +206,7 @@ def test_a_comment_leaves_the_key_of_a_killed_run_and_a_line_of_code_does_not(ro
     assert key_with("comment", "train/trainer.py") == before
     assert key_with("docstring", "train/sft.py", "supervised fine-tuning", "fine-tuning") == before
     assert key_with("card", "pipeline/publishing/model_card.py", "It reads", "It takes") == before
-    assert key_with("other stage", "train/dpo.py", "raise DataError", "raise ValueError") == before
+    assert key_with("other stage", "train/dpo.py", "raise TooFewRows", "raise ValueError") == before
     assert key_with("line", "train/trainer.py", '"logging_steps": 1', '"logging_steps": 2') != before
     assert key_with("template", "pipeline/llm/template.py", "return", "return None or") != before
 

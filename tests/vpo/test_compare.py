@@ -9,8 +9,8 @@ from click.testing import CliRunner
 from ruamel.yaml import YAML
 
 from pipeline.runtime.io import read_rows, write_rows
+from schemas.base import content_id
 from schemas.critique import Critique
-from schemas.rollout import Rollout
 from tests.support.small_project import small_project, write_params
 from vpo.compare import changed_params, main
 from vpo.comparing.runs import Run, open_run, tables_of
@@ -87,12 +87,14 @@ def test_what_rose_is_better(project):
 
 def test_runs_over_other_queries_are_not_paired(project):
     for path in (*Path("data/eval/test").glob("*/*.jsonl"), Path("data/queries/test.jsonl")):
-        text = path.read_text()
-        for row in read_rows("data/eval/test/original/rollout.jsonl", Rollout):
-            text = text.replace(row.query_id, row.query_id[::-1])
-        path.with_suffix(".new").write_text(text)
-    for path in Path("data").rglob("*.new"):
-        path.rename(path.with_suffix(".jsonl"))
+        rows = [json.loads(line) for line in path.read_text().splitlines()]
+        for row in rows:
+            if "query" in row:
+                row["query"] += " again"
+                row["query_id"] = content_id(row["query"])
+            if "prompt" in row:
+                row["prompt_id"] = content_id(row["query_id"], row["prompt"])
+        path.write_text("".join(json.dumps(row) + "\n" for row in rows))
     code, output = compare()
     assert code == 0 and "(over other queries)" in output
 

@@ -3,6 +3,7 @@ from pipeline.runtime.pyplot import open_pyplot, save_figure
 
 def test_equal_figures_have_equal_bytes_whatever_a_person_has_set(tmp_path):
     plt = open_pyplot()
+    plt.close("all")  # what other tests left open
     contents = []
     for name in ("one.png", "two.png"):
         plt = open_pyplot()
