@@ -211,10 +211,13 @@ def test_dvc_finds_the_data_of_an_earlier_version_as_its_lock_says(tmp_path):
     with (project.path / "data/dpo/d_text.jsonl").open("a") as file:
         file.write("{}\n")
     status = json.loads(project.run("dvc", "status", "--json").stdout)
-    locked = read_yaml(BEFORE / "project/dvc.lock.txt")["stages"].keys()  # a stage that came later has no hashes there
-    kept = [item for name, item in status.items() if name in locked]
-    changes = [change["changed deps"] for item in kept for change in item if "changed deps" in change]
-    modified = {path for change in changes for path, state in change.items() if state == "modified"}
+    stages = read_yaml(BEFORE / "project/dvc.lock.txt")["stages"]
+    # a stage or a dep that came later has no hash there
+    locked = {(name, dep["path"]) for name, stage in stages.items() for dep in stage.get("deps", [])}
+    changes = [(name, change["changed deps"]) for name in status for change in status[name] if "changed deps" in change]
+    modified = {
+        path for name, deps in changes for path, state in deps.items() if state == "modified" and (name, path) in locked
+    }
     assert modified & ROWS_BEFORE.keys() == {"data/dpo/d_text.jsonl"}
 
 

@@ -46,12 +46,12 @@ Offline.clip = logged
     "reward/offline.py": """
 from pipeline.video.clips import frames_hash
 
-def logged(items, score, by, scored=scored):
+def logged(items, score, by, score_views=score_views):
     for item in items:
         at_work(f"{by.backend} {frames_hash(decode(item.clip))} {item.text}")
-        yield from scored([item], score, by)
+        yield from score_views([item], score, by)
 
-scored = logged
+score_views = logged
 """,
 }
 

@@ -14,6 +14,7 @@ from ruamel.yaml import YAML
 ROOT = Path(__file__).resolve().parents[2]
 
 TINY = {
+    "base.stop_share": 1.0,  # a hardly trained policy ends many prompts at the length limit
     "world.queries": 420,
     "world.critic_recall": 0.1,  # most prompts of a hardly trained policy must reach the renderer
     "world.critic_recall_unsafe": 0.6,
