@@ -4,7 +4,7 @@ import json
 import os
 import sqlite3
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -86,10 +86,15 @@ def _is_whole(stage: Any) -> bool:
     return all(isinstance(file, dict) and "path" in file and file.get("md5") for file in files)
 
 
-def check_folders(root: Path) -> Check:
+def is_writable(path: Path) -> bool:
+    """Return whether this process may write into a folder; root may into every one that is not mounted read-only."""
+    return os.access(path, os.W_OK)
+
+
+def check_folders(root: Path, may_write: Callable[[Path], bool] = is_writable) -> Check:
     """Look whether stages can write where they have to."""
     wanted = [root, root / ".dvc", root / "data", root / "results"]
-    closed = [str(path.relative_to(root)) for path in wanted if path.exists() and not os.access(path, os.W_OK)]
+    closed = [str(path.relative_to(root)) for path in wanted if path.exists() and not may_write(path)]
     if closed:
         return Check("folders", False, f"{', '.join(closed)}: read-only", f"chmod -R u+w {' '.join(closed)}")
     return Check("folders", True, "can be written")
