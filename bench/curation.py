@@ -217,7 +217,7 @@ def filters(rows: str) -> dict:
 
     lists = token_lists(int(rows))
     find_near_duplicates(tokenize_lists(lists[:50]), 0.7)
-    found = {"rows": len(lists), "ours_s": spent_on(lambda: find_near_duplicates(tokenize_lists(lists), 0.7))}
+    figures = {"rows": len(lists), "ours_s": spent_on(lambda: find_near_duplicates(tokenize_lists(lists), 0.7))}
     try:
         from datasketch import MinHash, MinHashLSH
     except ImportError:
@@ -232,7 +232,7 @@ def filters(rows: str) -> dict:
                 if not index.query(sketch):
                     index.insert(str(at), sketch)
 
-        found["datasketch_s"] = spent_on(datasketch)
+        figures["datasketch_s"] = spent_on(datasketch)
     try:
         import rensa
     except ImportError:
@@ -246,8 +246,8 @@ def filters(rows: str) -> dict:
                 sketch.update(pairs(row))
                 index.add(str(at), sketch)
 
-        found["rensa_s"] = spent_on(rust)
-    return found
+        figures["rensa_s"] = spent_on(rust)
+    return figures
 
 
 def pairs(row: list[str]) -> list[str]:

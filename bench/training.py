@@ -92,9 +92,9 @@ def rows_of(params: Params, n: int, least: int, most: int) -> tuple[FittingRows,
     template = Template(str(ROOT / params.policy.template), needs=("query",))
     sft, dpo = [], []
     for query, chosen, rejected in texts(n, least, most):
-        asked = to_user_turn(query, template)
-        sft.append({"prompt": asked, "completion": to_answer_turn(chosen)})
-        dpo.append({"prompt": asked, "chosen": to_answer_turn(chosen), "rejected": to_answer_turn(rejected)})
+        turn = to_user_turn(query, template)
+        sft.append({"prompt": turn, "completion": to_answer_turn(chosen)})
+        dpo.append({"prompt": turn, "chosen": to_answer_turn(chosen), "rejected": to_answer_turn(rejected)})
     return FittingRows(sft, list(range(n)), {}, 0), dpo
 
 

@@ -59,8 +59,8 @@ def test_a_missing_library_is_told_with_the_extra_that_brings_it(tiny_pipeline, 
         "from pipeline.backends.renderer.diffusers import Diffusers\n"
         "from pipeline.runtime.params_file import load_params\n"
         "from tests.support.params import with_values\n"
-        "told = load_params('params.yaml').render\n"
-        "Diffusers(with_values(told, backend='diffusers', model=sys.argv[1]))"
+        "render = load_params('params.yaml').render\n"
+        "Diffusers(with_values(render, backend='diffusers', model=sys.argv[1]))"
     )
     done = subprocess.run(
         [sys.executable, "-c", script, str(tiny_pipeline("wan"))],
@@ -82,8 +82,8 @@ def test_a_model_on_the_hub_is_found_by_its_id_and_commit(tiny_pipeline, root, t
         "from pipeline.backends.renderer.diffusers import Diffusers\n"
         "from pipeline.runtime.params_file import load_params\n"
         "from tests.support.params import with_values\n"
-        "told = load_params('params.yaml').render\n"
-        "renderer = Diffusers(with_values(told, **json.loads(sys.argv[1])))\n"
+        "render = load_params('params.yaml').render\n"
+        "renderer = Diffusers(with_values(render, **json.loads(sys.argv[1])))\n"
         "(outcome,) = renderer.map([RenderRequest('a dog runs', 1)])\n"
         "print(json.dumps([renderer.by.model, renderer.by.revision, outcome.value.frames_hash]))"
     )

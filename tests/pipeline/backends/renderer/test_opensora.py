@@ -82,15 +82,15 @@ parser.add_argument("config")
 for name in ("--prompt-path", "--save-dir", "--batch-size", "--llm-refine", "--num-frames", "--fps", "--flow"):
     parser.add_argument(name)
 parser.add_argument("--image-size", nargs=2)
-told = parser.parse_args()
-assert (told.config, told.batch_size, told.llm_refine) == ("configs/opensora-v1-2/inference/sample.py", "1", "False")
-assert (told.image_size, told.fps, told.flow) == (["32", "48"], "8", "5"), told
+words = parser.parse_args()
+assert (words.config, words.batch_size, words.llm_refine) == ("configs/opensora-v1-2/inference/sample.py", "1", "False")
+assert (words.image_size, words.fps, words.flow) == (["32", "48"], "8", "5"), words
 import os
 from tests.support.params import with_values
-os.makedirs(told.save_dir)
-for at, prompt in enumerate(open(told.prompt_path).read().splitlines()):
-    path = get_save_path_name(told.save_dir, sample_name=None, sample_idx=0 + at, prompt=prompt, num_sample=1, k=0)
-    open(path + ".mp4", "wb").write(clip_of(f"{prompt} {torch.seeds[-1]}", n=int(told.num_frames)))
+os.makedirs(words.save_dir)
+for at, prompt in enumerate(open(words.prompt_path).read().splitlines()):
+    path = get_save_path_name(words.save_dir, sample_name=None, sample_idx=0 + at, prompt=prompt, num_sample=1, k=0)
+    open(path + ".mp4", "wb").write(clip_of(f"{prompt} {torch.seeds[-1]}", n=int(words.num_frames)))
 """,
 }
 
@@ -101,8 +101,8 @@ def test_open_sora_is_given_prompts_settings_and_a_seed_for_each_clip(laptop, pr
         (tmp_path / "sora" / name).write_text(text)
     script = root / "pipeline/backends/renderer/opensora.py"
     words = [sys.executable, str(script), str(tmp_path / "sora"), "{manifest}", "{clips}", "--flow", "5"]
-    asked = [RenderRequest("a dog\n{in} a house", 7), RenderRequest("|0| a cat", 8)]
-    one, two = Command(params(laptop, words)).map(asked)
+    requests = [RenderRequest("a dog\n{in} a house", 7), RenderRequest("|0| a cat", 8)]
+    one, two = Command(params(laptop, words)).map(requests)
     assert (one.value, two.value) and one.value.content == clip_of("a dog (in) a house 7")
     assert two.value.content == clip_of("0| a cat 8")
     assert not list(home().glob("command/*/.opensora-*"))
