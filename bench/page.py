@@ -51,6 +51,7 @@ class Page(NamedTuple):
 
 PAGES = {
     "checklist": Page("bench/checklist.py"),
+    "choices": Page("bench/choices.py", upto="evaluate"),
     "curation": Page("bench/curation.py", params=("queries",)),
     "demo": Page("bench/demo.py", upto="evaluate"),
     "fanout": Page("bench/fanout.py", params=("render", "world"), carriers=True),

@@ -22,7 +22,18 @@ def clone(path: Path) -> None:
 
 
 def repro(path: Path, home: Path, *stages: str) -> tuple[float, str]:
-    """Run `dvc repro` in `path`, up to `stages` where some are named; return its CPU seconds and output."""
+    """Run `dvc repro` in `path`, up to `stages` where some are named; return its CPU seconds and output.
+
+    Ends the program with what DVC says when it fails.
+    """
+    spent, code, output = run_dvc(path, home, "repro", *stages)
+    if code:
+        sys.exit(output[-6000:])
+    return spent, output
+
+
+def run_dvc(path: Path, home: Path, *words: str) -> tuple[float, int, str]:
+    """Run a command of DVC in `path` with the store `home`; return its CPU seconds, exit status and output."""
     environment = {
         **os.environ,
         "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
@@ -31,10 +42,8 @@ def repro(path: Path, home: Path, *stages: str) -> tuple[float, str]:
         "HF_HUB_OFFLINE": "1",
     }
     before = cpu_s()
-    done = subprocess.run(["dvc", "repro", *stages], cwd=path, env=environment, capture_output=True, text=True)
-    if done.returncode:
-        sys.exit(done.stdout[-3000:] + done.stderr[-3000:])
-    return cpu_s() - before, done.stdout
+    done = subprocess.run(["dvc", *words], cwd=path, env=environment, capture_output=True, text=True)
+    return cpu_s() - before, done.returncode, done.stdout + done.stderr
 
 
 def hashes(path: Path) -> dict[str, str]:

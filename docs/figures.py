@@ -8,7 +8,7 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
-from bench.page import is_fresh
+from bench.page import is_fresh, record_path
 from docs.house import ROOT
 
 ROWS = {
@@ -104,6 +104,14 @@ def describe_world(page: str) -> str:
     )
 
 
+def describe_choices(page: str) -> str:
+    """Return which constants of ours move most, on real queries and, where it was run, on the demo."""
+    starts = ("Most real queries move with", "The demo's headline moves most with", "Another seed alone")
+    named = [line for start in starts for line in page.splitlines() if line.startswith(start)]
+    text = " ".join([find_sentence(page, starts[0]), *named[1:]])
+    return wrap(f"Of our own constants, by [what they do](bench/results/choices.md): {text[0].lower()}{text[1:]}")
+
+
 def show(cell: str) -> str:
     """Return a difference without its count of queries: `+0.82 [0.76, 0.88]`."""
     return cell.split(" n=")[0]
@@ -123,6 +131,7 @@ def wrap(text: str, width: int = 120) -> str:
 
 QUOTED: dict[str, tuple[str, Callable[[str], str]]] = {
     "demo": ("The demo's table", describe_demo),
+    "choices": ("Which of our own constants matter most", describe_choices),
     "world": ("What three training runs say of text and video feedback", describe_world),
 }
 """name of a block of the README and of the page that it quotes -> what the block holds, and what writes it"""
@@ -132,7 +141,7 @@ def readme_blocks(root: Path = ROOT) -> dict[str, str]:
     """Return name -> text of each block of the README that quotes a page."""
     blocks = {}
     for name, (holds, describe) in QUOTED.items():
-        if is_fresh(name, root):
+        if record_path(name, root).is_file() and is_fresh(name, root):
             blocks[name] = describe((root / f"bench/results/{name}.md").read_text(encoding="utf-8"))
         else:
             blocks[name] = wrap(

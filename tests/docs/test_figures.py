@@ -4,7 +4,16 @@ import re
 
 import pytest
 
-from docs.figures import describe_demo, describe_world, find_sentence, numbers, read_tables, readme_blocks, wrap
+from docs.figures import (
+    describe_choices,
+    describe_demo,
+    describe_world,
+    find_sentence,
+    numbers,
+    read_tables,
+    readme_blocks,
+    wrap,
+)
 
 DEMO = """# The demo
 
@@ -81,6 +90,16 @@ def test_with_both_readings_of_the_ablation_the_unchecked_one_is_told_apart():
     assert "taught by video pairs alone changes by +0.90" in text
     assert "taught by video pairs of unchecked prompts changes by +0.96" in text
     assert "that arm too" not in text
+
+
+def test_the_three_constants_that_move_most_are_named():
+    page = "# Choices\n\nMost real queries move with `a`, `b`.\n"
+    assert describe_choices(page).endswith("(bench/results/choices.md): most real queries move with `a`, `b`.")
+    demo = "The demo's headline moves most with `c`.\n\nAnother seed alone moves it by 0.40: less says nothing.\n"
+    text = " ".join(describe_choices(page + demo).split())
+    assert text.endswith(
+        "`b`. The demo's headline moves most with `c`. Another seed alone moves it by 0.40: less says nothing."
+    )
 
 
 def test_a_page_without_the_sentence_is_refused():
