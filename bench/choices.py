@@ -132,9 +132,11 @@ def curate(source: Path, folder: Path, values: Mapping[str, Any]) -> dict[str, A
 def compare_drawn(counts: Mapping[str, Any], default: Mapping[str, Any]) -> dict[str, Any]:
     """Return the columns of the page for one value: rows kept, splits, and how the draw differs from the default's.
 
-    `moved` is the larger share of the two draws that the other one has not: as another query, text or split.
+    `moved` is the larger share of the two draws that the other one has not, as a query or so written; `other_split`
+    is the share of this draw that the default has in another split.
     """
-    here, there = set(counts["drawn"]), set(default["drawn"])
+    here, there = dict(map(split_text, counts["drawn"])), dict(map(split_text, default["drawn"]))
+    shared = here.keys() & there.keys()
     reasons = {
         reason: counts["dropped"].get(reason, 0) - default["dropped"].get(reason, 0)
         for reason in sorted({*counts["dropped"], *default["dropped"]})
@@ -142,9 +144,16 @@ def compare_drawn(counts: Mapping[str, Any], default: Mapping[str, Any]) -> dict
     return {
         "kept": counts["raw"] - sum(counts["dropped"].values()),
         "splits": counts["splits"],
-        "moved": max(len(here - there) / max(1, len(here)), len(there - here) / max(1, len(there))),
+        "moved": max(1 - len(shared) / max(1, len(draw)) for draw in (here, there)),
+        "other_split": sum(here[text] != there[text] for text in shared) / max(1, len(here)),
         "reasons": {reason: change for reason, change in reasons.items() if change},
     }
+
+
+def split_text(drawn: str) -> tuple[str, str]:
+    """Return id and text of a drawn query, and its split."""
+    split, _, text = drawn.partition("/")
+    return text, split
 
 
 def vary_real(source: Path, choices: Mapping[str, Iterable[Any]]) -> list[Measured]:
@@ -285,17 +294,28 @@ def name_first(keys: list[str]) -> str:
 
 def real_table(rows: list[Measured], tree: Mapping[str, Any]) -> list[str]:
     """Return the lines of the table of real queries."""
-    head = ("constant", "value", "kept", "sft, dpo, test", "drawn otherwise, %", "rows that leave by a rule")
+    head = (
+        "constant",
+        "value",
+        "kept",
+        "sft, dpo, test",
+        "other queries, %",
+        "other split, %",
+        "rows that leave by a rule",
+    )
     lines = [f"| {' | '.join(head)} |", "|---" * len(head) + "|"]
     for row in rows:
         name = f"`{row.key}` ({spell(default_of(row.key, tree))}) | {spell(row.value)}" if row.key else "as it comes | "
         if not row.figures:
-            lines.append(f"| {name} | {row.note} | | | |")
+            lines.append(f"| {name} | {row.note} | | | | |")
             continue
         figures = row.figures
         reasons = ", ".join(f"{reason} {change:+d}" for reason, change in figures["reasons"].items()) or "-"
         splits = ", ".join(str(figures["splits"][split]) for split in SPLITS)
-        lines.append(f"| {name} | {figures['kept']} | {splits} | {100 * figures['moved']:.1f} | {reasons} |")
+        lines.append(
+            f"| {name} | {figures['kept']} | {splits} | {100 * figures['moved']:.1f} | "
+            f"{100 * figures['other_split']:.1f} | {reasons} |"
+        )
     return lines
 
 

@@ -101,12 +101,13 @@ def test_what_moved_counts_queries_texts_and_splits():
     default = counts | {"drawn": ["sft/1/a", "sft/2/b", "dpo/3/c", "test/4/d"]}
     other = counts | {"drawn": ["sft/1/a", "sft/2/b -ar", "dpo/3/c", "dpo/4/d"], "dropped": {"pii": 3, "url": 1}}
     compared = compare_drawn(other, default)
-    assert compared["kept"] == 5 and compared["moved"] == 0.5 and compared["reasons"] == {"pii": 2, "url": 1}
+    assert compared["kept"] == 5 and compared["reasons"] == {"pii": 2, "url": 1}
+    assert compared["moved"] == 0.25 and compared["other_split"] == 0.25
 
 
 def test_a_smaller_draw_is_moved_too():
-    default = {"raw": 4, "dropped": {}, "splits": {}, "drawn": ["1", "2", "3", "4"]}
-    assert compare_drawn(default | {"drawn": ["1"]}, default)["moved"] == 0.75
+    default = {"raw": 4, "dropped": {}, "splits": {}, "drawn": ["sft/1", "sft/2", "sft/3", "sft/4"]}
+    assert compare_drawn(default | {"drawn": ["sft/1"]}, default)["moved"] == 0.75
 
 
 def demo_row(key, value, reward, **more):
@@ -131,10 +132,13 @@ def test_the_seed_is_the_yardstick_and_no_choice():
 
 
 def test_the_page_names_what_moves_most_and_what_was_not_run(tree):
-    kept = {"kept": 20, "splits": {"sft": 10, "dpo": 5, "test": 5}, "moved": 0.0, "reasons": {}}
-    real = [Measured("", None, kept), Measured("queries.min_words", 5, kept | {"moved": 0.25, "reasons": {"url": 2}})]
+    kept = {"kept": 20, "splits": {"sft": 10, "dpo": 5, "test": 5}, "moved": 0.0, "other_split": 0.0, "reasons": {}}
+    real = [
+        Measured("", None, kept),
+        Measured("queries.min_words", 5, kept | {"moved": 0.25, "other_split": 0.03, "reasons": {"url": 2}}),
+    ]
     text = page("typed.json", real, DEMO, tree)
-    assert "| `queries.min_words` (3) | 5 | 20 | 10, 5, 5 | 25.0 | url +2 |" in text
+    assert "| `queries.min_words` (3) | 5 | 20 | 10, 5, 5 | 25.0 | 3.0 | url +2 |" in text
     assert "Most real queries move with `queries.min_words`." in text
     assert "| `dpo.min_effect` (null) | 1.0 | 9 | 3 | 4 | 7 | +0.80 [+0.70, +0.90] | 10.0 | 5.0 |" in text
     assert (
@@ -147,7 +151,7 @@ def test_the_page_names_what_moves_most_and_what_was_not_run(tree):
 
 
 def test_without_the_demo_the_page_says_so(tree):
-    kept = {"kept": 20, "splits": {"sft": 10, "dpo": 5, "test": 5}, "moved": 0.0, "reasons": {}}
+    kept = {"kept": 20, "splits": {"sft": 10, "dpo": 5, "test": 5}, "moved": 0.0, "other_split": 0.0, "reasons": {}}
     text = page("typed.json", [Measured("", None, kept)], [], tree)
     assert "Not run with this code." in text and "Most real queries move with none." in text
 
