@@ -189,7 +189,7 @@ class Demo:
         (self.path / "params.yaml").write_text(self.params, encoding="utf-8")
         set_params(self.path, values)
         spent, code, output = run_dvc(self.path, self.home, "repro", *stages)
-        return spent, "" if not code else next(line for line in reversed(output.splitlines()) if line.strip())
+        return spent, name_fault(output) if code else ""
 
     def outs(self) -> dict[str, str]:
         """Return path -> hash of the data that the stages wrote; metrics, code and params apart."""
@@ -202,6 +202,12 @@ class Demo:
     def figures(self) -> dict[str, Any]:
         """Return the columns of the page: queries, pairs and the headline of the run that lies there."""
         return read_figures(self.path)
+
+
+def name_fault(output: str) -> str:
+    """Return what the stage said before DVC gave up, else DVC's own last line."""
+    lines = [line.strip() for line in output.splitlines() if line.strip()]
+    return next((line for line in lines if line.startswith("Error: ")), lines[-1] if lines else "no output")
 
 
 def read_figures(path: Path) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from bench.choices import (
     compare_drawn,
     curate,
     default_of,
+    name_fault,
     page,
     rank,
     read_figures,
@@ -199,6 +200,12 @@ def test_a_constant_is_paid_for_by_what_its_last_value_took():
     assert budget.pays("a")
     budget.take("a", 20)
     assert budget.pays("a") and not budget.pays("b")
+
+
+def test_what_a_stage_said_is_told_before_what_dvc_says():
+    output = "Running stage 'sft':\nError: data/sft.jsonl: 3 rows are too long\nERROR: failed to reproduce 'sft'\n\n"
+    assert name_fault(output) == "Error: data/sft.jsonl: 3 rows are too long"
+    assert name_fault("ERROR: failed to reproduce 'sft'\n") == "ERROR: failed to reproduce 'sft'"
 
 
 def test_values_of_other_code_are_forgotten(tmp_path):
