@@ -132,13 +132,16 @@ def score_rollouts(paths: Sequence[Path]) -> Scored:
     from pipeline.runtime.io import read_rows
     from pipeline.runtime.params_file import load_params
     from pipeline.scoring.formulas import compute_scores
+    from schemas.render import Render
     from schemas.reward import Reward
     from schemas.rollout import Rollout
 
     scored = Scored([], [], [])
     for number, path in enumerate(paths):
         prompts = {row.prompt_id: row.prompt for row in read_rows(path / "data/dpo/rollout.jsonl", Rollout)}
-        rows = [row for row in read_rows(path / "data/dpo/reward.parquet", Reward) if row.replicate == 0]
+        # no pair is made of the clips that are rendered once more
+        first = {row.video_id for row in read_rows(path / "data/dpo/render.parquet", Render) if row.replicate == 0}
+        rows = [row for row in read_rows(path / "data/dpo/reward.parquet", Reward) if row.video_id in first]
         scores = compute_scores(rows, load_params(path / "params.yaml").reward)
         for row in {row.video_id: row for row in rows}.values():
             if row.video_id in scores:

@@ -3,8 +3,17 @@
 import numpy as np
 import pytest
 
-from bench.stock_sentences import centre, count_stock_sentences, count_words, explained_share, table_size
+from bench.stock_sentences import (
+    centre,
+    count_stock_sentences,
+    count_words,
+    explained_share,
+    score_arms,
+    score_rollouts,
+    table_size,
+)
 from pipeline.world.phrases import PHRASES
+from tests.support.small_project import small_project
 
 STOCK = [phrase.sentence for phrases in PHRASES.values() for phrase in phrases]
 
@@ -66,3 +75,14 @@ def test_within_a_query_its_mean_does_not_count():
 def test_too_few_queries_are_refused():
     with pytest.raises(ValueError, match="2 queries are too few"):
         explained_share(["a", "b"], [1.0, 2.0], ["q1", "q2"])
+
+
+def test_prompts_of_finished_runs_stand_beside_their_rewards_and_their_queries(tmp_path):
+    """In the small project the arm dpo adds a sentence and has the reward 1; original has 0."""
+    project = small_project(tmp_path)
+    served = score_arms([project, project])
+    assert len(served.texts) == 16 and len(set(served.groups)) == 8
+    rewards = dict(zip(served.texts, served.rewards, strict=True))
+    assert rewards["an old mill"] == 0 and rewards["an old mill The camera stays calm."] == 1
+    rollouts = score_rollouts([project])
+    assert "a train at night take 1." in rollouts.texts and len(set(rollouts.groups)) == 3
