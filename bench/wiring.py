@@ -12,6 +12,8 @@ import tempfile
 from pathlib import Path
 from typing import NamedTuple
 
+from bench.page import read_basis, write_page
+
 ROOT = Path(__file__).resolve().parents[1]
 
 
@@ -164,7 +166,7 @@ def red(folder: Path, tests: str) -> str | None:
 
 def main() -> None:
     lines = ["# Planted faults and the test that turns red", "", "| fault | file | red |", "|---|---|---|"]
-    missed = 0
+    missed, basis = 0, read_basis("wiring")
     with tempfile.TemporaryDirectory(prefix="vpo-wiring-") as name:
         folder = Path(name)
         copy(folder)
@@ -184,7 +186,7 @@ def main() -> None:
             lines.append(f"| {fault.name} | `{fault.file}` | {test} |")
             print(lines[-1], flush=True)
     lines += ["", f"{len(FAULTS)} planted, {len(FAULTS) - missed} noticed."]
-    (ROOT / "bench" / "results" / "wiring.md").write_text("\n".join(lines) + "\n")
+    write_page("wiring", "\n".join(lines) + "\n", basis)
     print(lines[-1])
     sys.exit(1 if missed else 0)
 

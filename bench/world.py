@@ -17,7 +17,10 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[1]
+from bench.page import read_basis, write_page
+from bench.project import ROOT, read_values
+from bench.stock_sentences import describe_words
+
 RESULTS = ROOT / "bench" / "results"
 SETTING = {
     "world.queries": 7200,
@@ -95,21 +98,6 @@ def run_seed(seed: int, folder: Path) -> Path:
     return path
 
 
-def values_of(path: Path):
-    """Return arm -> metric -> query_id -> value of one finished run, and who judged each metric."""
-    from pipeline.evaluation.arms import measure, name_judges, read_arm
-    from pipeline.runtime.io import read_rows
-    from pipeline.runtime.params_file import load_params
-    from schemas.queries import Query
-
-    params = load_params(path / "params.yaml")
-    queries = list(read_rows(path / "data/queries/test.jsonl", Query))
-    arms = {name: read_arm(path / "data/eval/test" / name, queries) for name in params.evaluate.arms}
-    everyone = [row for arm in arms.values() for row in arm.rewards]
-    values = {name: measure(queries, arm, params.reward, everyone) for name, arm in arms.items()}
-    return values, name_judges(arms.values(), params.reward)
-
-
 def n_pairs(path: Path) -> dict:
     """Return how many pairs each feedback made."""
     return {
@@ -178,7 +166,7 @@ def main() -> None:
     os.environ["PATH"] = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
     folder = options.folder or Path(tempfile.mkdtemp(prefix="vpo-world-"))
     folder.mkdir(parents=True, exist_ok=True)
-    start = time.monotonic()
+    start, basis = time.monotonic(), read_basis("world")
     with ThreadPoolExecutor(options.jobs) as pool:
         paths = list(pool.map(lambda seed: run_seed(seed, folder), range(options.seeds)))
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
@@ -186,7 +174,7 @@ def main() -> None:
 
     from pipeline.evaluate import evaluate, pool_runs
 
-    found = [values_of(path) for path in paths]
+    found = [read_values(path) for path in paths]
     by_seed = {seed: values for seed, (values, _) in enumerate(found)}
     rows = list(
         evaluate(
@@ -218,14 +206,15 @@ def main() -> None:
         "",
         *differences(rows),
         "",
+        *describe_words(paths),
+        "",
         "| expected | holds |",
         "|---|---|",
         *(f"| {name} | {'yes' if held else '**no**'} |" for name, held in passed),
         "",
         f"Pairs by seed: {json.dumps([n_pairs(path) for path in paths])}",
     ]
-    RESULTS.mkdir(parents=True, exist_ok=True)
-    (RESULTS / "world.md").write_text("\n".join(lines) + "\n")
+    write_page("world", "\n".join(lines) + "\n", basis)
     (RESULTS / "world.json").write_text(json.dumps([row.model_dump() for row in rows], indent=1) + "\n")
     print("\n".join(lines))
     sys.exit(0 if all(held for _, held in passed) else 1)
