@@ -58,6 +58,7 @@ def test_a_missing_library_is_named_with_its_extra():
         require("train", "torch", "no_such_library")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["single", "zero3", "zero3_offload", "multi_node"])
 def test_accelerate_can_read_every_launch(root, name):
     from accelerate.commands.config.config_args import load_config_from_file

@@ -12,7 +12,7 @@ from tests.support import tiny_scorers
 from tests.support.made_questions import WORDS
 from tests.support.params import section_of
 
-pytestmark = pytest.mark.usefixtures("vpo_home")
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("vpo_home")]
 
 
 TEXTS = [f"Is the {'very ' * (number % 4)}small thing number {number} in it?" for number in range(10)]
