@@ -188,7 +188,7 @@ def test_a_suite_without_queries_is_said_plainly(project, vpo_home):
     assert done.exit_code == 1 and "no test queries, so nothing to compare" in done.output
 
 
-def test_the_page_names_the_words_and_pairs_that_tell_chosen_from_rejected(project, vpo_home):
+def test_the_page_names_the_words_and_pairs_that_tell_chosen_from_rejected(evaluated, project, vpo_home):
     words = [{"word": "drone", "chosen": 9, "rejected": 1}]
     shortcut = {"pairs": 99, "length_auc": 0.5, "words_auc": 0.763, "words": words, "carried_by": ["one", "two"]}
     metrics = project / "results/models/dpo.json"
@@ -200,6 +200,4 @@ def test_the_page_names_the_words_and_pairs_that_tell_chosen_from_rejected(proje
     assert "## What DPO's pairs can be told apart by" in page
     assert "dpo, video pairs: single words do (AUC 0.763), chosen : rejected drone (9:1)." in page
     assert "Pairs that carry it: one, two." in page
-    metrics.unlink()
-    assert run(project).exit_code == 0
-    assert "told apart" not in (project / "results/evaluate.md").read_text()
+    assert "told apart" not in (evaluated[0] / "results/evaluate.md").read_text()

@@ -137,6 +137,7 @@ def test_another_run_of_the_stage_is_not_disturbed(command, tmp_path):
     assert written(folder) == {}
 
 
+@pytest.mark.slow
 def test_the_synthetic_corpus_fills_the_laptop_s_splits(command, laptop):
     sizes = {name: getattr(laptop.queries, name) for name in SMALL}
     command("\n".join(UNLIKE))  # what numba compiles takes most of the time on a machine that has not done it before
