@@ -62,6 +62,20 @@ def test_what_is_known_is_read_and_the_rest_is_added(params, tmp_path, capsys):
     assert "6 of 6 rows are known" in capsys.readouterr().err
 
 
+def damage_file(path, damage):
+    """Flip a byte in a file's midst, cut it in halves, remove it, or put another run's file in its place."""
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 255
+    if damage == "gone":
+        path.unlink()
+    elif damage == "another's":
+        kind, _, run = path.stem.partition("-")
+        other = {"0": "1", "1": "0"}.get(run)
+        path.write_bytes(path.with_name(f"{kind}-{other}{path.suffix}").read_bytes() if other else b"")
+    else:
+        path.write_bytes(content if damage == "flipped" else content[: len(content) // 2])
+
+
 @pytest.mark.parametrize(
     "name", ["refused-0.arrow", "facts-0.arrow", "words-0.npy", "matches_kept-0.npy", "state.json"]
 )
@@ -70,13 +84,7 @@ def test_a_damaged_state_is_noticed_and_written_anew(params, saved, tmp_path, ca
     rows = rows_of(TEXTS, params)
     folder, whole = saved(len(rows))
     shutil.copytree(folder, tmp_path, dirs_exist_ok=True)
-    path = tmp_path / name
-    content = bytearray(path.read_bytes())
-    content[len(content) // 2] ^= 255
-    if damage == "gone":
-        path.unlink()
-    else:
-        path.write_bytes(content if damage == "flipped" else content[: len(content) // 2])
+    damage_file(tmp_path / name, damage)
     assert facts(resume(rows, params, tmp_path)) == whole
     assert "known" not in capsys.readouterr().err
     assert facts(resume(rows, params, tmp_path)) == whole
@@ -91,17 +99,7 @@ def test_a_damaged_file_of_any_run_is_noticed_and_written_anew(params, saved, tm
     rows = rows_of(TEXTS, params)
     folder, whole = saved(2, 4, 6)
     shutil.copytree(folder, tmp_path, dirs_exist_ok=True)
-    path = tmp_path / name
-    content = bytearray(path.read_bytes())
-    content[len(content) // 2] ^= 255
-    if damage == "gone":
-        path.unlink()
-    elif damage == "another's":
-        kind, _, run = path.stem.partition("-")
-        other = {"0": "1", "1": "0"}.get(run)
-        path.write_bytes((tmp_path / f"{kind}-{other}{path.suffix}").read_bytes() if other else b"")
-    else:
-        path.write_bytes(content if damage == "flipped" else content[: len(content) // 2])
+    damage_file(tmp_path / name, damage)
     capsys.readouterr()
     assert facts(resume(rows, params, tmp_path)) == whole
     assert "known" not in capsys.readouterr().err
