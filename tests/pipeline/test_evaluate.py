@@ -107,6 +107,7 @@ def test_the_page_says_that_the_world_is_offline_and_opens_with_the_motion_that_
     assert "dim_DD falls by 0.4 [0.4, 0.4]" in loss and "while the trained reward rises by 1" in loss
 
 
+@pytest.mark.slow
 def test_equal_inputs_give_equal_bytes(evaluated, project, vpo_home):
     def outputs(folder):
         paths = [folder / "data/evaluate.jsonl", *(folder / "results").rglob("*")]
@@ -166,6 +167,7 @@ def test_the_same_model_at_another_host_is_another_judge(project):
         refuse_same_judge(load_params(path))
 
 
+@pytest.mark.slow
 def test_an_arm_that_was_set_aside_is_left_out_with_a_warning(project, vpo_home):
     folder = project / "data/eval/test/dpo"
     gone = [
@@ -182,6 +184,7 @@ def test_an_arm_that_was_set_aside_is_left_out_with_a_warning(project, vpo_home)
     assert "dpo is not compared" in (project / "results/evaluate.md").read_text()
 
 
+@pytest.mark.slow
 def test_a_second_suite_has_its_own_rows_and_its_name_beside_each_arm(project, vpo_home):
     write_params(project, evaluate={"suites": {"test": {}, "benchmark": {}}})
     shutil.copy(project / "data/queries/test.jsonl", project / "data/queries/benchmark.jsonl")

@@ -89,6 +89,7 @@ def test_a_row_that_cannot_be_read_has_no_length(command):
     assert shares[1][:2] == ["0", "0.0"]
 
 
+@pytest.mark.slow
 def test_equal_inputs_give_equal_bytes(command):
     first = written(command("\n".join(UNLIKE))[1])
     again = written(command("\n".join(UNLIKE))[1])
@@ -151,6 +152,7 @@ def test_the_synthetic_corpus_fills_the_laptop_s_splits(command, laptop):
     assert time.process_time() - started < 30
 
 
+@pytest.mark.slow
 def test_what_a_killed_run_left_behind_goes(command, tmp_path):
     left = tmp_path / "data/queries/.queries.1.tmp"
     left.mkdir(parents=True)

@@ -94,11 +94,13 @@ def ended(body: str) -> subprocess.CompletedProcess:
     return subprocess.run([sys.executable, "-c", TORN + body], env=launched, capture_output=True, text=True)
 
 
+@pytest.mark.slow
 def test_a_process_of_a_launch_that_is_done_ends_before_a_teardown_that_aborts():
     assert ended("").returncode == -signal.SIGABRT
     done = ended("launch.work_done.set(); print('done')")
     assert (done.returncode, done.stdout) == (0, "done\na tracker's last words\n")
 
 
+@pytest.mark.slow
 def test_a_process_of_a_launch_that_failed_keeps_its_exit_code():
     assert ended("del Torn.__del__; sys.exit(3)").returncode == 3
