@@ -29,8 +29,11 @@ PLAIN = "not graph and not slow and not gpu and not live"
 MODULES = pytest.StashKey[int]()
 """How many modules were loaded when all that was in memory was frozen."""
 WHOLE = re.compile(r"^pytestmark = \[?\s*pytest\.mark\.(slow|graph)\b", re.MULTILINE)
-TOGETHER = ("pipeline/curation/", "pipeline/test_queries")
-"""Files of the plain tier that one process takes: what numba compiles for them is compiled once."""
+TOGETHER = {
+    "numba": ("pipeline/curation/", "pipeline/test_queries"),
+    "graph": ("test_graph.py", "test_ready_graph.py", "test_wiring.py"),
+}
+"""Files that one process takes: what numba compiles for them is compiled once, and `project` runs the graph once."""
 
 
 def pytest_ignore_collect(collection_path, config):
@@ -55,15 +58,16 @@ def pytest_collection_modifyitems(config, items):
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config, log):
-    """As `--dist loadfile`, but of the plain tests those of TOGETHER are one file."""
-    if config.getvalue("dist") != "loadfile" or config.option.markexpr != PLAIN:
+    """As `--dist loadfile`, but the files of each line of TOGETHER are one."""
+    if config.getvalue("dist") != "loadfile":
         return None
     from xdist.scheduler import LoadFileScheduling
 
     class Scheduling(LoadFileScheduling):
         def _split_scope(self, nodeid):
             file = super()._split_scope(nodeid)
-            return "together" if file.removeprefix("tests/").startswith(TOGETHER) else file
+            names = (name for name, paths in TOGETHER.items() if file.removeprefix("tests/").startswith(paths))
+            return next(names, file)
 
     return Scheduling(config, log)
 
