@@ -6,7 +6,6 @@ from tokenizers import Tokenizer, models, pre_tokenizers, trainers
 from tokenizers.decoders import ByteLevel
 
 from pipeline.backends.reward.processor import pictures_only
-from pipeline.backends.reward.yes_no import YesNo
 
 WORDS = (
     "yes no Yes No YES NO Is the main object of text in video? Does it stay from start to end? Are all colors rich "
@@ -125,7 +124,3 @@ def llava(folder: Path) -> Path:
         num_additional_image_tokens=1, chat_template=chat("<image>\n"),
     ).save_pretrained(folder)  # fmt: skip
     return folder
-
-
-def loaded(folder, batch_size: int = 4) -> YesNo:
-    return YesNo(str(folder), None, None, batch_size)

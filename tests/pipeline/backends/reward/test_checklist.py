@@ -12,7 +12,7 @@ from pipeline.video.clips import decode, encode
 from schemas.reasons import Reason
 from schemas.seams import ScoreRequest
 from tests.support.made_questions import WORDS
-from tests.support.tiny_scorers import loaded
+from tests.support.tiny_yes_no import loaded
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("vpo_home")]
 

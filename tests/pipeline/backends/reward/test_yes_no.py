@@ -8,7 +8,7 @@ from pipeline.backends.reward.yes_no import made_clip
 from pipeline.runtime.io import DataError
 from pipeline.scoring.questions import read_questions
 from tests.support import tiny_scorers
-from tests.support.tiny_scorers import loaded
+from tests.support.tiny_yes_no import loaded
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("vpo_home")]
 
