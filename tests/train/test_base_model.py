@@ -77,6 +77,7 @@ def test_equal_inputs_and_seed_give_equal_bytes(tiny_params, tiny_model, tmp_pat
     )
 
 
+@pytest.mark.slow
 def test_the_copy_task_is_learnt(tiny_params):
     longer = tiny_policy.params(tiny_params, base_model={"steps": 20, "learning_rate": 5e-3})
     _, _, losses = tiny_policy.make(longer)
@@ -96,6 +97,7 @@ def run(data, *sections):
     return CliRunner().invoke(main, [*files, "--params", str(given)])
 
 
+@pytest.mark.slow
 def test_the_stage_writes_allowed_files_alone(inputs, tiny_params, vpo_home):
     small = tiny_params.base_model.model_dump()
     done = run(inputs, ("base_model", small))

@@ -46,6 +46,7 @@ def test_a_hub_model_that_cannot_be_had_is_one_clear_error():
         download("nobody/nothing", REVISION)
 
 
+@pytest.mark.slow
 def test_a_gated_model_without_a_token_is_one_line_that_says_what_to_do():
     class Gated(BaseHTTPRequestHandler):
         def do_GET(self):

@@ -27,6 +27,7 @@ PIECES = [
 TEXTS = st.lists(st.sampled_from(PIECES), max_size=14).map("".join) | st.text(max_size=40)
 
 
+@pytest.mark.slow
 @settings(max_examples=600)
 @given(TEXTS)
 def test_any_text_of_a_model_cleaned_twice_is_the_same_as_once(text):

@@ -1,6 +1,10 @@
 import shutil
 
+import pytest
+
 from pipeline.backends.policy.model_folder import model_revision
+
+pytestmark = pytest.mark.slow
 
 
 def test_the_revision_is_of_weights_tokenizer_and_template_alone(tiny_model, tmp_path):

@@ -152,6 +152,7 @@ def film(model, messages):
     return vendor_text(None, f"A film of {messages[0]['content']}.")[1]
 
 
+@pytest.mark.slow
 def test_a_thousand_inputs_at_five_vendors_lose_none_and_pass_no_bad_one_as_good(teacher):
     asked = conversations(1000)
     with serving(film, fault_share=0.5, faults=FIVE_VENDORS) as server:
