@@ -12,9 +12,11 @@ from hypothesis import HealthCheck, settings
 
 # no test here is about time: the first call of a numba function compiles it, and a busy machine draws examples slowly
 UNTIMED = {"deadline": None, "suppress_health_check": [HealthCheck.too_slow]}
-# the same examples each time, so that what fails is what was changed; --hypothesis-profile=search draws others
+# the same examples each time, so that what fails is what was changed; --hypothesis-profile=search draws others,
+# thorough many: 20,000 texts of models
 settings.register_profile("vpo", derandomize=True, **UNTIMED)
 settings.register_profile("search", **UNTIMED)
+settings.register_profile("thorough", max_examples=3_400, **UNTIMED)
 settings.load_profile("vpo")
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
