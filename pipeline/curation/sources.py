@@ -15,6 +15,7 @@ import click
 from pipeline.curation.files import FrameTable, RecordTable, Table, open_table
 from pipeline.curation.hub import open_hub
 from pipeline.runtime.io import DataError
+from pipeline.text.clean import INVISIBLE
 from pipeline.text.incoming_bytes import make_writable
 from schemas.params import QueriesParams
 
@@ -29,6 +30,7 @@ SCORE_COLUMNS = (
     "toxicity", "obscene", "identity_attack", "insult", "threat", "sexual_explicit", "prompt_nsfw", "unsafe_score",
 )  # fmt: skip
 LIKE_A_SCORE = re.compile(r"nsfw|toxic|unsafe|safety|obscen|insult|threat|harm|hate|sexual|violen|profan")
+DECIMAL_COMMA = re.compile(r"\d*,\d+")
 BATCH = 8192
 """Records that become one frame. Ours."""
 
@@ -136,8 +138,8 @@ def _choose_columns(table: Table, params: QueriesParams) -> Columns:
 
 
 def fold_name(name: object) -> str:
-    """Return a column's name as names are compared: without case, blanks at its ends, and with _ for those inside."""
-    return "_".join(str(name).replace("_", " ").casefold().split())
+    """Return a column's name as names are compared: without case, unseen signs, blanks at its ends, with _ inside."""
+    return "_".join(INVISIBLE.sub("", str(name)).replace("_", " ").casefold().split())
 
 
 def _find_scores(table: Table, source: str) -> list[str]:
@@ -263,6 +265,8 @@ def _find_largest_score(record: dict[str, Any], columns: Sequence[str]) -> float
         score = record.get(column)
         if score is None or score == "":
             continue
+        if isinstance(score, str) and DECIMAL_COMMA.fullmatch(score.strip()):
+            score = score.replace(",", ".")
         try:
             value = float(score)
         except OverflowError:
