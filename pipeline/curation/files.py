@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
-from pipeline.curation.delimiters import DELIMITERS, find_delimiter
 from pipeline.curation.sheets import read_sheet
 from pipeline.runtime.io import DataError
+from pipeline.text.delimiters import DELIMITERS, find_delimiter
 from pipeline.text.incoming_bytes import read_lines, read_text, strip_packing
 
 if TYPE_CHECKING:

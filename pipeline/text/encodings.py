@@ -49,7 +49,7 @@ def _is_utf7(groups: list[bytes]) -> bool:
     whole = [signs for signs in decoded if signs]
     if not whole or len(whole) < len(decoded):
         return False
-    if any(all(sign < "\u0250" or "\u2010" <= sign < "\u2040" for sign in signs) for signs in whole):
+    if any(all(sign < "\u0370" or "\u2010" <= sign < "\u2040" for sign in signs) for signs in whole):
         return True
     return all(_is_of_one_script(signs) for signs in whole) and sum(map(len, whole)) >= LEAST_UNITS
 
