@@ -133,6 +133,15 @@ def shared_data() -> Path:
 
 
 @pytest.fixture(scope="session")
+def cases() -> Path:
+    """Small inputs beside the checkout, each once misread; tests that read them skip without."""
+    folder = ROOT.parent / "shared" / "cases"
+    if not folder.exists():
+        pytest.skip("no shared/cases beside the checkout")
+    return folder
+
+
+@pytest.fixture(scope="session")
 def project(tmp_path_factory):
     """The project after one `dvc repro`."""
     folder = tmp_path_factory.mktemp("graph")

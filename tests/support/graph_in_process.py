@@ -2,6 +2,7 @@
 
 import importlib
 import shlex
+import warnings
 from collections.abc import Mapping
 from contextlib import chdir
 from pathlib import Path
@@ -74,7 +75,8 @@ def list_behind(graph: Graph, sections: tuple[str, ...]) -> list[str]:
 
 def run_stages(folder: Path, names: list[str] | None = None) -> None:
     """Run stages of a project, all where `names` is None. Raises what the first that fails raises."""
-    with chdir(folder):
+    with chdir(folder), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # as in a process of its own: libraries warn of themselves
         words = read_words(folder)
         for name in names if names is not None else [stage.name for stage in read_graph(folder).ordered]:
             package, module, *arguments = words[name]

@@ -57,9 +57,16 @@ VENDORS = tuple(
 )
 
 
+WRITTEN_OUT = ("status:", "finish:")
+"""beginnings of faults that hold, as JSON, their own (status, body) or (finish reason, content)"""
+
+
 def vendor_failure(fault: str | None) -> tuple[int, bytes, str, dict] | None:
     """Return the whole response of a fault that is no completion, None for any other."""
     kind, _, name = (fault or "").partition(":")
+    if kind == "status":
+        status, body = json.loads(name)
+        return status, json.dumps(body).encode(), "application/json", {}
     bodies = {"filter": FILTERS, "balance": BALANCES}.get(kind)
     if bodies is None:
         return None
@@ -72,6 +79,9 @@ def vendor_text(fault: str | None, good: str) -> tuple[str, str]:
     kind, _, name = (fault or "").partition(":")
     if kind == "odd":
         return ODD[name]
+    if kind == "finish":
+        finish, content = json.loads(name)
+        return finish, content
     if kind == "residue":
         return "stop", RESIDUE[name].format(good=good, bad=DRAFT)
     return "stop", f"[[start]] {good} [[end]]"
