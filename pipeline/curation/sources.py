@@ -15,6 +15,7 @@ import click
 from pipeline.curation.files import FrameTable, RecordTable, Table, open_table
 from pipeline.curation.hub import open_hub
 from pipeline.runtime.io import DataError
+from pipeline.runtime.terminal import make_visible
 from pipeline.text.clean import INVISIBLE
 from pipeline.text.incoming_bytes import make_writable
 from schemas.params import QueriesParams
@@ -146,11 +147,11 @@ def _find_scores(table: Table, source: str) -> list[str]:
     """Return the columns of toxicity scores, as the table spells them; of others that look like it, say so."""
     scores = [name for name in table.names if fold_name(name) in SCORE_COLUMNS]
     if unread := [str(name) for name in table.names if name not in scores and LIKE_A_SCORE.search(fold_name(name))]:
-        click.echo(
+        line = (
             f"  queries: {source}: not read as scores of unsafe queries: {_join_names(unread)}; rename one to "
-            "unsafe_score if it holds probabilities of the text",
-            err=True,
+            "unsafe_score if it holds probabilities of the text"
         )
+        click.echo(make_visible(line), err=True)
     if isinstance(table, RecordTable):
         # the names of a record table are those of its first record, which need not have them all
         folded = {fold_name(name) for name in scores}
