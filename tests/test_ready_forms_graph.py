@@ -17,7 +17,7 @@ pytestmark = pytest.mark.slow  # together they take a minute
 
 LEAST = TINY | {
     "world.queries": 300, "queries.sft": 20, "queries.sft_safety": 4, "queries.dpo": 6, "queries.dpo_safety": 2,
-    "queries.test": 5, "queries.test_safety": 2, "base_model.steps": 10, "sft.max_steps": 2, "dpo.train.max_steps": 1,
+    "queries.test": 5, "queries.test_safety": 2, "base_model.steps": 10, "sft.max_steps": 2, "dpo.train.max_steps": 2,
     "rollout.max_new_tokens": 24, "optimize.max_new_tokens": 24, "evaluate.bootstrap": 100,
 }  # fmt: skip
 """a policy that has learned nothing: what is looked at is whether every stage ends"""
