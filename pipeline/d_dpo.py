@@ -12,6 +12,7 @@ from pipeline.llm.template import Template
 from pipeline.runtime.io import DataError, read_rows
 from pipeline.runtime.params_file import load_params, option
 from pipeline.runtime.stage_output import Tally, stage_output
+from pipeline.runtime.terminal import make_visible
 from pipeline.text.balance import draw_balanced
 from pipeline.text.preference import drop_undecided
 from pipeline.text.ready_records import hash_file
@@ -84,7 +85,7 @@ def gather_pairs(params: Params, test: str | None = None) -> tuple[list[Pair], l
         ready = read_ready_dpo(path, params.dpo, params.queries.keep_flags, frame)
         ready = part_from_test(ready, test, params.d_dpo.on_leakage, path)
         for note in ready.notes:
-            click.echo(f"  d_dpo: {note}", err=True)
+            click.echo(make_visible(f"  d_dpo: {note}"), err=True)
         pairs, dropped, metrics = ready.rows, ready.dropped, {"source_sha256": hash_file(path)}
     items = list(drop_undecided(pairs))
     dropped = [*dropped, *(item for item in items if isinstance(item, Dropped))]

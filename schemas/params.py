@@ -195,10 +195,10 @@ class LlmArmParams(Section):
 
 
 class FileArmParams(Section):
-    """A user's own prompts: a JSONL or CSV file with a query and its prompt in each line."""
+    """A user's own prompts: a JSONL, JSON, Parquet, CSV or TSV file with a query and its prompt in each record."""
 
     prompts: Literal["file"]
-    source: str = Field(pattern=r"\.(jsonl|csv)$", description="The file.")
+    source: str = Field(pattern=r"\.(jsonl|ndjson|json|csv|tsv)(\.gz)?$|\.parquet$", description="The file.")
     query_column: str = "query"
     prompt_column: str = "prompt"
 

@@ -12,9 +12,11 @@ from hypothesis import HealthCheck, settings
 
 # no test here is about time: the first call of a numba function compiles it, and a busy machine draws examples slowly
 UNTIMED = {"deadline": None, "suppress_health_check": [HealthCheck.too_slow]}
-# the same examples each time, so that what fails is what was changed; --hypothesis-profile=search draws others
+# the same examples each time, so that what fails is what was changed; --hypothesis-profile=search draws others,
+# thorough many: 20,000 texts of models
 settings.register_profile("vpo", derandomize=True, **UNTIMED)
 settings.register_profile("search", **UNTIMED)
+settings.register_profile("thorough", max_examples=3_400, **UNTIMED)
 settings.load_profile("vpo")
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -127,6 +129,15 @@ def shared_data() -> Path:
     folder = ROOT.parent / "shared" / "data"
     if not folder.exists():
         pytest.skip("no shared/data beside the checkout")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def cases() -> Path:
+    """Small inputs beside the checkout, each once misread; tests that read them skip without."""
+    folder = ROOT.parent / "shared" / "cases"
+    if not folder.exists():
+        pytest.skip("no shared/cases beside the checkout")
     return folder
 
 

@@ -272,11 +272,13 @@ def main(as_json: bool, recipe: str) -> None:
     """Trace every pair, clip and score to what it says it came from."""
     import json
 
+    from pipeline.runtime.terminal import escape_json, make_visible
+
     broken = run_checks(find_project(), recipe)
     if as_json:
-        click.echo(json.dumps(broken, default=str, ensure_ascii=False))
+        click.echo(escape_json(json.dumps(broken, default=str, ensure_ascii=False)))
     else:
         for name, rows in broken.items():
             verdict = "-     " if rows is None else "BROKEN" if rows else "ok    "
-            click.echo(f"{verdict} {name}{f': {rows}' if rows else ''}")
+            click.echo(make_visible(f"{verdict} {name}{f': {rows}' if rows else ''}"))
     raise SystemExit(1 if any(broken.values()) else 0)

@@ -120,7 +120,7 @@ def create(connection: "duckdb.DuckDBPyConnection", schema: str, named: list["Vi
         try:
             connection.execute(f"create view {quote(schema)}.{quote(name)} as {text}")
         except duckdb.Error as fault:  # one unreadable file must not close the door to all the others
-            click.echo(f"view {name} is left out: {line(fault)}", err=True)
+            click.echo(make_visible(f"view {name} is left out: {line(fault)}"), err=True)
 
 
 def answer(connection: "duckdb.DuckDBPyConnection", query: str) -> tuple[list[str], list[tuple]]:

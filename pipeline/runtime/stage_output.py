@@ -202,7 +202,9 @@ def stage_output(out: str | Path, row: type[Row], label: str | None = None) -> I
             yield writer
             writer.refuse_losses(out)
         write_json(metrics_path(out), writer.metrics())
-        click.echo(f"  {writer.label}: {json.dumps(writer.metrics(), ensure_ascii=False)[:300]}", err=True)
+        click.echo(
+            make_visible(f"  {writer.label}: {json.dumps(writer.metrics(), ensure_ascii=False)[:300]}"), err=True
+        )
         if count := writer.units_mendable:
             stage = os.environ.get("DVC_STAGE", "")
             click.echo(

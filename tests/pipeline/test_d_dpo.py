@@ -173,3 +173,15 @@ def test_balance_draws_pairs_without_a_lead_in_length_and_names_the_queries_that
     assert [row.pair_id for row in found if isinstance(row, DDpo)] == ["a", "b"]
     assert [(item.input_id, item.reason) for item in found if not isinstance(item, DDpo)] == [("c", "unbalanced")]
     assert len(list(d_dpo(given, dpo, TrainedArmParams()))) == 3
+
+
+def test_words_of_a_ready_set_do_not_steer_the_terminal(root, tmp_path, monkeypatch, vpo_home):
+    monkeypatch.chdir(root)
+    record = {"query": "a dog", "chosen": "A dog runs.", "rejected": "dog", "source": "\x1b[2Jvidprom\u202e"}
+    path = write_ready(tmp_path, "a.jsonl", [record])
+    changed = tmp_path / "params.yaml"
+    changed.write_text((root / "params.yaml").read_text().replace("d_dpo:\n  path:", f"d_dpo:\n  path: {path}", 1))
+    done = CliRunner().invoke(main, [str(tmp_path / "data/d_dpo.jsonl"), "--params", str(changed)])
+    assert done.exit_code == 0, done.output
+    assert "source is ^[[2Jvidprom<U+202E> in 1 records" in done.stderr
+    assert "\x1b" not in done.output and "\u202e" not in done.output
