@@ -99,8 +99,8 @@ def describe_world(page: str) -> str:
     rest = (
         ", for that arm too trains on checked prompts."
         if checked is None
-        else f" with the text check off. With it on this {tell_if_risen(checked)}: {show(checked)} points. Which of the "
-        "two the paper's ablation is, S1 does not say."
+        else f" with the text check off. With it on this {tell_if_risen(checked)}: {show(checked)} points. Which of "
+        "the two the paper's ablation is, S1 does not say."
     )
     return wrap(
         f"Over {runs[1]} runs, {'; '.join(gains)} ([world](bench/results/world.md)). That training without text "

@@ -8,7 +8,7 @@ from pipeline.runtime.io import read_rows
 from pipeline.runtime.store import Store
 from pipeline.video.clips import ClipStore
 from schemas.render import Render
-from tests.support.gpu_plans import DPO, make, rows, write
+from tests.support.gpu_plans import DPO, make, rows, run, write, write_rollouts
 from vpo.plan import main
 from vpo.planning.gpu import total
 from vpo.planning.gpu_cost import Cost, GpuRow
@@ -36,13 +36,8 @@ def test_what_is_planned_is_what_the_stages_then_make(unrendered):
         assert counts(planned["reward@dpo", model]) == (len(made), 0, len(made))
 
 
-def test_what_the_text_check_refuses_is_planned_as_it_is_then_rendered(project):
-    bloody = [
-        Rollout(**prompt(row, "sft", f" with {('a red', 'a bloody')[k]} umbrella{LONG}", k))
-        for row in queries("dpo")
-        for k in range(2)
-    ]
-    write_rows(Path(DPO[0]), bloody, Rollout)
+def test_what_the_text_check_refuses_is_planned_as_it_is_then_rendered(unrendered):
+    write_rollouts(("a red", "a bloody"))
     make(critique)
     row = rows()["render_unchecked@dpo_unchecked"]
     lane = "data/dpo_unchecked/render.parquet"

@@ -60,7 +60,7 @@ def test_pairs_to_come_are_bounded(unrendered):
     assert row.wanted / each == pytest.approx(text + video, rel=0.01)
 
 
-def test_an_arm_of_all_rollouts_may_pair_what_the_text_check_refuses(project):
+def test_an_arm_of_all_rollouts_may_pair_what_the_text_check_refuses(unrendered):
     """The same eight rollouts: each query of two can make a pair, whatever the verdicts, and none of text."""
     write(rollout={"k": 2})
     planned = rows(changed={"sft"})
