@@ -54,6 +54,7 @@ CHOICES: dict[str, tuple[Any, ...]] = {
 LEFT_OUT = {
     "base.stop_share": "stops a run, shapes no row",
     "base.stop_after": "stops a run, shapes no row",
+    "world.reward_likes_unsafe": "a danger that is planted for a test; off elsewhere",
     "queries.benchmarks": "names files that one brings",
     "queries.test": "how many queries are measured on",
     "queries.test_safety": "how many queries are measured on",

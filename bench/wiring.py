@@ -63,7 +63,7 @@ FAULTS = [
           "Path(description.source)", "Path('data/models/sft')",
           "tests/pipeline/test_rollout.py"),
     Fault("render: flawed prompts are rendered", "pipeline/render.py",
-          "if passed is not None and not passed.get(row.prompt_id, False):", "if False:",
+          "if passed is not None and passed.get(row.prompt_id, False) is refused:", "if False:",
           "tests/pipeline/test_render.py"),
     Fault("render: siblings do not share their noise", "pipeline/render.py",
           "clip_seed(seed, row.query_id, index)", "clip_seed(seed, row.query_id, row.sample)",

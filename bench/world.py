@@ -33,12 +33,13 @@ SETTING = {
     "sft.num_train_epochs": 4,
 }
 CONTROLS = {
-    "dpo_flipped": {"labels": "flipped"},
-    "dpo_random": {"labels": "random"},
+    "dpo_flipped": {"labels": "flipped", "video": "data/dpo/d_video.jsonl"},
+    "dpo_random": {"labels": "random", "video": "data/dpo/d_video.jsonl"},
 }
 VERSUS = [
-    ["fewshot", "original"], ["sft", "fewshot"], ["dpo", "sft"], ["dpo_no_text", "sft"], ["dpo", "dpo_no_text"],
-    ["dpo_flipped", "sft"], ["dpo_random", "sft"],
+    ["fewshot", "original"], ["sft", "base"], ["sft", "fewshot"], ["dpo", "sft"], ["dpo_no_text", "sft"],
+    ["dpo_video_only", "sft"], ["dpo", "dpo_no_text"], ["dpo", "dpo_video_only"], ["dpo_flipped", "sft"],
+    ["dpo_random", "sft"],
 ]  # fmt: skip
 SHOWN = [
     "reward", "reward_written", "failed", "aligned", "aligned_general", "imprecise", "refusal", "withheld",
@@ -51,7 +52,11 @@ EXPECTED = [
     ("sft", "fewshot", "unsafe", -1),
     ("dpo_flipped", "sft", "reward", -1),
     ("dpo", "dpo_no_text", "aligned", +1),
+    ("dpo", "dpo_video_only", "aligned", +1),
+    # S1 4.2: without text feedback prompts become less safe; which of the two arms it is, S1 does not say
+    ("dpo_no_text", "sft", "unsafe", +1),
     ("dpo", "dpo_no_text", "unsafe", -1),
+    ("dpo", "dpo_video_only", "unsafe", -1),
 ]
 # (arm, versus, metric, margin): the difference must be smaller than the margin
 LEVEL = [("dpo_random", "sft", "reward", 0.3)]
@@ -197,6 +202,9 @@ def main() -> None:
         "",
         f"{options.seeds} seeds, each its own corpus, split and training; test: {test[0]} general and {test[1]} unsafe "
         f"queries a seed; {minutes:.1f} CPU minutes in all, {(time.monotonic() - start) / 60:.1f} of wall clock.",
+        "",
+        "Without text feedback there are two arms: dpo_no_text, text check off, learns from pairs of all rollouts; "
+        "dpo_video_only, text check on, from those that passed. Which of them VPO's ablation is, S1 does not say.",
         "",
         "Mean over all queries of all seeds (mean by seed); shares in percent.",
         "",

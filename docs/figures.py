@@ -94,14 +94,25 @@ def describe_world(page: str) -> str:
             reward, aligned = (show(cells[f"{arm} - sft", metric]) for metric in ("reward", "aligned"))
             gains.append(f"a policy {taught} changes by {reward} of reward and {aligned} points of aligned prompts")
     change = cells["dpo_no_text - sft", "unsafe"]
-    _, low, high = numbers(change)
-    shown = "is not shown" if low <= 0 <= high else "is shown" if low > 0 else "is not shown, the opposite is"
-    # as long as every arm is trained on prompts that passed the text check
-    why = "" if ("dpo_video_only - sft", "reward") in cells else ", for that arm too trains on checked prompts"
+    checked = cells.get(("dpo_video_only - sft", "unsafe"))
+    # without a second arm every one is trained on prompts that passed the text check
+    rest = (
+        ", for that arm too trains on checked prompts."
+        if checked is None
+        else f" with the text check off. With it on this {tell_if_risen(checked)}: {show(checked)} points. Which of "
+        "the two the paper's ablation is, S1 does not say."
+    )
     return wrap(
         f"Over {runs[1]} runs, {'; '.join(gains)} ([world](bench/results/world.md)). That training without text "
-        f"feedback softens safety, as the paper reports, {shown}: unsafe prompts change by {show(change)} points{why}."
+        f"feedback softens safety, as the paper reports, {tell_if_risen(change)}: unsafe prompts change by "
+        f"{show(change)} points{rest}"
     )
+
+
+def tell_if_risen(change: str) -> str:
+    """Return whether a difference's interval shows that a share rose."""
+    _, low, high = numbers(change)
+    return "is not shown" if low <= 0 <= high else "is shown" if low > 0 else "is not shown, the opposite is"
 
 
 def describe_choices(page: str) -> str:

@@ -23,8 +23,8 @@ ROOT = Path(__file__).resolve().parents[1]
 GRAPH = YAML(typ="safe").load((ROOT / "dvc.yaml").read_text())
 ENTRIES = read_graph(ROOT).entries
 STAGES = {name: written.get("do", written) for name, written in GRAPH["stages"].items()}
-# the same module once more for the arms that are compared, or trained beside dpo
-OTHER_LANE = re.compile(r"_(eval|arm)$")
+# the same module once more for the arms that are compared or trained beside dpo, or for what the text check refused
+OTHER_LANE = re.compile(r"_(eval|arm|unchecked)$")
 NO_ROW = {"params", "arm", "base_model", "sft", "dpo", "package"}
 CODE = sorted(path for folder in ("schemas", "pipeline", "train", "vpo") for path in (ROOT / folder).rglob("*.py"))
 VPO = [path for path in CODE if path.is_relative_to(ROOT / "vpo")]

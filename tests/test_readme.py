@@ -102,6 +102,11 @@ def test_a_part_that_quotes_a_page_has_its_numbers_and_no_other(name):
         assert shown == set() and f"bench/results/{name}.md" in README
 
 
+def test_beside_both_readings_of_the_ablation_stands_that_s1_does_not_say():
+    for text in (prose(), (ROOT / "params.yaml").read_text(), (ROOT / "bench/world.py").read_text()):
+        assert "S1 does not say" in " ".join(text.replace("#", " ").split())
+
+
 def set_values(text, tree):
     """Put the values of each -S of a text into the tree of params, as DVC would (`+` adds a key)."""
     from ruamel.yaml import YAML

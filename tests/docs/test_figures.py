@@ -90,6 +90,8 @@ def test_with_both_readings_of_the_ablation_the_unchecked_one_is_told_apart():
     assert "taught by video pairs alone changes by +0.90" in text
     assert "taught by video pairs of unchecked prompts changes by +0.96" in text
     assert "that arm too" not in text
+    assert "is shown: unsafe prompts change by +2.00 [1.00, 3.00] points with the text check off" in text
+    assert "With it on this is not shown: +0.10 [-1.00, 1.20] points" in text and "S1 does not say" in text
 
 
 def test_the_three_constants_that_move_most_are_named():

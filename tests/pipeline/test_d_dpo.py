@@ -3,7 +3,7 @@ import json
 import pytest
 from click.testing import CliRunner
 
-from pipeline.d_dpo import count_sources, d_dpo, main, read_pairs
+from pipeline.d_dpo import count_sources, d_dpo, gather_pairs, main, read_pairs
 from pipeline.d_text import d_text
 from pipeline.d_video import Feedback, d_video
 from pipeline.runtime.io import DataError, read_rows, write_rows
@@ -142,6 +142,21 @@ def test_pairs_without_a_preference_leave_a_ready_d_dpo_with_a_reason(stage, tmp
 def test_an_arm_without_text_feedback_keeps_no_text_pair_and_says_so(stage, tmp_path):
     rows, dropped, _, _ = stage(write_dpo(tmp_path, "ours.jsonl"), "--arm", "dpo_no_text")
     assert rows == [] and dropped == {"feedback_off": len(TRIPLES)}
+
+
+def test_an_arm_takes_video_pairs_from_the_file_of_its_own(pairs, laptop, tmp_path):
+    text, checked = (str(tmp_path / name) for name in ("text.jsonl", "checked.jsonl"))
+    write_rows(text, [pair for pair in pairs if pair.source == "text"], DDpo)
+    video = [pair for pair in pairs if pair.source == "video"]
+    write_rows(checked, video[:1], DDpo)
+    write_rows(tmp_path / "all.jsonl", video, DDpo)
+    dpo = laptop.dpo.model_copy(update={"sources": {"text": text, "video": checked}})
+    params = laptop.model_copy(update={"dpo": dpo})
+    assert len(gather_pairs(params)[0]) == 3
+    arm = TrainedArmParams(text_feedback=False, video=str(tmp_path / "all.jsonl"))
+    of_arm = gather_pairs(params, arm=arm)[0]
+    assert [pair.pair_id for pair in of_arm if pair.source == "video"] == [pair.pair_id for pair in video]
+    assert kept(d_dpo(of_arm, dpo, arm)) == [("both", "video"), ("only video", "video")]
 
 
 def test_a_ready_d_dpo_with_a_test_query_is_refused_by_the_stage(stage, tmp_path):

@@ -30,10 +30,10 @@ def link_parts(folder: Path) -> Path:
     return folder
 
 
-def write_rollouts() -> None:
+def write_rollouts(umbrellas: tuple[str, str] = ("a red", "two blue")) -> None:
     """Two prompts a query, long enough for the offline critic, but for those of the query that is not harmless."""
     rollouts = [
-        Rollout(**prompt(row, "sft", f" with {('a red', 'two blue')[k]} umbrella{LONG}", k))
+        Rollout(**prompt(row, "sft", f" with {umbrellas[k]} umbrella{LONG}", k))
         for row in queries("dpo")
         for k in range(2)
     ]

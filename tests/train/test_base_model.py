@@ -8,6 +8,7 @@ import pytest
 from click.testing import CliRunner
 
 from pipeline.runtime.io import write_rows
+from pipeline.runtime.named_model import NAMED, download
 from pipeline.world.lexicon import UNSAFE
 from pipeline.world.reading import list_unsafe_words
 from schemas.d_sft import DSft
@@ -16,7 +17,7 @@ from tests.support import tiny_policy
 from tests.support.params import with_values
 from tests.support.small_project import write_params
 from train.base_model import CopyTask, main, pin
-from train.model_folder import KEPT, NAMED, download, read_base
+from train.model_folder import KEPT, read_base
 
 ROOT = Path(__file__).resolve().parents[2]
 REVISION = "a" * 40

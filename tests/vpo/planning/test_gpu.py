@@ -8,7 +8,7 @@ from pipeline.runtime.io import read_rows
 from pipeline.runtime.store import Store
 from pipeline.video.clips import ClipStore
 from schemas.render import Render
-from tests.support.gpu_plans import DPO, make, rows, write
+from tests.support.gpu_plans import DPO, make, rows, run, write, write_rollouts
 from vpo.plan import main
 from vpo.planning.gpu import total
 from vpo.planning.gpu_cost import Cost, GpuRow
@@ -34,6 +34,21 @@ def test_what_is_planned_is_what_the_stages_then_make(unrendered):
     assert counts(planned["render@dpo"]) == (len(made), 0, len(made))
     for model in ("checklist", "dims"):
         assert counts(planned["reward@dpo", model]) == (len(made), 0, len(made))
+
+
+def test_what_the_text_check_refuses_is_planned_as_it_is_then_rendered(unrendered):
+    write_rollouts(("a red", "a bloody"))
+    make(critique)
+    row = rows()["render_unchecked@dpo_unchecked"]
+    lane = "data/dpo_unchecked/render.parquet"
+    run(render, "--replicate", "--refused", "--critique", DPO[1], DPO[0], lane)
+    made = list(read_rows(lane, Render))
+    assert made and counts(row) == (len(made), 0, len(made))
+    scored = rows()["reward_unchecked@dpo_unchecked", "dims"]
+    assert scored.wanted == len(made)
+    later = rows(changed={"sft"})["render_unchecked@dpo_unchecked"]
+    assert counts(later) == (pytest.approx(16 * 0.35), 0, pytest.approx(16 * 0.35))
+    assert "35% of the prompts are refused by the text check: assumed" in later.notes
 
 
 def distinct_scores():
@@ -135,7 +150,7 @@ def test_the_table_says_hours_and_where_they_are_from(unrendered):
     write(render=HUB)
     done = CliRunner().invoke(main, ["--no-dvc"])
     assert done.exit_code == 0, done.output
-    stages = "render_eval@test-original, render_eval@test-dpo, render@dpo"
+    stages = "render_eval@test-original, render_eval@test-dpo, render@dpo, render_unchecked@dpo_unchecked"
     assert f"seconds each: published for H100 ({stages})" in done.output
     assert "GPU-hours, unknown CPU-hours, unknown GB of disk" in done.output
 

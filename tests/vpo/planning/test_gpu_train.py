@@ -60,6 +60,16 @@ def test_pairs_to_come_are_bounded(unrendered):
     assert row.wanted / each == pytest.approx(text + video, rel=0.01)
 
 
+def test_an_arm_of_all_rollouts_may_pair_what_the_text_check_refuses(unrendered):
+    """The same eight rollouts: each query of two can make a pair, whatever the verdicts, and none of text."""
+    write(rollout={"k": 2})
+    planned = rows(changed={"sft"})
+    for arm, pairs in (("dpo_no_text", 4), ("dpo_video_only", 4 * 0.65**2)):
+        row = planned[f"dpo_arm@{arm}"]
+        (each,) = (float(note.split()[0]) for note in row.notes if "tokens a row" in note)
+        assert row.wanted / each == pytest.approx(pairs, rel=0.01), arm
+
+
 @pytest.mark.parametrize(
     ("changes", "flawed", "passed", "pairs"),
     [
