@@ -66,6 +66,8 @@ LEFT_OUT = {
     "sft.padding_free": "changes no weights",
     "sft.checkpoint_s": "changes no weights",
     "dpo.train.learning_rate": "of the training, not of the data",
+    "dpo.train.beta": "of the training, not of the data; varied in results/harmless.md",
+    "dpo.pairs_per_query": "varied in results/harmless.md",
     "policy.batch_size": "changes no text",
     **dict.fromkeys(
         (

@@ -55,6 +55,7 @@ PAGES = {
     "curation": Page("bench/curation.py", params=("queries",)),
     "demo": Page("bench/demo.py", upto="evaluate"),
     "fanout": Page("bench/fanout.py", params=("render", "world"), carriers=True),
+    "harmless": Page("bench/harmless.py", upto="evaluate"),
     "real_queries": Page("bench/real.py", upto="evaluate"),
     "rendering": Page("bench/rendering.py", params=("render",), carriers=True),
     "rollout": Page("bench/rollout.py", params=("base_model",)),

@@ -1,11 +1,11 @@
 """The policy before training: a tiny Llama that can read the chat format and repeat words, or a real model's name.
 
 Offline only (ours): VPO starts from LLaMA3-8B-Instruct (S0 section 9), which a laptop cannot train. The tiny one is
-taught to copy random words, so that it knows no prompt of the teacher's and no sentence of a user's before SFT.
+taught to copy random words, unsafe ones like any other, so that before SFT it knows no prompt of the teacher's, no
+sentence of a user's, and no reason to soften.
 """
 
 import random
-import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,7 +21,6 @@ from pipeline.runtime.params_file import load_params, option
 from pipeline.runtime.progress import progress
 from pipeline.runtime.stage_output import metrics_path
 from pipeline.runtime.stand_ins import say_if_unreadable
-from pipeline.world.lexicon import UNSAFE
 from schemas.d_sft import DSft
 from schemas.params_policy import HubModelParams, TinyModelParams
 from schemas.queries import Query
@@ -42,23 +41,17 @@ SLOT = "XQX"  # stands for the query while the words around it are tokenized
 IGNORED = -100
 
 
-def is_unsafe(word: str) -> bool:
-    """Return whether a word, or a part of it between signs, is one of the lexicon's unsafe ones."""
-    return any(part in UNSAFE for part in re.findall(r"\w+", word.lower()))
-
-
 class CopyTask:
     """Draws rows of random words to repeat, in the chat format."""
 
     def __init__(self, tokenizer: "PreTrainedTokenizerBase", template: Template, texts: list[str], seed: int) -> None:
-        """The words to copy are those of `texts`."""
+        """The words to copy are all those of `texts`."""
         self.draw = random.Random(seed)
-        # a model that copies everything would copy what it should soften: unsafe words are not practised
-        words = sorted({word for text in texts for word in text.split() if not is_unsafe(word)})
+        # unsafe ones too: a base model that cannot write them would take from SFT and DPO what they do for safety
+        words = sorted({word for text in texts for word in text.split()})
         self.words = [self.encode(tokenizer, word) for word in words]
-        self.tokens = {i: token for token, i in tokenizer.get_vocab().items()}
-        tokens = sorted(self.tokens.items())
-        self.starts = [i for i, token in tokens if token[0] == "Ġ" and len(token) > 2 and not is_unsafe(token[1:])]
+        tokens = sorted((i, token) for token, i in tokenizer.get_vocab().items())
+        self.starts = [i for i, token in tokens if token[0] == "Ġ" and len(token) > 2]
         self.pieces = [i for i, token in tokens if token.isalpha() and token.isascii()]
         prompt = tokenizer.apply_chat_template(
             to_user_turn(SLOT, template), add_generation_prompt=True, return_dict=False
@@ -78,11 +71,8 @@ class CopyTask:
         """Return the token ids of a word of the corpus, or of a made-up one: copying must need no known word."""
         if self.draw.random() < 0.6:
             return self.draw.choice(self.words)
-        while True:
-            start, n = self.draw.choice(self.starts), self.draw.choice([0, 1, 1, 2, 2, 3])
-            made = [start, *self.draw.choices(self.pieces, k=n)]
-            if not is_unsafe("".join(self.tokens[i] for i in made)[1:]):
-                return made
+        start, n = self.draw.choice(self.starts), self.draw.choice([0, 1, 1, 2, 2, 3])
+        return [start, *self.draw.choices(self.pieces, k=n)]
 
     def draw_phrase(self, least: int, most: int) -> list[int]:
         """Return the token ids of `least` to `most` words."""

@@ -68,7 +68,7 @@ def test_a_page_names_the_commit_of_its_record(root, name):
         assert f"Made at commit `{commit}`" in (root / FOLDER / f"{name}.md").read_text(encoding="utf-8").split("\n")[2]
 
 
-GRAPH = {"demo", "world", "real_queries", "choices"} & {*PAGES}
+GRAPH = {"demo", "harmless", "world", "real_queries", "choices"} & {*PAGES}
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ from tests.support.rows import critique_row, refine_row
 
 @pytest.fixture
 def dpo(laptop):
-    return laptop.dpo
+    return laptop.dpo.model_copy(update={"pairs_per_query": None})
 
 
 def by_prompt(*rows):

@@ -1,7 +1,5 @@
-import copy
 import json
-import random
-import re
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -9,7 +7,6 @@ from click.testing import CliRunner
 
 from pipeline.runtime.io import write_rows
 from pipeline.runtime.named_model import NAMED, download
-from pipeline.world.lexicon import UNSAFE
 from pipeline.world.reading import list_unsafe_words
 from schemas.d_sft import DSft
 from schemas.queries import Query
@@ -21,6 +18,7 @@ from train.model_folder import KEPT, read_base
 
 ROOT = Path(__file__).resolve().parents[2]
 REVISION = "a" * 40
+TYPED = [*tiny_policy.QUERIES, "a gunman with a gun!", "(bloody) Murder in the snow"]
 
 
 @pytest.fixture(scope="module")
@@ -32,31 +30,22 @@ def tokenizer(tiny_model):
 
 @pytest.fixture(scope="module")
 def task(tokenizer, tiny_params):
-    typed = [*tiny_policy.QUERIES, "a gunman with a gun!", "(bloody) Murder in the snow"]
-    return CopyTask(tokenizer, tiny_policy.template(tiny_params), typed, seed=3)
+    return CopyTask(tokenizer, tiny_policy.template(tiny_params), TYPED, seed=3)
 
 
-def test_the_copy_task_never_practises_an_unsafe_word(task, tokenizer):
-    def unsafe_in(text):
-        return set(re.findall(r"\w+", text.lower())) & UNSAFE.keys()
-
-    assert unsafe_in("A Bloody knife.") == {"bloody", "knife"}  # what the assertion below looks for
-    for _ in range(400):
-        ids, start = task.draw_row()
-        text = tokenizer.decode(ids[start:], skip_special_tokens=True)
-        assert not unsafe_in(text) and not list_unsafe_words(text), text
+def test_the_copy_task_practises_every_word_of_the_texts_and_unsafe_ones_as_often(task, tokenizer):
+    counts = Counter(tuple(task.draw_word()) for _ in range(20_000))
+    of_word = {tokenizer.decode(ids).strip(): counts[tuple(ids)] for ids in task.words}
+    assert of_word.keys() == {word for text in TYPED for word in text.split()}
+    assert {"(bloody)", "Murder", "gun!"} < of_word.keys()
+    expected = 0.6 * 20_000 / len(task.words)
+    assert all(0.6 * expected < count < 1.6 * expected for count in of_word.values()), of_word
 
 
-def test_made_up_words_are_never_unsafe_ones_by_chance(task):
-    made = copy.copy(task)
-    made.draw, made.words = random.Random(0), [[7]]
-    made.tokens, made.starts, made.pieces = {1: "Ġgu", 2: "n"}, [1], [2]
-    words = [made.draw_word() for _ in range(300)]
-    assert [1] in words and [1, 2, 2] in words and [1, 2] not in words
-
-
-def test_the_copy_task_keeps_words_that_only_hold_an_unsafe_one(task, tokenizer):
-    assert " gunman" in {" " + tokenizer.decode(ids) for ids in task.words}
+def test_rows_of_the_copy_task_repeat_unsafe_words(task, tokenizer):
+    rows = [task.draw_row() for _ in range(100)]
+    answers = [tokenizer.decode(ids[start:], skip_special_tokens=True) for ids, start in rows]
+    assert any(list_unsafe_words(answer) for answer in answers)
 
 
 def test_the_answer_of_the_copy_task_holds_the_query_and_ends(task, tokenizer):

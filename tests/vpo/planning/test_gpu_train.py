@@ -53,7 +53,7 @@ def test_a_model_of_the_same_rows_is_not_trained_again(unrendered):
 def test_pairs_to_come_are_bounded(unrendered):
     """Eight rollouts of four queries, K = 2: 35 % are flawed, and a query whose two both pass can make a pair."""
     Path("data/dpo/d_dpo.jsonl").unlink()
-    write(rollout={"k": 2})
+    write(rollout={"k": 2}, dpo={"pairs_per_query": None})
     text, video = 8 * 0.35, 4 * 0.65**2
     row = rows(changed={"sft"})["dpo"]
     (each,) = (float(note.split()[0]) for note in row.notes if "tokens a row" in note)
@@ -84,7 +84,8 @@ def test_an_arm_of_all_rollouts_may_pair_what_the_text_check_refuses(unrendered)
     ],
 )
 def test_a_query_has_no_more_pairs_than_the_rules_allow(laptop, changes, flawed, passed, pairs):
-    assert pairs_of(laptop.dpo.model_copy(update=changes), flawed, passed) == pairs
+    rules = {"pairs_per_query": None} | changes
+    assert pairs_of(laptop.dpo.model_copy(update=rules), flawed, passed) == pairs
 
 
 def test_every_number_of_flawed_prompts_has_its_chance():
