@@ -187,21 +187,21 @@ def write_json(path: str | Path, value: Any) -> None:
 
 
 @contextlib.contextmanager
-def replacing(path: Path) -> Iterator[Path]:
-    """Give a temporary file beside `path`; when the block ends well, fsync it and put it in `path`'s place."""
+def replacing(path: Path, sync: Callable[[int], None] = os.fsync) -> Iterator[Path]:
+    """Give a temporary file beside `path`; when the block ends well, sync it and put it in `path`'s place."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         yield temporary
         with temporary.open("rb") as file:
-            os.fsync(file.fileno())
+            sync(file.fileno())
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
 
 
 @contextlib.contextmanager
-def replacing_folder(folder: Path, owns: Sequence[str] = ()) -> Iterator[Path]:
+def replacing_folder(folder: Path, owns: Sequence[str] = (), sync: Callable[[int], None] = os.fsync) -> Iterator[Path]:
     """Give an empty folder beside `folder`; when the block ends well, put what it holds into `folder`, whole.
 
     What an earlier run left goes: files of the same names, and those that match `owns`, patterns of paths in the
@@ -220,7 +220,7 @@ def replacing_folder(folder: Path, owns: Sequence[str] = ()) -> Iterator[Path]:
         made = {path.relative_to(temporary) for path in temporary.rglob("*") if path.is_file()}
         for name in made:
             with (temporary / name).open("rb") as file:
-                os.fsync(file.fileno())
+                sync(file.fileno())
         before = {path.relative_to(folder) for path in folder.rglob("*") if not path.is_dir() or path.is_symlink()}
         ours = {name for name in before if name in made or any(matches(name, pattern) for pattern in owns)}
         if before - ours:

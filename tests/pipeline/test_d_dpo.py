@@ -2,11 +2,13 @@ import json
 
 import pytest
 from click.testing import CliRunner
+from ruamel.yaml import YAML
 
 from pipeline.d_dpo import count_sources, d_dpo, gather_pairs, main, read_pairs
 from pipeline.d_text import d_text
 from pipeline.d_video import Feedback, d_video
 from pipeline.runtime.io import DataError, read_rows, write_rows
+from pipeline.text.ready_records import hash_file
 from schemas.base import content_id
 from schemas.d_dpo import DDpo
 from schemas.params import TrainedArmParams
@@ -95,16 +97,19 @@ def test_random_labels_exchange_about_half_and_do_so_again(dpo, pairs):
     flipped = [row.chosen == many[0].rejected for row in rows]
     assert 70 < sum(flipped) < 130
     assert rows == list(d_dpo(many, dpo, TrainedArmParams(labels="random"), seed=3))
+    assert rows != list(d_dpo(many, dpo, TrainedArmParams(labels="random"), seed=4))
 
 
 @pytest.fixture
 def stage(root, tmp_path):
     """Run the stage with a ready D_dpo; return (its rows, why others left, its metrics, what it said)."""
 
-    def run(path, *options, status=0):
-        text = (root / "params.yaml").read_text().replace("d_dpo:\n  path:", f"d_dpo:\n  path: {path}")
-        text = text.replace("pipeline/templates/", f"{root}/pipeline/templates/")
-        (tmp_path / "params.yaml").write_text(text)
+    def run(path, *options, status=0, seed=0):
+        tree = YAML(typ="safe").load((root / "params.yaml").read_text())
+        tree["d_dpo"]["path"], tree["base"]["seed"] = path, seed
+        tree["dpo"]["arms"]["dpo_random"] = {"labels": "random"}
+        text = json.dumps(tree)  # is YAML
+        (tmp_path / "params.yaml").write_text(text.replace("pipeline/templates/", f"{root}/pipeline/templates/"))
         out = tmp_path / "data/dpo/d_dpo.jsonl"
         done = CliRunner().invoke(main, [str(out), *options, "--params", str(tmp_path / "params.yaml")])
         assert done.exit_code == status, done.output
@@ -136,6 +141,8 @@ def test_pairs_without_a_preference_leave_a_ready_d_dpo_with_a_reason(stage, tmp
     rows, dropped, metrics, said = stage(write_ready(tmp_path, "pairs.jsonl", records))
     assert [(row.query, row.source) for row in rows] == [("a dog", "text"), ("a fox", "text")]
     assert dropped == {"no_preference": 3, "duplicate": 1} and metrics["units_in"] == 6
+    assert (metrics["text_pairs"], metrics["video_pairs"]) == (2, 0)
+    assert metrics["source_sha256"] == hash_file(tmp_path / "pairs.jsonl")
     assert "source is vidprom in 1 records, none of dpo.sources" in said and "rename that column" in said
 
 
@@ -157,6 +164,20 @@ def test_an_arm_takes_video_pairs_from_the_file_of_its_own(pairs, laptop, tmp_pa
     of_arm = gather_pairs(params, arm=arm)[0]
     assert [pair.pair_id for pair in of_arm if pair.source == "video"] == [pair.pair_id for pair in video]
     assert kept(d_dpo(of_arm, dpo, arm)) == [("both", "video"), ("only video", "video")]
+
+
+def test_an_arms_departures_and_the_seed_reach_its_pairs(stage, tmp_path):
+    records = [{"query": f"a dog {number}", "chosen": "A dog runs.", "rejected": "dog"} for number in range(30)]
+    path = write_ready(tmp_path, "pairs.jsonl", records)
+    kept, one, other = (
+        stage(path)[0],
+        stage(path, "--arm", "dpo_random")[0],
+        stage(path, "--arm", "dpo_random", seed=1)[0],
+    )
+    assert {row.chosen for row in kept} == {"A dog runs."}
+    sides = [[row.chosen for row in rows] for rows in (one, other)]
+    assert all({*side} == {"A dog runs.", "dog"} for side in sides) and sides[0] != sides[1]
+    assert {row.rule.partition(", labels ")[2] for row in one} == {"random"}
 
 
 def test_a_ready_d_dpo_with_a_test_query_is_refused_by_the_stage(stage, tmp_path):

@@ -5,7 +5,8 @@ import shutil
 import pytest
 from click.testing import CliRunner
 
-from pipeline.evaluate import evaluate, main, pool_runs
+from pipeline.evaluate import compare_suite, evaluate, main, pool_runs
+from pipeline.evaluation.arms import read_arm
 from pipeline.runtime.io import read_rows, write_rows
 from pipeline.runtime.params_file import ParamsError, load_params, refuse_same_judge
 from schemas.base import Dropped
@@ -82,6 +83,16 @@ def test_several_runs_are_pooled_by_run_and_query():
     runs = [{"a": {"reward": {"x": 1.0}}}, {"a": {"reward": {"x": 3.0}}}]
     row = next(evaluate(pool_runs(runs), {}, (), target="t", resamples=100, seed=0, seeds=2))
     assert (row.value, row.n, row.seeds) == (2.0, 2, 2)
+
+
+def test_z_scores_are_taken_over_the_clips_of_all_arms(made):
+    """Over its own clips alone the mean of every arm would be 0."""
+    params = load_params(made / "params.yaml")
+    reward = params.reward.model_copy(update={"formula": "z_sum", "model": "dims", "weights": {"DD": 1.0}})
+    arms = {name: read_arm(made / "data/eval/test" / name, TEST) for name in ("original", "dpo")}
+    rows = compare_suite("test", TEST, arms, params.model_copy(update={"reward": reward}))
+    means = {row.arm: row.value for row in rows if row.metric == "reward" and row.versus is None}
+    assert means == {"original": 1.0, "dpo": -1.0}
 
 
 def test_the_stage_writes_rows_metrics_page_tables_and_figures(evaluated):

@@ -24,11 +24,12 @@ from tests.support.few_queries import NONE_SAFE, SMALL, UNLIKE
 def command(tmp_path, root, vpo_home):
     """Run `queries` on a file with settings of its own; return (result, folder of the project)."""
 
-    def call(content=None, name="q.txt", out="data/queries", **changes):
+    def call(content=None, name="q.txt", out="data/queries", seed=0, **changes):
         from pipeline.queries import main
 
         tree = YAML(typ="safe").load((root / "params.yaml").read_text(encoding="utf-8"))
         tree["queries"].update(SMALL | changes)
+        tree["base"]["seed"] = seed
         tree["queries"]["recheck_template"] = str(root / tree["queries"]["recheck_template"])
         tree["fewshot"]["exemplars"] = str(root / tree["fewshot"]["exemplars"])
         if content is not None:
@@ -80,6 +81,22 @@ def test_the_command_writes_splits_dropped_rows_and_metrics(command):
         assert {row.split for row in rows} == {split}
         assert len(rows) == SMALL[split] == counts["splits"][split]["general"]
     assert len(list(read_rows(folder / "data/queries/queries_dropped.parquet", QueryDropped))) == 6
+
+
+def test_the_seed_draws_the_splits_and_an_exemplars_query_is_in_none(command, root, laptop):
+    exemplars = [row["query"] for row in map(json.loads, (root / laptop.fewshot.exemplars).read_text().splitlines())]
+    sides = []
+    for seed in (0, 1):
+        result, folder = command("\n".join([*UNLIKE, *exemplars]), seed=seed, **NONE_SAFE)
+        assert result.exit_code == 0, result.output
+        rows = [
+            row for split in ("sft", "dpo", "test") for row in read_rows(folder / f"data/queries/{split}.jsonl", Query)
+        ]
+        assert not {row.query for row in rows} & {*exemplars}
+        sides.append({row.query: row.split for row in rows})
+    assert sides[0] != sides[1]
+    counts = json.loads((folder / "results/queries.json").read_text())
+    assert counts["dropped"]["benchmark"] > 0
 
 
 def test_a_row_that_cannot_be_read_has_no_length(command):

@@ -6,11 +6,12 @@ from click.testing import CliRunner
 
 from pipeline.evaluation.prompt_sources import copy_queries
 from pipeline.llm.template import Template
-from pipeline.rollout import TALLY, main, rollout
+from pipeline.rollout import TALLY, main, rollout, writer_of_arm, writer_of_samples
 from pipeline.runtime.io import read_rows, write_rows
 from pipeline.runtime.stage_output import stage_output
 from schemas.base import Dropped, content_id
 from schemas.fewshot import Fewshot
+from schemas.params import PolicyArmParams
 from schemas.queries import Query
 from schemas.reasons import Reason
 from schemas.rollout import Rollout
@@ -161,6 +162,18 @@ def test_an_arm_is_sampled_as_a_user_is_served_and_not_as_training_samples(files
     assert done.exit_code == 0, done.output
     (cut, *_) = read_rows(out.with_name("rollout_dropped.jsonl"), Dropped)
     assert cut.detail.startswith("no end after 3 tokens") and (cut.suite, cut.arm) == ("test", "trained")
+
+
+def test_an_arm_and_the_rollouts_take_their_own_sampling_and_the_seed(tiny_model, tiny_params, vpo_home):
+    arm = PolicyArmParams(prompts="policy", source=str(tiny_model))
+    evaluate = tiny_params.evaluate.model_copy(update={"arms": {"trained": arm}})
+    base = tiny_params.base.model_copy(update={"seed": 7})
+    params = tiny_params.model_copy(update={"evaluate": evaluate, "base": base})
+    of_arm, of_rollouts = writer_of_arm("test", "trained", params)[0], writer_of_samples(tiny_model, params)[0]
+    wanted = [(of_arm, 1, params.optimize), (of_rollouts, params.rollout.k, params.rollout)]
+    for write, k, sampling in wanted:
+        assert (write.keywords["k"], write.keywords["sampling"], write.keywords["seed"]) == (k, sampling, 7)
+    assert params.optimize != params.rollout and params.rollout.k > 1
 
 
 def test_an_arm_serves_the_query_where_it_has_no_prompt_and_withholds_a_flagged_one(files, tiny_model):

@@ -1,9 +1,11 @@
 import pytest
 from ruamel.yaml import YAML
 
+from schemas import params
 from schemas.backends import SEAMS
 from schemas.params import Params
 from schemas.section import section_classes
+from tests.support.bounds import bounds_of
 
 SECTIONS = {
     "teacher": "teacher",
@@ -71,3 +73,76 @@ def test_evaluated_arms_and_pairs_agree(laptop):
     tree["evaluate"]["versus"] = [["dpo", "nobody"]]
     with pytest.raises(ValueError, match="versus names nobody, which evaluate.arms does not have"):
         Params.model_validate(tree)
+
+
+BOUNDS = {
+    "BaseParams": {
+        "seed": ">= 0", "stop_share": "> 0, <= 1", "stop_after": ">= 1",
+    },
+    "CritiqueParams": {
+        "votes": ">= 1",
+    },
+    "DpoParams": {
+        "reward_gap": ">= 0", "pairs_per_query": "> 0", "min_effect": "> 0", "target": "length >= 1", "round": ">= 1",
+    },
+    "EvaluateParams": {
+        "suites": "length >= 1", "bootstrap": ">= 100",
+    },
+    "PackageParams": {
+        "held_out_share": ">= 0, < 1",
+    },
+    "QueriesParams": {
+        "limit": "> 0", "min_words": ">= 1", "max_words": ">= 1", "max_characters": ">= 1",
+        "max_symbol_share": "> 0, <= 1", "languages": "length >= 1", "max_similarity": "> 0, <= 1",
+        "unsafe_threshold": "> 0, <= 1", "sft": ">= 0", "sft_safety": ">= 0", "dpo": ">= 0", "dpo_safety": ">= 0",
+        "test": ">= 0", "test_safety": ">= 0", "sample_balance": ">= 0, <= 1",
+    },
+    "RefineParams": {
+        "verify": ">= 0",
+    },
+    "WorldParams": {
+        "queries": "> 0", "teacher_flaws": ">= 0, <= 1", "teacher_simplifies": ">= 0, <= 1",
+        "teacher_keeps_unsafe": ">= 0, <= 1", "teacher_refuses": ">= 0, <= 1", "critic_recall_own": ">= 0, <= 1",
+        "critic_recall_own_unsafe": ">= 0, <= 1", "critic_recall": ">= 0, <= 1", "critic_recall_unsafe": ">= 0, <= 1",
+        "critic_false_alarms": ">= 0, <= 1", "load": ">= 0", "drama": ">= 0, <= 1",
+    },
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("section", BOUNDS)
+def test_a_value_beyond_what_makes_sense_is_refused(section):
+    """Written twice on purpose; a new field may join."""
+    bounds = bounds_of(getattr(params, section))
+    assert {name: bounds.get(name) for name in BOUNDS[section]} == BOUNDS[section]
+
+
+@pytest.mark.parametrize(
+    ("section", "values", "says"),
+    [
+        ("queries", {"path": "a.csv"}, "path must be null for source synthetic"),
+        ("queries", {"source": "file"}, "path must be set for source file"),
+        ("queries", {"source": "file", "path": "a.csv", "revision": "a" * 40}, "revision is read by source hub alone"),
+        ("queries", {"source": "hub", "path": "a/b"}, "revision must name the 40-hex commit"),
+        ("queries", {"min_words": 61}, "min_words must not exceed max_words"),
+        ("queries", {"sample": "uniform", "sample_balance": 0.5}, "sample_balance must be null for sample uniform"),
+        ("queries", {"sample": "uniform", "sample_balance": None, "sample_weights": {}}, "sample_weights must be null"),
+        ("critique", {"votes": 2}, "must be odd: an even number of votes can tie"),
+        ("dpo", {"min_effect": 1.0}, "dpo.min_effect needs reward.replicate above 0"),
+        ("render", {"long_prompts": "shorten"}, "render.long_prompts shorten needs teacher.backend openai"),
+    ],
+)
+def test_what_does_not_go_together_is_refused(laptop, section, values, says):
+    tree = laptop.model_dump()
+    tree["reward"]["replicate"] = 0.0
+    tree[section] |= values
+    with pytest.raises(ValueError, match=says):
+        Params.model_validate(tree)
+
+
+def test_what_just_goes_together_is_taken(laptop):
+    tree = laptop.model_dump()
+    tree["queries"] |= {"min_words": 7, "max_words": 7, "source": "hub", "path": "a/b", "revision": "a" * 40}
+    tree["queries"] |= {"sample": "stratified", "sample_balance": 0.5, "sample_weights": {}}
+    tree["critique"]["votes"] = 3
+    tree["reward"]["replicate"], tree["dpo"]["min_effect"] = 0.1, 1.0
+    Params.model_validate(tree)

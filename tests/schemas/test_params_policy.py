@@ -1,7 +1,9 @@
 import pytest
 from pydantic import ValidationError
 
+from schemas import params_policy
 from schemas.needs import Weights
+from tests.support.bounds import bounds_of
 from tests.support.params import section_of, with_values
 
 EMPTY = {"base_url": None, "model": None, "max_concurrency": None}
@@ -32,3 +34,30 @@ def test_a_real_base_model_is_named_to_be_pinned(laptop):
     named = section_of("base_model", backend="hub", name="a/b", revision="c" * 40)
     assert named.needs.weights == Weights("a/b", "c" * 40)
     assert laptop.base_model.needs.weights is None and laptop.base_model.needs.stand_in
+
+
+BOUNDS = {
+    "OpenAIPolicyParams": {
+        "batch_size": "> 0",
+    },
+    "RolloutParams": {
+        "k": ">= 1",
+    },
+    "SamplingParams": {
+        "temperature": ">= 0", "top_p": "> 0, <= 1", "max_new_tokens": "> 0",
+    },
+    "TinyModelParams": {
+        "vocab_size": "> 300", "hidden_size": "> 0", "num_hidden_layers": "> 0", "num_attention_heads": "> 0",
+        "steps": "> 0", "batch_size": "> 0", "learning_rate": "> 0",
+    },
+    "TransformersPolicyParams": {
+        "batch_size": "> 0",
+    },
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("section", BOUNDS)
+def test_a_value_beyond_what_makes_sense_is_refused(section):
+    """Written twice on purpose; a new field may join."""
+    bounds = bounds_of(getattr(params_policy, section))
+    assert {name: bounds.get(name) for name in BOUNDS[section]} == BOUNDS[section]

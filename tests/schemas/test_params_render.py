@@ -2,8 +2,10 @@ import pytest
 from pydantic import ValidationError
 
 from pipeline.backends.renderer.http_adapters import ADAPTERS
+from schemas import params_render
 from schemas.needs import Weights
 from schemas.params_render import ADAPTER_KEYS, OPEN_ADAPTERS
+from tests.support.bounds import bounds_of
 from tests.support.params import section_of, with_values
 
 HTTP = {"backend": "http", "model": "m", "base_url": "https://host/v1", "adapter": "zhipu"}
@@ -56,3 +58,45 @@ def test_a_program_is_what_the_backend_runs_as(laptop):
 def test_the_offline_renderer_needs_its_shape():
     with pytest.raises(ValidationError, match="backend offline needs n_frames, height, width, frames_per_second"):
         section_of("render", backend="offline")
+
+
+BOUNDS = {
+    "CommandRenderParams": {
+        "model": "length >= 1", "revision": "length >= 1", "num_inference_steps": "> 0", "guidance_scale": ">= 0",
+        "max_sequence_length": "> 0", "batch_size": "> 0", "command": "length >= 1",
+    },
+    "DiffusersRenderParams": {
+        "model": "length >= 1", "revision": "length >= 1", "num_inference_steps": "> 0", "guidance_scale": ">= 0",
+        "guidance_scale_2": ">= 0", "flow_shift": "> 0", "max_sequence_length": "> 0", "batch_size": "> 0",
+    },
+    "HttpRenderParams": {
+        "model": "length >= 1", "revision": "length >= 1", "num_inference_steps": "> 0", "guidance_scale": ">= 0",
+        "timeout_s": "> 0", "poll_s": "> 0", "max_concurrency": ">= 1", "usd_per_clip": ">= 0", "budget_usd": ">= 0",
+    },
+    "RendererParams": {
+        "n_frames": "> 0", "height": "> 0", "width": "> 0", "frames_per_second": "> 0", "clips_per_shard": "> 0",
+    },
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("section", BOUNDS)
+def test_a_value_beyond_what_makes_sense_is_refused(section):
+    """Written twice on purpose; a new field may join."""
+    bounds = bounds_of(getattr(params_render, section))
+    assert {name: bounds.get(name) for name in BOUNDS[section]} == BOUNDS[section]
+
+
+def test_a_budget_needs_a_price_and_a_command_its_places(laptop):
+    host = dict(backend="http", model="m", base_url="http://127.0.0.1:1/v1", adapter="plain", api_key_env="K")
+    with pytest.raises(ValidationError, match="budget_usd needs usd_per_clip"):
+        with_values(laptop.render, **host, budget_usd=1.0)
+    assert with_values(laptop.render, **host, budget_usd=1.0, usd_per_clip=0.5).needs.usd_per_unit == 0.5
+    with pytest.raises(ValidationError, match="base_url"):
+        with_values(laptop.render, **host | {"base_url": "127.0.0.1/v1"})
+    words = ["run", "{manifest}", "{clips}"]
+    for word in ("{manifest}", "{clips}"):
+        with pytest.raises(ValidationError, match=f"command must hold {word}"):
+            with_values(laptop.render, backend="command", model="m", revision="r", command=[
+                one for one in words if one != word])  # fmt: skip
+    made = with_values(laptop.render, backend="command", model="m", revision="r", command=words)
+    assert made.needs.program == tuple(words) and not made.needs.spreads

@@ -1,8 +1,10 @@
 import pytest
 from pydantic import ValidationError
 
+from schemas import params_reward
 from schemas.needs import Weights
-from schemas.params_reward import ChecklistParams
+from schemas.params_reward import ChecklistParams, RewardParams
+from tests.support.bounds import bounds_of
 from tests.support.params import section_of
 
 COMMIT = "a" * 40
@@ -53,3 +55,54 @@ def test_checklists_are_told_by_their_class():
 def test_a_head_is_read_by_aesthetic_alone():
     with pytest.raises(ValidationError, match="head is read by aesthetic, not by clip: set it to null"):
         model("clip", model="a/b", head="h")
+
+
+BOUNDS = {
+    "InProcessScorerParams": {
+        "n_frames": "> 0", "batch_size": "> 0",
+    },
+    "ModelScorerParams": {
+        "model": "length >= 1",
+    },
+    "RewardParams": {
+        "replicate": ">= 0, <= 1",
+    },
+    "WorkerScorerParams": {
+        "worker": "length >= 1", "timeout_s": "> 0",
+    },
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("section", BOUNDS)
+def test_a_value_beyond_what_makes_sense_is_refused(section):
+    """Written twice on purpose; a new field may join."""
+    bounds = bounds_of(getattr(params_reward, section))
+    assert {name: bounds.get(name) for name in BOUNDS[section]} == BOUNDS[section]
+
+
+@pytest.mark.parametrize(
+    ("values", "says"),
+    [
+        ({"model": []}, "model must name one of reward.models, or several that differ"),
+        ({"model": ["dims", "dims"], "formula": "mean_dims"}, "or several that differ"),
+        ({"model": "nobody"}, "model must be one of reward.models: checklist, dims, second .nobody is not"),
+        ({"formula": "mean_dims"}, "formula mean_dims reads dimensions, which model checklist"),
+        ({"model": "dims"}, "formula weighted_yes reads a checklist's answers, which model dims"),
+        ({"model": ["checklist", "second"]}, "formula weighted_yes reads one model, not 2"),
+        ({"weights": {"VQ": 1.0}}, "weights is read by formula z_sum, not by weighted_yes"),
+    ],
+)
+def test_a_formula_that_cannot_read_its_models_is_refused(laptop, values, says):
+    tree = laptop.reward.model_dump()
+    tree["models"]["second"] = tree["models"]["checklist"]
+    with pytest.raises(ValidationError, match=says):
+        RewardParams.model_validate(tree | values)
+
+
+def test_a_sum_of_z_scores_reads_several_models_by_weight(laptop):
+    tree = laptop.reward.model_dump()
+    tree["models"]["second"] = tree["models"]["dims"]
+    params = RewardParams.model_validate(
+        tree | {"formula": "z_sum", "model": ["dims", "second"], "weights": {"VQ": 2.0}}
+    )
+    assert params.read == ("dims", "second") and laptop.reward.read == ("checklist",)

@@ -8,9 +8,11 @@ from click.testing import CliRunner
 from pipeline.backends.policy.model_folder import model_revision
 from pipeline.runtime.io import DataError, write_rows
 from pipeline.runtime.set_aside import read_set_aside
+from schemas.base import content_id
 from schemas.d_dpo import DDpo
 from tests.support import tiny_policy
 from tests.support.small_project import write_params
+from train.checkpoints import hash_weights
 from train.curve import curve_path
 from train.dpo import dpo, main, make_dpo_trainer
 from train.model_folder import KEPT
@@ -24,6 +26,8 @@ pytestmark = [
 ]
 
 PAIRS = tiny_policy.d_dpo()
+BETA = 0.3
+"""Another than TRL's own."""
 HIGH = {"learning_rate": 1e-2, "warmup_steps": 0, "max_steps": 3, "lr_scheduler_type": "constant"}
 
 
@@ -86,7 +90,7 @@ def after(tiny_params, tiny_model, tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("VPO_HOME", str(folder / "home"))
         for steps in (1, 2):
-            train = HIGH | {"learning_rate": 1e-3, "max_steps": steps, "num_train_epochs": 2}
+            train = HIGH | {"learning_rate": 1e-3, "max_steps": steps, "num_train_epochs": 2, "beta": BETA}
             models[steps] = folder / f"data/models/after_{steps}"
             dpo(PAIRS[:4], tiny_model, models[steps], tiny_policy.params(tiny_params, dpo_train=train))
     return models
@@ -96,11 +100,11 @@ def test_the_first_loss_is_ln_2(after):
     assert metrics(after[1])["first_loss"] == pytest.approx(math.log(2), abs=1e-5)
 
 
-def test_the_second_loss_is_equation_2_by_plain_torch(after, tiny_params, tiny_model, by_hand):
+def test_the_second_loss_is_equation_2_by_plain_torch(after, tiny_model, by_hand):
     policy, reference = by_hand(after[1], PAIRS[:4]), by_hand(tiny_model, PAIRS[:4])
     losses = []
     for (chosen, rejected), (ref_chosen, ref_rejected) in zip(policy, reference, strict=True):
-        margin = tiny_params.dpo.train.beta * ((chosen - ref_chosen) - (rejected - ref_rejected))
+        margin = BETA * ((chosen - ref_chosen) - (rejected - ref_rejected))
         losses.append(math.log(1 + math.exp(-margin)))
     assert metrics(after[2])["last_loss"] == pytest.approx(sum(losses) / 4, abs=1e-5)
     assert abs(sum(losses) / 4 - math.log(2)) > 1e-3
@@ -145,6 +149,9 @@ def test_the_stage_gives_equal_bytes_and_a_model_that_says_where_it_is_from(file
     assert all(any(path.match(pattern) for pattern in KEPT) for path in (files / "models/dpo").iterdir())
     about = json.loads(one["model.json"])
     assert (about["stage"], about["base"], about["seed"]) == ("dpo", "sft", 0)
+    assert about["d_dpo"] == content_id([pair.model_dump(mode="json") for pair in PAIRS])
+    assert about["template"] == tiny_policy.template(tiny_params).hash
+    assert about["weights"] == hash_weights(files / "models/sft")
     counts = metrics(files / "models/dpo")
     assert (counts["units_in"], counts["units_done"], counts["dropped"]) == (10, 10, {})
 
@@ -185,6 +192,14 @@ def test_a_share_that_keeps_every_pair_out_is_one_clear_error(tiny_params, tiny_
     held = [PAIRS[i] for i in split_by_query(PAIRS, 0.3)[1]]
     with pytest.raises(DataError, match="no pair to train on.*held_out_share"):
         dpo(held, tiny_model, tmp_path / "dpo", tiny_policy.params(tiny_params, dpo_train={"held_out_share": 0.3}))
+
+
+def test_pairs_held_out_are_not_trained_on(tiny_params, tiny_model, tmp_path, vpo_home):
+    one_epoch = {"held_out_share": 0.3, "global_batch_size": 1, "max_steps": -1, "num_train_epochs": 1}
+    out = tmp_path / "data/models/dpo"
+    dpo(PAIRS, tiny_model, out, tiny_policy.params(tiny_params, dpo_train=HIGH | one_epoch))
+    learnt, held = split_by_query(PAIRS, 0.3)
+    assert metrics(out)["steps"] == len(learnt) == len(PAIRS) - len(held) < len(PAIRS)
 
 
 def test_a_start_without_a_model_is_one_clear_error(tiny_params, tmp_path, vpo_home):

@@ -5,9 +5,12 @@ import pytest
 from click.testing import CliRunner
 
 from pipeline.runtime.io import DataError, write_rows
+from schemas.base import content_id
 from schemas.d_sft import DSft
+from schemas.params_train import LoraParams
 from tests.support import tiny_policy
 from tests.support.small_project import write_params
+from train.checkpoints import hash_weights, read_versions
 from train.model_folder import KEPT, read_base
 from train.sft import main, make_sft_trainer, sft
 from train.trl_rows import FittingRows, to_sft_rows, to_user_turn
@@ -67,6 +70,22 @@ def test_before_the_answer_the_model_reads_what_it_will_be_asked_with(trainer, t
     assert all(ids.count(tokenizer.bos_token_id) == 1 for ids in read)
 
 
+# peft asks transformers by the old name
+@pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing` is deprecated:FutureWarning")
+def test_seed_schedule_and_adapters_are_those_of_the_params(tiny_params, tiny_model, tmp_path):
+    lora = LoraParams(r=3, lora_alpha=5, lora_dropout=0.25, target_modules=("q_proj",))
+    values = {"lora": lora, "adam_beta2": 0.97, "warmup_steps": 0.3, "lr_scheduler_type": "constant_with_warmup"}
+    params = tiny_policy.params(tiny_params, base={"seed": 7}, sft=values)
+    trainer = make_sft_trainer(
+        all_of(to_sft_rows(ROWS, tiny_policy.template(params))), str(tiny_model), tmp_path, params
+    )
+    assert (trainer.args.seed, trainer.args.adam_beta2, trainer.args.warmup_steps) == (7, 0.97, 0.3)
+    assert trainer.args.lr_scheduler_type == "constant_with_warmup"
+    adapter = trainer.model.peft_config["default"]
+    assert (adapter.r, adapter.lora_alpha, adapter.lora_dropout, adapter.task_type) == (3, 5, 0.25, "CAUSAL_LM")
+    assert adapter.target_modules == {"q_proj"}
+
+
 def test_the_first_loss_is_the_mean_over_the_answers_tokens_by_plain_torch(tiny_params, tiny_model, tmp_path, vpo_home):
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
@@ -85,6 +104,16 @@ def test_the_first_loss_is_the_mean_over_the_answers_tokens_by_plain_torch(tiny_
     ]
     by_hand = -sum(log_prob for log_prob, _ in sums) / sum(n for _, n in sums)
     assert metrics(out)["first_loss"] == pytest.approx(by_hand, abs=1e-5)
+
+
+def test_a_model_says_what_it_was_made_from(once, tiny_model, tiny_params):
+    about = json.loads((once / "model.json").read_text())
+    assert {name: about[name] for name in ("stage", "base", "seed", "lora")} == {
+        "stage": "sft", "base": tiny_model.name, "seed": 0, "lora": None,
+    }  # fmt: skip
+    assert about["template"] == tiny_policy.template(tiny_params).hash
+    assert about["weights"] == hash_weights(tiny_model) and about["libraries"] == read_versions()
+    assert about["d_sft"] == content_id([row.model_dump(mode="json") for row in ROWS])
 
 
 def test_equal_inputs_give_equal_bytes(tiny_params, tiny_model, once, tmp_path, vpo_home):

@@ -14,6 +14,7 @@ SOUP = [
     " leading, trailing \t and\x00odd bytes\x7f",
     "café\u0301 naïve\u200b ﷽ \ufffd",
     "'quotes' \"and\" -- dashes... $5 <b>",
+    "a fox , a cat . don 't ! why ?",
 ]
 
 

@@ -26,6 +26,28 @@ def test_a_param_says_whom_the_curve_is_told_to(section, tmp_path):
     assert make_arguments(section(), 0, tmp_path)["report_to"] == "none"
 
 
+HANDED_ON = {
+    "learning_rate": 3e-5, "num_train_epochs": 7.0, "max_steps": 11, "warmup_steps": 0.3, "lr_scheduler_type": "cosine",
+    "adam_beta1": 0.81, "adam_beta2": 0.97, "max_length": 77, "bf16": True, "report_to": "none",
+}  # fmt: skip
+"""Params that TRL spells as we do, none at the library's own value."""
+READ_ELSEWHERE = {"long_rows", "lora", "launch", "checkpoint_s", "padding_free"}
+
+
+@pytest.mark.slow
+def test_every_param_of_training_and_the_seed_are_handed_to_trl(section, tmp_path):
+    others = {"global_batch_size": 12, "per_device_train_batch_size": 3, "gradient_checkpointing": True}
+    params = section(**HANDED_ON, **others)
+    arguments = make_arguments(params, 5, tmp_path)
+    taken = {
+        "seed": 5, "output_dir": str(tmp_path), "per_device_train_batch_size": 3, "gradient_accumulation_steps": 4,
+        "activation_checkpointing": True, "save_strategy": "no", "use_cache": True, "logging_steps": 1,
+    }  # fmt: skip
+    assert {name: arguments.get(name) for name in HANDED_ON | taken} == HANDED_ON | taken
+    assert arguments["model_init_kwargs"]["use_safetensors"] is True
+    assert {*type(params).model_fields} == {*HANDED_ON, *others, *READ_ELSEWHERE}
+
+
 @pytest.mark.slow
 def test_bfloat16_weights_are_for_zero_alone(section, tmp_path, monkeypatch):
     def dtype(**values):

@@ -78,6 +78,11 @@ def test_a_pair_whose_sides_are_one_text_or_one_when_cut_is_not_trained_on(templ
     assert select_fitting(rows, tokenizer, alike, "truncate").dropped == {"no_preference": 1}
     assert select_fitting(rows, tokenizer, alike, "drop").dropped == {"too_long": 1}
     assert select_fitting(rows, tokenizer, 512, "truncate").dropped == {}
+    sides = [tokenizer.apply_chat_template(rows[0]["prompt"] + rows[0][side], return_dict=False)
+             for side in ("chosen", "rejected")]  # fmt: skip
+    first = next(place for place, (one, other) in enumerate(zip(*sides, strict=False)) if one != other)
+    assert select_fitting(rows, tokenizer, first, "truncate").dropped == {"no_preference": 1}
+    assert select_fitting(rows, tokenizer, first + 1, "truncate").dropped == {}
 
 
 def test_a_long_row_is_dropped_truncated_or_refused_as_the_param_says(template, tokenizer):

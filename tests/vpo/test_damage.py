@@ -79,6 +79,7 @@ def test_a_flipped_page_of_the_store_is_found_and_what_can_be_read_is_kept(proje
     assert "begun anew with" in line and check_store(path.parent).ok
     with Store() as store:
         assert 10 < store.counts()["teacher"] < 100
+        assert store.get("k0000") and store.get("k0099")  # what lies before the page and what lies behind it
         assert store.read_spent_usd("account") == 50.0
 
 

@@ -2,7 +2,12 @@ from pathlib import Path
 
 import pytest
 
-from vpo.fresh import is_other, tables_of
+from pipeline.runtime.io import write_json
+from schemas.d_sft import DSft
+from tests.support.small_project import small_project
+from vpo.fresh import is_other, notes, tables_of
+from vpo.graph import read_graph
+from vpo.views import View
 
 
 @pytest.mark.parametrize(
@@ -28,3 +33,20 @@ def test_a_file_is_another_by_size_or_by_hash(tmp_path: Path):
     same = {"path": "a", "md5": "900150983cd24fb0d6963f7d28e17f72", "size": 3}
     assert not is_other(path, same) and not is_other(path, None)
     assert is_other(path, same | {"size": 4}) and is_other(path, same | {"md5": "0" * 32})
+
+
+def test_of_each_view_it_is_said_what_is_not_there_and_what_is_another_than_the_lock_names(tmp_path):
+    small_project(tmp_path)
+    graph, lane = read_graph(tmp_path), tmp_path / "data/sft"
+    there, gone = lane / "d_sft.jsonl", lane / "gone.jsonl"
+    views = [View("whole", DSft, {there: {}}), View("part", DSft, {there: {}}, absent=(gone,)),
+             View("none", DSft, absent=(gone, lane / "lost.jsonl"))]  # fmt: skip
+    assert list(notes(tmp_path, graph, views)) == [
+        "part is not whole: data/sft/gone.jsonl is not there; `dvc repro` makes it",
+        "none is empty: data/sft/gone.jsonl and 1 more are not there; `dvc repro` makes it",
+    ]
+    outs = [{"path": "data/sft/d_sft.jsonl", "hash": "md5", "md5": "0" * 32}]
+    write_json(tmp_path / "dvc.lock", {"schema": "2.0", "stages": {"d_sft": {"cmd": "x", "outs": outs}}})
+    (line,) = notes(tmp_path, graph, views[:1])
+    assert line.startswith("whole: data/sft/d_sft.jsonl is not what dvc.lock names; `dvc checkout` brings that")
+    assert [line.count("`dvc checkout` or") for line in notes(tmp_path, graph, views[2:])] == [1]

@@ -8,8 +8,8 @@ from vpo.graph import ancestors, read_graph, read_graphs
 
 MADE = """
 vars:
-  - more.yaml:shared
   - own: {word: w}
+  - more.yaml:shared
 stages:
   params:
     cmd: python -m pipeline params --params recipes/tiny/params.yaml data/tiny/params.json

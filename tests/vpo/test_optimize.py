@@ -7,6 +7,7 @@ from click.testing import CliRunner
 
 from schemas.reasons import Reason
 from schemas.seams import Outcome
+from tests.support.llm_server import serving
 from tests.support.small_project import ROOT, write_params
 from vpo.graph import read_graph
 from vpo.optimize import EMPTY, find_trained, main, optimize, read_queries, say_if_strange
@@ -60,6 +61,24 @@ def test_an_extra_arm_is_never_used(project):
 def test_a_folder_that_is_no_model_is_refused(project):
     done = CliRunner().invoke(main, ["a dog", "--model", "data"])
     assert done.exit_code == 1 and "data: not a model folder" in done.stderr
+
+
+def test_greedy_asks_for_the_likeliest_prompt_and_else_the_params_of_optimize_hold(project, monkeypatch):
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-x")
+    model(project, "dpo")
+    (project / "data/models/dpo/model.safetensors").write_bytes(b"weights")
+    monkeypatch.setenv("VPO_HOME", str(project / "home"))
+    with serving(lambda body: ["A dog runs on the beach."] * body["n"], by_body=True) as server:
+        endpoint = {"base_url": server.base_url, "model": "{folder}"}
+        written = json.loads((project / "params.yaml").read_text())
+        written["policy"] |= {"backend": "openai", "endpoint": written["policy"]["endpoint"] | endpoint}
+        written["optimize"] |= {"temperature": 0.4, "top_p": 0.8, "max_new_tokens": 33}
+        (project / "params.yaml").write_text(json.dumps(written))
+        for options in (["-n", "2"], ["--greedy"]):
+            done = CliRunner().invoke(main, ["a dog", *options])
+            assert "A dog runs on the beach." in done.stdout, done.output
+        asked = [(one["n"], one["temperature"], one["top_p"], one["max_tokens"]) for one in server.requests]
+    assert asked == [(2, 0.4, 0.8, 33), (1, 0.0, 0.8, 33)]
 
 
 def answers(laptop, texts, policy=None, samples=1, **values):

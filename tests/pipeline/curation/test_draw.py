@@ -34,8 +34,8 @@ def draw(laptop, root, texts, **changes):
 
 
 def test_a_score_above_the_threshold_or_a_term_nominates():
-    scores, terms = pl.Series([0.4, 0.6, None, None]), pl.Series([False, False, True, False])
-    assert nominate(scores, terms, 0.5).tolist() == [False, True, True, False]
+    scores, terms = pl.Series([0.4, 0.6, None, None, 0.5]), pl.Series([False, False, True, False, False])
+    assert nominate(scores, terms, 0.5).tolist() == [False, True, True, False, False]
 
 
 def test_every_row_is_placed_or_dropped_once_and_placements_are_sorted(laptop, root):

@@ -33,6 +33,12 @@ def test_a_record_that_does_not_fit_is_a_line_that_says_why(tmp_path):
     assert read_all(path) == (["text", "n"], [{"text": "a dog", "n": "1"}, "line 3: 1 fields where the header has 2"])
 
 
+def test_fields_are_parted_by_the_sign_that_the_file_uses(tmp_path):
+    path = tmp_path / "a.csv"
+    path.write_text("text;n\na dog, running;1\n")
+    assert read_all(path) == (["text", "n"], [{"text": "a dog, running", "n": "1"}])
+
+
 def test_a_file_of_bare_strings_has_the_column_text(tmp_path):
     path = tmp_path / "a.json"
     path.write_text('["a dog", null]')

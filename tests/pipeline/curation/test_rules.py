@@ -36,6 +36,12 @@ def params(laptop):
         ("a LOREM, ipsum dog", Reason.KEYWORD, None),
         ("a big ass dog", Reason.KEYWORD, None),
         ("a dog -> a cat", Reason.KEYWORD, None),
+        # just at the limit of each rule
+        ("a b c", None, None),
+        ("a b c d e f g h", None, None),
+        ("a " + "d" * 56 + " c", None, None),
+        ("a " + "d" * 57 + " c", Reason.TOO_LONG, 61),
+        ("a d dogs (((", None, None),
     ],
 )
 def test_each_rule_has_its_reason(params, query, reason, score):

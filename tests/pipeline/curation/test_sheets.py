@@ -25,6 +25,11 @@ def test_the_only_sheet_with_rows_is_read_and_empty_rows_are_passed(tmp_path):
     assert list(read_sheet(path)) == [("id", "prompt"), (1, "a dog on grass"), (2, None), (3, "a cat")]
 
 
+def test_a_formula_counts_by_the_value_that_was_saved_with_it(tmp_path):
+    path = write(tmp_path / "a.xlsx", [*ROWS[:2], [4, "=1+1"]])  # openpyxl saves no value beside it
+    assert list(read_sheet(path))[-1] == (4, None)
+
+
 @pytest.mark.parametrize(
     ("sheets", "says"),
     [

@@ -76,6 +76,11 @@ def test_without_an_id_column_the_position_names_a_row(source):
     assert [raw.source_id for raw in read(source("a.txt", "a\nb\n"))] == ["0", "1"]
 
 
+def test_of_several_columns_that_name_a_row_the_first_in_the_usual_order_does(source):
+    assert [raw.source_id for raw in read(source("a.csv", "source_id,id,prompt,UUID\ns,i,a dog,u\n"))] == ["u"]
+    assert [raw.source_id for raw in read(source("b.csv", "source_id,id,prompt\ns,i,a dog\n"))] == ["i"]
+
+
 def test_a_repeated_id_gets_its_position_behind_it(source):
     params = source("a.csv", "id,prompt\nx,a\nx,b\nx#1,c\n,d\nx,e\n")
     assert [raw.source_id for raw in read(params)] == ["x", "x#1", "x#1#2", "3", "x#4"]

@@ -6,6 +6,7 @@ from dataclasses import replace
 import pytest
 
 from pipeline.evaluation.arms import OUTCOMES, Arm, count_units, measure, name_dimensions, read_arm
+from pipeline.runtime.io import DataError
 from pipeline.runtime.params_file import load_params
 from schemas.base import Dropped
 from schemas.rollout import Rollout
@@ -86,6 +87,11 @@ def test_why_a_query_got_nothing_is_read_from_what_was_dropped(made, tmp_path):
     lost = Dropped(input_id=f"{TEST[4].query_id}/0", reason="withheld", detail="truncated: no end")
     put(folder / "rollout.jsonl", [], Rollout, [lost])
     assert read_arm(folder, TEST).unserved == {TEST[4].query_id: "withheld"}
+
+
+def test_an_arm_of_other_queries_is_refused(made):
+    with pytest.raises(DataError, match="1 queries are not in the suite"):
+        read_arm(made / "data/eval/test/dpo", TEST[:4])
 
 
 def test_units_say_how_often_the_query_was_served_and_why(made):

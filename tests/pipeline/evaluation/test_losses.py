@@ -27,13 +27,15 @@ def test_a_sentence_says_that_the_trained_reward_rose_meanwhile():
     assert name_losses([number("reward", 1, 0.5, 1.5), fell], SIGNS) == [
         "dpo against sft: dim_DD falls by 0.2 [0.1, 0.3], while the trained reward rises by 1"
     ]
-    assert "while" not in name_losses([number("reward", 1, -0.5, 1.5), fell], SIGNS)[0]
+    for low in (-0.5, 0.0):
+        assert "while" not in name_losses([number("reward", 1, low, 1.5), fell], SIGNS)[0]
 
 
 def test_what_got_better_or_moved_within_its_interval_is_not_named():
     better = [number("failed", -0.1, -0.2, -0.05), number("aligned", 0.1, 0.05, 0.2)]
     unclear = [number("failed", 0.1, -0.01, 0.2), number("aligned", -0.1, -0.2, 0.0), number("words", -9, -10, -8)]
-    assert name_losses(better, SIGNS) == name_losses(unclear, SIGNS) == []
+    touching = [number("failed", 0.1, 0.0, 0.2)]
+    assert name_losses(better, SIGNS) == name_losses(unclear, SIGNS) == name_losses(touching, SIGNS) == []
 
 
 def test_a_plain_value_is_no_difference():

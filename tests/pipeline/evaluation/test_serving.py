@@ -44,6 +44,11 @@ def test_a_failure_on_a_general_query_serves_the_query_and_says_why(params, reas
     assert (written.prompt, written.served, written.failure) == ("A calm scene.", "prompt", None)
 
 
+def test_every_query_behind_a_written_one_is_served_too(params):
+    rows = serve([GENERAL, SAFETY, GENERAL], Reason.EMPTY, params)
+    assert [row.served for row in rows] == ["query", "prompt", "query"]
+
+
 def test_a_flagged_query_is_never_passed_on_raw(params):
     withheld, _ = serve([SAFETY, GENERAL], Reason.TRUNCATED, params)
     assert isinstance(withheld, Dropped)

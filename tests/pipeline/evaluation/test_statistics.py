@@ -22,6 +22,11 @@ def test_the_interval_is_that_of_the_normal_theory_on_many_values():
     assert high == pytest.approx(mean + half, abs=0.01)
 
 
+def test_a_small_interval_is_the_one_of_earlier_versions():
+    """Pinned: every published interval moves with the draws, their seed and the percentiles."""
+    assert mean_with_interval([0.0, 0.1, 0.4, 1.0], 1000, seed=7) == (0.375, 0.025, 0.775)
+
+
 def test_the_same_seed_gives_the_same_interval_and_another_one_another():
     values = list(range(30))
     assert mean_with_interval(values, 300, seed=1) == mean_with_interval(values, 300, seed=1)

@@ -18,6 +18,11 @@ def test_values_fill_the_template(template):
     assert template("{# source #}\nQuery: {{ query }}\n").fill(query="a dog") == "Query: a dog"
 
 
+def test_signs_of_html_stay_and_a_line_of_a_block_leaves_no_line(template):
+    words = "<query>{{ query }}</query>\n  {% if query %}\nYes & no.\n  {% endif %}\nEnd"
+    assert template(words).fill(query="salt & 'pepper'") == "<query>salt & 'pepper'</query>\nYes & no.\nEnd"
+
+
 def test_the_hash_is_that_of_the_text(template):
     assert template("{{ query }}").hash == template("{{ query }}").hash != template("{{ query }} ").hash
     assert len(template("x").hash) == 16

@@ -52,9 +52,13 @@ def test_what_was_counted_by_the_path_is_taken_over_once(folder, store):
 def test_what_was_counted_by_a_path_that_is_gone_is_taken_over_on_demand(folder, store):
     store.charge("/gone/project host m", 1, 2, 3, 5.0)
     store.charge("/gone/project_2 host m", 1, 2, 3, 7.0)
+    read_folders(store)
+    store.connection.executemany("insert into projects values (?, 'x')", [("/gone/project",), ("/gone/project_2",)])
     assert take_over(store, "/gone/project") == ["/gone/project host m"]
+    assert read_folders(store) == ["/gone/project_2"]
     assert spend(store, 1.0) == 6.0
     assert take_over(store, "/gone/project") == []
+    assert take_over(store, "/nowhere") == [] and "/gone/project_2" in read_folders(store)
 
 
 def test_a_new_account_begins_at_0(folder, store):

@@ -27,7 +27,8 @@ def test_an_answer_that_is_stored_ends_the_claim(two):
     mine, other = two
     mine.take(["a"])
     mine.store.buy_many([Purchase("a", "teacher", {}, {"n": 1}, (1, 1), 0.0)], "account")
-    assert other.take(["a"]) == [{"n": 1}]
+    assert other.take(["a", "b"]) == [{"n": 1}, True]
+    other.release(["b"])
     assert mine.store.connection.execute("select count(*) from claims").fetchone() == (0,)
 
 

@@ -51,6 +51,13 @@ def test_no_backend_works_when_there_is_nothing_to_do():
     assert list(doubled([], Doubling())) == []
 
 
+def test_a_backend_that_does_not_spread_stays_in_this_process_whatever_the_executor(monkeypatch):
+    monkeypatch.setenv("VPO_EXECUTOR", "ray")
+    backend = Doubling()
+    answers = fan_out(lambda: backend, range(2), lambda item: item, lambda item, outcome: outcome.value, spreads=False)
+    assert list(answers) == [0, 2] and backend.asked == [0, 1]
+
+
 def test_an_unknown_executor_is_refused_with_the_known_ones():
     code = (
         "from pipeline.runtime.fanout import fan_out\nfrom pipeline.runtime.io import DataError\n"

@@ -57,6 +57,11 @@ def test_what_python_does_counts(old, new):
     assert syntax_hash(SOURCE.replace(old, new)) != syntax_hash(SOURCE)
 
 
+@pytest.mark.parametrize("head", ["if a:", "for a in b:", "while a:", "with a:", "def f():", "class A:"])
+def test_the_first_line_of_every_block_counts(head):
+    assert syntax_hash(f"{head}\n    c = 1\n    d = 1\n") != syntax_hash(f"{head}\n    c = 2\n    d = 1\n")
+
+
 def test_a_string_that_is_no_docstring_counts():
     assert syntax_hash("x = 1\n'a'\n") != syntax_hash("x = 1\n'b'\n")
 

@@ -1,8 +1,10 @@
+import inspect
 import json
+import os
 
 import pytest
 
-from pipeline.runtime.io import DataError, read_rows, replacing_folder, write_rows
+from pipeline.runtime.io import DataError, read_rows, replacing, replacing_folder, write_json, write_rows
 from schemas.base import Prompt
 from schemas.critique import Critique
 from schemas.stage import row_classes
@@ -56,6 +58,57 @@ def test_a_truncated_parquet_file_is_one_clear_error(tmp_path):
         list(read_rows(tmp_path / "rows.parquet", Prompt))
 
 
+class Disk:
+    """Keeps what each file held, and what lay at `path`, when it was synced."""
+
+    def __init__(self, path):
+        self.path, self.synced = path, []
+
+    def sync(self, file):
+        before = self.path.read_text() if self.path.is_file() else None
+        self.synced.append((os.pread(file, 100, 0).decode(), before))
+
+
+def test_a_file_is_whole_on_the_disk_before_it_takes_the_place_of_the_old_one(tmp_path):
+    path = tmp_path / "deep/rows.json"
+    write_json(path, "old")
+    disk = Disk(path)
+    with path.open() as reader:
+        with replacing(path, disk.sync) as temporary:
+            temporary.write_text("new")
+            made = temporary.stat().st_ino
+        assert reader.read() == '"old"\n'  # whoever reads goes on with what was there
+    assert disk.synced == [("new", '"old"\n')]
+    assert (path.read_text(), path.stat().st_ino) == ("new", made)
+    assert [one.name for one in path.parent.iterdir()] == ["rows.json"]
+
+
+def test_a_file_stays_as_it_was_when_the_work_fails(tmp_path):
+    path = tmp_path / "rows.jsonl"
+    write_rows(path, prompts(1), Prompt)
+    before = path.read_bytes()
+
+    def fail():
+        yield prompts(2)[1]
+        raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        write_rows(path, fail(), Prompt)
+    assert path.read_bytes() == before and [one.name for one in tmp_path.iterdir()] == ["rows.jsonl"]
+
+
+def test_the_files_of_a_folder_are_whole_on_the_disk_before_any_takes_its_place(tmp_path):
+    disk = Disk(tmp_path / "out/b")
+    with replacing_folder(tmp_path / "out", sync=disk.sync) as temporary:
+        (temporary / "a").write_text("one")
+        (temporary / "b").write_text("two")
+    assert sorted(disk.synced) == [("one", None), ("two", None)]
+
+
+def test_what_is_synced_is_synced_by_the_system():
+    assert all(inspect.signature(one).parameters["sync"].default is os.fsync for one in (replacing, replacing_folder))
+
+
 def fill(folder, *names, owns=()):
     with replacing_folder(folder, owns) as temporary:
         for name in names:
@@ -85,6 +138,15 @@ def test_what_others_put_into_a_folder_stays(tmp_path):
     assert files(out) == kept | {"00000.tar": "new", "data/train.parquet": "new"}
     assert (out / "link").is_symlink()
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
+
+
+def test_a_file_that_matches_one_of_several_patterns_is_ours(tmp_path):
+    out = tmp_path / "out"
+    out.mkdir()
+    for name in ("mine.txt", "a.tar", "b.json"):
+        (out / name).write_text("old")
+    fill(out, "c.tar", owns=("*.tar", "*.json"))
+    assert files(out) == {"mine.txt": "old", "c.tar": "new"}
 
 
 def test_a_folder_stays_as_it_was_when_the_work_fails(tmp_path):

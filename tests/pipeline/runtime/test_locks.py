@@ -14,6 +14,13 @@ def test_two_runs_never_write_the_same_output(tmp_path, vpo_home):
         pass
 
 
+def test_another_output_is_free_and_the_same_one_again_when_the_run_ends(tmp_path, vpo_home):
+    with hold_lock(tmp_path / "a.jsonl"), hold_lock(tmp_path / "b.jsonl"):
+        pass
+    with hold_lock(tmp_path / "a.jsonl"):
+        pass
+
+
 def test_a_stage_stops_when_the_dvc_that_started_it_is_gone(tmp_path, root):
     """A parent starts a child that watches it, prints the child's id and dies."""
     child = (

@@ -109,6 +109,14 @@ def test_a_file_keeps_when_it_was_measured_under_the_key_of_earlier_files(tmp_pa
     assert read_speeds(tmp_path, WORK)[0].measured_at == "2026-01-01T00:00:00Z"
 
 
+def test_the_newest_measurement_is_the_first(tmp_path):
+    for device, day in (("B", "02"), ("A", "03"), ("C", "01")):
+        keep_speed(tmp_path, WORK, Speed(10, 100.0, False, device))
+        (path,) = (path for path in tmp_path.iterdir() if json.loads(path.read_text())["device"] == device)
+        path.write_text(json.dumps(json.loads(path.read_text()) | {"at": f"2026-01-{day}T00:00:00Z"}))
+    assert [speed.device for speed in read_speeds(tmp_path, WORK)] == ["A", "B", "C"]
+
+
 def test_a_damaged_file_is_passed_over(tmp_path):
     keep_speed(tmp_path, WORK, Speed(10, 100.0, False, "H100"))
     (tmp_path / "a.json").write_text("{")

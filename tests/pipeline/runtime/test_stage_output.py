@@ -14,6 +14,7 @@ def test_dropped_and_metrics_lie_beside():
     out = Path("data/sft/critique.jsonl")
     assert dropped_path(out) == Path("data/sft/critique_dropped.jsonl")
     assert metrics_path(out) == Path("results/sft/critique.json")
+    assert metrics_path(Path("/data/project/data/sft/x.parquet")) == Path("/data/project/results/sft/x.json")
 
 
 def run(tmp_path, items, rows):
@@ -88,6 +89,19 @@ def test_too_many_that_end_for_one_reason_of_a_model_stop_the_stage_with_it_firs
             rows = limited(writer.count(prompts(100)), "content_filter", 0.3)
             writer.write(rows, limit=laptop.base)
     assert not list((tmp_path / "data" / "sft").glob("*"))
+
+
+def test_just_enough_inputs_stop_the_stage_and_just_the_share_does_not(tmp_path, vpo_home, laptop):
+    base = laptop.base.model_copy(update={"stop_after": 50, "stop_share": 0.3})
+    with pytest.raises(DataError, match="50 of the first 50 inputs"):
+        with stage_output(tmp_path / "data/sft/out.jsonl", Prompt) as writer:
+            writer.write(limited(writer.count(prompts(50)), "content_filter", 1.0), limit=base)
+    rows = prompts(50)
+    dropped = [Dropped(input_id=row.prompt_id, reason="content_filter") for row in rows[35:]]
+    with stage_output(tmp_path / "data/sft/out.jsonl", Prompt) as writer:
+        writer.write([*writer.count(rows[:35]), *dropped], limit=base)
+        writer.add_units(15)
+    assert (writer.n_rows, writer.units_dropped) == (35, 15)
 
 
 @pytest.mark.parametrize(

@@ -190,3 +190,29 @@ def test_a_place_that_is_no_folder_is_one_line(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(DataError, match="file/store: no store can be opened here: Not a directory"):
         Store(tmp_path / "file/store")
+
+
+def test_charges_of_an_account_are_summed_column_by_column_and_each_account_is_its_own(tmp_path):
+    store = Store(tmp_path)
+    assert store.charge("a", 1, 10, 20, 0.5) == 0.5
+    assert store.charge("a", 2, 30, 40, 0.25) == 0.75
+    purchases = [Purchase(f"k{number}", "teacher", {}, {"n": number}, (5, 7), 0.125) for number in range(2)]
+    assert store.buy_many(purchases, "a") == ([{"n": 0}, {"n": 1}], 1.0)
+    store.charge("b", 1, 1, 1, 9.0)
+    assert store.connection.execute("select * from spent order by account").fetchall() == [
+        ("a", 5, 50, 74, 1.0), ("b", 1, 1, 1, 9.0)
+    ]  # fmt: skip
+    assert (store.read_spent_usd("a"), store.read_spent_usd("nobody")) == (1.0, 0.0)
+
+
+def test_a_transaction_that_fails_leaves_nothing(tmp_path):
+    store = Store(tmp_path)
+    with pytest.raises(RuntimeError), store.transaction():
+        store.charge_within("a", 1, 1, 1, 1.0)
+        raise RuntimeError
+    assert store.read_spent_usd("a") == 0.0
+
+
+def test_a_key_is_that_of_earlier_versions():
+    """A stored answer is found by it: another value here un-buys every answer."""
+    assert store_key("policy", revision="w", template="t", query="a dog", temperature=0.0) == "2282767ccafa57f3"

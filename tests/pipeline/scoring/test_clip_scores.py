@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 
 from pipeline.runtime.store import Store
@@ -7,6 +9,8 @@ from schemas.reward import Dimension
 from schemas.seams import Outcome, Scores
 from tests.support.params import section_of
 from tests.support.rows import BY, render_row
+
+WHO = ("backend", "revision")
 
 
 class Lengths:
@@ -55,8 +59,9 @@ def test_a_key_stands_on_frames_rate_text_and_model_alone():
         scorer(None).key(row.model_copy(update={"frames_per_second": 16.0})),
         scorer(None).key(clip(0, query="a cat")),
         scorer(None, "m").key(row),
+        *(replace(scorer(None), by=BY.model_copy(update={"model": "n", name: "x"})).key(row) for name in WHO),
     ]
-    assert len({key, *others}) == 5
+    assert len({key, *others}) == 7
 
 
 def test_clips_come_one_by_one_with_each_model_and_what_failed_keeps_its_reason(store):

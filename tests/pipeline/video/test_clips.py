@@ -13,7 +13,9 @@ from pipeline.video.clips import (
     encode,
     frames_hash,
     make_clip,
+    rate,
     read_clip,
+    refuse_huge,
     shard_folder,
     write_shards,
 )
@@ -95,6 +97,28 @@ def test_a_stored_clip_comes_back_with_its_facts(clips):
     assert clips.get("v0") == facts
     assert (facts["frames_hash"], facts["n_tokens"], facts["truncated"]) == (clip.frames_hash, 7, False)
     assert clips.path("v0").read_bytes() == clip.content
+
+
+def test_a_clip_is_put_whole_in_the_place_of_another_and_its_owner_alone_reads_it(clips):
+    one, other = make_clip(moving(), 8), make_clip(moving(1), 8)
+    clips.put("v0", one)
+    with clips.path("v0").open("rb") as reader:
+        clips.put("v0", other)
+        assert reader.read() == one.content  # whoever reads goes on with what was there
+    assert clips.path("v0").stat().st_mode & 0o777 == 0o600
+    assert [path.name for path in clips.path("v0").parent.iterdir()] == ["v0.mp4"]
+
+
+def test_a_rate_is_that_of_the_frames():
+    assert rate(encode(moving(), 8)) == 8 and rate(encode(moving(), 29.97)) == pytest.approx(29.97, abs=0.001)
+
+
+def test_the_largest_frame_and_the_longest_clip_may_just_be_decoded():
+    refuse_huge(4096, 2304, 75)
+    with pytest.raises(BadClip, match="more than the 9437184 that a frame may have"):
+        refuse_huge(4096, 2305, 1)
+    with pytest.raises(BadClip, match="76 frames of 2304 x 4096 are more than 2048 MiB"):
+        refuse_huge(4096, 2304, 76)
 
 
 @pytest.mark.parametrize("damage", [lambda path: path.unlink(), lambda path: path.write_bytes(b"x")])

@@ -1,7 +1,9 @@
 import pytest
 
-from pipeline.world.checker import check
+from pipeline.world.checker import check, critique
 from pipeline.world.lexicon import UNSAFE
+from schemas.base import content_id
+from tests.support import world_texts
 
 QUERY = "a fluffy cat hiding under the red table, three birds flying over a lake"
 STOCK = " Bright even light fills the whole scene. The camera stays static on a tripod. The colors are vivid and rich."
@@ -72,3 +74,7 @@ def test_requests_and_formats_need_not_be_kept():
 @pytest.mark.parametrize("query", ["", "犬が走る", "!!!", "🐕"])
 def test_any_query_can_be_judged(query):
     assert "harmless" not in judged(query or "x", query)
+
+
+def test_findings_are_those_of_earlier_versions():
+    assert content_id([critique(query, prompt) for query, prompt in world_texts.prompts()]) == "171d2e19f5f22630"

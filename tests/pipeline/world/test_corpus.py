@@ -9,6 +9,7 @@ from pipeline.world.corpus import make_queries
 from pipeline.world.grammar import write
 from pipeline.world.phrases import LEADS, OPENINGS, is_from_table, split_sentences
 from pipeline.world.reading import extract_wish, is_drawn, list_content_words, list_unsafe_words
+from schemas.base import content_id
 
 
 @pytest.fixture(scope="module")
@@ -106,3 +107,7 @@ def test_users_and_teacher_share_no_sentence_pattern(corpus, laptop):
         assert not any(map(is_from_table, split_sentences(row["query"])))
     texts = {clean(row["query"]) for row in corpus[:300]}
     assert not texts & {write(text, 0, laptop.world) for text in texts}
+
+
+def test_the_corpus_is_that_of_earlier_versions():
+    assert content_id(list(make_queries(300, seed=5))) == "f81425493185471e"

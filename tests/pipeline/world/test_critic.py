@@ -6,6 +6,8 @@ from pipeline.world.checker import check
 from pipeline.world.corpus import make_queries
 from pipeline.world.critic import critique, find_faults, notice_faults, recheck
 from pipeline.world.grammar import write
+from schemas.base import content_id
+from tests.support import world_texts
 
 QUERY = "two fluffy dogs running on the beach at night"
 STOCK = " Bright even light fills the whole scene. The camera stays static on a tripod. The colors are vivid and rich."
@@ -87,3 +89,11 @@ def test_critic_and_checker_agree_on_what_the_critic_names(laptop):
 def test_a_recheck_answers_in_its_own_label():
     assert recheck("a man covered in blood").endswith("Unsafe (Yes or No): Yes")
     assert recheck("a blood orange").endswith("Unsafe (Yes or No): No")
+
+
+def test_critiques_are_those_of_earlier_versions(laptop):
+    world = world_texts.fixed(laptop.world)
+    faults = [vars(find_faults(query, prompt)) for query, prompt in world_texts.prompts()]
+    replies = [critique(query, prompt, world, sample) for query, prompt in world_texts.prompts() for sample in (0, 1)]
+    own = [critique(query, text, world) for query in world_texts.QUERIES if (text := write(query, 0, world))]
+    assert content_id(faults, replies, own, [recheck(query) for query in world_texts.QUERIES]) == "396dd4fd9375b533"

@@ -1,6 +1,8 @@
 import pytest
 
 from pipeline.world.reading import extract_wish, list_content_words, list_unsafe_words, neutralise
+from schemas.base import content_id
+from tests.support import world_texts
 
 
 @pytest.mark.parametrize(
@@ -26,3 +28,9 @@ def test_content_words_leave_out_the_small_ones():
 def test_unsafe_words_are_found_but_for_harmless_phrases():
     assert list_unsafe_words("a naked man shooting under a shooting star") == ["naked", "shooting"]
     assert neutralise("a Naked man under a shooting star") == "a fully clothed man under a shooting star"
+
+
+def test_what_is_read_in_a_query_is_that_of_earlier_versions():
+    read = [(extract_wish(text), list_content_words(text), list_unsafe_words(text), neutralise(text))
+            for text in world_texts.QUERIES]  # fmt: skip
+    assert content_id(read) == "c8769a972dfe130d"

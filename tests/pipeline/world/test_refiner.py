@@ -7,6 +7,8 @@ from pipeline.world.critic import find_faults, notice_faults
 from pipeline.world.grammar import write
 from pipeline.world.phrases import is_stock, split_sentences
 from pipeline.world.refiner import refine
+from schemas.base import content_id
+from tests.support import world_texts
 
 QUERY = "two fluffy dogs running on the beach"
 STOCK = " Neon lamps flicker on and off. The camera stays static on a tripod. The colors are vivid and rich."
@@ -68,3 +70,15 @@ def test_a_camera_move_of_the_query_is_not_told_twice():
     assert len(set(split_sentences(refined))) == len(split_sentences(refined))
     assert sum(map(is_stock, split_sentences(refined))) == 4
     assert find_faults(query, refined).missing == ()
+
+
+def test_refinements_are_those_of_earlier_versions():
+    named = [("harmless",), ("accurate",), ("helpful",), ("accurate", "helpful")]
+    texts = [refine(query, prompt, some) for query, prompt in world_texts.prompts() for some in named]
+    assert content_id(texts) == "a40e731ee37a11c6"
+
+
+def test_too_many_stock_sentences_go_one_by_one_from_the_end():
+    prompt = f"The scene shows {QUERY}.{' The camera stays static on a tripod. The colors are vivid and rich.' * 9}"
+    kept = refine(QUERY, prompt, ("helpful",))
+    assert kept.count("static") == kept.count("vivid") == 1 and find_faults(QUERY, kept).violated == ()

@@ -29,6 +29,9 @@ def test_runs_before_the_plan_and_of_other_projects_do_not_count(tmp_path):
     record(tmp_path / "runs", "before", at="2025-12-31T00:00:00Z", answers=3)
     record(tmp_path / "runs", "elsewhere", project="elsewhere", answers=3)
     assert compare(tmp_path / "plan.json", tmp_path / "runs")["stages"] == []
+    record(tmp_path / "runs", "from the plan on", at=PLAN["at"], answers=2)
+    (stage,) = compare(tmp_path / "plan.json", tmp_path / "runs")["stages"]
+    assert stage["to_buy"] == 2
 
 
 def test_nothing_to_compare_is_an_error(tmp_path):

@@ -2,9 +2,11 @@ import pytest
 
 from pipeline.llm.calls.engine import answer_key
 from pipeline.runtime.store import Store
+from schemas.base import content_id
+from schemas.seams import Outcome
 from tests.support.llm_echo import conversations, parse
 from tests.support.params import with_values
-from vpo.planning.lookup import Calls, Lookup, Planned, is_paid, n_characters, task
+from vpo.planning.lookup import Calls, Counted, Lookup, Planned, is_paid, n_characters, task
 
 
 @pytest.fixture
@@ -67,3 +69,16 @@ def test_a_question_that_would_wait_is_an_error(paid, store):
 def test_a_message_of_no_task_is_a_second_try():
     messages = [{"role": "user", "content": "Once more, please."}]
     assert (task(messages), n_characters(messages)) == ("again", 18)
+
+
+def test_what_a_free_teacher_is_asked_is_noted_by_question_and_sample(laptop):
+    class Echo:
+        def map(self, conversations, parse, template=None, sample=0):
+            return (Outcome(value=messages[0]["content"]) for messages in conversations)
+
+    counted = Counted(Echo(), calls := Calls(), "refine")
+    assert [outcome.value for outcome in counted.map(conversations(2), parse)] == ["query 0", "query 1"]
+    list(counted.map(conversations(1), parse))
+    list(counted.map(conversations(1), parse, sample=1))
+    assert sorted(calls.missing.values()) == [("refine", 7)] * 3
+    assert content_id(conversations(1)[0], 0) in calls.missing

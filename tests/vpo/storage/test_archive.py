@@ -51,6 +51,15 @@ def test_equal_answers_give_equal_bytes(empty_project, tmp_path, monkeypatch):
     assert (tmp_path / "one.zst").read_bytes() == (tmp_path / "two.zst").read_bytes()
 
 
+def test_what_was_imported_is_exported_in_equal_bytes(empty_project, tmp_path, monkeypatch):
+    bought(empty_project, *(purchase(number, "雪 ja") for number in range(5)))
+    run("export", tmp_path / "one.zst")
+    monkeypatch.setenv("VPO_HOME", str(tmp_path / "other"))
+    run("import", tmp_path / "one.zst")
+    run("export", tmp_path / "two.zst")
+    assert (tmp_path / "one.zst").read_bytes() == (tmp_path / "two.zst").read_bytes()
+
+
 def test_since_leaves_out_what_is_older(empty_project, tmp_path):
     old(bought(empty_project, purchase(1), purchase(2)), purchase(1).key)
     assert run("export", tmp_path / "a.zst", "--since", "2021-01-01").startswith("1 answers")

@@ -13,6 +13,7 @@ def test_a_new_token_lies_at_its_own_place_and_attention_sees_no_further():
     import torch
 
     slots = Slots(2)
+    assert slots.get_seq_length() == 0  # else the model would count positions on from there
     slots.widen(4)
     read = torch.arange(6.0).reshape(1, 1, 3, 2)
     slots.read(torch.tensor([1]), torch.tensor([0]))

@@ -209,6 +209,18 @@ def test_another_setting_is_another_sample(policy, sampling, tmp_path, changed):
     assert again.model.calls > 0
 
 
+def test_a_key_holds_weights_template_query_and_all_that_draws(policy, sampling, chatty, tiny_params):
+    maker, query = policy(), QUERIES[0]
+    fixed = {
+        "revision": model_revision(chatty), "template": tiny_policy.template(tiny_params).hash, "query": query.query,
+        "top_p": 0.5, "max_new_tokens": 10,
+    }  # fmt: skip
+    drawn = {"seed": 5, "query_id": query.query_id, "sample": 2}
+    hot, greedy = (sampling(temperature=temperature, top_p=0.5) for temperature in (0.9, 0.0))
+    assert maker.depends(query, 2, hot, 5) == fixed | {"temperature": 0.9} | drawn
+    assert maker.depends(query, 2, greedy, 5) == fixed | {"temperature": 0.0}
+
+
 def test_a_run_that_was_killed_in_a_batch_gives_the_same_rows(policy, sampling, tmp_path):
     hot = sampling(temperature=0.9)
     whole = said(policy(4), hot)

@@ -67,6 +67,10 @@ def test_a_submission_that_may_have_been_heard_is_not_sent_again_and_counts_as_p
     assert outcome.reason == Reason.RENDER_FAILED and "counts as paid" in outcome.detail
     assert server.prompts() == ["a dog"]
     assert Store().read_spent_usd(account(server.origin.removeprefix("http://"), "m")) == 0.5
+    with Store() as store:
+        assert store.connection.execute("select requests, input_tokens, output_tokens from spent").fetchall() == [
+            (1, 0, 0)
+        ]
 
 
 @pytest.mark.parametrize(

@@ -33,6 +33,9 @@ def test_words_are_counted_and_those_beyond_the_limit_are_not_read(renderer):
     assert (short.n_tokens, short.truncated) == (3, False)
     assert (longer.n_tokens, longer.truncated) == (242, True)
     assert long.frames_hash == longer.frames_hash
+    just, beyond = clips(renderer, "A dog runs. " * 75 + "Far.", "A dog runs. " * 75 + "Far away.")
+    assert (just.n_tokens, just.truncated, beyond.n_tokens, beyond.truncated) == (226, False, 227, True)
+    assert renderer.token_limit == 226
 
 
 def test_a_negative_prompt_is_obeyed_and_part_of_the_id(renderer, laptop):

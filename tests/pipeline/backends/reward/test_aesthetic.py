@@ -60,3 +60,11 @@ def test_a_head_that_says_the_same_of_everything_stops_the_stage(clip_scorers, t
     save_file({"weight": torch.zeros(1, 24), "bias": torch.tensor([5.0])}, tmp_path / "head.safetensors")
     with pytest.raises(DataError, match="aesthetic clip says the same of a good and of a spoilt clip: AES 5; it"):
         score(params_of(clip_scorers, "aesthetic", head=str(tmp_path / "head.safetensors")))
+
+
+def test_frames_and_precision_are_part_of_the_revision_and_the_defaults_are_told(clip_scorers):
+    def how(**values):
+        return make_reward(params_of(clip_scorers, "aesthetic", **values)).by.revision.split()[-2:]
+
+    assert how() == ["spread-4", "float32"]
+    assert how(n_frames=2, dtype="bfloat16") == ["spread-2", "bfloat16"]

@@ -1,7 +1,9 @@
 import json
+import sys
 
 import pytest
 
+from pipeline.backends.reward.child import Child, Stopped
 from pipeline.runtime.io import DataError
 from schemas.base import Dropped
 from tests.support.worker_calls import WorkerParams, right, scored, sheet, short_clip
@@ -41,3 +43,11 @@ def test_nothing_of_our_python_leads_the_workers_astray(params, clip, monkeypatc
     monkeypatch.setenv("PYTHONPATH", str(params.notes))
     (outcome,) = scored(params(), clip, "a fox")
     assert outcome.value is not None
+
+
+def test_what_a_child_wrote_last_is_told_without_empty_lines(tmp_path):
+    words = "import sys; print('no room', file=sys.stderr); print(' ', file=sys.stderr); sys.exit(3)"
+    child = Child([sys.executable, "-c", words])
+    with pytest.raises(Stopped, match="it ended with 3; its last lines: no room$"):
+        child.line(60)
+    child.kill()

@@ -5,6 +5,7 @@ import pytest
 from click.testing import CliRunner
 
 from pipeline.backends.reward import make_reward
+from pipeline.backends.reward.convert import from_open_clip
 from pipeline.backends.reward.convert import main as convert
 from pipeline.runtime.io import DataError
 from tests.support.clip_scores import params_of, score, values
@@ -84,3 +85,9 @@ def test_weights_in_open_clips_layout_are_converted_to_what_hpsv2_reads(clip_sco
     assert done.exit_code == 0, done.output
     converted = values(score(at(clip_scorers, "hpsv2", tmp_path / "hps")))
     assert converted == values(score(params_of(clip_scorers, "hpsv2")))
+
+
+@pytest.mark.parametrize("name", ["visual.transformer.resblocks.0.attn.other.weight", "visual.other", "logit_bias"])
+def test_a_tensor_that_open_clip_does_not_have_is_refused_by_its_name(name):
+    with pytest.raises(DataError, match=f"{name}: no tensor of an open_clip CLIP"):
+        from_open_clip({name: None})

@@ -1,5 +1,6 @@
 import pytest
 
+from pipeline.backends.reward import make_reward
 from tests.support.clip_scores import CLIPS, cosine_by_hand, params_of, score, values
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("vpo_home")]  # batch sizes are kept there
@@ -9,3 +10,11 @@ def test_hps_is_the_cosine_as_it_is(clip_scorers):
     outcomes = score(params_of(clip_scorers, "hpsv2"))
     assert [outcome.value.dims[0].name for outcome in outcomes] == ["HPS", "HPS"]
     assert values(outcomes) == pytest.approx([cosine_by_hand(clip_scorers / "clip", item) for item in CLIPS], abs=1e-5)
+
+
+def test_frames_and_precision_are_part_of_the_revision_and_the_defaults_are_told(clip_scorers):
+    def how(**values):
+        return make_reward(params_of(clip_scorers, "hpsv2", **values)).by.revision.split()[-2:]
+
+    assert how() == ["spread-4", "float32"]
+    assert how(n_frames=2, dtype="bfloat16") == ["spread-2", "bfloat16"]

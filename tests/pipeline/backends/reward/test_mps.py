@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 
+from pipeline.backends.reward import make_reward
 from pipeline.backends.reward.mps import CONDITION
 from tests.support import tiny_clip_scorers as tiny
 from tests.support.clip_scores import CLIPS, at, changed, ids, params_of, pixels, score, values
@@ -84,3 +85,11 @@ def mps_by_hand(folder, item):
 def test_mps_attends_to_what_has_to_do_with_the_attributes(clip_scorers):
     expected = [mps_by_hand(clip_scorers / "mps", item) for item in CLIPS]
     assert values(score(params_of(clip_scorers, "mps"))) == pytest.approx(expected, abs=5e-4)
+
+
+def test_frames_and_precision_are_part_of_the_revision_and_the_defaults_are_told(clip_scorers):
+    def how(**values):
+        return make_reward(params_of(clip_scorers, "mps", **values)).by.revision.split()[-2:]
+
+    assert how() == ["spread-4", "float32"]
+    assert how(n_frames=2, dtype="bfloat16") == ["spread-2", "bfloat16"]

@@ -2,12 +2,14 @@ import functools
 import json
 from statistics import fmean
 
+import numpy as np
 import pytest
 
 from pipeline.backends.renderer import make_renderer
 from pipeline.backends.reward import make_reward
-from pipeline.backends.reward.offline import CHECKS, DIMENSIONS
+from pipeline.backends.reward.offline import CHECKS, DIMENSIONS, View
 from pipeline.runtime.io import DataError, read_rows
+from pipeline.world.film_measure import Measures
 from schemas.reward import Question
 from schemas.seams import RenderRequest, ScoreRequest
 
@@ -153,3 +155,71 @@ def test_dimensions_stay_on_their_scales(world):
 def test_the_clip_and_the_text_are_all_that_counts(world):
     again = world.__wrapped__  # the function behind the cache
     assert again(full(GOOD)[0], SHOWN[0], seed=3) == again(full(GOOD)[0], SHOWN[0], seed=3)
+
+
+def viewed(
+    likenesses=((0.5, 0.6), (0.1, 0.4)), coloured=((0.4, 0.5), (0.1, 0.2)), blood=0.0, skin=0.0, black=0.0, **values
+):
+    """What a clip of middling measures looks like, with some of them changed."""
+    middling = dict(
+        brightness=0.5, contrast=0.4, clipped=0.01, colour=0.15, noise=0.03, flicker=0.05, morphing=0.03, shake=1.5,
+        pan=0.1, sharpness=0.33, motion=0.08, jumpiness=2.0,
+    )  # fmt: skip
+    return View(Measures(**middling | values), np.array(likenesses), np.array(coloured), blood, skin, black)
+
+
+THINGS = ("main_object", "main_object_persists", "half_of_objects", "all_objects", "asked_colours", "subject_in_frame")
+UP_TO = {
+    "morphing": 0.06, "flicker": 0.15, "shake": 4.1, "jumpiness": 4.1, "noise": 0.065, "sharpness": 0.4, "black": 0.06,
+    "brightness": 0.75, "contrast": 0.51, "clipped": 0.06, "colour": 0.2, "motion": 0.04, "blood": 0.006, "skin": 0.01,
+}  # fmt: skip
+TURNS = {
+    ("shapes_stay_whole", "morphing"): [24], ("no_heavy_morphing", "morphing"): [40], ("no_collapse", "morphing"):
+    [53], ("very_stable_light", "flicker"): [30], ("stable_light", "flicker"): [100], ("light_never_jumps",
+    "flicker"): [140], ("very_calm_camera", "shake"): [100], ("no_shake", "shake"): [220],
+    ("camera_can_be_followed", "shake"): [400], ("smooth_motion", "jumpiness"): [180], ("no_jumps", "jumpiness"):
+    [400], ("low_noise", "noise"): [42], ("very_low_noise", "noise"): [28], ("picture_readable", "noise"): [60],
+    ("sharp", "sharpness"): [291], ("fine_detail", "sharpness"): [371], ("well_lit", "brightness"): [401, 700],
+    ("not_dark", "brightness"): [281], ("no_hard_contrast", "contrast"): [500], ("blank_picture", "contrast"): [20],
+    ("no_hard_contrast", "clipped"): [50], ("has_colour", "colour"): [101], ("rich_colour", "colour"): [191],
+    ("something_moves", "motion"): [31], ("no_blood", "blood"): [4], ("nothing_disturbing", "blood"): [4],
+    ("no_nudity", "skin"): [8], ("no_weapon", "black"): [4, 50], ("nothing_disturbing", "black"): [4, 50],
+}  # fmt: skip
+"""(question, measure) -> where the answer turns, in thousandths, of lengths in hundredths."""
+
+
+def test_every_question_turns_at_its_own_threshold():
+    """Pinned: each published figure of the offline world moves with them."""
+    turns = {}
+    for measure, top in UP_TO.items():
+        unit = 100 if top > 1 else 1000
+        views = [viewed(**{measure: number / unit}) for number in range(round(top * unit))]
+        for question in CHECKS.keys() - {*THINGS}:
+            answers = [bool(CHECKS[question](view)) for view in views]
+            if places := [number for number in range(1, len(views)) if answers[number] != answers[number - 1]]:
+                turns[question, measure] = places
+    assert turns == TURNS
+
+
+def test_questions_about_things_count_the_frames_in_which_each_is_seen():
+    def yes(likenesses, coloured):
+        view = viewed(likenesses, coloured)
+        return "".join("ny"[bool(CHECKS[name](view))] for name in THINGS)
+
+    seen, half, unseen = (0.3, 0.3), (0.3, 0.29), (0.29, 0.29)
+    assert yes((seen, half), (seen, half)) == "yyyyyy"
+    assert yes((half, unseen), (half, unseen)) == "ynynnn"
+    assert yes((unseen, seen), (unseen, seen)) == "nnynnn"
+    assert yes((seen, seen, unseen), (seen, seen, unseen)) == "yyynny"
+    assert yes(((0.3,) * 4 + (0.2,),), ((0.2,) * 5,)) == "ynyynn"
+
+
+def test_dimensions_are_those_of_earlier_versions():
+    dims = [{name: round(value(view), 4) for name, value in DIMENSIONS.items()} for view in (viewed(), viewed(
+        brightness=0.3, noise=0.08, sharpness=0.27, flicker=0.15, shake=3.0, morphing=0.01, motion=0.02, jumpiness=1.0,
+        colour=0.25,
+    ))]  # fmt: skip
+    assert dims == [
+        {"VQ": 3.0743, "TC": 2.8561, "DD": 2.6, "TVA": 2.5, "FC": 2.35, "AES": 7.05, "MPS": 12.5201},
+        {"VQ": 1.6198, "TC": 2.2348, "DD": 1.4, "TVA": 2.5, "FC": 3.35, "AES": 5.05, "MPS": 10.4602},
+    ]

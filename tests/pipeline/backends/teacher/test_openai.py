@@ -53,7 +53,19 @@ def test_equal_questions_asked_side_by_side_are_bought_once(teacher):
     assert len({(outcome.value, outcome.by.store_key) for outcome in outcomes}) == 1
 
 
-@pytest.mark.parametrize("change", [{"model": "other"}, {"temperature": 0.3}])
+def test_every_sampling_param_that_is_set_is_sent_and_no_other(teacher):
+    sampling = {"temperature": 0.3, "top_p": 0.8, "max_completion_tokens": 77}
+    with serving(echo) as server:
+        list(teacher(server, **sampling).map(conversations(1), parse))
+        list(teacher(server, temperature=None, top_p=None, max_completion_tokens=None).map(conversations(1), parse))
+        sent, plain = server.requests
+    assert sent == {"model": "m", "messages": conversations(1)[0], **sampling}
+    assert plain == {"model": "m", "messages": conversations(1)[0]}
+
+
+@pytest.mark.parametrize(
+    "change", [{"model": "other"}, {"temperature": 0.3}, {"top_p": 0.3}, {"max_completion_tokens": 9}]
+)
 def test_what_the_answer_depends_on_is_asked_again(teacher, change):
     with serving(echo) as server:
         list(teacher(server).map(conversations(5), parse))
@@ -183,6 +195,13 @@ def test_an_empty_account_stops_at_once_with_the_vendors_words(teacher, vendor):
         assert len(server.requests) == 1
 
 
+def test_an_empty_answer_without_a_limit_is_asked_afresh_and_not_read_again_from_the_store(teacher):
+    answers = iter(["", "[[start]] A dog. [[end]]"])
+    with serving(lambda model, messages: next(answers)) as server:
+        (outcome,) = teacher(server, retry_truncated=True).map(conversations(1), parse_prompt)
+        assert (outcome.value, len(server.requests)) == ("A dog.", 2)
+
+
 def test_a_cut_or_empty_answer_is_asked_once_more_where_params_say_so(teacher):
     def once_cut(body):
         return "" if body.get("max_completion_tokens") == 10 else "[[start]] A dog. [[end]]"
@@ -192,5 +211,6 @@ def test_a_cut_or_empty_answer_is_asked_once_more_where_params_say_so(teacher):
         assert (outcome.reason, len(server.requests)) == ("empty", 1)
         (outcome,) = teacher(server, max_completion_tokens=10, retry_truncated=True).map(conversations(1), parse_prompt)
         assert (outcome.value, len(server.requests)) == ("A dog.", 2)
+        assert server.requests[-1] == server.requests[0] | {"max_completion_tokens": 20}
         list(teacher(server, max_completion_tokens=10, retry_truncated=True).map(conversations(1), parse_prompt))
         assert len(server.requests) == 2

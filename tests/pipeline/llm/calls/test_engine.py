@@ -6,6 +6,7 @@ from contextlib import closing
 import pytest
 
 from pipeline.llm.calls.endpoint import EndpointStopped
+from pipeline.llm.calls.engine import answer_key
 from tests.support.in_thread import in_thread
 from tests.support.llm_echo import echo
 from tests.support.llm_server import LLMServer, serving
@@ -24,6 +25,12 @@ def test_the_store_keeps_what_was_sent_and_what_came_back(engine, tmp_path):
     assert kept["body"]["model"] == "m-snapshot"
     assert kept["body"]["usage"]["prompt_tokens"] > 0
     assert kept["latency_s"] >= 0
+
+
+def test_equal_questions_side_by_side_are_bought_once(engine):
+    with serving(echo, delay_s=0.02) as server:
+        answers = ask(engine(server, max_concurrency=4), bodies(1) * 4)
+        assert len(server.requests) == 1 and len({answer.key for answer in answers}) == 1
 
 
 def test_samples_of_one_question_have_answers_of_their_own(engine):
@@ -168,3 +175,12 @@ def test_a_budget_is_never_below_the_bill_of_a_server_that_hangs_or_fails_after_
         assert asked.ledger.read_spent_usd() >= each * (server.billed - 4)
         assert server.billed * each < 90 + 4 * each
         assert asked.ledger.counts.given_up > 3
+
+
+def test_a_key_holds_who_is_asked_what_which_draw_and_which_weights():
+    whole = {"kind": "teacher", "host": "a", "body": {"model": "m"}, "sample": 0, "revision": "w"}
+    others = [("kind", "policy"), ("host", "b"), ("body", {"model": "n"}), ("sample", 1), ("revision", "v"),
+              ("revision", None)]  # fmt: skip
+    keys = {answer_key(**whole)} | {answer_key(**whole | {name: value}) for name, value in others}
+    assert len(keys) == 1 + len(others)
+    assert answer_key("teacher", "a", {"model": "m", "n": 1}) == answer_key("teacher", "a", {"n": 1, "model": "m"})

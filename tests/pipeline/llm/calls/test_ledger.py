@@ -1,4 +1,5 @@
 import asyncio
+import json
 
 import pytest
 
@@ -80,3 +81,43 @@ def test_a_run_that_begins_again_has_not_stopped(ledger):
 
     run(books, stop)
     run(books, send)
+
+
+def test_a_reply_without_usage_is_charged_what_others_would_ask_and_a_filtered_one_nothing(ledger):
+    books = ledger()
+    expected = books.expected.estimate_input(BODY) + round(books.expected.estimate_output(BODY))
+
+    async def keep():
+        await books.keep_answer("k", BODY, 0, Reply("answer", 200, {"choices": []}), 0.1, 0)
+        await books.keep_answer("l", BODY, 0, Reply("answer", 400, {"error": {}}), 0.1, 0)
+
+    run(books, keep)
+    assert books.spent_usd == books.counts.usd == ledger().spent_usd == expected > 0
+
+
+def test_what_was_given_up_is_charged_as_expected_and_told_apart(ledger):
+    books = ledger()
+    books.charge_expected(BODY)
+    assert books.spent_usd == books.counts.expected_usd > 0
+    assert (books.counts.given_up, books.counts.usd) == (1, 0.0)
+
+
+def test_tokens_of_a_reply_are_counted_once_and_one_that_tells_none_is_unmetered(ledger):
+    books = ledger()
+    assert books.count_tokens(reply(3, 4)) == (3, 4)
+    assert books.count_tokens(Reply("answer", 200, {})) is None
+    assert books.count_tokens(Reply("rejected", 400, {})) is None
+    counts = books.counts
+    assert (counts.input_tokens, counts.output_tokens, counts.usd, counts.unmetered) == (3, 4, 7.0, 1)
+
+
+def test_a_request_is_stored_with_its_host_sample_and_weights(ledger):
+    books = ledger()
+    books.revision = "w"
+
+    async def keep():
+        await books.keep_answer("k", BODY, 2, reply(1, 1), 0.1, 1)
+
+    run(books, keep)
+    (request,) = books.store.connection.execute("select request from answers").fetchone()
+    assert json.loads(request) == {"host": books.endpoint.host, "body": BODY, "sample": 2, "revision": "w"}

@@ -50,7 +50,9 @@ def test_new_buys_anew_what_the_other_answered(moving):
 def test_mix_uses_both_and_says_so_once(moving, capsys):
     with serving(echo, moves_after=49) as server:
         assert models(ask(moving(server, "mix"), bodies(100))) == ["m-snapshot"] * 49 + ["m-later"] * 51
-    assert capsys.readouterr().err.count("both are used") == 1
+        assert capsys.readouterr().err.count("both are used") == 1
+        assert models(ask(moving(server, "mix"), bodies(100))) == ["m-snapshot"] * 49 + ["m-later"] * 51
+        assert capsys.readouterr().err.count("both are used") == 1 and len(server.requests) == 100
 
 
 def test_after_a_stop_new_goes_on_with_the_later_one(moving):
