@@ -130,13 +130,13 @@ def finish(bench: Bench, project: Project, story: Story) -> bool:
 
 def measure(minutes: float, seed: int) -> dict[str, Any]:
     """Return the figures of as many graphs as are finished in `minutes`."""
-    draw, stories, end = random.Random(seed), [], time.monotonic() + 60 * minutes
+    draw, stories = random.Random(seed), []
     faulty = {"fault_share": 0.15, "faults": TRANSIENT, "seed": seed, "delay_s": 0.3, "sigma": 0.5}
     with (
         tempfile.TemporaryDirectory(prefix="vpo-soak-") as folder,
         serving_process(make_reply(), **faulty) as server,
     ):
-        bench = Bench(Path(folder), server)
+        bench, end = Bench(Path(folder), server), time.monotonic() + 60 * minutes
         while time.monotonic() < end:
             story = Story()
             project = bench.begin(f"soaked-{len(stories)}")

@@ -266,6 +266,13 @@ class Store:
             row = self.connection.execute("select usd from spent where account = ?", (account,)).fetchone()
         return row[0] if row else 0.0
 
+    def read_usage(self, account: str) -> tuple[int, int, int]:
+        """Return (requests, input tokens, output tokens) charged to `account` so far, by every process."""
+        query = "select requests, input_tokens, output_tokens from spent where account = ?"
+        with self.lock:
+            row = self.connection.execute(query, (account,)).fetchone()
+        return row or (0, 0, 0)
+
     def read_snapshot(self, account: str) -> str | None:
         """Return the snapshot that last replied on `account`, None where none did."""
         with self.lock:
