@@ -165,9 +165,11 @@ def share_questions(killed: bool) -> dict[str, Any]:
         if killed:
             while len(server.log) < 100:
                 time.sleep(0.01)
-            clients[0].send_signal(signal.SIGKILL)
             in_flight = server.in_flight
+            clients[0].send_signal(signal.SIGKILL)
             clients[0].wait()
+            time.sleep(0.1)  # until the server has noticed
+            in_flight = max(in_flight, sum(entry[2] == "gone" for entry in server.log))
         said = [finish(client) for client in clients[1 if killed else 0 :]]
         asked = Counter(entry[1] for entry in server.log)
         return {

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from schemas.base import Row
     from schemas.params import Params
+    from schemas.render import Render
 
 MADE = ("queries", "d_sft", "rollout_dpo", "d_dpo", "rollout_eval", "evaluate")
 """Without rows in these a check would find nothing because there is nothing."""
@@ -92,7 +93,8 @@ CHECKS = {
         select pair_id from pairs where chosen = rejected""",
     "a reward is of the clip it names": """
         select w.video_id from reward w left join render r on r.lane = w.lane and r.video_id = w.video_id
-        where r.frames_hash is distinct from w.frames_hash or r.query_id is distinct from w.query_id""",
+        where r.frames_hash is distinct from w.frames_hash or r.query_id is distinct from w.query_id
+        or r.prompt_id is distinct from w.prompt_id""",
     "a reward was scored against its query or prompt": """
         select w.video_id from reward w join render r on r.lane = w.lane and r.video_id = w.video_id
         where w.scored_text not in (r.query, r.prompt)""",
@@ -177,6 +179,7 @@ def find_wrong_ids(root: Path, graph: Graph) -> list[str]:
     from pydantic import ValidationError
 
     from schemas.base import Row
+    from schemas.render import Render
     from schemas.stage import row_class
 
     wrong = []
@@ -189,12 +192,24 @@ def find_wrong_ids(root: Path, graph: Graph) -> list[str]:
                 continue
             for place, read in read_places(root, out, row):
                 try:
-                    fault = read().find_fault()
+                    item = read()
+                    fault = item.find_fault() or (find_foreign_clip(item) if isinstance(item, Render) else "")
                 except ValidationError as invalid:
                     fault = str(invalid.errors()[0]["msg"])
                 if fault:
                     wrong.append(f"{place}: {fault}")
     return wrong
+
+
+def find_foreign_clip(row: "Render") -> str:
+    """Return whether the clip of a manifest's row is another one than its prompt, generator, settings and seed make."""
+    from pipeline.video.rendering import video_id_of
+
+    try:
+        right = video_id_of(row)
+    except ValueError:
+        return "settings: no JSON"
+    return "" if right == row.video_id else f"video_id: not that of its prompt, generator, settings and seed, {right}"
 
 
 def read_places(root: Path, out: str, row: type["Row"]) -> Iterator[tuple[str, Callable[[], "Row"]]]:

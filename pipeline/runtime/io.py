@@ -75,15 +75,6 @@ def _read_parquet(path: Path, row: type[R]) -> Iterator[R]:
         raise DataError(f"{path}: not a readable Parquet file: {fault}") from None
 
 
-def count_rows(path: str | Path) -> int:
-    """Return how many rows a file holds, 0 where that is not known without reading it."""
-    path = Path(path)
-    if path.suffix != ".jsonl" or not path.exists():
-        return 0
-    with path.open("rb") as file:
-        return sum(block.count(b"\n") for block in iter(lambda: file.read(1 << 20), b""))
-
-
 def describe_fault(fault: ValidationError) -> str:
     """Return the first of pydantic's complaints as "field: what is wrong"."""
     error = fault.errors()[0]

@@ -174,7 +174,7 @@ def clips(folder: Path, rows) -> None:
     rendered, rewards, files = [], [], {}
     for number, row in enumerate(rows):
         clip = make_clip(np.full((4, 16, 16, 3), 20 + 10 * number, np.uint8), 8)
-        video_id = content_id(row.query_id, row.prompt)
+        video_id = content_id(row.prompt, RENDERER.backend, RENDERER.model, RENDERER.revision, {}, 1)
         files[video_id] = folder / f"{video_id}.mp4"
         files[video_id].write_bytes(clip.content)
         rendered.append((row, video_id, clip))

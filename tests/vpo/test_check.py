@@ -36,6 +36,18 @@ def test_a_prompt_edited_in_a_manifest_of_clips_is_named(tmp_path):
     assert line.startswith("data/dpo/render.parquet: row 1: prompt_id: not that of its prompt")
 
 
+def test_a_clip_that_was_made_otherwise_than_its_row_says_is_named(tmp_path):
+    small_project(tmp_path)
+    path = tmp_path / "data/dpo/render.parquet"
+    first, second, *others = read_rows(path, Render)
+    foreign = first.model_copy(update={"video_id": second.video_id})
+    write_rows(path, [foreign, second.model_copy(update={"seed": 2}), *others], Render)
+    lines = find_wrong_ids(tmp_path, read_graph(tmp_path))
+    assert [line.split(", ")[0] for line in lines] == [
+        f"data/dpo/render.parquet: row {number}: video_id: not that of its prompt" for number in (1, 2)
+    ]
+
+
 def test_a_pair_with_exchanged_sides_is_named(tmp_path):
     small_project(tmp_path)
     path = tmp_path / "data/dpo/d_video.jsonl"
