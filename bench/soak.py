@@ -32,7 +32,7 @@ from tests.support.llm_server import serving_process
 from tests.support.project import Project
 
 RESULTS = Path(__file__).resolve().parent / "results"
-MOST_A_GRAPH = 5
+MOST_A_GRAPH = 8
 
 
 def pick(paths: list[Path], draw: random.Random) -> Path | None:
@@ -49,13 +49,20 @@ def objects(project: Project) -> list[Path]:
     return list((project.path / ".dvc/cache/files").rglob("*"))
 
 
-def cut(path: Path | None, draw: random.Random) -> None:
+def empty(path: Path) -> bool:
+    if path.is_file():
+        path.write_text("")
+    return path.is_file()
+
+
+def cut(path: Path | None, draw: random.Random) -> bool:
     if path:
         content = path.read_bytes()
         path.write_bytes(content[: draw.randrange(len(content))])
+    return path is not None
 
 
-def flip(path: Path | None, draw: random.Random) -> None:
+def flip(path: Path | None, draw: random.Random) -> bool:
     """Change one byte of a file; in DVC's cache it stays read-only, as a disk that fails would leave it."""
     if path:
         content, mode = bytearray(path.read_bytes()), path.stat().st_mode
@@ -63,16 +70,18 @@ def flip(path: Path | None, draw: random.Random) -> None:
         path.chmod(0o644)
         path.write_bytes(content)
         path.chmod(mode)
+    return path is not None
 
 
-def remove(path: Path | None) -> None:
+def remove(path: Path | None) -> bool:
     if path:
         path.unlink()
+    return path is not None
 
 
-DAMAGES: dict[str, Callable[[Project, random.Random], None]] = {
+DAMAGES: dict[str, Callable[[Project, random.Random], bool]] = {
     "dvc.lock cut": lambda project, draw: cut(pick([project.path / "dvc.lock"], draw), draw),
-    "dvc.lock emptied": lambda project, draw: (project.path / "dvc.lock").write_text("") and None,
+    "dvc.lock emptied": lambda project, draw: empty(project.path / "dvc.lock"),
     "dvc.lock removed": lambda project, draw: remove(pick([project.path / "dvc.lock"], draw)),
     "rwlock cut": lambda project, draw: cut(pick([project.path / ".dvc/tmp/rwlock"], draw), draw),
     "output cut": lambda project, draw: cut(pick(outputs(project), draw), draw),
@@ -81,15 +90,16 @@ DAMAGES: dict[str, Callable[[Project, random.Random], None]] = {
     "cache object flipped": lambda project, draw: flip(pick(objects(project), draw), draw),
     "cache object removed": lambda project, draw: remove(pick(objects(project), draw)),
     ".gitignore removed": lambda project, draw: remove(pick([project.path / ".gitignore"], draw)),
-    "account emptied": lambda project, draw: (project.path / ".dvc/vpo_account").write_text("") and None,
+    "account emptied": lambda project, draw: empty(project.path / ".dvc/vpo_account"),
 }
+"""name -> what does it, and returns whether there was anything to damage"""
 
 
-def empty_the_store(bench: Bench, project: Project, story: Story) -> None:
+def empty_the_store(bench: Bench, project: Project, story: Story) -> bool:
     """Leave an empty store for one run, which must buy nothing, and put the answers back."""
     store, aside = project.home / "store", project.home / "aside"
     if not (store / "record").is_file():
-        return
+        return False
     shutil.copytree(store, aside)
     for path in store.glob("answers.sqlite*"):
         path.unlink()
@@ -100,19 +110,19 @@ def empty_the_store(bench: Bench, project: Project, story: Story) -> None:
         story.wrong.append(f"{bought} requests of a run whose store was empty")
     shutil.rmtree(store)
     aside.rename(store)
+    return True
 
 
 def disturb(bench: Bench, project: Project, draw: random.Random, story: Story) -> None:
     """Kill dvc, or damage something of the project and of its answers."""
     number = draw.random()
-    if number < 0.6:
+    name = draw.choice(list(DAMAGES))
+    if number < 0.5:
         run_and_kill(bench, project, draw, story)
     elif number < 0.95:
-        name = draw.choice(list(DAMAGES))
-        DAMAGES[name](project, draw)
-        story.damages.append(name)
-    else:
-        empty_the_store(bench, project, story)
+        if DAMAGES[name](project, draw):
+            story.damages.append(name)
+    elif empty_the_store(bench, project, story):
         story.damages.append("store emptied for a run")
 
 

@@ -13,7 +13,7 @@ from schemas.refine import Refine
 from schemas.render import Render
 from schemas.reward import Reward
 from schemas.stage import row_classes
-from tests.support.rows import critique_row, prompts, refine_row
+from tests.support.rows import critique_row, prompts
 from tests.support.small_project import pair, queries
 
 ONE, TWO = prompts(2)
@@ -88,13 +88,6 @@ def test_the_place_of_a_file_tells_its_split(path, split):
 def test_rows_of_another_lane_are_refused():
     assert RowChecks(Path("data/sft/rollout.jsonl"), Prompt).find_fault(ONE) == "split: dpo, in a file of sft"
     assert RowChecks(Path("data/dpo/rollout.jsonl"), Prompt).find_fault(ONE) == ""
-
-
-def test_a_refinement_whose_text_was_edited_is_refused():
-    row = refine_row()
-    assert row.find_fault() == ""
-    assert row.model_copy(update={"p_refined": "Another."}).find_fault().startswith("p_refined_id: not that of")
-    assert row.model_copy(update={"p_refined": " "}).find_fault() == "p_refined: empty"
 
 
 def test_a_pair_with_exchanged_sides_is_refused_where_it_is_read(tmp_path):
