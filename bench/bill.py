@@ -19,6 +19,7 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
+from bench.page import read_basis, write_page
 from tests.support.in_thread import in_thread
 from tests.support.llm_faults import fault_by
 from tests.support.llm_server import LLMServer
@@ -248,9 +249,9 @@ A client that is ended by kill -9 again and again; the next one charges what was
 
 
 def main() -> None:
-    figures = measure()
+    basis, figures = read_basis("bill"), measure()
     (RESULTS / "bill.json").write_text(json.dumps(figures, indent=1) + "\n")
-    (RESULTS / "bill.md").write_text(table(figures))
+    write_page("bill", table(figures), basis)
     bad = [run for run in figures["budget"] if run["most_short"] > run["workers"] or run["short_at_end"] > 1]
     print(table(figures))
     sys.exit(bool(bad))

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.disturbance import Bench, Story, describe, go_on, make_reply, run_and_kill, summarise
+from bench.page import read_basis, write_page
 from tests.support.llm_server import serving_process
 
 RESULTS = Path(__file__).resolve().parent / "results"
@@ -73,9 +74,9 @@ def main() -> None:
     words.add_argument("--kills", type=int, default=40)
     words.add_argument("--seed", type=int, default=0)
     given = words.parse_args()
-    figures = measure(given.kills, given.seed)
+    basis, figures = read_basis("kills"), measure(given.kills, given.seed)
     (RESULTS / "kills.json").write_text(json.dumps(figures, indent=1, ensure_ascii=False) + "\n")
-    (RESULTS / "kills.md").write_text(table(figures))
+    write_page("kills", table(figures), basis)
     print(json.dumps(figures, indent=1, ensure_ascii=False))
     sys.exit(bool(figures["wrong"] or figures["twice"]))
 

@@ -28,6 +28,7 @@ from bench.disturbance import (
     run_and_kill,
     summarise,
 )
+from bench.page import read_basis, write_page
 from tests.support.llm_server import serving_process
 from tests.support.project import Project
 
@@ -188,9 +189,9 @@ def main() -> None:
     words.add_argument("--minutes", type=float, default=60)
     words.add_argument("--seed", type=int, default=0)
     given = words.parse_args()
-    figures = measure(given.minutes, given.seed)
+    basis, figures = read_basis("soak"), measure(given.minutes, given.seed)
     (RESULTS / "soak.json").write_text(json.dumps(figures, indent=1, ensure_ascii=False) + "\n")
-    (RESULTS / "soak.md").write_text(table(figures))
+    write_page("soak", table(figures), basis)
     print(json.dumps(figures, indent=1, ensure_ascii=False))
     sys.exit(bool(figures["wrong"] or figures["twice"]))
 
