@@ -56,11 +56,11 @@ PAGES = {
     "curation": Page("bench/curation.py", params=("queries",)),
     "demo": Page("bench/demo.py", upto="evaluate"),
     "fanout": Page("bench/fanout.py", params=("render", "world"), carriers=True),
-    "kills": Page("bench/kills.py", upto="d_sft", backends=("openai",), carriers=True),
+    "kills": Page("bench/kills.py", carriers=True),
     "real_queries": Page("bench/real.py", upto="evaluate"),
     "rendering": Page("bench/rendering.py", params=("render",), carriers=True),
     "rollout": Page("bench/rollout.py", params=("base_model",)),
-    "soak": Page("bench/soak.py", upto="d_sft", backends=("openai",), carriers=True),
+    "soak": Page("bench/soak.py", carriers=True),
     "teacher": Page(
         "bench/teacher.py", runs=("pipeline/fewshot.py",), files=("pipeline/templates/fewshot.jinja",),
         params=("teacher", "fewshot"), backends=("openai",), carriers=True,
