@@ -9,7 +9,7 @@ export DS_ACCELERATOR ?= cpu
 # tests and stages start many processes: each would compile all of our modules, and pytest rewrite its tests, anew
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo setup test nightly lint map docs world clean
+.PHONY: demo setup test nightly lint map docs world soak clean
 
 demo: setup
 	@echo "The first clips: what the generator makes of a query as it was typed, and of a few-shot prompt."
@@ -47,6 +47,10 @@ docs: setup
 
 world: setup
 	python -m bench.world
+
+# an hour of kills and damages drawn by a seed, or: make soak MINUTES=10 SEED=3
+soak: $(VENV)/test
+	python -m bench.soak --minutes $(or $(MINUTES),60) --seed $(or $(SEED),0)
 
 $(VENV)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \

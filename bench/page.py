@@ -50,15 +50,18 @@ class Page(NamedTuple):
 
 
 PAGES = {
+    "bill": Page("bench/bill.py", params=("teacher",), backends=("openai",), carriers=True),
     "checklist": Page("bench/checklist.py"),
     "choices": Page("bench/choices.py", upto="evaluate"),
     "curation": Page("bench/curation.py", params=("queries",)),
     "demo": Page("bench/demo.py", upto="evaluate"),
     "fanout": Page("bench/fanout.py", params=("render", "world"), carriers=True),
     "harmless": Page("bench/harmless.py", upto="evaluate"),
+    "kills": Page("bench/kills.py", carriers=True),
     "real_queries": Page("bench/real.py", upto="evaluate"),
     "rendering": Page("bench/rendering.py", params=("render",), carriers=True),
     "rollout": Page("bench/rollout.py", params=("base_model",)),
+    "soak": Page("bench/soak.py", carriers=True),
     "teacher": Page(
         "bench/teacher.py", runs=("pipeline/fewshot.py",), files=("pipeline/templates/fewshot.jinja",),
         params=("teacher", "fewshot"), backends=("openai",), carriers=True,

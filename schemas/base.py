@@ -1,8 +1,8 @@
 """The shapes that every row shares: frozen, no unknown fields, ids by content."""
 
-import hashlib
 import json
-from json.encoder import encode_basestring
+from hashlib import sha256
+from json.encoder import encode_basestring as quote
 from typing import Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -11,12 +11,15 @@ Split = Literal["sft", "dpo", "test"]
 Principle = Literal["harmless", "accurate", "helpful"]
 NAME = r"^[A-Za-z0-9][A-Za-z0-9_]*$"
 """Names of arms, suites and sources of pairs: parts of paths and of DVC's stage names, where `-` separates two."""
+EMPTY = sha256()
 
 
-def text_id(*texts: str) -> str:
-    """Return `content_id` of texts alone, in a third of its time: it is asked for each row that is read."""
-    encoded = f"[{','.join(map(encode_basestring, texts))}]"
-    return hashlib.sha256(encoded.encode("utf-8", "surrogatepass")).hexdigest()[:16]
+def text_id(first: str, second: str | None = None) -> str:
+    """Return `content_id` of one text or two, in a quarter of its time: each row that is read asks for it."""
+    encoded = f"[{quote(first)}]" if second is None else f"[{quote(first)},{quote(second)}]"
+    digest = EMPTY.copy()  # a third quicker than a new one
+    digest.update(encoded.encode("utf-8", "surrogatepass"))
+    return digest.hexdigest()[:16]
 
 
 def content_id(*parts: Any) -> str:
@@ -25,7 +28,7 @@ def content_id(*parts: Any) -> str:
     Parts are JSON-encoded with sorted keys, so that ("ab", "c") and ("a", "bc") differ.
     """
     encoded = json.dumps(parts, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
-    return hashlib.sha256(encoded.encode("utf-8", "surrogatepass")).hexdigest()[:16]
+    return sha256(encoded.encode("utf-8", "surrogatepass")).hexdigest()[:16]
 
 
 class Row(BaseModel):
@@ -83,11 +86,13 @@ class Prompt(QueryBase):
 
     def find_fault(self) -> str:
         """Return whether the prompt is empty, or an id is not that of its texts."""
-        if not self.prompt.strip():
+        if self.prompt.isspace() or not self.prompt:
             return "prompt: empty"
         if text_id(self.query_id, self.prompt) != self.prompt_id:
             return f"prompt_id: not that of its prompt, {text_id(self.query_id, self.prompt)}"
-        return super().find_fault()
+        if text_id(self.query) != self.query_id:
+            return f"query_id: not that of its query, {text_id(self.query)}"
+        return ""
 
 
 class Pair(Row):
@@ -118,14 +123,17 @@ class Pair(Row):
 
     def find_fault(self) -> str:
         """Return which id is not the hash of the texts: a pair whose sides were exchanged by hand has a wrong one."""
+        for name in ("chosen", "rejected"):
+            if not getattr(self, name).strip():
+                return f"{name}: empty"
         ids = {
-            "query_id": (self.query,),
-            "pair_id": (self.query_id, self.chosen, self.rejected, self.source),
-            "chosen_id": (self.query_id, self.chosen),
-            "rejected_id": (self.query_id, self.rejected),
+            "query_id": text_id(self.query),
+            "pair_id": content_id(self.query_id, self.chosen, self.rejected, self.source),
+            "chosen_id": text_id(self.query_id, self.chosen),
+            "rejected_id": text_id(self.query_id, self.rejected),
         }
-        wrong = [name for name, texts in ids.items() if getattr(self, name) != text_id(*texts)]
-        return f"{wrong[0]}: not that of its texts, {text_id(*ids[wrong[0]])}" if wrong else ""
+        wrong = next((name for name, right in ids.items() if getattr(self, name) != right), None)
+        return f"{wrong}: not that of its texts, {ids[wrong]}" if wrong else ""
 
 
 class Dropped(Row):

@@ -2,7 +2,7 @@
 
 from pydantic import Field
 
-from schemas.base import Provenance
+from schemas.base import Provenance, text_id
 from schemas.critique import Critique
 
 
@@ -15,3 +15,11 @@ class Refine(Critique):
     rounds: int = Field(default=1, ge=1, description="How many refinements it took.")
     verified: bool | None = Field(default=None, description="Whether p_refined passed the critic; null: not asked.")
     verified_by: Provenance | None = Field(default=None, description="Who passed it.")
+
+    def find_fault(self) -> str:
+        """Return whether p_refined is empty, or an id is not that of its texts."""
+        if not self.p_refined.strip():
+            return "p_refined: empty"
+        if text_id(self.query_id, self.p_refined) != self.p_refined_id:
+            return f"p_refined_id: not that of its text, {text_id(self.query_id, self.p_refined)}"
+        return super().find_fault()

@@ -4,22 +4,25 @@ Each check is a query that returns the rows that break it, so a person can look 
 extra arms too. What SQL cannot see (weights, scores by formula) is a function below.
 """
 
-import hashlib
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from vpo.graph import Graph, read_graph, read_lock, recipe_option
+from vpo.damaged_files import find_changed_files
+from vpo.graph import Graph, read_graph, recipe_option
 from vpo.project import find_project
+from vpo.storage.garbage import cache
 
 if TYPE_CHECKING:
     import duckdb
 
+    from schemas.base import Row
     from schemas.params import Params
+    from schemas.render import Render
 
 MADE = ("queries", "d_sft", "rollout_dpo", "d_dpo", "rollout_eval", "evaluate")
 """Without rows in these a check would find nothing because there is nothing."""
@@ -90,7 +93,8 @@ CHECKS = {
         select pair_id from pairs where chosen = rejected""",
     "a reward is of the clip it names": """
         select w.video_id from reward w left join render r on r.lane = w.lane and r.video_id = w.video_id
-        where r.frames_hash is distinct from w.frames_hash or r.query_id is distinct from w.query_id""",
+        where r.frames_hash is distinct from w.frames_hash or r.query_id is distinct from w.query_id
+        or r.prompt_id is distinct from w.prompt_id""",
     "a reward was scored against its query or prompt": """
         select w.video_id from reward w join render r on r.lane = w.lane and r.video_id = w.video_id
         where w.scored_text not in (r.query, r.prompt)""",
@@ -174,25 +178,50 @@ def find_wrong_ids(root: Path, graph: Graph) -> list[str]:
     """Return the rows whose ids or links are not made of their own texts, as "file:line: what"."""
     from pydantic import ValidationError
 
-    from schemas.base import Pair, QueryBase
+    from schemas.base import Row
+    from schemas.render import Render
     from schemas.stage import row_class
 
     wrong = []
     for stage in graph.stages.values():
         row = row_class(stage.module)
-        if row is None or not issubclass(row, Pair | QueryBase):
+        if row is None or row.find_fault is Row.find_fault:
             continue
         for out in stage.outs:
-            if not out.endswith(".jsonl") or out.endswith("_dropped.jsonl") or not (root / out).is_file():
+            if out.endswith("_dropped.jsonl") or not (root / out).is_file():
                 continue
-            for number, line in enumerate((root / out).read_bytes().splitlines(), 1):
+            for place, read in read_places(root, out, row):
                 try:
-                    fault = row.model_validate_json(line).find_fault()
+                    item = read()
+                    fault = item.find_fault() or (find_foreign_clip(item) if isinstance(item, Render) else "")
                 except ValidationError as invalid:
                     fault = str(invalid.errors()[0]["msg"])
                 if fault:
-                    wrong.append(f"{out}:{number}: {fault}")
+                    wrong.append(f"{place}: {fault}")
     return wrong
+
+
+def find_foreign_clip(row: "Render") -> str:
+    """Return whether the clip of a manifest's row is another one than its prompt, generator, settings and seed make."""
+    from pipeline.video.rendering import video_id_of
+
+    try:
+        right = video_id_of(row)
+    except ValueError:
+        return "settings: no JSON"
+    return "" if right == row.video_id else f"video_id: not that of its prompt, generator, settings and seed, {right}"
+
+
+def read_places(root: Path, out: str, row: type["Row"]) -> Iterator[tuple[str, Callable[[], "Row"]]]:
+    """Yield for each row of a file where it stands and what reads it, which raises ValidationError."""
+    if out.endswith(".jsonl"):
+        for number, line in enumerate((root / out).read_bytes().splitlines(), 1):
+            yield f"{out}:{number}", partial(row.model_validate_json, line)
+    elif out.endswith(".parquet") and not Path(out).stem.endswith("_dropped"):
+        import pyarrow.parquet as pq
+
+        for number, record in enumerate(pq.ParquetFile(root / out).read().to_pylist(), 1):
+            yield f"{out}: row {number}", partial(row.model_validate, record)
 
 
 def find_strange_revisions(connection: "duckdb.DuckDBPyConnection", root: Path, graph: Graph) -> list[str]:
@@ -204,19 +233,6 @@ def find_strange_revisions(connection: "duckdb.DuckDBPyConnection", root: Path, 
     models = [path for stage in graph.running("rollout", "dpo") for path in stage.paths if is_model(graph, path)]
     right = {model_revision(root / path) for path in models}
     return [revision for revision in revisions if revision not in right]
-
-
-def find_changed_files(root: Path, graph: Graph) -> list[str]:
-    """Return the outputs that are files and have another hash than the graph's dvc.lock says: edited, or corrupt."""
-    changed = []
-    for stage in read_lock(root, graph).values():
-        for out in stage.get("outs", []):
-            path = root / out["path"]
-            if path.is_file():
-                with path.open("rb") as file:
-                    if hashlib.file_digest(file, "md5").hexdigest() != out.get("md5"):
-                        changed.append(out["path"])
-    return changed
 
 
 def find_leaked_queries(connection: "duckdb.DuckDBPyConnection") -> list[str]:
@@ -275,7 +291,7 @@ def run_checks(root: Path, recipe: str = "") -> dict[str, list[Any] | None]:
     )
     checks["D_dpo holds pairs of its own D_text and D_video alone"] = lambda: find_foreign_pairs(root, graph, params)
     checks["ids are made of the texts beside them"] = lambda: find_wrong_ids(root, graph)
-    checks["files are those that dvc.lock names"] = lambda: find_changed_files(root, graph)
+    checks["files are those that dvc.lock names"] = lambda: find_changed_files(root, graph, cache(root))
     checks["no query of a ready set resembles a test query"] = partial(find_leaked_queries, connection)
     checks["rollouts were written by the SFT model"] = partial(find_strange_revisions, connection, root, graph)
     return {name: run_check(check, names) for name, check in checks.items()}

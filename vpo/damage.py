@@ -2,9 +2,11 @@
 
 import json
 import os
+import shutil
 import sqlite3
+import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +14,11 @@ from typing import Any
 
 import click
 
+from pipeline.runtime.accounts import ID_FILE, name_account, project_id, read_lost_id
 from pipeline.runtime.store import COLUMNS, Store, home
+from vpo.damaged_files import find_changed_files, find_corrupt_objects, find_unignored
+from vpo.graph import Graph, read_graphs
+from vpo.storage.garbage import cache
 
 
 @dataclass(frozen=True)
@@ -29,21 +35,41 @@ class Check:
         return {"name": self.name, "ok": self.ok, "found": self.state, "todo": self.todo}
 
 
-def check_rwlock(root: Path) -> Check:
+def check_rwlock(root: Path, is_dvc: Callable[[int], bool] | None = None) -> Check:
     """A dvc killed at the wrong moment leaves a lock file that every later run stumbles over."""
     path = root / ".dvc" / "tmp" / "rwlock"
+    todo = "stop every dvc here, then vpo doctor --mend, or delete .dvc/tmp/rwlock"
     try:
-        json.loads(path.read_text(encoding="utf-8"))
+        held = json.loads(path.read_text(encoding="utf-8"))
+        holders = [*held.get("write", {}).values(), *(one for some in held.get("read", {}).values() for one in some)]
+        pids = {int(holder["pid"]) for holder in holders}
     except FileNotFoundError:
         return Check("dvc lock", True, "free")
-    except ValueError:
-        return Check(
-            "dvc lock",
-            False,
-            "broken by a killed dvc",
-            "stop every dvc here, then vpo doctor --mend, or delete .dvc/tmp/rwlock",
-        )
+    except (OSError, ValueError, AttributeError, TypeError, KeyError):
+        return Check("dvc lock", False, ".dvc/tmp/rwlock is broken by a killed dvc", todo)
+    # of a process that is gone DVC knows itself; the number of one can be another's by now
+    if strange := [pid for pid in sorted(pids) if is_running(pid) and not (is_dvc or runs_dvc)(pid)]:
+        return Check("dvc lock", False, f".dvc/tmp/rwlock names process {strange[0]}, which is no dvc", todo)
     return Check("dvc lock", True, "readable")
+
+
+def is_running(pid: int) -> bool:
+    """Return whether there is a process with this number."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except (PermissionError, OverflowError):
+        return True
+    return True
+
+
+def runs_dvc(pid: int) -> bool:
+    """Return whether a process is a dvc, or may be one: another system does not tell."""
+    try:
+        return b"dvc" in Path(f"/proc/{pid}/cmdline").read_bytes()
+    except OSError:
+        return True
 
 
 def check_locks(root: Path) -> Iterator[Check]:
@@ -100,6 +126,58 @@ def check_folders(root: Path, may_write: Callable[[Path], bool] = is_writable) -
     return Check("folders", True, "can be written")
 
 
+def check_outputs(root: Path) -> Check:
+    """Look whether what stages wrote is still what the locks name: an editor, or a full disk, may have changed it."""
+    changed = [name for graph in read_whole_graphs(root) for name in find_changed_files(root, graph, cache(root))]
+    if changed:
+        todo = "dvc repro makes it anew and buys nothing twice; dvc commit keeps it as it is"
+        return Check("outputs", False, f"not what dvc.lock names: {shorten(changed)}", todo)
+    return Check("outputs", True, "those of dvc.lock, as far as they are there")
+
+
+def check_graphs(root: Path) -> Check:
+    """Look whether each dvc.yaml can be read."""
+    try:
+        read_graphs(root)
+    except (click.ClickException, OSError, UnicodeDecodeError) as fault:
+        text = fault.format_message() if isinstance(fault, click.ClickException) else str(fault)
+        return Check("graph", False, " ".join(text.split())[:200], "correct it, or git checkout the file")
+    return Check("graph", True, "can be read")
+
+
+def check_cache(root: Path) -> Check:
+    """Look whether DVC's cache holds what its names say."""
+    corrupt = find_corrupt_objects(root, read_whole_graphs(root), cache(root))
+    if corrupt:
+        names = shorten([os.path.relpath(path, root) for path in corrupt])
+        return Check("dvc cache", False, f"corrupt: {names}", "vpo doctor --mend, then dvc repro")
+    return Check("dvc cache", True, "sound")
+
+
+def check_ignored(root: Path) -> Check:
+    """Look whether git would take in what stages write."""
+    unignored = find_unignored(root, read_whole_graphs(root))
+    if unignored:
+        there = (root / ".gitignore").exists()
+        todo = "put its lines back: git diff .gitignore" if there else "vpo doctor --mend, or git checkout .gitignore"
+        return Check(".gitignore", False, f"lets git take in {shorten(unignored)}", todo)
+    return Check(".gitignore", True, "keeps outputs out of git")
+
+
+def read_whole_graphs(root: Path) -> list[Graph]:
+    """Return the graphs whose files can be read and whose locks are whole; the other locks have lines of their own."""
+    try:
+        graphs = read_graphs(root)
+    except (click.ClickException, OSError, UnicodeDecodeError):
+        return []
+    return [graph for graph in graphs.values() if not find_lock_fault(root / graph.lock)]
+
+
+def shorten(names: Sequence[str]) -> str:
+    """Return the first of some names, and how many there are more."""
+    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
+
+
 def check_store(folder: Path) -> Check:
     """Look whether the store can be opened and every page of it is sound."""
     if not folder.exists():
@@ -117,6 +195,21 @@ def check_store(folder: Path) -> Check:
     return Check("store", True, "sound")
 
 
+def check_account(folder: Path) -> Check:
+    """Look whether the file is there by which this project's money is counted."""
+    lost = None
+    if (folder / "answers.sqlite").is_file():
+        try:
+            with Store(folder) as store:
+                lost = read_lost_id(store)
+        except (click.ClickException, sqlite3.DatabaseError):
+            pass  # has a line of its own
+    if lost:
+        todo = f"vpo doctor --mend, or git checkout {ID_FILE}"
+        return Check("account", False, f"{ID_FILE} is gone or empty; money is counted as {lost}", todo)
+    return Check("account", True, f"money is counted as {project_id()}")
+
+
 def mend_project(root: Path) -> Iterator[str]:
     """Set aside what is broken and yield a line for each mend; what can still be read of a store is kept."""
     if not check_rwlock(root).ok:
@@ -124,8 +217,22 @@ def mend_project(root: Path) -> Iterator[str]:
     for path in find_locks(root):
         if find_lock_fault(path):
             yield f"{set_aside(path)}; dvc repro takes from its run cache what had been made"
+    for path in find_corrupt_objects(root, read_whole_graphs(root), cache(root)):
+        aside = root / ".dvc" / "tmp" / "broken" / "".join(path.parts[-2:])
+        aside.parent.mkdir(parents=True, exist_ok=True)
+        shutil.move(path, aside)
+        yield f"{os.path.relpath(path, root)} is {aside.relative_to(root)} now; dvc repro makes its content anew"
+    if not check_ignored(root).ok and not (root / ".gitignore").exists():
+        done = subprocess.run(["git", "checkout", "HEAD", "--", ".gitignore"], cwd=root, capture_output=True)
+        if done.returncode == 0:
+            yield ".gitignore is the one of the last commit again"
     if not check_store(home() / "store").ok:
         yield mend_store(home() / "store")
+    elif not check_account(home() / "store").ok:
+        with Store() as store:
+            if lost := read_lost_id(store):
+                name_account(lost)
+                yield f"{ID_FILE} names the account {lost} again"
 
 
 def set_aside(path: Path) -> str:

@@ -7,7 +7,9 @@ import os
 import shutil
 import socket
 import sys
-from collections.abc import Iterator
+import tempfile
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -15,7 +17,19 @@ import click
 
 from schemas.params import Params
 from schemas.section import BackendParams
-from vpo.damage import Check, check_folders, check_locks, check_rwlock, check_store, mend_project
+from vpo.damage import (
+    Check,
+    check_account,
+    check_cache,
+    check_folders,
+    check_graphs,
+    check_ignored,
+    check_locks,
+    check_outputs,
+    check_rwlock,
+    check_store,
+    mend_project,
+)
 from vpo.project import find_project
 from vpo.versions import find_untested, out_of_range
 
@@ -30,6 +44,7 @@ EXTRAS = {
     "reward": ("transformers", "PIL"),
     "ray": ("ray",),
 }
+LEAST_TEMPORARY = 2**28
 LEAST_FREE = 2 * 2**30  # bytes; a laptop run writes a few hundred MB, the store beside it as much
 
 
@@ -68,13 +83,19 @@ def examine(root: Path, online: bool = False) -> Iterator[Check]:
     yield check_core(root)
     yield from check_extras(needed_extras(params) if params else set(), root)
     yield check_dvc()
+    yield check_graphs(root)
     yield check_rwlock(root)
     yield from check_locks(root)
     yield check_folders(root)
+    yield check_outputs(root)
+    yield check_cache(root)
+    yield check_ignored(root)
     yield check_store(home() / "store")
+    yield check_account(home() / "store")
     yield check_home(home())
     for place, folder in (("project", root), ("VPO_HOME", home())):
         yield check_disk(place, folder)
+    yield check_temporary(tempfile.gettempdir)
     if params:
         yield check_outside_file(root, "queries.path", params.queries.path if params.queries.source == "file" else None)
         for given in params.queries.benchmarks:
@@ -141,14 +162,24 @@ def check_home(folder: Path) -> Check:
     return Check("VPO_HOME", ok, state, "" if ok else "set VPO_HOME to a folder of yours")
 
 
-def check_disk(place: str, folder: Path) -> Check:
-    """Look for LEAST_FREE bytes where `folder` lies or will lie."""
+def check_disk(place: str, folder: Path, least: int = LEAST_FREE) -> Check:
+    """Look for `least` bytes where `folder` lies or will lie."""
     nearest = next(path for path in (folder, *folder.parents) if path.exists())
     free = shutil.disk_usage(nearest).free
-    ok = free >= LEAST_FREE
+    ok = free >= least
     return Check(
         f"disk ({place})", ok, f"{free / 2**30:.1f} GB free", "" if ok else "free some space: a full disk stops a run"
     )
+
+
+def check_temporary(find_folder: Callable[[], str]) -> Check:
+    """Look for LEAST_TEMPORARY bytes where programs put what they need for a while."""
+    try:
+        folder = Path(find_folder())
+    except OSError as fault:  # Python tried each of them
+        return Check("disk (temporary files)", False, str(fault), "make room there, or set TMPDIR to another folder")
+    check = check_disk("temporary files", folder, LEAST_TEMPORARY)
+    return check if check.ok else replace(check, todo=f"make room in {folder}, or set TMPDIR to another folder")
 
 
 # param -> the stage that reads the file, and where that stage's metrics lie

@@ -8,6 +8,7 @@ import os
 import uuid
 from pathlib import Path
 
+from pipeline.runtime.io import DataError
 from pipeline.runtime.store import Store, project
 
 ID_FILE = Path(".dvc/vpo_account")
@@ -25,10 +26,7 @@ def project_id() -> str:
 
 def begin_account() -> str:
     """Give this project a new name, so that its money is counted from 0; return the name."""
-    path = project() / ID_FILE
-    temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
-    temporary.write_text(f"{uuid.uuid4().hex[:12]}\n", encoding="utf-8")
-    os.replace(temporary, path)
+    name_account(uuid.uuid4().hex[:12])
     return project_id()
 
 
@@ -40,11 +38,35 @@ def account(host: str, model: str) -> str:
 def open_account(store: Store, host: str, model: str) -> str:
     """Return the account's name, noting where the project lies; what was counted by its path is taken over."""
     path = str(project())
+    if (lost := read_lost_id(store)) is not None:
+        raise DataError(
+            f"{project() / ID_FILE}: gone or empty, but this project's money is counted as {lost}; nothing is bought: "
+            f"git checkout {ID_FILE}, or `vpo doctor --mend` writes it again"
+        )
     with store.transaction():
         store.connection.execute(CREATE)
         store.connection.execute("insert or replace into projects values (?, ?)", (path, project_id()))
         _move(store, f"{path} {host} {model}", account(host, model))
     return account(host, model)
+
+
+def read_lost_id(store: Store) -> str | None:
+    """Return by what name the money of this project was counted when its file still named it; None where it does."""
+    path = str(project())
+    if project_id() != path:
+        return None
+    with store.transaction():
+        store.connection.execute(CREATE)
+        row = store.connection.execute("select id from projects where path = ?", (path,)).fetchone()
+    return row[0] if row and row[0] != path else None
+
+
+def name_account(name: str) -> None:
+    """Write the name under which this project's money is counted into its file."""
+    path = project() / ID_FILE
+    temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
+    temporary.write_text(f"{name}\n", encoding="utf-8")
+    os.replace(temporary, path)
 
 
 def take_over(store: Store, folder: str) -> list[str]:

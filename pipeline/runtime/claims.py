@@ -18,14 +18,21 @@ from pipeline.runtime.store import Store
 LEASE_S = 60.0
 """ours: a holder that renews its claims no more, such as a laptop that sleeps, is waited for so long"""
 
+FORGOTTEN_S = 30 * 86_400.0
+"""ours: so long after its end a claim is kept for who goes on with its question"""
+
 
 class Claims:
-    """The claims of one holder in a store. A claim that is not renewed within `lease_s` ends."""
+    """The claims of one holder in a store. A claim that is not renewed within `lease_s` ends.
+
+    `inherited` has the keys of ours that another holder left without an answer: it may have been on its way, and paid.
+    """
 
     def __init__(self, store: Store, lease_s: float = LEASE_S):
         import fcntl
 
         self.store, self.lease_s, self.holder = store, lease_s, uuid.uuid4().hex
+        self.inherited: set[str] = set()
         self.folder = store.root / "claims"
         self.folder.mkdir(exist_ok=True)
         path = self.folder / self.holder
@@ -53,6 +60,8 @@ class Claims:
                     if not dead[row[0]]:
                         taken.append(False)
                         continue
+                if row and row[0] != self.holder:
+                    self.inherited.add(key)
                 until = time.time() + self.lease_s
                 connection.execute("insert or replace into claims values (?, ?, ?)", (key, self.holder, until))
                 taken.append(True)
@@ -70,7 +79,7 @@ class Claims:
         now = time.time()
         with self._changing() as connection:
             connection.execute("update claims set until = ? where holder = ?", (now + self.lease_s, self.holder))
-            connection.execute("delete from claims where until < ?", (now - self.lease_s,))
+            connection.execute("delete from claims where until < ?", (now - FORGOTTEN_S,))
 
     def _is_gone(self, holder: str) -> bool:
         """Return whether nobody holds the lock of `holder`; it is removed where the holder closed."""

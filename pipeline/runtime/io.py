@@ -4,16 +4,15 @@ import contextlib
 import json
 import os
 import shutil
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from operator import attrgetter
 from pathlib import Path, PurePath
-from typing import Any, TypeVar, get_args
+from typing import Any, TypeVar
 
 import click
 from pydantic import ValidationError
 
-from schemas.base import QueryBase, Row, Split
+from pipeline.runtime.row_checks import RowChecks
+from schemas.base import Row
 
 R = TypeVar("R", bound=Row)
 ROWS_A_GROUP = 20_000
@@ -33,48 +32,18 @@ def read_rows(path: str | Path, row: type[R]) -> Iterator[R]:
     if path.suffix == ".parquet":
         yield from _read_parquet(path, row)
         return
-    checks, names = RowChecks(path, row), 0
+    checks, validate = RowChecks(path, row), row.model_validate_json
     with path.open("rb") as lines:
         for number, line in enumerate(lines, 1):
             if len(line) > MOST_ROW:
                 raise DataError(f"{path}:{number}: a row of {len(line):,} bytes; {MOST_ROW:,} are the most")
             try:
-                item = row.model_validate_json(line)
+                item = validate(line)
             except ValidationError as fault:
                 raise DataError(f"{path}:{number}: {_find_broken_text(line) or describe_fault(fault)}") from None
-            # rows of a kind have as many names, unless a text holds what looks like one: then all are looked at
-            if (count := line.count(b'":')) != names:
-                if repeated := _find_repeated_name(line):
-                    raise DataError(f"{path}:{number}: {repeated}: stands twice in the row")
-                names = count
-            checks.check(item, f"{path}:{number}")
+            if wrong := checks.find_fault(item, line):
+                raise DataError(f"{path}:{number}: {wrong}")
             yield item
-
-
-class RowChecks:
-    """What pydantic does not see of the rows of a file: ids against their texts, rows that come twice, other splits."""
-
-    def __init__(self, path: Path, row: type[Row]):
-        self.key = attrgetter(*row.key) if row.key else None
-        self.keys: set[int] = set()
-        self.has_texts = issubclass(row, QueryBase)
-        self.split: str | None = path.stem if path.stem in get_args(Split) else None
-
-    def check(self, item: Row, place: str) -> None:
-        """Raise DataError naming `place` and the column for a row that cannot be what it says."""
-        if self.has_texts:
-            if fault := item.find_fault():
-                raise DataError(f"{place}: {fault}")
-            split: str = item.split  # type: ignore[attr-defined]  # `has_texts` says that it is a QueryBase
-            if split != self.split:
-                if self.split is not None:
-                    raise DataError(f"{place}: split: {split}, in a file of {self.split}")
-                self.split = split
-        if self.key is not None:
-            key = hash(self.key(item))
-            if key in self.keys:
-                raise DataError(f"{place}: {self.key(item)} stands in a row before this one too")
-            self.keys.add(key)
 
 
 def _find_broken_text(line: bytes) -> str:
@@ -83,17 +52,6 @@ def _find_broken_text(line: bytes) -> str:
     except UnicodeDecodeError as fault:
         return f"not UTF-8 text: {fault}"
     return ""
-
-
-def _find_repeated_name(line: bytes) -> str:
-    repeated: list[str] = []
-
-    def note(pairs: list[tuple[str, Any]]) -> None:
-        counts = Counter(name for name, _ in pairs)
-        repeated.extend(name for name, count in counts.items() if count > 1)
-
-    json.loads(line, object_pairs_hook=note)
-    return ", ".join(repeated)
 
 
 def _read_parquet(path: Path, row: type[R]) -> Iterator[R]:
@@ -110,19 +68,11 @@ def _read_parquet(path: Path, row: type[R]) -> Iterator[R]:
                     item = row.model_validate(record)
                 except ValidationError as fault:
                     raise DataError(f"{path}: row {number}: {describe_fault(fault)}") from None
-                checks.check(item, f"{path}: row {number}")
+                if wrong := checks.find_fault(item):
+                    raise DataError(f"{path}: row {number}: {wrong}")
                 yield item
     except pa.ArrowException as fault:
         raise DataError(f"{path}: not a readable Parquet file: {fault}") from None
-
-
-def count_rows(path: str | Path) -> int:
-    """Return how many rows a file holds, 0 where that is not known without reading it."""
-    path = Path(path)
-    if path.suffix != ".jsonl" or not path.exists():
-        return 0
-    with path.open("rb") as file:
-        return sum(block.count(b"\n") for block in iter(lambda: file.read(1 << 20), b""))
 
 
 def describe_fault(fault: ValidationError) -> str:
@@ -196,6 +146,9 @@ def replacing(path: Path, sync: Callable[[int], None] = os.fsync) -> Iterator[Pa
         with temporary.open("rb") as file:
             sync(file.fileno())
         os.replace(temporary, path)
+    except OSError as fault:  # of a full disk, which names no file
+        fault.filename = fault.filename or str(path)
+        raise
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -233,6 +186,9 @@ def replacing_folder(folder: Path, owns: Sequence[str] = (), sync: Callable[[int
             if folder.exists():  # moved away first: a folder that is being deleted would be half there
                 os.replace(folder, old)
             os.replace(temporary, folder)
+    except OSError as fault:
+        fault.filename = fault.filename or str(folder)
+        raise
     finally:
         for path in (temporary, old):
             shutil.rmtree(path, ignore_errors=True)

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from pipeline.runtime.io import DataError
-from pipeline.runtime.store import home
+from pipeline.runtime.store import private_folder
 
 
 @contextlib.contextmanager
@@ -20,9 +20,7 @@ def hold_lock(out: Path) -> Iterator[None]:
     """
     import fcntl
 
-    locks = home() / "locks"
-    locks.mkdir(parents=True, exist_ok=True)
-    with (locks / hashlib.sha256(str(out.resolve()).encode()).hexdigest()[:32]).open("w") as file:
+    with (private_folder("locks") / hashlib.sha256(str(out.resolve()).encode()).hexdigest()[:32]).open("w") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 import click
 
-from pipeline.runtime.io import DataError, count_rows, read_rows, write_json, writing
+from pipeline.runtime.io import DataError, read_rows, write_json, writing
 from pipeline.runtime.locks import hold_lock
 from pipeline.runtime.progress import progress
 from pipeline.runtime.terminal import make_visible
@@ -54,8 +54,11 @@ class Writer:
         self.n_served_instead = 0  # rows in which another text stands in for an answer that never came
 
     def read(self, path: str | Path, row: type[R], times: int = 1) -> Iterator[R]:
-        """Yield the rows of `path`, counting each as `times` units that come in."""
-        self.expected = count_rows(path) * times
+        """Yield the rows of `path`, counting each as `times` units that come in.
+
+        The file is looked through before that, so that nothing is bought for one that is broken further on.
+        """
+        self.expected = sum(1 for _ in read_rows(path, row)) * times
         return self.count(read_rows(path, row), times)
 
     def read_units(self, paths: str | Path | Iterable[str | Path], row: type[R], unit: str) -> Iterator[R]:

@@ -76,6 +76,17 @@ def make_private(folder: Path) -> None:
         folder.chmod(0o700)
 
 
+def private_folder(name: str) -> Path:
+    """Return a folder of $VPO_HOME, made if need be so that its owner alone may enter it. Raises DataError."""
+    try:
+        make_private(home())
+        make_private(home() / name)
+    except OSError as fault:
+        why = (fault.strerror or "").lower()
+        raise DataError(f"{home()}: cannot be written: {why}; set VPO_HOME to a folder of yours") from None
+    return home() / name
+
+
 class Store:
     """Answers by key. `put` commits before it returns, so a finished call survives kill -9.
 
@@ -90,7 +101,7 @@ class Store:
         self.lock = threading.Lock()
         try:
             make_private(self.root if path else home())
-            self.root.mkdir(parents=True, exist_ok=True, mode=0o700)
+            make_private(self.root)
             with (self.root / "opening.lock").open("w") as turn:
                 # SQLite waits for nobody when a file is turned to WAL: of two stages that begin a store one would fail
                 fcntl.flock(turn, fcntl.LOCK_EX)
@@ -99,7 +110,10 @@ class Store:
         except sqlite3.DatabaseError as fault:
             raise DataError(f"{self.path}: not a readable store: {fault}; {MEND}") from None
         except OSError as fault:
-            raise DataError(f"{self.root}: no store can be opened here: {fault.strerror}; see `vpo doctor`") from None
+            raise DataError(
+                f"{self.root}: no store can be opened here: {(fault.strerror or '').lower()}; set VPO_HOME to a folder "
+                "of yours, or see `vpo doctor`"
+            ) from None
 
     def _open(self) -> None:
         if self.record.exists() and not (self.path.exists() and self.path.stat().st_size):
@@ -251,6 +265,13 @@ class Store:
         with self.lock:
             row = self.connection.execute("select usd from spent where account = ?", (account,)).fetchone()
         return row[0] if row else 0.0
+
+    def read_usage(self, account: str) -> tuple[int, int, int]:
+        """Return (requests, input tokens, output tokens) charged to `account` so far, by every process."""
+        query = "select requests, input_tokens, output_tokens from spent where account = ?"
+        with self.lock:
+            row = self.connection.execute(query, (account,)).fetchone()
+        return row or (0, 0, 0)
 
     def read_snapshot(self, account: str) -> str | None:
         """Return the snapshot that last replied on `account`, None where none did."""

@@ -1,6 +1,8 @@
 """Text that others wrote, on its way to a terminal: what would steer the terminal is shown instead of done."""
 
+import errno
 import json
+import sqlite3
 import unicodedata
 
 import click
@@ -27,6 +29,27 @@ def _name(sign: str) -> str:
     return f"<U+{code:04X}>"
 
 
+WAYS_OUT = {
+    errno.ENOSPC: "make room, then run again",
+    errno.EDQUOT: "make room, then run again",
+    errno.EFBIG: "raise the limit on a file's size (ulimit -f), then run again",
+    errno.EROFS: "make the folder writable, then run again",
+    errno.EACCES: "make it yours to read and write, then run again",
+    errno.EPERM: "make it yours to read and write, then run again",
+    errno.ENOTDIR: "a file stands where a folder should: move it, or set VPO_HOME to another place",
+    errno.EIO: "the disk is failing: copy what is left, then run again",
+}
+"""what a person does about a fault of the file system"""
+
+
+def explain_os_error(fault: OSError) -> str:
+    """Return one line with the file and the way out; "" where nobody knows one."""
+    way_out = WAYS_OUT.get(fault.errno or 0)
+    if way_out is None:
+        return ""
+    return f"{fault.filename or 'a file being written'}: {(fault.strerror or '').lower()}: {way_out}; see `vpo doctor`"
+
+
 class Door(click.Group):
     """A door to commands, whose errors may hold words of models, servers and files."""
 
@@ -38,3 +61,11 @@ class Door(click.Group):
             # in place, for a class of its own keeps its exit code and its way to show itself
             vars(fault)["message"] = make_visible(fault.message)
             raise
+        except OSError as fault:
+            if line := explain_os_error(fault):
+                raise click.ClickException(make_visible(line)) from None
+            raise
+        except sqlite3.Error as fault:
+            raise click.ClickException(
+                f"$VPO_HOME/store/answers.sqlite: {fault}; `vpo doctor` says what to do, what was stored is kept"
+            ) from None

@@ -259,4 +259,6 @@ def read_clip(folder: str | Path, row: Render) -> bytes:
         raise DataError(f"{path}: byte {row.offset} is not the start of {row.video_id}.mp4; {mend}")
     if len(content) != row.size:
         raise DataError(f"{path}: ends {row.size - len(content)} bytes before {row.video_id}.mp4 does; {mend}")
+    if _digest(content)[:32] != row.clip_hash:
+        raise DataError(f"{path}: another clip lies in the place of {row.video_id}.mp4; {mend}")
     return content

@@ -3,6 +3,7 @@
 Nothing here knows a backend: it is handed in, as the Protocol of its seam.
 """
 
+import json
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NamedTuple
 
@@ -12,6 +13,7 @@ from pipeline.runtime.speeds import count_at_once, describe_work, speeds_folder,
 from pipeline.video.clips import ClipStore
 from schemas.base import Prompt, content_id
 from schemas.reasons import Reason
+from schemas.render import Render
 from schemas.seams import Clip, Outcome, Renderer, RenderRequest
 
 Facts = dict[str, Any]
@@ -37,6 +39,12 @@ def video_id(renderer: Renderer, request: RenderRequest) -> str:
     """Return the id of the clip that `renderer` would make, known before it is made."""
     by = renderer.by
     return content_id(request.prompt, by.backend, by.model, by.revision, renderer.settings, request.seed)
+
+
+def video_id_of(row: Render) -> str:
+    """Return the id that a manifest's row must have, by what it says of its clip."""
+    by, text = row.rendered_by, row.prompt if row.rendered_text is None else row.rendered_text
+    return content_id(text, by.backend, by.model, by.revision, json.loads(row.settings), row.seed)
 
 
 def clip_seed(seed: int, query_id: str, replicate: int = 0) -> int:

@@ -81,7 +81,7 @@ GRAPH = {"demo", "harmless", "world", "real_queries", "choices"} & {*PAGES}
         ("train/dpo.py", GRAPH | {"training"}),
         ("bench/votes.py", {"votes"}),
         # a carrier counts where it is what is measured
-        ("pipeline/llm/calls/limits.py", {"teacher"}),
+        ("pipeline/llm/calls/limits.py", {"bill", "teacher"}),
         ("pipeline/runtime/fanout_ray.py", {"fanout", "rendering"}),
         # backends that a page does not run, and stages behind those that it runs
         ("pipeline/backends/renderer/http.py", set()),

@@ -43,13 +43,15 @@ ALL = [("both", "text"), ("both", "video"), ("only text", "text"), ("only video"
 
 
 def test_a_further_source_of_pairs_is_an_entry_and_no_rule_of_text_and_video_drops_it(pairs, dpo, tmp_path):
-    people = DDpo(**pairs[0].model_dump() | {"source": "people", "pair_id": "p"})
+    one = pairs[0]
+    pair_id = content_id(one.query_id, one.chosen, one.rejected, "people")
+    people = DDpo(**one.model_dump() | {"source": "people", "pair_id": pair_id})
     strict = dpo.model_copy(update={"when_both": "text", "video_feedback": False})
     rows = [row for row in d_dpo([*pairs, people], strict, TrainedArmParams()) if isinstance(row, DDpo)]
     assert {row.source for row in rows} == {"text", "people"}
     path = str(tmp_path / "people.jsonl")
     write_rows(path, [people], DDpo)
-    assert [row.pair_id for row in read_pairs({"people": path})] == ["p"]
+    assert [row.pair_id for row in read_pairs({"people": path})] == [pair_id]
     with pytest.raises(DataError, match="a pair of source people, but dpo.sources names the file for failures"):
         list(read_pairs({"failures": path}))
 

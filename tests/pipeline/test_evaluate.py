@@ -129,7 +129,7 @@ def test_equal_inputs_give_equal_bytes(evaluated, project, vpo_home):
 
 
 def test_a_row_of_another_query_is_refused(project, vpo_home):
-    stranger = Rollout(**prompt(queries("dpo")[0], "dpo", " now"))
+    stranger = Rollout(**prompt(queries("dpo")[0], "dpo", " now") | {"split": "test"})
     put(project / "data/eval/test/dpo/rollout.jsonl", [stranger], Rollout)
     result = run(project)
     assert result.exit_code == 1

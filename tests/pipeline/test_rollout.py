@@ -116,7 +116,7 @@ def test_a_policy_that_says_too_little_is_an_error_and_no_short_file(laptop):
 
 
 def fewshot_row(query, prompt, sample=0):
-    return Fewshot(**prompt_fields(query=query.query, prompt=prompt, arm="fewshot", sample=sample))
+    return Fewshot(**prompt_fields(query=query.query, prompt=prompt, arm="fewshot", sample=sample, split="test"))
 
 
 @pytest.fixture

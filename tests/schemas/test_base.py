@@ -35,8 +35,8 @@ def test_a_row_does_not_change():
         row.reason = "other"
 
 
-@given(st.lists(st.text(), min_size=1, max_size=4))
-def test_the_quick_hash_of_texts_is_the_same_as_that_of_any_values(texts):
+@given(st.lists(st.text(), min_size=1, max_size=2))
+def test_the_quick_hash_of_texts_is_that_of_any_values(texts):
     assert text_id(*texts) == content_id(*texts)
 
 

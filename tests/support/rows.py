@@ -8,12 +8,12 @@ from schemas.render import Render
 BY = Provenance(backend="offline", model="grammar", revision="0" * 16)
 
 
-def prompt_fields(query="a dog", prompt="A dog runs.", sample=0, arm="sft", safety=False) -> dict:
+def prompt_fields(query="a dog", prompt="A dog runs.", sample=0, arm="sft", safety=False, split="dpo") -> dict:
     query_id = content_id(query)
     return dict(
         query_id=query_id,
         query=query,
-        split="dpo",
+        split=split,
         safety=safety,
         prompt_id=content_id(query_id, prompt),
         prompt=prompt,

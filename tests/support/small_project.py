@@ -1,6 +1,7 @@
 """A project with every artifact of the graph, a few rows each, written by hand."""
 
 import atexit
+import hashlib
 import json
 import shutil
 import tempfile
@@ -144,7 +145,12 @@ def lane(folder: Path, split: str) -> None:
     verdicts = [judged(row) for row in rows]
     put(folder / "critique.jsonl", verdicts, Critique)
     refined = [
-        Refine(**row.model_dump(), p_refined="A calm street.", p_refined_id=content_id("r"), refined_by=BY)
+        Refine(
+            **row.model_dump(),
+            p_refined="A calm street.",
+            p_refined_id=content_id(row.query_id, "A calm street."),
+            refined_by=BY,
+        )
         for row in verdicts
         if not row.aligned
     ]
@@ -156,8 +162,9 @@ def pair(query: Query, source: str) -> dict:
     return dict(
         pair_id=content_id(query.query_id, chosen, rejected, source), query_id=query.query_id, query=query.query,
         chosen=chosen, rejected=rejected, source=source, rule="by hand",
-        chosen_origin="refined" if source == "text" else "policy", target="offline", round=1, chosen_id="c",
-        rejected_id="r", decided_by=(), safety=query.safety,
+        chosen_origin="refined" if source == "text" else "policy", target="offline", round=1,
+        chosen_id=content_id(query.query_id, chosen), rejected_id=content_id(query.query_id, rejected), decided_by=(),
+        safety=query.safety,
     )  # fmt: skip
 
 
@@ -167,7 +174,7 @@ def clips(folder: Path, rows) -> None:
     rendered, rewards, files = [], [], {}
     for number, row in enumerate(rows):
         clip = make_clip(np.full((4, 16, 16, 3), 20 + 10 * number, np.uint8), 8)
-        video_id = content_id(row.query_id, row.prompt)
+        video_id = content_id(row.prompt, RENDERER.backend, RENDERER.model, RENDERER.revision, {}, 1)
         files[video_id] = folder / f"{video_id}.mp4"
         files[video_id].write_bytes(clip.content)
         rendered.append((row, video_id, clip))
@@ -188,7 +195,8 @@ def clips(folder: Path, rows) -> None:
         path.unlink()
     manifest = [
         Render(
-            **shared(row), video_id=video_id, settings="{}", seed=1, frames_hash=clip.frames_hash, clip_hash="c" * 32,
+            **shared(row), video_id=video_id, settings="{}", seed=1, frames_hash=clip.frames_hash,
+            clip_hash=hashlib.sha256(clip.content).hexdigest()[:32],
             **places[video_id]._asdict(), n_frames=4, height=16, width=16, frames_per_second=8, truncated=False,
             rendered_by=RENDERER,
         )

@@ -68,7 +68,8 @@ def queries(split="dpo") -> list[Query]:
 
 
 def d_sft() -> list[DSft]:
-    rows = [prompt_fields(query=query, prompt=prompt) for query, prompt in zip(QUERIES, answers(), strict=True)]
+    pairs = zip(QUERIES, answers(), strict=True)
+    rows = [prompt_fields(query=query, prompt=prompt, split="sft") for query, prompt in pairs]
     return [DSft(**row, refined=False, violated=()) for row in rows]
 
 
@@ -80,8 +81,9 @@ def d_dpo() -> list[DDpo]:
         pairs.append(
             DDpo(
                 pair_id=content_id(query_id, chosen, rejected, "text"), query_id=query_id, query=query, chosen=chosen,
-                rejected=rejected, source="text", rule="by hand", chosen_origin="policy", chosen_id="c",
-                rejected_id="r", decided_by=(), safety=False,
+                rejected=rejected, source="text", rule="by hand", chosen_origin="policy",
+                chosen_id=content_id(query_id, chosen), rejected_id=content_id(query_id, rejected), decided_by=(),
+                safety=False,
             )
         )  # fmt: skip
     return pairs

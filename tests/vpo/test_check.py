@@ -1,7 +1,8 @@
 import pytest
 from click.testing import CliRunner
 
-from pipeline.runtime.io import write_json, write_rows
+from pipeline.runtime.io import read_rows, write_rows
+from schemas.render import Render
 from schemas.reward import Answer, Reward
 from tests.support.rows import BY
 from tests.support.small_project import small_project, write_params
@@ -26,13 +27,34 @@ def test_a_prompt_that_was_edited_under_its_old_id_is_named(tmp_path):
     assert len(found) == 1 and found[0].startswith("data/dpo/rollout.jsonl:1: prompt_id: not that of its prompt")
 
 
-def test_a_file_that_is_not_the_one_of_the_lock_is_named(tmp_path):
+def test_a_prompt_edited_in_a_manifest_of_clips_is_named(tmp_path):
     small_project(tmp_path)
-    outs = [{"path": f"data/{name}.json", "hash": "md5", "md5": "8d777f385d3dfec8815d20f7496026dc"} for name in "ab"]
-    (tmp_path / "data/a.json").write_text("data")
-    (tmp_path / "data/b.json").write_text("dato")
-    write_json(tmp_path / "dvc.lock", {"schema": "2.0", "stages": {"a": {"cmd": "x", "outs": outs}}})
-    assert find_changed_files(tmp_path, read_graph(tmp_path)) == ["data/b.json"]
+    path = tmp_path / "data/dpo/render.parquet"
+    first, *others = read_rows(path, Render)
+    write_rows(path, [first.model_copy(update={"prompt": "Another."}), *others], Render)
+    (line,) = find_wrong_ids(tmp_path, read_graph(tmp_path))
+    assert line.startswith("data/dpo/render.parquet: row 1: prompt_id: not that of its prompt")
+
+
+def test_a_clip_that_was_made_otherwise_than_its_row_says_is_named(tmp_path):
+    small_project(tmp_path)
+    path = tmp_path / "data/dpo/render.parquet"
+    first, second, *others = read_rows(path, Render)
+    foreign = first.model_copy(update={"video_id": second.video_id})
+    write_rows(path, [foreign, second.model_copy(update={"seed": 2}), *others], Render)
+    lines = find_wrong_ids(tmp_path, read_graph(tmp_path))
+    assert [line.split(", ")[0] for line in lines] == [
+        f"data/dpo/render.parquet: row {number}: video_id: not that of its prompt" for number in (1, 2)
+    ]
+
+
+def test_a_pair_with_exchanged_sides_is_named(tmp_path):
+    small_project(tmp_path)
+    path = tmp_path / "data/dpo/d_video.jsonl"
+    text = path.read_text().replace('"chosen":', '"aside":', 1).replace('"rejected":', '"chosen":', 1)
+    path.write_text(text.replace('"aside":', '"rejected":', 1))
+    (line,) = find_wrong_ids(tmp_path, read_graph(tmp_path))
+    assert line.startswith("data/dpo/d_video.jsonl:1: pair_id: not that of its texts")
 
 
 def test_a_ready_pair_of_a_changed_test_query_is_found_and_other_rows_are_not_compared():

@@ -6,6 +6,7 @@ from click.testing import CliRunner
 
 from pipeline.runtime.io import read_rows, write_rows
 from pipeline.video.clips import decode, make_clip
+from schemas.base import content_id
 from schemas.d_dpo import DDpo
 from schemas.render import Render
 from tests.support.small_project import small_project
@@ -44,8 +45,11 @@ def a_pair(project, source="video"):
     pair = next(row for row in read_rows(path, DDpo) if row.source == source)
     if source == "video":
         one, other = [*read_rows(project / "data/dpo/render.parquet", Render)][:2]
-        ids = {"chosen_id": one.prompt_id, "rejected_id": other.prompt_id}
-        pair = pair.model_copy(update=ids | {"score_chosen": 0.75, "score_rejected": 0.25})
+        sides = {"chosen": one.prompt, "chosen_id": one.prompt_id}
+        sides |= {"rejected": other.prompt, "rejected_id": other.prompt_id}
+        pair_id = content_id(one.query_id, one.prompt, other.prompt, source)
+        query = {"query_id": one.query_id, "query": one.query, "pair_id": pair_id}
+        pair = pair.model_copy(update=sides | query | {"score_chosen": 0.75, "score_rejected": 0.25})
         write_rows(path, [pair], DDpo)
         (project / "data/dpo/d_video.jsonl").write_text("")
     return pair

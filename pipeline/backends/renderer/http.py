@@ -127,6 +127,8 @@ class Http:
             return Outcome(by=self.by, reason=Reason.BAD_CLIP, detail=f"job {job_id}: {fault}")
 
     async def _buy_in_turn(self, key: str, once: str, request: RenderRequest) -> str:
+        if self.turns.is_inherited(key) and not self.adapter.repeatable:
+            self.spent = self.store.charge(self.account, 1, 0, 0, self.usd)
         job_id = None
         try:
             job_id = await self._buy(key, once, request)

@@ -39,6 +39,8 @@ class Direct:
         if stored is not None:
             self.ledger.counts.from_store += 1
             return StoredAnswer(key, stored)
+        if self.turns.is_inherited(key):
+            self.ledger.charge_expected(body)
         answer = None
         try:
             answer = await self._ask(key, body, sample)

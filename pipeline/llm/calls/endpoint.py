@@ -60,6 +60,21 @@ def host_of(base_url: str) -> str:
     return urlsplit(base_url).netloc.rpartition("@")[2]
 
 
+def was_never_sent(fault: BaseException) -> bool:
+    """Return whether no connection came about, so that nobody can have answered.
+
+    The client names a connection that was reset behind a request a ConnectTimeout too; what it stands for tells.
+    """
+    import aiohttp
+
+    cause: BaseException | None = fault
+    while cause is not None:
+        if isinstance(cause, aiohttp.ClientConnectorError | aiohttp.ConnectionTimeoutError):
+            return True
+        cause = cause.__cause__
+    return False
+
+
 class Endpoint:
     """An address that speaks the OpenAI chat API, and the key for it. Opened and closed by the ledger."""
 
@@ -111,11 +126,8 @@ class Endpoint:
         except openai.APIStatusError as fault:
             return self.read_failure(fault.status_code, fault.body, fault.response.headers)
         except openai.APIError as fault:  # no connection, no answer in time, an answer that breaks off
-            import httpx2
-
-            not_sent = isinstance(fault.__cause__, httpx2.ConnectError | httpx2.ConnectTimeout)
             why = self.redact(f"{type(fault).__name__}: {fault.__cause__ or fault}")
-            return Reply("transient", why=why, lost=not not_sent)
+            return Reply("transient", why=why, lost=not was_never_sent(fault))
         except UnicodeEncodeError as fault:
             return Reply("rejected", why=f"text that is no UTF-8: {fault.reason}")
         status, headers = response.status_code, response.headers

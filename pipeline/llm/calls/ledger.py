@@ -56,6 +56,8 @@ class Ledger:
         self.counts, self.expected = Counts(), ExpectedTokens()
         self.account = open_account(store, endpoint.host, params.model)
         self.spent_usd = store.read_spent_usd(self.account)
+        requests, _, output_tokens = store.read_usage(self.account)
+        self.expected.begin(requests, output_tokens)
         self.snapshots = Snapshots(store, self.account, params.model, params.snapshot_rule)
         self.begun_at = time.time()
         self.looked_for_room_at = float("-inf")
@@ -124,8 +126,8 @@ class Ledger:
 
     def charge_expected(self, body: Mapping[str, Any]) -> None:
         """Charge the account for a request whose end is not known by what it is expected to take."""
-        tokens = self.expected.estimate_input(body), round(self.expected.estimate_output(body))
         self.counts.given_up += 1
+        tokens = self.expected.estimate_unknown(body, self.counts.given_up)
         self.counts.expected_usd += self.cost_usd(*tokens)
         self.charge_unusable(tokens)
 

@@ -31,6 +31,13 @@ class Turns:
             pause = min(2 * pause, LONGEST_LOOK_S)
         return taken if isinstance(taken, dict) else None
 
+    def is_inherited(self, key: str) -> bool:
+        """Return, once, whether the turn before ours ended without an answer, as by kill -9: it may have been paid."""
+        if key not in self.claims.inherited:
+            return False
+        self.claims.inherited.remove(key)
+        return True
+
     def release(self, key: str) -> None:
         """End our turn without an answer."""
         self.claims.release([key])

@@ -1,5 +1,7 @@
 """Figures of the evaluation."""
 
+import hashlib
+
 import pytest
 
 from pipeline.evaluation.figures import draw_arms, draw_clips
@@ -45,6 +47,10 @@ def test_a_sheet_has_a_row_an_arm_and_two_columns_a_query(tmp_path, folder):
 
 def test_a_clip_that_cannot_be_decoded_is_named(tmp_path, folder):
     test = [one for one in queries("test") if not one.safety]
-    clips = [one.model_copy(update={"size": 3}) for one in read_rows(folder / "dpo/render.parquet", Render)]
+    shard = folder / "dpo/render/00000.tar"
+    clips = []
+    for one in read_rows(folder / "dpo/render.parquet", Render):
+        clip_hash = hashlib.sha256(shard.read_bytes()[one.offset : one.offset + 3]).hexdigest()[:32]
+        clips.append(one.model_copy(update={"size": 3, "clip_hash": clip_hash}))
     with pytest.raises(DataError, match="cannot be decoded"):
         draw_clips(tmp_path / "a.png", test[:1], {"dpo": clips}, folder)

@@ -2,7 +2,18 @@ import shutil
 
 import pytest
 
-from pipeline.runtime.accounts import ID_FILE, account, begin_account, open_account, project_id, read_folders, take_over
+from pipeline.runtime.accounts import (
+    ID_FILE,
+    account,
+    begin_account,
+    name_account,
+    open_account,
+    project_id,
+    read_folders,
+    read_lost_id,
+    take_over,
+)
+from pipeline.runtime.io import DataError
 from pipeline.runtime.store import Purchase, Store
 
 
@@ -64,4 +75,21 @@ def test_what_was_counted_by_a_path_that_is_gone_is_taken_over_on_demand(folder,
 def test_a_new_account_begins_at_0(folder, store):
     spend(store, 5.0)
     assert begin_account() == project_id() != "vpo-1"
+    assert spend(store, 1.0) == 1.0
+
+
+def test_a_project_whose_name_was_lost_buys_nothing_and_gets_it_back(folder, store):
+    spend(store, 5.0)
+    (folder / ID_FILE).write_text("")
+    with pytest.raises(DataError, match="vpo_account: gone or empty, but this project's money is counted as vpo-1"):
+        open_account(store, "host", "m")
+    assert read_lost_id(store) == "vpo-1"
+    name_account("vpo-1")
+    assert read_lost_id(store) is None and spend(store, 1.0) == 6.0
+
+
+def test_who_wants_a_new_account_behind_a_lost_name_has_one(folder, store):
+    spend(store, 5.0)
+    (folder / ID_FILE).unlink()
+    begin_account()
     assert spend(store, 1.0) == 1.0

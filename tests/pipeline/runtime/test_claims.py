@@ -62,4 +62,16 @@ def test_the_claims_of_a_holder_killed_by_kill_9_are_free_at_once(tmp_path):
     other = Claims(Store(tmp_path))
     assert other.take(["a"]) == [True]
     assert other.take(["b"]) == [True]
+    assert other.take(["c"]) == [True]
+    assert other.inherited == {"a", "b"}
     assert [path.name for path in (tmp_path / "claims").iterdir()] == [other.holder]
+
+
+def test_a_claim_whose_holder_is_gone_waits_for_who_goes_on(tmp_path):
+    mine, other = Claims(Store(tmp_path)), Claims(Store(tmp_path))
+    mine.take(["a", "b"])
+    mine.store.connection.execute("update claims set until = until - 86400 where key = 'a'")
+    mine.store.connection.execute("update claims set until = 0 where key = 'b'")
+    mine.close()
+    other.renew()
+    assert other.take(["a", "b"]) == [True, True] and other.inherited == {"a"}

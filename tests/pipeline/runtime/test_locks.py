@@ -21,6 +21,19 @@ def test_another_output_is_free_and_the_same_one_again_when_the_run_ends(tmp_pat
         pass
 
 
+def test_the_lock_makes_a_home_that_its_owner_alone_may_enter(tmp_path, vpo_home):
+    vpo_home.mkdir(mode=0o755)
+    with hold_lock(tmp_path / "out.jsonl"):
+        assert [path.stat().st_mode & 0o777 for path in (vpo_home, vpo_home / "locks")] == [0o700, 0o700]
+
+
+def test_a_home_that_cannot_be_made_is_one_line(tmp_path, monkeypatch):
+    monkeypatch.setenv("VPO_HOME", "/dev/null/home")
+    with pytest.raises(DataError, match="home: cannot be written: not a directory; set VPO_HOME"):
+        with hold_lock(tmp_path / "out.jsonl"):
+            pass
+
+
 def test_a_stage_stops_when_the_dvc_that_started_it_is_gone(tmp_path, root):
     """A parent starts a child that watches it, prints the child's id and dies."""
     child = (

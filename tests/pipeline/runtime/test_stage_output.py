@@ -32,6 +32,14 @@ def test_what_comes_in_goes_on_or_is_dropped(tmp_path, vpo_home):
     assert metrics == {"units_in": 3, "units_done": 2, "units_dropped": 1, "rows": 2, "dropped": {"empty": 1}}
 
 
+def test_a_file_that_is_broken_further_on_gives_no_row(tmp_path, vpo_home):
+    path = tmp_path / "prompts.jsonl"
+    path.write_text("".join(f"{row.model_dump_json()}\n" for row in prompts(3)) + "{")
+    with stage_output(tmp_path / "data/out.jsonl", Prompt) as writer:
+        with pytest.raises(DataError, match="prompts.jsonl:4: the row: Invalid JSON"):
+            writer.read(path, Prompt)
+
+
 def test_a_row_that_vanishes_stops_the_stage_and_nothing_is_written(tmp_path, vpo_home):
     with pytest.raises(DataError, match="3 units came in, 2 went on and 0 were dropped"):
         run(tmp_path, lambda rows: (row for row in rows if row.sample), prompts(3))

@@ -188,7 +188,7 @@ def test_its_owner_alone_can_read_the_store(vpo_home):
 
 def test_a_place_that_is_no_folder_is_one_line(tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(DataError, match="file/store: no store can be opened here: Not a directory"):
+    with pytest.raises(DataError, match="file/store: no store can be opened here: not a directory; set VPO_HOME"):
         Store(tmp_path / "file/store")
 
 

@@ -1,4 +1,6 @@
+import errno
 import json
+import sqlite3
 import unicodedata
 
 import click
@@ -50,3 +52,39 @@ def test_an_error_of_a_command_is_shown_and_does_nothing():
 
     result = CliRunner().invoke(main, ["fail"])
     assert result.exit_code == 1 and "^[[31mno" in result.output and "\x1b" not in result.output
+
+
+@pytest.mark.parametrize(
+    ("fault", "line"),
+    [
+        (OSError(errno.ENOSPC, "No space left on device", "data/a"), "data/a: no space left on device: make room"),
+        (OSError(errno.ENOSPC, "No space left on device"), "a file being written: no space left on device: make room"),
+        (PermissionError(errno.EACCES, "Permission denied", "a"), "a: permission denied: make it yours to read and"),
+        (OSError(errno.EROFS, "Read-only file system", "a"), "a: read-only file system: make the folder writable"),
+        (sqlite3.OperationalError("disk I/O error"), "answers.sqlite: disk I/O error; `vpo doctor` says what to do"),
+    ],
+)
+def test_a_fault_of_disk_or_store_is_one_line_with_the_way_out(fault, line):
+    @click.group(cls=Door)
+    def main():
+        pass
+
+    @main.command()
+    def fail():
+        raise fault
+
+    result = CliRunner().invoke(main, ["fail"])
+    assert result.exit_code == 1 and line in result.output and "Traceback" not in result.output
+
+
+@pytest.mark.parametrize("fault", [OSError("of no file"), ChildProcessError(errno.ECHILD, "No child"), KeyError("a")])
+def test_a_fault_that_nobody_knows_a_way_out_of_shows_where_it_came_from(fault):
+    @click.group(cls=Door)
+    def main():
+        pass
+
+    @main.command()
+    def fail():
+        raise fault
+
+    assert CliRunner().invoke(main, ["fail"], standalone_mode=False).exception is fault

@@ -1,3 +1,4 @@
+import hashlib
 import tarfile
 
 import numpy as np
@@ -36,8 +37,9 @@ def stored(clips, n=5):
     return [Packed(name, clips.path(name)) for name in names]
 
 
-def placed(name, place):
-    return render_row(name).model_copy(update=place._asdict())
+def placed(name, place, content=b""):
+    clip_hash = hashlib.sha256(content).hexdigest()[:32]
+    return render_row(name).model_copy(update={**place._asdict(), "clip_hash": clip_hash})
 
 
 def test_equal_frames_give_equal_bytes():
@@ -136,7 +138,8 @@ def test_every_clip_comes_back_from_its_shard(clips, tmp_path):
     places = write_shards(tmp_path / "render", files, clips_per_shard=2)
     assert {place.shard for place in places.values()} == {"00000.tar", "00001.tar", "00002.tar"}
     for name, path, _ in files:
-        assert read_clip(tmp_path / "render", placed(name, places[name])) == path.read_bytes()
+        content = path.read_bytes()
+        assert read_clip(tmp_path / "render", placed(name, places[name], content)) == content
 
 
 def test_shards_are_tars_named_by_clip_in_order_of_video_id(clips, tmp_path):
@@ -186,6 +189,13 @@ def test_a_shard_of_another_manifest_is_refused(clips, tmp_path):
     places = write_shards(tmp_path / "render", files, 10)
     row = placed("f000", places[files[0][0]])
     with pytest.raises(DataError, match="not the start of f000.mp4.*dvc checkout"):
+        read_clip(tmp_path / "render", row)
+
+
+def test_another_clip_of_the_same_name_and_length_is_named(clips, tmp_path):
+    files = stored(clips, 1)
+    row = placed(files[0][0], write_shards(tmp_path / "render", files, 10)[files[0][0]], b"what was rendered")
+    with pytest.raises(DataError, match=rf"another clip lies in the place of {row.video_id}.mp4.*dvc checkout"):
         read_clip(tmp_path / "render", row)
 
 

@@ -5,6 +5,7 @@ import subprocess
 import sys
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,9 +14,11 @@ from pipeline.backends.renderer import make_renderer
 from pipeline.backends.renderer.http import BACK_OFF_S, PATIENCE_S, Http, wait_s
 from pipeline.backends.renderer.http_host import Reply, read_bounded
 from pipeline.runtime.accounts import account
+from pipeline.runtime.claims import Claims
 from pipeline.runtime.io import DataError
-from pipeline.runtime.store import Store
+from pipeline.runtime.store import Store, store_key
 from pipeline.video.clips import decode, frames_hash
+from pipeline.video.rendering import video_id
 from schemas.reasons import Reason
 from schemas.seams import RenderRequest
 from tests.support.clip_requests import PROMPTS, made, one, params
@@ -294,3 +297,19 @@ def test_a_gzip_bomb_is_refused_without_being_unpacked():
         asyncio.run(read_bounded(response, 4 << 20))
     assert tracemalloc.get_traced_memory()[1] < 30 << 20
     tracemalloc.stop()
+
+
+@pytest.mark.parametrize(("repeatable", "paid"), [(True, 1), (False, 2)])
+def test_a_clip_whose_buyer_was_killed_before_it_knew_the_job_counts_as_paid(laptop, repeatable, paid):
+    """Where a host makes one job of two equal calls it is paid once."""
+    with serving_clips() as server:
+        renderer = Http(params(laptop, server.base_url, usd_per_clip=0.25))
+        renderer.adapter = replace(renderer.adapter, repeatable=repeatable)
+        request = RenderRequest("a dog", 7)
+        key = store_key("render_job", video_id=video_id(renderer, request), host=renderer.host.name, adapter="plain")
+        killed = Claims(Store())
+        assert killed.take([key, "of a clip that nobody asks for"]) == [True, True]
+        killed.close()
+        (outcome,) = renderer.map([request])
+        assert outcome.value is not None
+        assert Store().read_spent_usd(account(renderer.host.name, "m")) == paid * 0.25

@@ -1,6 +1,9 @@
+import asyncio
+
 import pytest
 
 from pipeline.llm.calls.endpoint import Endpoint, EndpointStopped
+from tests.support.llm_server import serving
 from tests.support.params import with_values
 
 KEY = "sk-secret-of-the-test"
@@ -77,3 +80,23 @@ def test_no_cut_leaves_half_of_the_key(endpoint):
 
 def test_the_words_of_an_error_can_be_written(endpoint):
     assert endpoint().read_failure(500, {"error": {"message": "half \ud83d"}}, {}).why == "500: half ?"
+
+
+@pytest.mark.parametrize(("fault", "was_sent"), [("reset", True), ("cut_short", True), (None, False)])
+def test_a_connection_that_broke_behind_a_request_may_have_been_answered(endpoint, fault, was_sent):
+    """None: nobody listens there."""
+
+    async def send(one):
+        one.open()
+        try:
+            return await one.send({"model": "m", "messages": [{"role": "user", "content": "a"}]})
+        finally:
+            await one.close()
+
+    with serving(lambda model, messages: "x", fault_share=1.0, faults=(fault,)) as server:
+        address = server.base_url
+        if was_sent:
+            reply = asyncio.run(send(endpoint(base_url=address)))
+    if not was_sent:
+        reply = asyncio.run(send(endpoint(base_url=address)))
+    assert (reply.kind, reply.lost) == ("transient", was_sent)

@@ -76,6 +76,9 @@ def test_the_questions_of_a_process_killed_by_kill_9_are_asked_by_the_other(engi
         other.join()
     assert other.exitcode == 0
     assert all(stored for _, stored in json.loads(out.read_text()))
+    # the server had begun to answer the killed one too
+    with Store(tmp_path / "store") as store:
+        assert store.connection.execute("select sum(requests) from spent").fetchone() == (16,)
 
 
 def test_a_question_that_failed_is_free_for_the_next(engine, tmp_path):

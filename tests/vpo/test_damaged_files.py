@@ -1,0 +1,81 @@
+"""Files against the hashes of dvc.lock."""
+
+import hashlib
+import json
+import subprocess
+
+import pytest
+
+from pipeline.runtime.io import write_json
+from vpo.damaged_files import find_changed_files, find_corrupt_objects, find_unignored, hash_path, object_path
+from vpo.graph import read_graph
+
+DATA = "8d777f385d3dfec8815d20f7496026dc"
+"""md5 of "data" """
+LISTING = f'[{{"md5": "{DATA}", "relpath": "a"}}, {{"md5": "{DATA}", "relpath": "b/c"}}]'
+FOLDER = f"{hashlib.md5(LISTING.encode()).hexdigest()}.dir"
+
+
+@pytest.fixture
+def project(tmp_path):
+    """One stage with a file and a folder, both in the cache."""
+    (tmp_path / "dvc.yaml").write_text("stages: {a: {cmd: python -m pipeline params x, outs: [data/one, data/many]}}")
+    (tmp_path / "params.yaml").write_text("a: 1\n")
+    for name in ("data/one", "data/many/a", "data/many/b/c"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text("data")
+    for md5, content in ((DATA, "data"), (FOLDER, LISTING)):
+        path = object_path(tmp_path / "cache", md5)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(content)
+    outs = [{"path": "data/one", "md5": DATA}, {"path": "data/many", "md5": FOLDER}]
+    write_json(tmp_path / "dvc.lock", {"schema": "2.0", "stages": {"a": {"cmd": "x", "outs": outs}}})
+    return tmp_path
+
+
+def changed(project):
+    return find_changed_files(project, read_graph(project), project / "cache")
+
+
+def test_a_folder_has_the_hash_that_dvc_gives_it(project):
+    assert json.loads(LISTING)[1]["relpath"] == "b/c"
+    assert (hash_path(project / "data/one"), hash_path(project / "data/many")) == (DATA, FOLDER)
+
+
+def test_a_file_that_is_not_the_one_of_the_lock_is_named_wherever_it_lies(project):
+    assert changed(project) == []
+    (project / "data/one").write_text("dato")
+    (project / "data/many/b/c").write_text("dat")
+    (project / "data/many/stray").write_text("")
+    assert changed(project) == ["data/one", "data/many/b/c", "data/many/stray"]
+
+
+def test_what_is_not_there_has_not_changed(project):
+    (project / "data/one").unlink()
+    (project / "data/many/a").unlink()
+    assert changed(project) == []
+
+
+def test_without_its_listing_a_folder_is_compared_as_a_whole(project):
+    object_path(project / "cache", FOLDER).write_text("[]")
+    assert changed(project) == []
+    (project / "data/many/a").write_text("dato")
+    assert changed(project) == ["data/many"]
+
+
+@pytest.mark.parametrize("md5", [DATA, FOLDER])
+def test_an_object_that_is_not_what_its_name_says_is_found(project, md5):
+    graphs = [read_graph(project)]
+    assert find_corrupt_objects(project, graphs, project / "cache") == []
+    path = object_path(project / "cache", md5)
+    path.write_text("else")
+    assert find_corrupt_objects(project, graphs, project / "cache") == [path]
+
+
+def test_outputs_that_git_would_take_in_are_named(project):
+    graphs = [read_graph(project)]
+    assert find_unignored(project, graphs) == []  # no git
+    subprocess.run(["git", "init", "-q"], cwd=project, check=True)
+    assert find_unignored(project, graphs) == ["data/one", "data/many"]
+    (project / ".gitignore").write_text("/data/*\n")
+    assert find_unignored(project, graphs) == []
