@@ -183,15 +183,18 @@ def write_clips(folder: Path, rows: list) -> None:
     file = folder / "grey.mp4"
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_bytes(clip.content)
-    (place,) = write_shards(folder / "render", [Packed("0" * 16, file)], 500).values()
+    # those that the figure shows; the others lie where the first does
+    places = write_shards(folder / "render", [Packed(content_id(row.query_id, row.prompt), file) for row in rows[:50]], 500)
+    first = next(iter(places.values()))
     questions = read_questions(str(ROOT / "pipeline/backends/reward/questions.jsonl"))
     manifest, rewards = [], []
     for number, row in enumerate(rows):
         video_id = content_id(row.query_id, row.prompt)
         manifest.append(Render(
             **shared(row), video_id=video_id, settings=json.dumps({"height": 16, "steps": 4}), seed=1,
-            frames_hash=clip.frames_hash, clip_hash="c" * 32, **place._asdict(), n_frames=4, height=16, width=16,
+            frames_hash=clip.frames_hash, clip_hash="c" * 32, n_frames=4, height=16, width=16,
             frames_per_second=8, truncated=False, rendered_by=RENDERER,
+            **places.get(video_id, first)._asdict(),
         ))  # fmt: skip
         seen = dict(video_id=video_id, query_id=row.query_id, prompt_id=row.prompt_id, suite=row.suite, arm=row.arm,
                     frames_hash=clip.frames_hash, scored_text=row.query)  # fmt: skip
@@ -210,17 +213,22 @@ def write_clips(folder: Path, rows: list) -> None:
 
 def main() -> None:
     asked = argparse.ArgumentParser()
+    asked.add_argument("--write", type=Path, metavar="FOLDER")
     asked.add_argument("--before", type=Path, metavar="CHECKOUT")
     asked.add_argument("--only", nargs="*", default=[*MEASURES])
     asked.add_argument("--times", type=int, default=3)
     given = asked.parse_args()
+    if given.write:
+        write_data(given.write)
+        return
     trees = {"before": given.before.resolve()} if given.before else {}
     trees["now"] = ROOT
     runs: dict[str, dict[str, list[dict]]] = {name: {when: [] for when in trees} for name in given.only}
     with tempfile.TemporaryDirectory(prefix="vpo-everyday-") as name:
         folder = Path(name)
         if {*given.only} - {"hold_up"}:
-            write_data(folder)
+            # in a process of its own: a child begins with its parent's peak of memory
+            subprocess.run([sys.executable, "-m", "bench.everyday", "--write", str(folder)], cwd=ROOT, check=True)
         for measure in given.only:
             for _ in range(given.times):
                 for when, tree in trees.items():

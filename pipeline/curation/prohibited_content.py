@@ -5,7 +5,7 @@ Ours. Single words judge, so it errs to the safe side; a text that is prohibited
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
 from pipeline.curation.disguises import (
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     import polars as pl
 
 KINDS = ("prohibited", "sexual", "minor")
+AT_ONCE = 50_000
+"""texts that are looked through together"""
 BETWEEN = r"[^\p{L}\p{M}\p{N}]+"
 
 
@@ -41,6 +43,18 @@ def is_prohibited(text: str) -> bool:
     for pattern in list_mask_patterns(text):
         kinds.update(kind for term, kind in list_single_words().items() if pattern.fullmatch(term))
     return "prohibited" in kinds or {"minor", "sexual"} <= kinds
+
+
+def find_prohibited(texts: Iterable[str]) -> set[str]:
+    """Return those of the cleaned texts, their flags kept, that `is_prohibited`; most are passed by the mask alone."""
+    import polars as pl
+
+    distinct = sorted(set(texts))
+    prohibited: set[str] = set()
+    for start in range(0, len(distinct), AT_ONCE):
+        some = pl.Series(distinct[start : start + AT_ONCE], dtype=pl.String)
+        prohibited.update(filter(is_prohibited, some.filter(may_be_prohibited(some))))
+    return prohibited
 
 
 def _find_glued(words: tuple[str, ...]) -> Iterator[str]:
