@@ -1,4 +1,4 @@
-"""Speed where people wait: `python -m bench.everyday [--before CHECKOUT] [--only NAME]` writes bench/results/everyday.md.
+"""Speed where people wait: `python -m bench.everyday [--before CHECKOUT]` writes bench/results/everyday.md.
 
 What one unlucky request holds up, and CPU seconds and memory of package, evaluate and d_video at the size of a real
 run. Each measurement runs in a process of its own; with --before another checkout is measured beside, turn by turn.
@@ -22,7 +22,20 @@ from tests.support.llm_server import LLMServer
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "bench" / "results"
 PAIRS, PROMPTS, ARMS = 17_000, 37_500, 5
-WORDS = ("amber", "bridge", "calm", "drifting", "early", "forest", "golden", "harbour", "ivory", "jade", "kettle", "lamp")
+WORDS = (
+    "amber",
+    "bridge",
+    "calm",
+    "drifting",
+    "early",
+    "forest",
+    "golden",
+    "harbour",
+    "ivory",
+    "jade",
+    "kettle",
+    "lamp",
+)
 LAST = 999
 
 
@@ -49,7 +62,14 @@ def hold_up(tree: Path, folder: Path) -> dict:
     words = folder / "words.txt"
     words.write_text("Write a prompt for the query.")
     with in_thread(Unlucky(reply, delay_s=0.6, sigma=0.5)) as server:
-        command = [sys.executable, str(tree / "bench/teacher_client.py"), "engine", server.base_url, str(LAST + 1), words]
+        command = [
+            sys.executable,
+            str(tree / "bench/teacher_client.py"),
+            "engine",
+            server.base_url,
+            str(LAST + 1),
+            words,
+        ]
         subprocess.run(command, check=True, cwd=tree, env=environment(folder, tree), stdout=subprocess.DEVNULL)
         answers = sorted((entry[0] + entry[5], entry[5]) for entry in server.log if entry[2] == "ok")
     (last_s, _), (before_s, _) = answers[-1], answers[-2]
@@ -75,7 +95,9 @@ def stage(tree: Path, folder: Path, *words: str) -> dict:
 
 def package(tree: Path, folder: Path) -> dict:
     """The Hub-ready folder of 17,000 pairs, as many prompts of D_SFT, and their queries."""
-    return stage(tree, folder, "package", "data/queries", "data/sft", "data/dpo", "results/queries.json", "data/package")
+    return stage(
+        tree, folder, "package", "data/queries", "data/sft", "data/dpo", "results/queries.json", "data/package"
+    )
 
 
 def evaluate(tree: Path, folder: Path) -> dict:
@@ -85,7 +107,9 @@ def evaluate(tree: Path, folder: Path) -> dict:
 
 def d_video(tree: Path, folder: Path) -> dict:
     """Four scored clips of 9,375 queries each."""
-    return stage(tree, folder, "d_video", "data/dpo/render.parquet", "data/dpo/reward.parquet", "data/dpo/d_video.jsonl")
+    return stage(
+        tree, folder, "d_video", "data/dpo/render.parquet", "data/dpo/reward.parquet", "data/dpo/d_video.jsonl"
+    )
 
 
 MEASURES = {measure.__name__: measure for measure in (hold_up, package, evaluate, d_video)}
@@ -161,8 +185,9 @@ def long_pair(row: dict, number: int) -> dict:
     from schemas.base import content_id
 
     chosen, rejected = f"{row['query']} {text(number, 60)} calm", f"{row['query']} {text(number, 60)}"
-    ids = {"pair_id": content_id(row["query_id"], chosen, rejected, row["source"]),
-           "chosen_id": content_id(row["query_id"], chosen), "rejected_id": content_id(row["query_id"], rejected)}  # fmt: skip
+    query_id = row["query_id"]
+    ids = {"pair_id": content_id(query_id, chosen, rejected, row["source"]),
+           "chosen_id": content_id(query_id, chosen), "rejected_id": content_id(query_id, rejected)}  # fmt: skip
     return row | ids | {"chosen": chosen, "rejected": rejected}
 
 
@@ -184,7 +209,9 @@ def write_clips(folder: Path, rows: list) -> None:
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_bytes(clip.content)
     # those that the figure shows; the others lie where the first does
-    places = write_shards(folder / "render", [Packed(content_id(row.query_id, row.prompt), file) for row in rows[:50]], 500)
+    places = write_shards(
+        folder / "render", [Packed(content_id(row.query_id, row.prompt), file) for row in rows[:50]], 500
+    )
     first = next(iter(places.values()))
     questions = read_questions(str(ROOT / "pipeline/backends/reward/questions.jsonl"))
     manifest, rewards = [], []
@@ -199,7 +226,8 @@ def write_clips(folder: Path, rows: list) -> None:
         seen = dict(video_id=video_id, query_id=row.query_id, prompt_id=row.prompt_id, suite=row.suite, arm=row.arm,
                     frames_hash=clip.frames_hash, scored_text=row.query)  # fmt: skip
         answers = tuple(
-            Answer(question_id=item.question_id, answer=(number + place) % 3 > 0) for place, item in enumerate(questions)
+            Answer(question_id=item.question_id, answer=(number + place) % 3 > 0)
+            for place, item in enumerate(questions)
         )
         dims = tuple(Dimension(name=name, value=(number * 37 % 101) / 101) for name in ("DD", "VQ", "TC"))
         for model, parts in (("checklist", {"answers": answers, "dims": ()}), ("dims", {"answers": (), "dims": dims})):

@@ -1,6 +1,6 @@
 """One client in a process of its own, run by any interpreter: asks N conversations and prints what that took as JSON.
 
-`python bench/teacher_client.py KIND BASE_URL N WORDS.txt`, KIND one of engine, plain, lean, curator, distilabel, import.
+`python bench/teacher_client.py KIND BASE_URL N WORDS.txt`, KIND a key of KINDS.
 """
 
 import json
@@ -153,7 +153,14 @@ def imported(base_url: str, n: int, words: str, keep: bool) -> dict:
     return {"good": 0, "version": openai.__version__}
 
 
-KINDS = {"engine": engine, "plain": plain, "lean": lean, "curator": curator, "distilabel": distilabel, "import": imported}
+KINDS = {
+    "engine": engine,
+    "plain": plain,
+    "lean": lean,
+    "curator": curator,
+    "distilabel": distilabel,
+    "import": imported,
+}
 
 
 def main() -> None:

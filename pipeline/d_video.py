@@ -14,6 +14,7 @@ import click
 
 from pipeline.runtime.io import read_rows
 from pipeline.runtime.params_file import load_params, option
+from pipeline.runtime.shared_parts import SharedParts
 from pipeline.runtime.stage_output import stage_output
 from pipeline.scoring.exact import Score, as_written, rank, subtract
 from pipeline.scoring.formulas import answers_by_clip, compute_scores, safety_answers_by_clip, split_scores
@@ -213,8 +214,9 @@ def main(render: str, reward: str, out: str, params_path: str) -> None:
     """x, p_k, r_k -> D_video: pair prompts whose clips' rewards differ enough."""
     params = load_params(params_path)
     with stage_output(out, DVideo, label="d_video") as writer:
-        rewards = list(read_rows(reward, Reward))
-        rows = list(writer.read_units(render, Render, "query_id"))
+        shared = SharedParts()
+        rewards = list(shared.share(read_rows(reward, Reward)))
+        rows = list(shared.share(writer.read_units(render, Render, "query_id")))
         feedback = read_feedback(rows, rewards, params.reward, params.dpo)
         items = list(d_video(rows, feedback, params.dpo))
         writer.write(items)

@@ -4,7 +4,7 @@ The papers' authors published lists of messages without lineage (CCCCCC/VPO); co
 """
 
 import json
-from collections.abc import Callable, Container, Iterable, Iterator
+from collections.abc import Callable, Container, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -79,7 +79,7 @@ WRITERS: dict[str, tuple[str, type[Row], str]] = {
 def package(
     rows: Rows, prohibited: Container[str], fill: Fill, held_out_share: float
 ) -> Iterator[tuple[str, str, Record]]:
-    """Yield (config, split, record) for every row that may be published, which is every row without a prohibited text."""
+    """Yield (config, split, record) for every row that may be published: those without a prohibited text."""
     for pair in rows.dpo:
         if not is_withheld(pair, prohibited):
             yield "dpo", split_of(pair.query_id, held_out_share), dpo_record(pair, fill)

@@ -9,6 +9,7 @@ import pytest
 from ruamel.yaml import YAML
 
 from pipeline.runtime.io import read_rows
+from pipeline.runtime.pyplot import WIDEST
 from schemas.render import Render
 from tests.support.held import held
 from tests.support.llm_server import serving
@@ -75,6 +76,20 @@ def test_every_stage_lists_the_params_it_reads(project):
         for read in set(path.read_text().split()):
             covered = any(read == item or read.startswith(f"{item}.") for item in listed)
             assert covered or NO_DEP.search(read), f"{name} reads {read}, which dvc.yaml does not list for it"
+
+
+def test_the_metrics_of_dvc_fit_a_screen(project):
+    head, row = project.run("dvc", "metrics", "show").stdout.splitlines()
+    assert "dpo.reward" in head and row.startswith("results/evaluate.json")
+    assert max(len(head), len(row)) <= 160
+
+
+def test_no_plot_is_shown_twice_and_none_is_wider_than_the_window(project):
+    shown = json.loads(project.run("dvc", "plots", "show", "--json").stdout)
+    assert len(shown) == len({*shown}) == len(YAML(typ="safe").load((project.path / "dvc.yaml").read_text())["plots"])
+    for path in (project.path / "results").rglob("*.png"):
+        width = int.from_bytes(path.read_bytes()[16:20])
+        assert width <= WIDEST, path
 
 
 def test_every_arm_has_every_metric(project):

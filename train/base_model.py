@@ -17,7 +17,7 @@ from pipeline.llm.template import Template
 from pipeline.runtime.io import DataError, read_rows, replacing_folder, write_json
 from pipeline.runtime.locks import hold_lock
 from pipeline.runtime.params_file import load_params, option
-from pipeline.runtime.progress import progress
+from pipeline.runtime.progress import hide_noise, progress
 from pipeline.runtime.stage_output import metrics_path
 from pipeline.runtime.stand_ins import say_if_unreadable
 from pipeline.world.lexicon import UNSAFE
@@ -29,7 +29,7 @@ from train.launch import require
 from train.model_folder import KEPT, NAMED
 from train.tiny_llama import build_tiny_llama
 from train.tokenizer import train_tokenizer
-from train.trainer import hide_bars, keep_freed_memory
+from train.trainer import keep_freed_memory
 from train.trl_rows import to_user_turn
 
 if TYPE_CHECKING:
@@ -146,7 +146,7 @@ def make_tiny(
     """
     tokenizer = train_tokenizer([template.fill(query=SLOT), *texts], params.vocab_size)
     keep_freed_memory()
-    hide_bars()
+    hide_noise()
     special = {"bos": tokenizer.bos_token_id, "eos": tokenizer.eos_token_id, "pad": tokenizer.pad_token_id}
     model = build_tiny_llama(
         len(tokenizer), params.hidden_size, params.num_hidden_layers, params.num_attention_heads, seed, special
