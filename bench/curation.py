@@ -17,6 +17,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -34,12 +35,26 @@ PATTERNS = (
 )
 
 
-def corpus(rows: int, seed: int = 0) -> dict[str, list]:
+class Kind(NamedTuple):
+    """What lines are made of: Zipf's exponent and the size of the vocabulary, and the log of a usual length in words."""
+
+    exponent: float
+    vocabulary: int
+    length: float
+    longest: int
+
+
+KINDS = {"usual": Kind(1.15, 400_000, 2.55, 70), "hard": Kind(1.05, 4_000_000, 3.05, 140)}
+"""`hard`: ten times the words, rare ones more often, lines of 25 words where the usual ones have 15"""
+
+
+def corpus(rows: int, kind: str = "usual", seed: int = 0) -> dict[str, list]:
     """Return columns like VidProM's, harder than real ones: 30 % near-duplicates where real queries have about 10 %.
 
     Words follow Zipf's law over a vocabulary that grows; three in ten begin from a template; a quarter has something to
     clean (flags, entities, blanks), as in real queries; some are too short or hold a link.
     """
+    made_of = KINDS[kind]
     chance, draw = random.Random(seed), np.random.default_rng(seed)
     made: list[list[str]] = []
     texts = []
@@ -47,12 +62,12 @@ def corpus(rows: int, seed: int = 0) -> dict[str, list]:
 
     def word() -> str:
         if not stock:
-            ranks = draw.zipf(1.15, 1 << 20)
-            stock.extend(_spelled(rank) for rank in (ranks % 400_000).tolist())
+            ranks = draw.zipf(made_of.exponent, 1 << 20)
+            stock.extend(_spelled(rank) for rank in (ranks % made_of.vocabulary).tolist())
         return stock.pop()
 
     templates = [[word() for _ in range(chance.randint(2, 8))] for _ in range(400)]
-    lengths = np.clip(draw.lognormal(2.55, 0.6, rows), 1, 70).astype(int).tolist()
+    lengths = np.clip(draw.lognormal(made_of.length, 0.6, rows), 1, made_of.longest).astype(int).tolist()
     for length in lengths:
         if made and chance.random() < NEAR:
             said = list(made[int(chance.random() * len(made))])
@@ -96,12 +111,12 @@ def _typed(said: list[str], chance: random.Random) -> str:
     return text.capitalize() + chance.choice((".", "", "", "!")) if kind < 0.8 else text.replace(" ", ", ", 2)
 
 
-def write(folder: str, rows: str) -> dict:
+def write(folder: str, rows: str, kind: str = "usual") -> dict:
     """Write short/ and long/queries.parquet: the first `rows` of a corpus, and 1 % more of it."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    table = pa.table(corpus(int(rows) + int(rows) // 100))
+    table = pa.table(corpus(int(rows) + int(rows) // 100, kind))
     for name, part in (("short", table.slice(0, int(rows))), ("long", table)):
         Path(folder, name).mkdir(parents=True)
         pq.write_table(part, Path(folder, name, "queries.parquet"), compression="zstd")

@@ -32,8 +32,8 @@ class SharedParts:
             object.__setattr__(row, "__pydantic_fields_set__", fields)
 
     def _find(self, value: Any) -> Any:
-        if (known := self.parts.get(value)) is not None:
-            return known
+        if (same := self.parts.get(value)) is not None:
+            return same
         if isinstance(value, tuple):
             value = tuple(self._find(item) if isinstance(item, str | tuple | Row) else item for item in value)
         elif isinstance(value, Row):
