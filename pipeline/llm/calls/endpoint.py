@@ -23,7 +23,7 @@ from schemas.params import EndpointParams
 from schemas.section import find_url_fault
 
 if TYPE_CHECKING:
-    from httpx2 import Response
+    from httpx2 import URL, Response
 
 TIMEOUT_S = 120.0  # ours
 ATTEMPTS = 5  # ours: the authors' code skips what fails
@@ -112,7 +112,8 @@ class Endpoint:
             )
         else:
             self.client = openai.AsyncOpenAI(base_url=self.base_url, **settings)
-        self.httpx2, self.first = httpx2, None
+        self.httpx2 = httpx2
+        self.first: tuple[URL, list[tuple[str, str]]] | None = None
         self.extensions = {"timeout": patience.as_dict()}
 
     async def close(self) -> None:
