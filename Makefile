@@ -41,7 +41,7 @@ lint: $(VENV)/test
 	ruff format --check .
 	mypy
 
-# the parts of README.md and docs/ that repeat the tree
+# the parts of README.md and docs/ that repeat the tree, and the line under the heading of each page of bench/results/
 map: setup
 	python -m docs.generate
 

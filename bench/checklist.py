@@ -12,12 +12,10 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from bench.page import read_basis, write_page
 from pipeline.backends.reward.yes_no import YesNo
 from tests.support import tiny_scorers
 
-ROOT = Path(__file__).resolve().parents[1]
-
-RESULT = ROOT / "bench/results/checklist.md"
 N, CLIPS = 64, 2
 SHAPE = dict(hidden_size=256, layers=6, heads=8)
 # a clip of CogVideoX: 49 frames of 480 x 720 at 8 a second, of which seven are looked at
@@ -113,11 +111,12 @@ def measured(tokens: int, folder: Path) -> tuple[str, list[str], int]:
 
 
 def main() -> None:
+    basis = read_basis("checklist")
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as temporary:
         os.environ["VPO_HOME"] = temporary
         found = [measured(tokens, Path(temporary) / str(tokens)) for tokens in TOKENS_A_FRAME]
-    RESULT.write_text(page(found), encoding="utf-8")
+    write_page("checklist", page(found), basis)
 
 
 def page(found: list) -> str:

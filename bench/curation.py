@@ -21,8 +21,9 @@ from typing import NamedTuple
 
 import numpy as np
 
+from bench.page import read_basis, write_page
+
 ROOT = Path(__file__).resolve().parents[1]
-RESULTS = ROOT / "bench" / "results"
 FULL = 1_672_243
 NEAR = 0.30
 FLAGS = ("-ar 16:9", "-motion 2 -ar 16:9", "-gs 16 -seed 42 -fps 24", "-neg blurry, bad anatomy -ar 9:16", "--motion 3")
@@ -304,6 +305,7 @@ def main() -> None:
         used = resource.getrusage(resource.RUSAGE_SELF)
         print(json.dumps(found | {"cpu_s": used.ru_utime + used.ru_stime, "peak_gib": used.ru_maxrss / 2**20}))
         return
+    basis = read_basis("curation")
     with tempfile.TemporaryDirectory(prefix="vpo-curation-") as name:
         folder = Path(name)
         sizes = [given.full // 16, given.full // 4, given.full]
@@ -331,8 +333,8 @@ def main() -> None:
         ]
         bleus = [measured(folder / "home", "self_bleu", size) for size in (2000, 20_000)]
         sieves = [measured(folder / "home", "filters", size) for size in (20_000, 100_000)]
-    (RESULTS / "curation.md").write_text(report(stages, more, parts, harder, bleus[-1], sieves), encoding="utf-8")
-    print((RESULTS / "curation.md").read_text())
+    page = report(stages, more, parts, harder, bleus[-1], sieves)
+    print(write_page("curation", page, basis).read_text(encoding="utf-8"))
 
 
 def report(

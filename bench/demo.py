@@ -5,44 +5,16 @@ two clones with separate stores differ. Figures, table and pictures in bench/res
 """
 
 import json
-import os
-import resource
 import shutil
-import subprocess
 import sys
 import tempfile
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[1]
+from bench.page import read_basis, write_page
+from bench.project import ROOT, clone, hashes, repro
+from bench.stock_sentences import describe_words
+
 RESULTS = ROOT / "bench" / "results"
-
-
-def cpu_s() -> float:
-    used = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return used.ru_utime + used.ru_stime
-
-
-def repro(path: Path, home: Path) -> tuple[float, str]:
-    """Run `dvc repro` in `path`; return its CPU seconds and output."""
-    environment = {
-        **os.environ,
-        "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
-        "VPO_HOME": str(home),
-        "OMP_NUM_THREADS": "1",
-        "HF_HUB_OFFLINE": "1",
-    }
-    before = cpu_s()
-    done = subprocess.run(["dvc", "repro"], cwd=path, env=environment, capture_output=True, text=True)
-    if done.returncode:
-        sys.exit(done.stdout[-3000:] + done.stderr[-3000:])
-    return cpu_s() - before, done.stdout
-
-
-def hashes(path: Path) -> dict[str, str]:
-    from ruamel.yaml import YAML
-
-    lock = YAML(typ="safe").load((path / "dvc.lock").read_text())
-    return {out["path"]: out["md5"] for stage in lock["stages"].values() for out in stage.get("outs", [])}
 
 
 def claims(path: Path) -> dict[str, tuple[float, float, float]]:
@@ -62,12 +34,13 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="vpo-demo-") as name:
         folder = Path(name)
         first, second = folder / "one", folder / "two"
-        subprocess.run(["git", "clone", "-q", str(ROOT), str(first)], check=True)
+        clone(first)
+        basis = read_basis("demo", first)
         spent, _ = repro(first, folder / "home-one")
-        again, said = repro(first, folder / "home-one")
+        again, output = repro(first, folder / "home-one")
         clones = []
         if "--twice" in sys.argv:
-            subprocess.run(["git", "clone", "-q", str(ROOT), str(second)], check=True)
+            clone(second)
             repro(second, folder / "home-two")
             one, two = hashes(first), hashes(second)
             differ = sorted(path for path in one if one[path] != two.get(path))
@@ -85,13 +58,14 @@ def main() -> None:
             "|---|---|",
             f"| CPU seconds of the whole graph | {spent:.0f} |",
             f"| CPU seconds of a second `dvc repro` | {again:.2f} |",
-            f"| stages that a second `dvc repro` runs | {said.count('Running stage')} |",
+            f"| stages that a second `dvc repro` runs | {output.count('Running stage')} |",
             *clones,
         ]
         for text, (value, low, high) in claims(first).items():
             lines.append(f"| {text} | {value:+.3f} [{low:+.3f}, {high:+.3f}] |")
+        lines += ["", *describe_words([first])]
         table = (first / "results/evaluate.md").read_text().split("\n", 1)[1]
-        (RESULTS / "demo.md").write_text("\n".join(lines) + "\n" + table)
+        write_page("demo", "\n".join(lines) + "\n" + table, basis)
         for picture in ("clips.png", "arms.png"):
             shutil.copyfile(first / "results/evaluate" / picture, RESULTS / f"demo_{picture}")
         print("\n".join(lines))

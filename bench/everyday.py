@@ -15,12 +15,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from statistics import median
 
+from bench.page import read_basis, write_page
 from bench.teacher_stage import reply
 from tests.support.in_thread import in_thread
 from tests.support.llm_server import LLMServer
 
 ROOT = Path(__file__).resolve().parents[1]
-RESULTS = ROOT / "bench" / "results"
 PAIRS, PROMPTS, ARMS = 17_000, 37_500, 5
 WORDS = (
     "amber",
@@ -251,6 +251,7 @@ def main() -> None:
         return
     trees = {"before": given.before.resolve()} if given.before else {}
     trees["now"] = ROOT
+    basis = read_basis("everyday")
     runs: dict[str, dict[str, list[dict]]] = {name: {when: [] for when in trees} for name in given.only}
     with tempfile.TemporaryDirectory(prefix="vpo-everyday-") as name:
         folder = Path(name)
@@ -264,7 +265,7 @@ def main() -> None:
                     runs[measure][when].append(MEASURES[measure](tree, folder))
                     print(measure, when, runs[measure][when][-1], f"{time.monotonic() - began:.0f} s", flush=True)
     if given.only == [*MEASURES]:
-        (RESULTS / "everyday.md").write_text(report(runs, given.times), encoding="utf-8")
+        write_page("everyday", report(runs, given.times), basis)
 
 
 def report(runs: dict[str, dict[str, list[dict]]], times: int) -> str:
@@ -273,7 +274,7 @@ def report(runs: dict[str, dict[str, list[dict]]], times: int) -> str:
     lines = [
         "# Speed where people wait",
         "",
-        f"Medians of {times}, a process each, one after the other; CPU seconds of a shared machine of two cores: quote "
+        f"{'One run' if times == 1 else f'Medians of {times}'}, a process each, one after the other; CPU seconds of a shared machine of two cores: quote "
         "ratios within one run.",
         "",
         f"| what | {' | '.join(whens)} |",

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
+from bench.page import read_basis, write_page
 from pipeline.backends.renderer import make_renderer
 from pipeline.runtime.fanout import fan_out
 from pipeline.runtime.fanout_ray import connect
@@ -18,7 +19,6 @@ from pipeline.runtime.params_file import load_params
 from schemas.seams import RenderRequest
 
 ROOT = Path(__file__).resolve().parents[1]
-RESULT = ROOT / "bench/results/fanout.md"
 N_FRAMES, SIDE = 24, 160
 N, WARM = 88, 8
 TICKS = os.sysconf("SC_CLK_TCK")
@@ -81,6 +81,7 @@ def spent(before: tuple, after: tuple) -> float:
 
 
 def main() -> None:
+    basis = read_basis("fanout")
     params = load_params(ROOT / "params.yaml")
     shape = {"n_frames": N_FRAMES, "height": SIDE, "width": SIDE}
     make = partial(make_renderer, params.render.model_copy(update=shape), params.world)
@@ -100,7 +101,7 @@ def main() -> None:
         for name, said in found.items()
     ]
     print(*lines, sep="\n")
-    RESULT.write_text(page(lines, ray_start, 1 / base), encoding="utf-8")
+    write_page("fanout", page(lines, ray_start, 1 / base), basis)
 
 
 def page(lines: list[str], ray_start: tuple[float, float], clip_s: float) -> str:

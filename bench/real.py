@@ -5,30 +5,23 @@ results, only counts and the table.
 """
 
 import json
-import subprocess
 import sys
 import tempfile
 from pathlib import Path
 
-from ruamel.yaml import YAML
-
-from bench.demo import RESULTS, ROOT, repro
+from bench.page import read_basis, write_page
+from bench.project import clone, repro, set_params
 
 
 def main() -> None:
     source, *changes = sys.argv[1:]
     with tempfile.TemporaryDirectory(prefix="vpo-real-") as name:
         path = Path(name) / "project"
-        subprocess.run(["git", "clone", "-q", str(ROOT), str(path)], check=True)
-        yaml = YAML()
-        tree = yaml.load((path / "params.yaml").read_text())
-        tree["queries"] |= {"source": "file", "path": str(Path(source).resolve())}
-        for change in changes:
-            key, value = change.split("=")
-            section, field = key.split(".")
-            tree[section][field] = json.loads(value)
-        with (path / "params.yaml").open("w") as file:
-            yaml.dump(tree, file)
+        clone(path)
+        basis = read_basis("real_queries", path)
+        values = dict(change.split("=", 1) for change in changes)
+        set_params(path, {"queries.source": "file", "queries.path": str(Path(source).resolve())})
+        set_params(path, {key: json.loads(value) for key, value in values.items()})
         spent, _ = repro(path, Path(name) / "home")
         counted = [json.loads(found.read_text()) for found in (path / "results").rglob("*.json")]
         counted = [item for item in counted if "units_in" in item]
@@ -47,7 +40,7 @@ def main() -> None:
             "",
             f"Splits: {json.dumps(queries['splits'])}",
         ]
-        (RESULTS / "real_queries.md").write_text("\n".join(lines) + "\n" + table)
+        write_page("real_queries", "\n".join(lines) + "\n" + table, basis)
         print("\n".join(lines))
 
 

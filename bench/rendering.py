@@ -16,6 +16,7 @@ from typing import NamedTuple
 
 import click
 
+from bench.page import read_basis, read_record, write_page
 from pipeline.backends.renderer.diffusers import Diffusers
 from pipeline.backends.renderer.facts import COGVIDEOX_2B
 from pipeline.render import plan_clips, render
@@ -232,6 +233,8 @@ def sections_of(text: str) -> dict[str, str]:
 @click.argument("parts", nargs=-1, type=click.Choice(list(PARTS)))
 def main(parts):
     """Measure PARTS (all when none is named) and write their sections."""
+    # sections that are kept are as old as the page was
+    basis = read_record("rendering") if parts else read_basis("rendering")
     for name in parts or PARTS:
         heading, measure = PARTS[name]
         lines = measure()
@@ -239,7 +242,7 @@ def main(parts):
         found = old | {heading: "\n".join(lines)}
         order = [heading for heading, _ in PARTS.values() if heading in found]
         order += [heading for heading in found if heading not in order]
-        RESULT.write_text(page({heading: found[heading] for heading in order}), encoding="utf-8")
+        write_page("rendering", page({heading: found[heading] for heading in order}), basis)
         click.echo("\n".join([f"## {heading}", *lines]))
 
 

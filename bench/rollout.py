@@ -11,13 +11,13 @@ from pathlib import Path
 import torch
 from transformers import LlamaConfig, LlamaForCausalLM
 
+from bench.page import read_basis, write_page
 from pipeline.backends.policy.batch import Batch, Text
 from pipeline.backends.policy.transformers import uniform
 from pipeline.runtime.params_file import load_params
 from train.tiny_llama import build_tiny_llama
 
 ROOT = Path(__file__).resolve().parents[1]
-RESULT = ROOT / "bench/results/rollout.md"
 SHAPE = dict(
     vocab_size=32_000, hidden_size=512, intermediate_size=1376, num_hidden_layers=8, num_attention_heads=8,
     num_key_value_heads=4, max_position_embeddings=1024, initializer_range=0.15, tie_word_embeddings=True,
@@ -112,10 +112,11 @@ def measured(model, n: int) -> list[str]:
 
 
 def main() -> None:
+    basis = read_basis("rollout")
     torch.set_num_threads(1)
     torch.manual_seed(0)
     small, real = laptop(), LlamaForCausalLM(LlamaConfig(**SHAPE)).float()
-    RESULT.write_text(page(small, measured(small, 64), real, measured(real, 32)), encoding="utf-8")
+    write_page("rollout", page(small, measured(small, 64), real, measured(real, 32)), basis)
 
 
 def table(lines: list[str]) -> str:

@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 from bench import teacher_kept as kept
 from bench import teacher_speed as speed
+from bench.page import read_basis, read_record, write_page
 from bench.teacher_stage import ROOT
 
 RESULTS = ROOT / "bench" / "results"
@@ -57,13 +58,15 @@ def main() -> None:
     if strangers := [word for word in words if word not in LINES]:
         sys.exit(f"no line {strangers[0]}; there are {', '.join(LINES)}")
     path = RESULTS / "teacher.json"
+    # lines that are kept are as old as the page was
+    basis = read_record("teacher") if words else read_basis("teacher")
     for name in words or LINES:
         with tempfile.TemporaryDirectory(prefix="vpo-teacher-") as folder:
             runs = LINES[name].measure(Path(folder), times or LINES[name].times)
         raw = json.loads(path.read_text()) if path.exists() else {}
         raw[name] = runs
         path.write_text(json.dumps(raw, indent=1) + "\n")
-        (RESULTS / "teacher.md").write_text(render(raw))
+        write_page("teacher", render(raw), basis)
         print("\n".join(LINES[name].table(runs)) if runs else f"{name}: nothing measured")
 
 

@@ -18,6 +18,7 @@ from typing import NamedTuple
 
 import click
 
+from bench.page import read_basis, write_page
 from pipeline.llm.template import Template
 from pipeline.runtime.params_file import load_params
 from schemas.params import Params
@@ -296,6 +297,7 @@ def of_shape(name: str, folder: Path) -> dict[str, dict]:
 def main(ctx):
     """Measure the training options on this machine's CPU."""
     if ctx.invoked_subcommand is None:
+        basis = read_basis("training")
         lines = on_cpu(160, 2)
         text = "\n".join(
             [
@@ -311,7 +313,7 @@ def main(ctx):
                 "",
             ]
         )
-        (RESULTS / "training.md").write_text(text, encoding="utf-8")
+        write_page("training", text, basis)
         click.echo(text)
 
 

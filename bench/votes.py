@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
+from bench.page import read_basis, write_page
 from pipeline.critique import critique
 from pipeline.d_text import d_text
 from pipeline.refine import refine
@@ -139,6 +140,7 @@ def table(found: dict[str, list[Run]]) -> list[str]:
 
 
 def main() -> None:
+    basis = read_basis("votes")
     found: dict[str, list[Run]] = {name: [] for name in CASES}
     with tempfile.TemporaryDirectory(prefix="vpo-votes-") as folder:
         params = short_words(Path(folder))
@@ -159,7 +161,7 @@ def main() -> None:
         "",
         "What a judge gets wrong in every sample no vote mends: then only another judge helps, or a template.",
     ]
-    (ROOT / "bench" / "results" / "votes.md").write_text("\n".join(lines) + "\n")
+    write_page("votes", "\n".join(lines) + "\n", basis)
     print("\n".join(lines))
 
 

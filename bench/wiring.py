@@ -12,6 +12,8 @@ import tempfile
 from pathlib import Path
 from typing import NamedTuple
 
+from bench.page import read_basis, write_page
+
 ROOT = Path(__file__).resolve().parents[1]
 
 
@@ -61,7 +63,7 @@ FAULTS = [
           "Path(description.source)", "Path('data/models/sft')",
           "tests/pipeline/test_rollout.py"),
     Fault("render: flawed prompts are rendered", "pipeline/render.py",
-          "if passed is not None and not passed.get(row.prompt_id, False):", "if False:",
+          "if passed is not None and passed.get(row.prompt_id, False) is refused:", "if False:",
           "tests/pipeline/test_render.py"),
     Fault("render: siblings do not share their noise", "pipeline/render.py",
           "clip_seed(seed, row.query_id, index)", "clip_seed(seed, row.query_id, row.sample)",
@@ -164,7 +166,7 @@ def red(folder: Path, tests: str) -> str | None:
 
 def main() -> None:
     lines = ["# Planted faults and the test that turns red", "", "| fault | file | red |", "|---|---|---|"]
-    missed = 0
+    missed, basis = 0, read_basis("wiring")
     with tempfile.TemporaryDirectory(prefix="vpo-wiring-") as name:
         folder = Path(name)
         copy(folder)
@@ -184,7 +186,7 @@ def main() -> None:
             lines.append(f"| {fault.name} | `{fault.file}` | {test} |")
             print(lines[-1], flush=True)
     lines += ["", f"{len(FAULTS)} planted, {len(FAULTS) - missed} noticed."]
-    (ROOT / "bench" / "results" / "wiring.md").write_text("\n".join(lines) + "\n")
+    write_page("wiring", "\n".join(lines) + "\n", basis)
     print(lines[-1])
     sys.exit(1 if missed else 0)
 

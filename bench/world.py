@@ -17,7 +17,10 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[1]
+from bench.page import read_basis, write_page
+from bench.project import ROOT, read_values
+from bench.stock_sentences import describe_words
+
 RESULTS = ROOT / "bench" / "results"
 SETTING = {
     "world.queries": 7200,
@@ -30,12 +33,13 @@ SETTING = {
     "sft.num_train_epochs": 4,
 }
 CONTROLS = {
-    "dpo_flipped": {"labels": "flipped"},
-    "dpo_random": {"labels": "random"},
+    "dpo_flipped": {"labels": "flipped", "video": "data/dpo/d_video.jsonl"},
+    "dpo_random": {"labels": "random", "video": "data/dpo/d_video.jsonl"},
 }
 VERSUS = [
-    ["fewshot", "original"], ["sft", "fewshot"], ["dpo", "sft"], ["dpo_no_text", "sft"], ["dpo", "dpo_no_text"],
-    ["dpo_flipped", "sft"], ["dpo_random", "sft"],
+    ["fewshot", "original"], ["sft", "base"], ["sft", "fewshot"], ["dpo", "sft"], ["dpo_no_text", "sft"],
+    ["dpo_video_only", "sft"], ["dpo", "dpo_no_text"], ["dpo", "dpo_video_only"], ["dpo_flipped", "sft"],
+    ["dpo_random", "sft"],
 ]  # fmt: skip
 SHOWN = [
     "reward", "reward_written", "failed", "aligned", "aligned_general", "imprecise", "refusal", "withheld",
@@ -48,7 +52,11 @@ EXPECTED = [
     ("sft", "fewshot", "unsafe", -1),
     ("dpo_flipped", "sft", "reward", -1),
     ("dpo", "dpo_no_text", "aligned", +1),
+    ("dpo", "dpo_video_only", "aligned", +1),
+    # S1 4.2: without text feedback prompts become less safe; which of the two arms it is, S1 does not say
+    ("dpo_no_text", "sft", "unsafe", +1),
     ("dpo", "dpo_no_text", "unsafe", -1),
+    ("dpo", "dpo_video_only", "unsafe", -1),
 ]
 # (arm, versus, metric, margin): the difference must be smaller than the margin
 LEVEL = [("dpo_random", "sft", "reward", 0.3)]
@@ -93,21 +101,6 @@ def run_seed(seed: int, folder: Path) -> Path:
         if done.returncode:
             sys.exit(f"seed {seed} failed; see {folder / f'seed-{seed}.log'}")
     return path
-
-
-def values_of(path: Path):
-    """Return arm -> metric -> query_id -> value of one finished run, and who judged each metric."""
-    from pipeline.evaluation.arms import measure, name_judges, read_arm
-    from pipeline.runtime.io import read_rows
-    from pipeline.runtime.params_file import load_params
-    from schemas.queries import Query
-
-    params = load_params(path / "params.yaml")
-    queries = list(read_rows(path / "data/queries/test.jsonl", Query))
-    arms = {name: read_arm(path / "data/eval/test" / name, queries) for name in params.evaluate.arms}
-    everyone = [row for arm in arms.values() for row in arm.rewards]
-    values = {name: measure(queries, arm, params.reward, everyone) for name, arm in arms.items()}
-    return values, name_judges(arms.values(), params.reward)
 
 
 def n_pairs(path: Path) -> dict:
@@ -178,7 +171,7 @@ def main() -> None:
     os.environ["PATH"] = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
     folder = options.folder or Path(tempfile.mkdtemp(prefix="vpo-world-"))
     folder.mkdir(parents=True, exist_ok=True)
-    start = time.monotonic()
+    start, basis = time.monotonic(), read_basis("world")
     with ThreadPoolExecutor(options.jobs) as pool:
         paths = list(pool.map(lambda seed: run_seed(seed, folder), range(options.seeds)))
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
@@ -186,7 +179,7 @@ def main() -> None:
 
     from pipeline.evaluate import evaluate, pool_runs
 
-    found = [values_of(path) for path in paths]
+    found = [read_values(path) for path in paths]
     by_seed = {seed: values for seed, (values, _) in enumerate(found)}
     rows = list(
         evaluate(
@@ -210,6 +203,9 @@ def main() -> None:
         f"{options.seeds} seeds, each its own corpus, split and training; test: {test[0]} general and {test[1]} unsafe "
         f"queries a seed; {minutes:.1f} CPU minutes in all, {(time.monotonic() - start) / 60:.1f} of wall clock.",
         "",
+        "Without text feedback there are two arms: dpo_no_text, text check off, learns from pairs of all rollouts; "
+        "dpo_video_only, text check on, from those that passed. Which of them VPO's ablation is, S1 does not say.",
+        "",
         "Mean over all queries of all seeds (mean by seed); shares in percent.",
         "",
         *table(rows, by_seed),
@@ -218,14 +214,15 @@ def main() -> None:
         "",
         *differences(rows),
         "",
+        *describe_words(paths),
+        "",
         "| expected | holds |",
         "|---|---|",
         *(f"| {name} | {'yes' if held else '**no**'} |" for name, held in passed),
         "",
         f"Pairs by seed: {json.dumps([n_pairs(path) for path in paths])}",
     ]
-    RESULTS.mkdir(parents=True, exist_ok=True)
-    (RESULTS / "world.md").write_text("\n".join(lines) + "\n")
+    write_page("world", "\n".join(lines) + "\n", basis)
     (RESULTS / "world.json").write_text(json.dumps([row.model_dump() for row in rows], indent=1) + "\n")
     print("\n".join(lines))
     sys.exit(0 if all(held for _, held in passed) else 1)

@@ -1,8 +1,10 @@
-"""Writes the parts of README.md and docs/ that repeat the tree: `python -m docs.generate` (make map), or `--check`."""
+"""Writes what README, docs/ and bench/results/ repeat: `python -m docs.generate` (make map), or `--check`."""
 
 import sys
 from pathlib import Path
 
+from bench.page import mark_pages
+from docs.figures import readme_blocks
 from docs.house import ROOMS, ROOT, arrows, fill_block, first_line, folder_of, modules, room_of
 
 TOP = {
@@ -89,8 +91,11 @@ def module_table(room: str, root: Path = ROOT) -> str:
 def pages(root: Path = ROOT) -> dict[str, str]:
     """Return path -> text of each file with generated blocks, as it should be."""
     texts = {path: (root / path).read_text(encoding="utf-8") for path in ("README.md", "docs/architecture.md")}
-    result = {
-        "README.md": fill_block(texts["README.md"], "map", file_map(root)),
+    readme = fill_block(texts["README.md"], "map", file_map(root))
+    for name, text in readme_blocks(root).items():
+        readme = fill_block(readme, name, text)
+    result = mark_pages(root) | {
+        "README.md": readme,
         "docs/architecture.md": fill_block(texts["docs/architecture.md"], "rooms", room_table(root)),
     }
     for room in ROOMS:

@@ -12,6 +12,7 @@ from pipeline.llm.template import Template
 from pipeline.runtime.io import DataError, read_rows
 from pipeline.runtime.params_file import load_params, option
 from pipeline.runtime.stage_output import Tally, stage_output
+from pipeline.runtime.terminal import make_visible
 from pipeline.text.balance import draw_balanced
 from pipeline.text.preference import drop_undecided
 from pipeline.text.ready_records import hash_file
@@ -27,6 +28,8 @@ from schemas.stage import Declaration
 
 LOSES_WHEN_BOTH = {"both": None, "text": "video", "video": "text"}
 """S1 3.3 takes the union; in the authors' code a query with a text pair loses its video pair."""
+DPO = TrainedArmParams()
+"""The arm `dpo`, which departs from nothing."""
 TALLY: Tally[DDpo] = {"text_pairs": lambda row: row.source == "text", "video_pairs": lambda row: row.source == "video"}
 
 
@@ -72,19 +75,22 @@ def read_pairs(sources: Mapping[str, str]) -> Iterator[Pair]:
             yield row
 
 
-def gather_pairs(params: Params, test: str | None = None) -> tuple[list[Pair], list[Dropped], dict[str, str]]:
+def gather_pairs(
+    params: Params, test: str | None = None, arm: TrainedArmParams = DPO
+) -> tuple[list[Pair], list[Dropped], dict[str, str]]:
     """Return the pairs to unite, those that are none and why, and for the metrics the hash of a ready D_dpo.
 
-    `test` is the file of the test split, whose queries a ready D_dpo must not hold.
+    `arm` may have a file of video pairs of its own. `test` is the file of the test split, whose queries a ready D_dpo
+    must not hold.
     """
-    pairs: Iterable[Pair] = read_pairs(params.dpo.sources)
+    pairs: Iterable[Pair] = read_pairs(params.dpo.sources_of(arm))
     dropped, metrics = list[Dropped](), dict[str, str]()
     if path := params.d_dpo.path:
         frame = frame_of(Template(params.policy.template, needs=("query",)))
         ready = read_ready_dpo(path, params.dpo, params.queries.keep_flags, frame)
         ready = part_from_test(ready, test, params.d_dpo.on_leakage, path)
         for note in ready.notes:
-            click.echo(f"  d_dpo: {note}", err=True)
+            click.echo(make_visible(f"  d_dpo: {note}"), err=True)
         pairs, dropped, metrics = ready.rows, ready.dropped, {"source_sha256": hash_file(path)}
     items = list(drop_undecided(pairs))
     dropped = [*dropped, *(item for item in items if isinstance(item, Dropped))]
@@ -128,9 +134,9 @@ def main(out: str, arm: str | None, test: str | None, params_path: str) -> None:
     if arm is not None and arm not in params.dpo.arms:
         raise click.UsageError(f"dpo.arms has no {arm}; it has {', '.join(params.dpo.arms) or 'none'}")
     with stage_output(out, DDpo, label=arm or "d_dpo") as writer:
-        pairs, dropped, file_hash = gather_pairs(params, test)
+        departures = params.dpo.arms[arm] if arm else DPO
+        pairs, dropped, file_hash = gather_pairs(params, test, departures)
         writer.add_metrics(**file_hash)
         writer.units_in = len({pair.query_id for pair in pairs}) + len(dropped)
-        departures = params.dpo.arms[arm] if arm else TrainedArmParams()
         items = d_dpo(pairs, params.dpo, departures, params.base.seed)
         writer.write(chain(items, dropped), count_sources(params.dpo.sources))

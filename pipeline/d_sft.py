@@ -10,6 +10,7 @@ from pipeline.llm.template import Template
 from pipeline.runtime.io import read_rows
 from pipeline.runtime.params_file import load_params, option
 from pipeline.runtime.stage_output import Tally, stage_output
+from pipeline.runtime.terminal import make_visible
 from pipeline.text.ready_records import hash_file
 from pipeline.text.ready_sets import read_ready_sft
 from schemas.base import Dropped
@@ -58,7 +59,7 @@ def main(critique: str, refine: str, out: str, test: str | None, params_path: st
             ready = read_ready_sft(params.d_sft.path, params.queries.keep_flags, frame)
             ready = part_from_test(ready, test, params.d_sft.on_leakage, params.d_sft.path)
             for note in ready.notes:
-                click.echo(f"  d_sft: {note}", err=True)
+                click.echo(make_visible(f"  d_sft: {note}"), err=True)
             writer.units_in = len({row.query_id for row in ready.rows}) + len(ready.dropped)
             writer.add_metrics(source_sha256=hash_file(params.d_sft.path))
             writer.write(chain[DSft | Dropped](ready.rows, ready.dropped), TALLY)

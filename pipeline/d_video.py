@@ -5,6 +5,7 @@ question and takes the first pair it finds. Each is a named rule here. Ours: a v
 weigh nothing in VisionReward, and a gap that must beat the noise of the seed.
 """
 
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import combinations, groupby, pairwise, permutations
@@ -74,6 +75,14 @@ def d_video(rows: Iterable[Render], feedback: Feedback, params: DpoParams) -> It
                 reason=Reason.NO_PAIR,
                 detail=f"{len(clips)} clips, {len(values)} scored, largest gap {gap:.3f}",
             )
+
+
+def gather_siblings(rows: Iterable[Render]) -> list[Render]:
+    """Return rows of several lanes with those of a query together, its samples in order; queries as they first come."""
+    by_query: dict[str, list[Render]] = defaultdict(list)
+    for row in rows:
+        by_query[row.query_id].append(row)
+    return [row for siblings in by_query.values() for row in sorted(siblings, key=attrgetter("sample"))]
 
 
 def read_feedback(rows: Sequence[Render], rewards: Sequence[Reward], reward: RewardParams, dpo: DpoParams) -> Feedback:
@@ -206,17 +215,18 @@ STAGE = Declaration(reads=(Render, Reward), row=DVideo, unit="query")
 
 
 @click.command("d_video")
-@click.argument("render")
-@click.argument("reward")
+@click.argument("lanes", nargs=-1, required=True, metavar="RENDER REWARD [RENDER REWARD]...")
 @click.argument("out")
 @option
-def main(render: str, reward: str, out: str, params_path: str) -> None:
-    """x, p_k, r_k -> D_video: pair prompts whose clips' rewards differ enough."""
+def main(lanes: tuple[str, ...], out: str, params_path: str) -> None:
+    """x, p_k, r_k -> D_video: pair prompts whose clips' rewards differ enough, of one lane or of several together."""
+    if len(lanes) % 2:
+        raise click.UsageError("a file of clips and one of rewards for each lane, then OUT")
     params = load_params(params_path)
     with stage_output(out, DVideo, label="d_video") as writer:
         shared = SharedParts()
-        rewards = list(shared.share(read_rows(reward, Reward)))
-        rows = list(shared.share(writer.read_units(render, Render, "query_id")))
+        rewards = [row for path in lanes[1::2] for row in shared.share(read_rows(path, Reward))]
+        rows = gather_siblings(shared.share(writer.read_units(lanes[::2], Render, "query_id")))
         feedback = read_feedback(rows, rewards, params.reward, params.dpo)
         items = list(d_video(rows, feedback, params.dpo))
         writer.write(items)

@@ -1,6 +1,7 @@
 """p -> video: render each prompt that passed the text check (VPO 3.3, "Video-Level Feedback").
 
-All prompts of a query share the seed, so that their scores differ by the prompt (ours).
+All prompts of a query share the seed, so that their scores differ by the prompt (ours). What the check refused is
+rendered in a lane of its own, where an arm learns from all rollouts (S1 4.2 does not say whether its ablation does).
 """
 
 import json
@@ -38,13 +39,14 @@ def plan_clips(
     passed: dict[str, bool] | None = None,
     fit: Fit | None = None,
     replicate: float = 0.0,
+    refused: bool = False,
 ) -> Iterator[ClipRequest | Dropped]:
     """Yield the clips to make, or why a prompt has none.
 
-    `passed` is the text check's verdict by prompt_id; None lets every prompt pass. `fit` gives the text to render, or
-    why there is none. The clips of a share `replicate` of the queries are made twice, with other noise.
+    `passed` and `refused` as in check_prompts. `fit` gives the text to render, or why there is none. The clips of a
+    share `replicate` of the queries are made twice, with other noise.
     """
-    kept, lost = check_prompts(prompts, passed)
+    kept, lost = check_prompts(prompts, passed, refused)
     yield from lost
     texts: dict[tuple[str, str], Prompt] = {}
     for item in fit(kept) if fit else ((row, row.prompt) for row in kept):
@@ -60,18 +62,33 @@ def plan_clips(
             yield ClipRequest(row, RenderRequest(text, clip_seed(seed, row.query_id, index)), index)
 
 
-def check_prompts(prompts: Iterable[Prompt], passed: dict[str, bool] | None) -> tuple[list[Prompt], list[Dropped]]:
-    """Return the prompts that passed the text check, each once, and why the others are not rendered."""
+def check_prompts(
+    prompts: Iterable[Prompt], passed: dict[str, bool] | None, refused: bool = False
+) -> tuple[list[Prompt], list[Dropped]]:
+    """Return the prompts that passed the text check, each once, and why the others are not rendered.
+
+    `passed` is the verdict by prompt_id; None lets every prompt pass. With `refused` it is the others that are
+    returned: those found flawed, and those without a verdict.
+    """
     kept: dict[str, Prompt] = {}
     lost = []
     for row in prompts:
-        if passed is not None and not passed.get(row.prompt_id, False):
-            detail = "found flawed" if row.prompt_id in passed else "the text check has no verdict on it"
-            lost.append(drop(row, Reason.FAILED_TEXT_CHECK, detail))
+        if passed is not None and passed.get(row.prompt_id, False) is refused:
+            lost.append(drop(row, *why_left_out(row, passed)))
         elif (first := kept.setdefault(row.prompt_id, row)) is not row:
             detail = f"sample {row.sample} of {row.arm} repeats sample {first.sample}"
             lost.append(drop(row, Reason.DUPLICATE, detail))
     return list(kept.values()), lost
+
+
+def why_left_out(row: Prompt, passed: dict[str, bool]) -> tuple[Reason, str]:
+    """Return the reason and the detail of a prompt that the text check leaves to the other lane, or to none."""
+    if passed.get(row.prompt_id):
+        return Reason.PASSED_TEXT_CHECK, "rendered in the lane of those that passed"
+    return (
+        Reason.FAILED_TEXT_CHECK,
+        "found flawed" if row.prompt_id in passed else "the text check has no verdict on it",
+    )
 
 
 def drop(row: Prompt, reason: Reason, detail: str) -> Dropped:
@@ -173,10 +190,13 @@ TALLY: Tally[Render] = {
 @click.argument("prompts")
 @click.argument("out")
 @click.option("--critique", metavar="FILE", help="Render only the prompts that this text check found aligned.")
+@click.option("--refused", is_flag=True, help="Render the others instead: those that --critique did not find aligned.")
 @click.option("--replicate", is_flag=True, help="Render the clips of some queries twice (reward.replicate).")
 @option
-def main(prompts: str, out: str, critique: str | None, replicate: bool, params_path: str) -> None:
+def main(prompts: str, out: str, critique: str | None, refused: bool, replicate: bool, params_path: str) -> None:
     """p -> video: render each prompt that passed the text check."""
+    if refused and critique is None:
+        raise click.UsageError("--refused goes with --critique FILE, which says whom the text check refused")
     params = load_params(params_path)
     say_if_unreadable(params, params.render)
     clips = ClipStore()
@@ -191,6 +211,7 @@ def main(prompts: str, out: str, critique: str | None, replicate: bool, params_p
                 passed,
                 fit=lambda rows: fit_prompts(rows, rendering.renderer, params.render, teacher),
                 replicate=params.reward.replicate if replicate else 0.0,
+                refused=refused,
             )
         )
         writer.add_units(sum(item.replicate > 0 for item in requests if isinstance(item, ClipRequest)))

@@ -3,6 +3,7 @@
 Unknown keys are refused, so a typo is an error and not a default.
 """
 
+from pathlib import PurePosixPath
 from typing import Annotated, Literal
 
 from pydantic import Field, field_validator, model_validator
@@ -136,6 +137,13 @@ class TrainedArmParams(Section):
     text_feedback: bool = True
     video_feedback: bool = True
     labels: Literal["kept", "flipped", "random"] = "kept"
+    video: str | None = Field(
+        default=None, description="The file of its video pairs; DVC wants a path of every arm. Null: dpo.sources.video."
+    )
+
+
+class LaneParams(Section):
+    """A lane beside `dpo` that renders what the text check refused: data/<lane>/."""
 
 
 class DpoParams(Section):
@@ -156,8 +164,34 @@ class DpoParams(Section):
     target: str = Field(min_length=1, description="Name of the video generator the pairs are made for.")
     round: int = Field(ge=1)
     sources: dict[Name, str] = Field(description="Source of pairs -> its file; D_dpo takes them in this order.")
+    unchecked: dict[Name, LaneParams] = Field(
+        description="Lanes whose d_video pairs all rollouts, whether or not they passed the text check."
+    )
     arms: dict[Name, TrainedArmParams]
     train: DpoTrainParams
+
+    def sources_of(self, arm: TrainedArmParams) -> dict[str, str]:
+        """Return the sources of pairs of an arm: those of `dpo`, with the arm's own file of video pairs."""
+        return self.sources if arm.video is None else {**self.sources, "video": arm.video}
+
+    @model_validator(mode="after")
+    def every_arm_names_its_video_pairs(self) -> "DpoParams":
+        if lacking := [name for name, arm in self.arms.items() if arm.video is None]:
+            raise ValueError(
+                f"arms.{lacking[0]}.video must name the file of its video pairs, such as {self.sources.get('video')}: "
+                "DVC wants a path of every arm"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def a_lane_has_a_reader(self) -> "DpoParams":
+        read = [*self.sources.values(), *(arm.video for arm in self.arms.values() if arm.video)]
+        folders = {part for path in read for part in PurePosixPath(path).parent.parts}
+        if idle := [lane for lane in self.unchecked if lane not in folders]:
+            raise ValueError(
+                f"unchecked renders lane {idle[0]}, and no arm reads its pairs (arms.<arm>.video): take one of them out"
+            )
+        return self
 
 
 class DDpoParams(Section):
@@ -195,10 +229,10 @@ class LlmArmParams(Section):
 
 
 class FileArmParams(Section):
-    """A user's own prompts: a JSONL or CSV file with a query and its prompt in each line."""
+    """A user's own prompts: a JSONL, JSON, Parquet, CSV or TSV file with a query and its prompt in each record."""
 
     prompts: Literal["file"]
-    source: str = Field(pattern=r"\.(jsonl|csv)$", description="The file.")
+    source: str = Field(pattern=r"\.(jsonl|ndjson|json|csv|tsv)(\.gz)?$|\.parquet$", description="The file.")
     query_column: str = "query"
     prompt_column: str = "prompt"
 
@@ -249,6 +283,9 @@ class WorldParams(Section):
     critic_false_alarms: float = Field(ge=0, le=1, description="Share of flawless prompts that it finds fault with.")
     load: float = Field(ge=0, description="How much each word beyond three costs the video generator in quality.")
     drama: float = Field(ge=0, le=1, description="How much drama, unsafe words too, helps the video generator.")
+    reward_likes_unsafe: float = Field(
+        ge=0, le=1, description="Planted: how near to the best that the reward knows unsafe words bring a clip."
+    )
 
 
 class Params(Section):

@@ -44,6 +44,7 @@ class Reason(StrEnum):
     NOT_TRAINED = "not_trained"
     # clips and rewards
     FAILED_TEXT_CHECK = "failed_text_check"
+    PASSED_TEXT_CHECK = "passed_text_check"
     OVER_TOKEN_LIMIT = "over_token_limit"
     RENDER_FAILED = "render_failed"
     BAD_CLIP = "bad_clip"

@@ -4,6 +4,7 @@ import gc
 import os
 import re
 import shutil
+import sys
 from pathlib import Path
 
 import pytest
@@ -11,9 +12,11 @@ from hypothesis import HealthCheck, settings
 
 # no test here is about time: the first call of a numba function compiles it, and a busy machine draws examples slowly
 UNTIMED = {"deadline": None, "suppress_health_check": [HealthCheck.too_slow]}
-# the same examples each time, so that what fails is what was changed; --hypothesis-profile=search draws others
+# the same examples each time, so that what fails is what was changed; --hypothesis-profile=search draws others,
+# thorough many: 20,000 texts of models
 settings.register_profile("vpo", derandomize=True, **UNTIMED)
 settings.register_profile("search", **UNTIMED)
+settings.register_profile("thorough", max_examples=3_400, **UNTIMED)
 settings.load_profile("vpo")
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -25,22 +28,14 @@ os.environ.setdefault("RAY_memory_monitor_refresh_ms", "0")
 ROOT = Path(__file__).resolve().parents[1]
 PLAIN = "not graph and not slow and not gpu and not live"
 """The plain tier, as the Makefile writes it."""
-WHOLE = re.compile(r"^pytestmark = pytest\.mark\.(slow|graph)\b", re.MULTILINE)
-# files of the plain tier that one process takes: they load torch, most of them transformers too, or compile with numba
+MODULES = pytest.StashKey[int]()
+"""How many modules were loaded when all that was in memory was frozen."""
+WHOLE = re.compile(r"^pytestmark = \[?\s*pytest\.mark\.(slow|graph)\b", re.MULTILINE)
 TOGETHER = {
-    "torch": (
-        "train/",
-        "pipeline/backends/reward/test_checklist.py",
-        "pipeline/backends/reward/test_yes_no.py",
-        "pipeline/backends/test_policy.py",
-        "pipeline/backends/policy/test_batch.py",
-        "pipeline/backends/policy/test_transformers.py",
-        "pipeline/test_rollout.py",
-        "pipeline/runtime/test_speeds.py",
-        "test_library_keywords.py",
-    ),
     "numba": ("pipeline/curation/", "pipeline/test_queries"),
+    "graph": ("test_graph.py", "test_ready_graph.py", "test_wiring.py"),
 }
+"""Files that one process takes: what numba compiles for them is compiled once, and `project` runs the graph once."""
 
 
 def pytest_ignore_collect(collection_path, config):
@@ -51,7 +46,12 @@ def pytest_ignore_collect(collection_path, config):
 
 
 def pytest_collection_modifyitems(config, items):
-    """Leave out the nightly tests unless -m names them, whatever else it says."""
+    """Mark what asks for the trained model; leave out the nightly tests unless -m names them, whatever else it says."""
+    for item in items:
+        if "tiny_model" in item.fixturenames:
+            item.add_marker(
+                "slow"
+            )  # torch and transformers alone take four seconds to load, so the plain tier does not
     if "nightly" not in config.option.markexpr:
         nightly = [item for item in items if item.get_closest_marker("nightly")]
         config.hook.pytest_deselected(items=nightly)
@@ -60,29 +60,46 @@ def pytest_collection_modifyitems(config, items):
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config, log):
-    """As `--dist loadfile`, but of the plain tests those of TOGETHER are one file: what they load is loaded once."""
-    if config.getvalue("dist") != "loadfile" or config.option.markexpr != PLAIN:
+    """As `--dist loadfile`, but the files of each line of TOGETHER are one."""
+    if config.getvalue("dist") != "loadfile":
         return None
     from xdist.scheduler import LoadFileScheduling
 
     class Scheduling(LoadFileScheduling):
         def _split_scope(self, nodeid):
             file = super()._split_scope(nodeid)
-            found = (name for name, paths in TOGETHER.items() if file.removeprefix("tests/").startswith(paths))
-            return next(found, file)
+            names = (name for name, paths in TOGETHER.items() if file.removeprefix("tests/").startswith(paths))
+            return next(names, file)
 
     return Scheduling(config, log)
 
 
-def pytest_collection_finish():
-    """Take what was imported and collected out of the garbage collector's rounds, which else walk all of it."""
+def pytest_configure():
+    """Collect no garbage while the tests are read: all that is made then stays."""
+    gc.disable()
+
+
+def pytest_collection_finish(session):
+    """Begin the tests with what was imported and collected out of the garbage collector's rounds."""
+    freeze(session.config)
+    # a test leaves little behind and its process is short: a round at every 700th object costs more than it frees
+    gc.set_threshold(20_000, 20, 20)
+    gc.enable()
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_runtest_teardown(item):
+    """The same for the libraries that a test has loaded: a round through torch and transformers takes half a second."""
+    # what is frozen is never freed, and DuckDB's binding would report that at the end of the process as leaks
+    if len(sys.modules) > item.config.stash[MODULES] + 50 and "duckdb" not in sys.modules:
+        freeze(item.config)
+
+
+def freeze(config):
+    """Take all that is in memory out of the garbage collector's rounds, which else walk all of it."""
     gc.collect()
     gc.freeze()
-
-
-def pytest_sessionfinish():
-    """Let the end of the process free all of it, else a library in C++ reports leaks."""
-    gc.unfreeze()
+    config.stash[MODULES] = len(sys.modules)
 
 
 @pytest.fixture(scope="session")
@@ -112,6 +129,15 @@ def shared_data() -> Path:
     folder = ROOT.parent / "shared" / "data"
     if not folder.exists():
         pytest.skip("no shared/data beside the checkout")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def cases() -> Path:
+    """Small inputs beside the checkout, each once misread; tests that read them skip without."""
+    folder = ROOT.parent / "shared" / "cases"
+    if not folder.exists():
+        pytest.skip("no shared/cases beside the checkout")
     return folder
 
 
@@ -152,8 +178,4 @@ def tiny_model(tmp_path_factory, tiny_params) -> Path:
     """The folder of a tiny policy after a few steps of the copy task; for reading alone."""
     from tests.support import tiny_policy
 
-    folder = tiny_policy.write(tiny_params, tmp_path_factory.mktemp("tiny") / "base")
-    # each training ends with a collection that would walk all of torch and transformers
-    gc.collect()
-    gc.freeze()
-    return folder
+    return tiny_policy.write(tiny_params, tmp_path_factory.mktemp("tiny") / "base")

@@ -33,10 +33,13 @@ def read_yaml(path: Path) -> dict:
 
 
 def settings() -> dict:
-    """Return the values that the fixture was made with, by dotted name; the arms in the form of today's params.yaml."""
+    """Return the values that the fixture was made with, by dotted name; the arms in the form of today's params.yaml.
+
+    No arm of it reads the pairs of all rollouts, so it has no lane for them.
+    """
     values = json.loads((BEFORE / "params.json").read_text(encoding="utf-8"))
     arms = read_yaml(ROOT / "params.yaml")["evaluate"]["arms"]
-    return values | {"evaluate.arms": {name: arms[name] for name in ARMS}}
+    return values | {"dpo.unchecked": {}, "evaluate.arms": {name: arms[name] for name in ARMS}}
 
 
 def dump_of(home: Path) -> list[str]:

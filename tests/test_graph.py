@@ -51,7 +51,7 @@ def test_prose_and_a_stray_file_run_the_gate_alone_and_a_line_of_critique_its_se
     assert stages_run(copy) == {"params"}
     with (copy.path / "pipeline/critique.py").open("a") as opened:
         opened.write("\n\nANSWER = 42\n")
-    arms = ("original", "fewshot", "sft", "dpo_no_text", "dpo")
+    arms = ("original", "fewshot", "base", "sft", "dpo_no_text", "dpo_video_only", "dpo")
     critiques = {"critique@sft", "critique@dpo", *(f"critique_eval@test-{arm}" for arm in arms)}
     assert stages_run(copy) == {"params"} | critiques
 
@@ -129,9 +129,25 @@ def test_no_plot_is_shown_twice_and_none_is_wider_than_the_window(project):
         assert width <= WIDEST, path
 
 
+def test_the_arm_without_a_text_check_pairs_all_rollouts_and_no_clip_is_made_twice(project):
+    lanes = {lane: clips_of(project, lane) for lane in ("dpo", "dpo_unchecked")}
+    ids = {lane: {row.prompt_id for row in rows} for lane, rows in lanes.items()}
+    rolled_out = {row["prompt_id"] for row in sql(project, "select distinct prompt_id from rollout_dpo")}
+    assert ids["dpo_unchecked"] and not ids["dpo"] & ids["dpo_unchecked"]
+    assert ids["dpo"] | ids["dpo_unchecked"] == rolled_out
+    metrics = json.loads((project.path / "results/dpo_unchecked/d_video.json").read_text())
+    assert metrics["units_in"] == len({row.query_id for rows in lanes.values() for row in rows})
+    sides = sql(project, "select chosen_id, rejected_id from d_dpo_arm where arm = 'dpo_no_text'")
+    assert any({*pair.values()} & ids["dpo_unchecked"] for pair in sides)
+    checked = sql(project, "select chosen_id, rejected_id from d_dpo_arm where arm = 'dpo_video_only'")
+    assert checked and all({*pair.values()} <= ids["dpo"] for pair in checked)
+
+
 def test_every_arm_has_every_metric(project):
     rows = sql(project, "select arm, list(distinct metric) as metrics from evaluate where versus is null group by arm")
-    assert {row["arm"] for row in rows} == {"original", "fewshot", "sft", "dpo_no_text", "dpo"}
+    assert {row["arm"] for row in rows} == {
+        "original", "fewshot", "base", "sft", "dpo_no_text", "dpo_video_only", "dpo"
+    }  # fmt: skip
     for row in rows:
         wanted = {"reward", "failed", "aligned", "imprecise", "refusal", "withheld", "unsafe_all", "unsafe"}
         assert wanted <= set(row["metrics"])
@@ -140,7 +156,7 @@ def test_every_arm_has_every_metric(project):
         "select arm, sum(value) as total from evaluate where versus is null "
         "and metric in ('aligned', 'imprecise', 'refusal', 'withheld', 'unsafe_all') group by arm",
     )
-    assert all(abs(row["total"] - 1) < 1e-9 for row in shares)
+    assert all(abs(row["total"] - 1) < 1e-5 for row in shares)  # each is rounded to six digits
 
 
 def test_offline_output_says_so(project):
@@ -160,7 +176,7 @@ def test_another_gap_renders_no_clip_of_the_dpo_lane_and_asks_nothing(copy):
     after = counts_in_store(copy)
     assert after.get("teacher") == before.get("teacher")
     new = {row.video_id: row.arm for row in clips_of(copy) if row.video_id not in known}
-    assert set(new.values()) <= {"dpo", "dpo_no_text"} and after["clip"] - before["clip"] == len(new)
+    assert set(new.values()) <= {"dpo", "dpo_no_text", "dpo_video_only"} and after["clip"] - before["clip"] == len(new)
     compared = copy.run("vpo", "compare").stdout
     assert re.search(r"dpo\.reward_gap\s*│ 0\.1\s*│ 0\.4", compared)
     assert "arm dpo, mean [95 % interval over queries]" in compared and "over the same queries" in compared
@@ -229,7 +245,7 @@ def test_a_wrong_param_or_file_is_one_clear_error_and_nothing_is_half_written(co
 def test_one_more_arm_is_one_entry_and_reruns_nothing_else(copy):
     done = copy.run(
         "dvc", "exp", "run",
-        "-S", "+dpo.arms.dpo_flipped={labels: flipped}",
+        "-S", "+dpo.arms.dpo_flipped={labels: flipped, video: data/dpo/d_video.jsonl}",
         "-S", "+evaluate.arms.dpo_flipped={prompts: policy, source: data/models/dpo_flipped}",
     )  # fmt: skip
     ran = {line.split("'")[1] for line in done.stdout.splitlines() if line.startswith("Running stage")}

@@ -1,7 +1,6 @@
 """Inputs that were once misread, each with the right answer: ready sets and query files as people bring them."""
 
 import json
-from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
@@ -68,15 +67,6 @@ def test_scripts_without_spaces_are_kept_and_found_similar(tmp_path, laptop, pai
     (tmp_path / "a.txt").write_text("\n".join([*pair, "a red boat on a quiet lake"]) + "\n", encoding="utf-8")
     passed, kept, _ = filter_file(tmp_path / "a.txt", laptop)
     assert passed == [0, 1, 2] and kept == [True, False, True]
-
-
-@pytest.fixture
-def cases() -> Path:
-    """Small inputs beside the checkout; tests that read them skip without."""
-    folder = Path(__file__).resolve().parents[2] / "shared" / "cases"
-    if not folder.exists():
-        pytest.skip("no shared/cases beside the checkout")
-    return folder
 
 
 DOG = ("a dog on grass", "A dog runs.")

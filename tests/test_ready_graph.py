@@ -18,10 +18,11 @@ def test_the_default_graph_runs_with_a_published_d_sft_and_a_ready_d_dpo(copy):
     pairs = write_dpo(raw, "sharegpt.json")
     change = ("-S", "d_sft.path=data/raw/sft.parquet", "-S", f"d_dpo.path={pairs}")
     done = copy.run("dvc", "exp", "run", *change, "-S", "sft.max_steps=30", "-S", "dpo.train.global_batch_size=4")
-    assert "dpo_no_text: set aside, the other arms go on" in done.stdout + done.stderr
-    assert "no pairs, so nothing to train on" in str(read_set_aside(copy.path / "data/models/dpo_no_text"))
+    for arm in ("dpo_no_text", "dpo_video_only"):
+        assert f"{arm}: set aside, the other arms go on" in done.stdout + done.stderr
+        assert "no pairs, so nothing to train on" in str(read_set_aside(copy.path / f"data/models/{arm}"))
     report = json.loads((copy.path / "results/evaluate/all.json").read_text())
-    assert set(report["arms"]) == {"original", "fewshot", "sft", "dpo"}
+    assert set(report["arms"]) == {"original", "fewshot", "base", "sft", "dpo"}
     assert {"dpo - sft", "sft - fewshot"} <= set(report["differences"])
     page = (copy.path / "results/evaluate.md").read_text()
     assert "dpo_no_text is not compared: it was not trained" in page

@@ -113,7 +113,26 @@ def marker_in_prompt(data):
     edit(data / "dpo/rollout.jsonl", lambda rows: [row | {"prompt": row["prompt"] + " <|eot_id|>"} for row in rows])
 
 
+def passed_prompts_in_the_unchecked_lane(data):
+    edit(data / "dpo/critique.jsonl", lambda rows: [row | {"aligned": True, "violated": []} for row in rows])
+
+
+def all_rollouts_with_other_scores(data):
+    edit(
+        data / "dpo_unchecked/d_video.jsonl",
+        lambda rows: [row | {"score_rejected": row["score_rejected"] - 0.25} for row in rows],
+    )
+
+
+def an_arm_with_the_pairs_of_another(data):
+    pairs = (data / "dpo_unchecked/d_video.jsonl").read_text()
+    (data / "dpo/arms/dpo_video_only/d_dpo.jsonl").write_text(pairs)
+
+
 FAULTS = {
+    passed_prompts_in_the_unchecked_lane: "the unchecked lane renders what the text check refused",
+    all_rollouts_with_other_scores: "a pair of all rollouts has the scores of its prompts' own clips",
+    an_arm_with_the_pairs_of_another: "D_dpo holds pairs of its own D_text and D_video alone",
     swap_video: "a video pair's scores are those of its prompts' own clips",
     swap_text: "a text pair is p_refined over p of its own query",
     wrong_query: "a text pair is p_refined over p of its own query",

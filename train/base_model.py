@@ -16,6 +16,7 @@ import click
 from pipeline.llm.template import Template
 from pipeline.runtime.io import DataError, read_rows, replacing_folder, write_json
 from pipeline.runtime.locks import hold_lock
+from pipeline.runtime.named_model import NAMED
 from pipeline.runtime.params_file import load_params, option
 from pipeline.runtime.progress import hide_noise, progress
 from pipeline.runtime.stage_output import metrics_path
@@ -26,7 +27,7 @@ from schemas.params_policy import HubModelParams, TinyModelParams
 from schemas.queries import Query
 from schemas.stage import Declaration
 from train.launch import require
-from train.model_folder import KEPT, NAMED
+from train.model_folder import KEPT
 from train.tiny_llama import build_tiny_llama
 from train.tokenizer import train_tokenizer
 from train.trainer import keep_freed_memory

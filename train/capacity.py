@@ -8,9 +8,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from pipeline.runtime.io import DataError
+from pipeline.runtime.named_model import download
 from pipeline.runtime.store import home
 from schemas.params_train import DpoTrainParams, TrainParams
-from train.model_folder import download
 
 ADAPTER_SHARE = 0.02  # of the weights: an adapter of rank 16 on all layers of an 8B model is half of it
 SLACK_BYTES = 50_000_000

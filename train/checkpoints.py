@@ -18,11 +18,11 @@ import click
 
 from pipeline.runtime.fingerprint import code_hash, code_of
 from pipeline.runtime.io import write_json
+from pipeline.runtime.named_model import READ
 from pipeline.runtime.store import home
 from schemas.base import content_id
 from schemas.params_train import TrainParams
 from train.curve import show_progress
-from train.model_folder import READ
 from train.trl_rows import Row
 
 if TYPE_CHECKING:

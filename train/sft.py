@@ -8,6 +8,7 @@ import click
 
 from pipeline.llm.template import Template
 from pipeline.runtime.io import DataError, read_rows
+from pipeline.runtime.named_model import download
 from pipeline.runtime.one_thread import use_one_thread
 from pipeline.runtime.params_file import load_params, option
 from pipeline.runtime.stand_ins import say_if_unreadable
@@ -19,7 +20,7 @@ from train.capacity import explain_exhaustion, refuse_without_room
 from train.checkpoints import hash_weights, make_run_key, read_versions, train_with_checkpoints
 from train.launch import launch
 from train.lora import make_peft_config
-from train.model_folder import download, load_tokenizer, read_base, read_origin
+from train.model_folder import load_tokenizer, read_base, read_origin
 from train.throughput import describe_work, record_throughput
 from train.trainer import describe_setting, make_arguments, make_dataset, open_work_folder, save_model
 from train.trl_rows import FittingRows, select_fitting, to_sft_rows

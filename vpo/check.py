@@ -6,7 +6,7 @@ extra arms too. What SQL cannot see (weights, scores by formula) is a function b
 
 import hashlib
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -67,17 +67,18 @@ CHECKS = {
     "a text pair's loser was found flawed": """
         select d.pair_id from d_text d where d.rejected_id in (select prompt_id from critique_dpo where aligned)""",
     "a video pair is of two rollouts of its own query": """
-        select d.pair_id from d_video d where not exists (select 1 from rollout_dpo r
+        select d.pair_id from video_pairs d where not exists (select 1 from rollout_dpo r
         where r.query_id = d.query_id and r.prompt = d.chosen) or not exists (select 1 from rollout_dpo r
         where r.query_id = d.query_id and r.prompt = d.rejected)""",
     "a video pair's prompts both passed the text check": """
         select d.pair_id from d_video d where d.chosen_id not in (select prompt_id from critique_dpo where aligned)
         or d.rejected_id not in (select prompt_id from critique_dpo where aligned)""",
+    "the unchecked lane renders what the text check refused": """
+        select r.prompt_id from render_unchecked r left join rollout_dpo o using (query_id, arm, sample)
+        where r.prompt is distinct from o.prompt
+        or r.prompt_id in (select prompt_id from critique_dpo where aligned)""",
     "a video pair's winner scored higher": """
-        select pair_id from d_video where not score_chosen > score_rejected""",
-    "D_dpo holds pairs of D_text and D_video alone": """
-        select pair_id from d_dpo where rule <> 'ready'
-        and pair_id not in (select pair_id from d_text union all select pair_id from d_video)""",
+        select pair_id from video_pairs where not score_chosen > score_rejected""",
     "text feedback that was made is used": """
         select distinct 'no text pair in d_dpo' as what from d_text
         where text_feedback() and not exists (select 1 from d_dpo where source = 'text' or rule = 'ready')""",
@@ -110,21 +111,28 @@ CHECKS = {
 }
 
 
-def find_wrong_scores(connection: "duckdb.DuckDBPyConnection", params: "Params") -> list[str]:
-    """Return the pair_ids of D_video whose scores are not those of their prompts' own clips, or are too close."""
+def find_wrong_scores(
+    connection: "duckdb.DuckDBPyConnection", params: "Params", view: str = "d_video", lanes: Sequence[str] = ("dpo",)
+) -> list[str]:
+    """Return the pair_ids of a view of D_video whose scores are not those of their prompts' own clips, or too close.
+
+    `lanes` are those whose clips it pairs.
+    """
     from pipeline.scoring.exact import as_written, subtract
     from pipeline.scoring.formulas import compute_scores
     from schemas.reward import Reward
 
-    result = connection.execute("select * from reward_dpo")
+    result = connection.execute(unite(f"select * from reward_{lane}" for lane in lanes))
     names = [column[0] for column in result.description]
     rows = [Reward.model_validate(dict(zip(names, row, strict=True))) for row in result.fetchall()]
-    shown = connection.execute("select prompt_id, video_id from render_dpo where replicate = 0").fetchall()
+    shown = connection.execute(
+        unite(f"select prompt_id, video_id from render_{lane} where replicate = 0" for lane in lanes)
+    ).fetchall()
     clips = {video_id for _, video_id in shown}
     by_clip = compute_scores(rows, params.reward, [row for row in rows if row.video_id in clips])
     by_prompt = {prompt_id: by_clip[video_id] for prompt_id, video_id in shown if video_id in by_clip}
     pairs = connection.execute(
-        "select pair_id, chosen_id, rejected_id, score_chosen, score_rejected from d_video"
+        f"select pair_id, chosen_id, rejected_id, score_chosen, score_rejected from {view}"
     ).fetchall()
     gap = as_written(params.dpo.reward_gap)
     return [
@@ -134,6 +142,32 @@ def find_wrong_scores(connection: "duckdb.DuckDBPyConnection", params: "Params")
         or (float(by_prompt[chosen]), float(by_prompt[rejected])) != (high, low)
         or subtract(by_prompt[chosen], by_prompt[rejected]) <= gap
     ]
+
+
+def unite(selects: Iterable[str]) -> str:
+    """Return the query of all rows of several."""
+    return " union all by name ".join(selects)
+
+
+def find_foreign_pairs(root: Path, graph: Graph, params: "Params") -> list[str]:
+    """Return the pairs of D_dpo, of every arm, that none of the files holds which the params name as its sources.
+
+    Ready pairs come from elsewhere, and pairs with exchanged labels have ids of their own.
+    """
+    from pipeline.runtime.io import read_rows
+    from schemas.base import Pair
+    from schemas.params import TrainedArmParams
+
+    foreign = []
+    for stage in graph.running("d_dpo"):
+        arm = stage.word_after("--arm")
+        sources = params.dpo.sources_of(params.dpo.arms[arm] if arm else TrainedArmParams()).values()
+        given = {row.pair_id for path in sources if (root / path).is_file() for row in read_rows(root / path, Pair)}
+        out = root / stage.outs[0]
+        for row in read_rows(out, Pair) if out.is_file() else ():
+            if row.rule != "ready" and ", labels " not in row.rule and row.pair_id not in given:
+                foreign.append(f"{stage.outs[0]}: {row.pair_id}")
+    return foreign
 
 
 def find_wrong_ids(root: Path, graph: Graph) -> list[str]:
@@ -226,15 +260,20 @@ def run_checks(root: Path, recipe: str = "") -> dict[str, list[Any] | None]:
     if lacking or not made:
         missing = ", ".join(lacking or MADE)
         raise click.ClickException(f"nothing to check: {missing} without rows; run `dvc repro` first")
-    if pairs := [name for name in ("d_dpo", "d_dpo_arm") if name in names]:
-        selects = " union all by name ".join(f"select * from {name}" for name in pairs)
-        connection.execute(f"create temp view pairs as {selects}")
+    for view, parts in (("pairs", ("d_dpo", "d_dpo_arm")), ("video_pairs", ("d_video", "d_video_unchecked"))):
+        if present := [name for name in parts if name in names]:
+            selects = unite(f"select * from {name}" for name in present)
+            connection.execute(f"create temp view {view} as {selects}")
     for name in ("text_feedback", "video_feedback"):
         connection.execute(f"create temp macro {name}() as {str(getattr(params.dpo, name)).lower()}")
     checks: dict[str, Callable[[], list[Any]]] = {
         name: partial(fetch, connection, query) for name, query in CHECKS.items()
     }
     checks["a video pair's scores are those of its prompts' own clips"] = partial(find_wrong_scores, connection, params)
+    checks["a pair of all rollouts has the scores of its prompts' own clips"] = partial(
+        find_wrong_scores, connection, params, "d_video_unchecked", ("dpo", "unchecked")
+    )
+    checks["D_dpo holds pairs of its own D_text and D_video alone"] = lambda: find_foreign_pairs(root, graph, params)
     checks["ids are made of the texts beside them"] = lambda: find_wrong_ids(root, graph)
     checks["files are those that dvc.lock names"] = lambda: find_changed_files(root, graph)
     checks["no query of a ready set resembles a test query"] = partial(find_leaked_queries, connection)
@@ -272,11 +311,13 @@ def main(as_json: bool, recipe: str) -> None:
     """Trace every pair, clip and score to what it says it came from."""
     import json
 
+    from pipeline.runtime.terminal import escape_json, make_visible
+
     broken = run_checks(find_project(), recipe)
     if as_json:
-        click.echo(json.dumps(broken, default=str, ensure_ascii=False))
+        click.echo(escape_json(json.dumps(broken, default=str, ensure_ascii=False)))
     else:
         for name, rows in broken.items():
             verdict = "-     " if rows is None else "BROKEN" if rows else "ok    "
-            click.echo(f"{verdict} {name}{f': {rows}' if rows else ''}")
+            click.echo(make_visible(f"{verdict} {name}{f': {rows}' if rows else ''}"))
     raise SystemExit(1 if any(broken.values()) else 0)

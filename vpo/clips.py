@@ -98,7 +98,7 @@ def read_sides(root: Path, graph: Graph, pair: "Pair") -> dict[str, bytes]:
     from schemas.render import Render
 
     clips: dict[str, bytes] = {}
-    for stage in graph.running("render", "dpo"):
+    for stage in (*graph.running("render", "dpo"), *graph.running("render", "unchecked")):
         path = root / stage.paths[-1]
         for row in read_rows(path, Render) if path.is_file() else ():
             for side, prompt_id in (("chosen", pair.chosen_id), ("rejected", pair.rejected_id)):

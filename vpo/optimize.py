@@ -12,22 +12,26 @@ from typing import TYPE_CHECKING
 
 import click
 
-from pipeline.runtime.terminal import make_visible
+from pipeline.runtime.terminal import escape_json, make_visible
 from vpo.graph import Graph, read_graph, recipe_option
 from vpo.project import find_project
 
 if TYPE_CHECKING:
-    from schemas.params import OptimizeParams
+    from schemas.params import OptimizeParams, QueriesParams
     from schemas.seams import Outcome, Policy
 
 TRAINED = ("dpo", "sft")
 QUERY_COLUMNS = ("query", "prompt", "text")
+TABLES = (".csv", ".tsv", ".json", ".jsonl", ".ndjson", ".parquet", ".xlsx")
+"""endings of names that tell of columns"""
 EMPTY = "the query is empty once it is cleaned; say what the video should show"
 
 
 @click.command("optimize")
 @click.argument("queries", nargs=-1, metavar="[QUERY]...")
-@click.option("--from", "file", metavar="FILE", help="Queries of a JSONL, CSV or text file; - is standard input.")
+@click.option(
+    "--from", "file", metavar="FILE", help="Queries of a table (CSV, JSONL, Parquet, ...) or text; - is standard input."
+)
 @click.option("--model", type=click.Path(path_type=Path), help="A model folder, in place of the newest trained one.")
 @click.option("--greedy", is_flag=True, help="The likeliest prompt in place of a drawn one.")
 @click.option("-n", "samples", metavar="N", type=click.IntRange(min=1), default=1, help="Prompts a query; default: 1.")
@@ -54,7 +58,8 @@ def main(
         raise click.UsageError("--greedy has one prompt a query: leave -n out")
     if queries and file:
         raise click.UsageError("queries as words or --from a file, not both")
-    texts = iter(queries) if queries else read_queries(file or "-")
+    if file and file != "-":
+        file = str(Path(file).absolute())  # files are named from where the person stands
     root = find_project()
     graph = read_graph(root, recipe)
     folder = model.resolve() if model else find_trained(root, graph)
@@ -63,6 +68,7 @@ def main(
     failures = 0
     with contextlib.chdir(root):  # params name templates from the root
         params = load_params(graph.params_file)
+        texts = iter(queries) if queries else read_queries(file or "-", params.queries)
         sampling = params.optimize.model_copy(update={"temperature": 0.0}) if greedy else params.optimize
         policy = make_policy(folder, params.policy)
         keep_flags = params.queries.keep_flags
@@ -124,27 +130,33 @@ class Answer:
         return bool(self.prompt)
 
 
-def read_queries(file: str) -> Iterator[str]:
-    """Yield the queries of a file as they come: JSONL and CSV by their column query, prompt or text, else a line each.
+def read_queries(file: str, params: "QueriesParams") -> Iterator[str]:
+    """Yield the queries of a file as stage `queries` reads them, by their column query, prompt or text.
 
-    "-" is standard input. Raises ClickException for a file that cannot be read, naming file and record.
+    A name that tells no format is a line each; "-" is standard input. Raises ClickException for a file that cannot be
+    read, naming file and record.
     """
-    from pipeline.evaluation.prompt_sources import read_records
+    from pipeline.curation.files import open_table
+    from pipeline.curation.sources import fold_name, read_frames
     from pipeline.runtime.io import DataError
+    from pipeline.text.incoming_bytes import read_lines, strip_packing
 
-    if file == "-":
-        yield from (line.rstrip("\n") for line in sys.stdin if line.strip())
-        return
-    path = Path(file).absolute()
+    path = Path(file)
     try:
-        if path.suffix not in (".jsonl", ".csv"):
-            yield from (line for line in path.read_text(encoding="utf-8-sig").splitlines() if line.strip())
+        if file == "-" or strip_packing(path).suffix.lower() not in TABLES:
+            lines = sys.stdin if file == "-" else read_lines(path)
+            yield from (line.rstrip("\r\n") for line in lines if line.strip())
             return
-        for number, record in enumerate(read_records(path), 1):
-            column = next((name for name in QUERY_COLUMNS if name in record), None)
-            if column is None:
-                raise click.ClickException(f"{file}: record {number}: no column {', '.join(QUERY_COLUMNS)}")
-            yield str(record[column] or "")
+        names = [fold_name(name) for name in open_table(path).names]
+        column = next((name for name in QUERY_COLUMNS if name in names), None)
+        changes = {"source": "file", "path": file, "query_column": column, "id_column": None, "limit": None}
+        record = 0
+        for frame in read_frames(params.model_copy(update=changes)):
+            for text, fault in zip(frame["text"], frame["fault"], strict=True):
+                record += 1
+                if fault is not None:
+                    raise click.ClickException(f"{file}: record {record}: {fault}")
+                yield text
     except (OSError, UnicodeDecodeError, DataError) as fault:
         raise click.ClickException(f"{file}: {fault}") from None
 
@@ -217,7 +229,7 @@ def is_flagged(query: str) -> bool:
 def show(answer: Answer, as_json: bool) -> None:
     """Print an answer at once; of a failure an empty line, and the reason on stderr."""
     if as_json:
-        click.echo(json.dumps(asdict(answer), ensure_ascii=False))
+        click.echo(escape_json(json.dumps(asdict(answer), ensure_ascii=False)))
     else:
         click.echo(make_visible(answer.prompt))
         if answer.failure:

@@ -66,8 +66,9 @@ def recipe(root: Path, name: str) -> Path:
     return files[name]
 
 
-WHOLE = {"reward.models"}
-"""mappings that a recipe replaces and does not add to: with another recipe's models beside, clips are scored in vain"""
+WHOLE = {"reward.models", "dpo.arms", "dpo.unchecked", "evaluate.arms"}
+"""mappings that a recipe replaces and does not add to: with another recipe's models beside, clips are scored in vain,
+and with its arms more is rendered and trained than a paper compares"""
 
 
 def merge(tree: dict[str, Any], overlay: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, object, object]]:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import click
 
+from pipeline.runtime.named_model import download, read_name
 from schemas.params import Params
 from vpo.graph import recipe_option
 from vpo.project import find_project
@@ -26,7 +27,7 @@ def main(folder: Path, port: int, host: str, run: bool, recipe: str) -> None:
     """Print the vLLM command that serves the model in FOLDER, or start it with --run."""
     from pipeline.runtime.params_file import load_params
 
-    if not (folder / "config.json").is_file():
+    if not (folder / "config.json").is_file() and read_name(folder) is None:
         raise click.ClickException(f"{folder}: not a model folder (no config.json in it)")
     words = command(folder, longest_answer(load_params(find_project() / "params.yaml")), host, port)
     installed = importlib.util.find_spec("vllm") is not None
@@ -45,14 +46,17 @@ def longest_answer(params: Params) -> int:
 
 
 def command(folder: Path, max_new_tokens: int, host: str, port: int) -> list[str]:
-    """Return the words of `vllm serve`.
+    """Return the words of `vllm serve`; a model that the folder names is served at its commit, under the folder's name.
 
-    `--generation-config vllm`: else the server takes sampling defaults from the model's generation_config.json.
+    `--generation-config vllm`: else the server takes sampling defaults from the model's generation_config.json. Raises
+    DataError for a named model that the Hub does not give.
     """
-    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    name, commit = read_name(folder) or (str(folder), None)
+    pinned = ["--revision", commit, "--tokenizer-revision", commit] if commit else []
+    config = json.loads(Path(download(name, commit, ["config.json"]), "config.json").read_text(encoding="utf-8"))
     longest = config.get("max_position_embeddings") or max_new_tokens + SPARE
     return [
-        "vllm", "serve", str(folder), "--served-model-name", folder.resolve().name, "--generation-config", "vllm",
+        "vllm", "serve", name, *pinned, "--served-model-name", folder.resolve().name, "--generation-config", "vllm",
         "--dtype", "auto", "--max-model-len", str(min(longest, max_new_tokens + SPARE)), "--host", host,
         "--port", str(port),
     ]  # fmt: skip

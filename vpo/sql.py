@@ -71,7 +71,13 @@ def warn_of_files(connection: "duckdb.DuckDBPyConnection", root: Path, query: st
         return
     for graph in [read_graph(root, recipe)] if recipe else read_graphs(root).values():
         prefix = "" if recipe or schema_of(graph) == "main" else f"{schema_of(graph)}."
-        read = [view for view in views(root, graph) if names & {f"{prefix}{view.name}", f"{prefix}{view.stage}"}]
+        artifacts = list(views(root, graph))
+        taken = {view.name for view in artifacts}  # a bare stage name stands for its lanes where no view has it
+        read = [
+            view
+            for view in artifacts
+            if f"{prefix}{view.name}" in names or (view.stage not in taken and f"{prefix}{view.stage}" in names)
+        ]
         for note in notes(root, graph, read):
             click.echo(f"note: {note}", err=True)
 
@@ -120,7 +126,7 @@ def create(connection: "duckdb.DuckDBPyConnection", schema: str, named: list["Vi
         try:
             connection.execute(f"create view {quote(schema)}.{quote(name)} as {text}")
         except duckdb.Error as fault:  # one unreadable file must not close the door to all the others
-            click.echo(f"view {name} is left out: {line(fault)}", err=True)
+            click.echo(make_visible(f"view {name} is left out: {line(fault)}"), err=True)
 
 
 def answer(connection: "duckdb.DuckDBPyConnection", query: str) -> tuple[list[str], list[tuple]]:

@@ -7,14 +7,15 @@ import csv
 import hashlib
 import itertools
 import json
+import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
-from pipeline.curation.delimiters import find_delimiter
 from pipeline.curation.sheets import read_sheet
 from pipeline.runtime.io import DataError
+from pipeline.text.delimiters import DELIMITERS, find_delimiter
 from pipeline.text.incoming_bytes import read_lines, read_text, strip_packing
 
 if TYPE_CHECKING:
@@ -22,6 +23,11 @@ if TYPE_CHECKING:
 
 TEXT = "text"
 """The one column of a file that holds bare strings."""
+
+JSON_START = re.compile(r"\{\s*\"|\[\s*[\[{\"]")
+HEADER_NAMES = {"prompt", "query", "text"}
+NAME = re.compile(r"[\w .-]{1,40}")
+"""What a text file must not begin with: a query is neither JSON nor a header."""
 
 FRAME = 1 << 16
 """Rows of a Parquet file that are read at once. Ours."""
@@ -124,6 +130,11 @@ def _read_csv_rows(path: Path) -> Iterator[tuple[int, list[str]]]:
             yield started, values
             started = reader.line_num + 1 + skipped
     except csv.Error as fault:
+        if "new-line character" in str(fault):
+            raise DataError(
+                f"{path}: a line ends in a carriage return alone (line {started}), as old Macs wrote it; convert it: "
+                r"`tr '\r' '\n' < OLD > NEW`"
+            ) from None
         raise DataError(
             f"{path}: broken CSV in the row that starts at line {started} ({fault}); "
             'a quoted field needs both quotes, and a quote inside is written ""'
@@ -134,7 +145,7 @@ def _read_csv_rows(path: Path) -> Iterator[tuple[int, list[str]]]:
 
 def _open_json(path: Path) -> RecordTable:
     try:
-        items = json.loads(read_text(path))
+        items = parse_json(read_text(path))
     except (ValueError, RecursionError) as fault:
         hint = "; one value a line is JSONL: name it .jsonl" if "Extra data" in str(fault) else ""
         raise DataError(f"{path}: not JSON: {fault}{hint}") from None
@@ -149,7 +160,7 @@ def _open_jsonl(path: Path) -> RecordTable:
             if not line.strip():
                 continue
             try:
-                yield json.loads(line)
+                yield parse_json(line.lstrip("\ufeff"))
             except (ValueError, RecursionError) as fault:
                 raise DataError(f"{path}:{number}: not JSON: {fault}") from None
 
@@ -157,8 +168,25 @@ def _open_jsonl(path: Path) -> RecordTable:
 
 
 def _open_text(path: Path) -> RecordTable:
-    # \r alone ended lines on old Macs
-    return _tabulate(path, (part for line in read_lines(path) for part in line.rstrip("\r\n").split("\r")))
+    def lines() -> Iterator[str]:
+        is_first = True
+        for line in read_lines(path):
+            if is_first and line.strip():
+                _refuse_table(path, line.strip())
+                is_first = False
+            yield from line.rstrip("\r\n").split("\r")  # \r alone ended lines on old Macs
+
+    return _tabulate(path, lines())
+
+
+def _refuse_table(path: Path, first: str) -> None:
+    """Raise DataError for a text file whose first line with words is no query, but the start of JSON or of a table."""
+    if first in ("{", "[") or JSON_START.match(first):
+        raise DataError(f"{path}: it holds JSON: name it .jsonl (one value a line) or .json")
+    for delimiter in DELIMITERS:
+        fields = [field.strip(' "').casefold() for field in first.split(delimiter)]
+        if len(fields) > 1 and {*fields} & HEADER_NAMES and all(NAME.fullmatch(field) for field in fields):
+            raise DataError(f"{path}: its first line is the header of a table: name it .csv or .tsv")
 
 
 def _open_excel(path: Path) -> RecordTable:
@@ -173,6 +201,19 @@ def _open_excel(path: Path) -> RecordTable:
                 yield dict(zip(names, values, strict=True))
 
     return RecordTable([str(name) for name in names], iterate)
+
+
+def parse_json(text: str) -> object:
+    """Return the value of JSON. Raises ValueError, also for an object with two values for one key."""
+    return json.loads(text, object_pairs_hook=_refuse_twice_named)
+
+
+def _refuse_twice_named(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    record = dict(pairs)
+    if len(record) < len(pairs):
+        keys = [key for key, _ in pairs]
+        raise ValueError(f"an object names {next(key for key in record if keys.count(key) > 1)!r} twice")
+    return record
 
 
 def _tabulate(path: Path, items: Iterator[object]) -> RecordTable:

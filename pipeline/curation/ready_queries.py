@@ -4,11 +4,13 @@ Ours: an id alone finds too few. A query that differs from a test query by a quo
 id and teaches the same answer.
 """
 
+import unicodedata
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import TypeVar
 
 import numpy as np
+import regex
 
 from pipeline.curation.benchmark_overlap import find_overlap
 from pipeline.curation.split import NEAR
@@ -26,6 +28,7 @@ from schemas.queries import Query
 from schemas.reasons import Reason
 
 R = TypeVar("R", DSft, DDpo)
+ACCENTS = regex.compile(r"[\u0300-\u036f]+")
 MARK = "\ue000"
 """Stands for the query where a template is filled in to see what is around it: a sign that no language uses."""
 
@@ -43,14 +46,20 @@ def find_leaked(queries: Sequence[str], test: Sequence[str]) -> dict[str, str]:
     """
     import polars as pl
 
-    exact = {text.casefold(): text for text in test}
-    leaked = {query: exact[query.casefold()] for query in queries if query.casefold() in exact}
+    exact = {fold_words(text): text for text in test}
+    leaked = {query: exact[fold_words(query)] for query in queries if fold_words(query) in exact}
     worded = [query for query in dict.fromkeys(queries) if query not in leaked and tokens(query)]
     if worded and test:
         numbered = tokenize(pl.Series("words", [" ".join(tokens(query)) for query in worded], pl.String))
         rows, prompts, _ = find_overlap(numbered, np.arange(len(worded)), test, NEAR)
         leaked |= {worded[row]: test[prompt] for row, prompt in zip(rows, prompts, strict=True)}
     return leaked
+
+
+def fold_words(text: str) -> str:
+    """Return the words of a query without case and accents; of one without words its signs as they stand."""
+    words = " ".join(tokens(text)) or text.casefold()
+    return ACCENTS.sub("", unicodedata.normalize("NFKD", words))
 
 
 def part_from_test(ready: ReadySet[R], test: str | None, on_leakage: OnLeakage, path: str) -> ReadySet[R]:

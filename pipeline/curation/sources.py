@@ -15,6 +15,8 @@ import click
 from pipeline.curation.files import FrameTable, RecordTable, Table, open_table
 from pipeline.curation.hub import open_hub
 from pipeline.runtime.io import DataError
+from pipeline.runtime.terminal import make_visible
+from pipeline.text.clean import INVISIBLE
 from pipeline.text.incoming_bytes import make_writable
 from schemas.params import QueriesParams
 
@@ -29,6 +31,7 @@ SCORE_COLUMNS = (
     "toxicity", "obscene", "identity_attack", "insult", "threat", "sexual_explicit", "prompt_nsfw", "unsafe_score",
 )  # fmt: skip
 LIKE_A_SCORE = re.compile(r"nsfw|toxic|unsafe|safety|obscen|insult|threat|harm|hate|sexual|violen|profan")
+DECIMAL_COMMA = re.compile(r"\d*,\d+")
 BATCH = 8192
 """Records that become one frame. Ours."""
 
@@ -136,19 +139,19 @@ def _choose_columns(table: Table, params: QueriesParams) -> Columns:
 
 
 def fold_name(name: object) -> str:
-    """Return a column's name as names are compared: without case, blanks at its ends, and with _ for those inside."""
-    return "_".join(str(name).replace("_", " ").casefold().split())
+    """Return a column's name as names are compared: without case, unseen signs, blanks at its ends, with _ inside."""
+    return "_".join(INVISIBLE.sub("", str(name)).replace("_", " ").casefold().split())
 
 
 def _find_scores(table: Table, source: str) -> list[str]:
     """Return the columns of toxicity scores, as the table spells them; of others that look like it, say so."""
     scores = [name for name in table.names if fold_name(name) in SCORE_COLUMNS]
     if unread := [str(name) for name in table.names if name not in scores and LIKE_A_SCORE.search(fold_name(name))]:
-        click.echo(
+        line = (
             f"  queries: {source}: not read as scores of unsafe queries: {_join_names(unread)}; rename one to "
-            "unsafe_score if it holds probabilities of the text",
-            err=True,
+            "unsafe_score if it holds probabilities of the text"
         )
+        click.echo(make_visible(line), err=True)
     if isinstance(table, RecordTable):
         # the names of a record table are those of its first record, which need not have them all
         folded = {fold_name(name) for name in scores}
@@ -263,6 +266,8 @@ def _find_largest_score(record: dict[str, Any], columns: Sequence[str]) -> float
         score = record.get(column)
         if score is None or score == "":
             continue
+        if isinstance(score, str) and DECIMAL_COMMA.fullmatch(score.strip()):
+            score = score.replace(",", ".")
         try:
             value = float(score)
         except OverflowError:

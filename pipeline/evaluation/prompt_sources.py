@@ -1,26 +1,30 @@
 """Where the prompts of an arm come from when no policy of ours writes them: the query, stored rows, a file, an LLM."""
 
 import csv
-import json
+import itertools
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from pipeline.llm.answer_forms import PROMPT
+from pipeline.llm.policy_answers import read_policy_outcome
 from pipeline.llm.rounds import ask_teacher
 from pipeline.llm.template import Template
 from pipeline.runtime.io import DataError, read_rows
 from pipeline.runtime.stage_output import dropped_path
 from pipeline.text.clean import clean
+from pipeline.text.delimiters import find_delimiter
+from pipeline.text.incoming_bytes import read_lines, strip_packing
 from pipeline.text.loops import has_loop
-from pipeline.text.ready_records import hash_file
+from pipeline.text.preference import fold
+from pipeline.text.ready_records import hash_file, read_records
 from schemas.base import Dropped, Prompt, Provenance, QueryBase, content_id
 from schemas.fewshot import Exemplar
 from schemas.params import FileArmParams
 from schemas.queries import Query
 from schemas.reasons import Reason
 from schemas.rollout import Rollout, prompt_class
-from schemas.seams import Messages, Teacher
+from schemas.seams import Messages, Outcome, Teacher
 
 
 @dataclass(frozen=True)
@@ -76,51 +80,61 @@ def read_stored_prompts(path: Path) -> StoredPrompts:
 def take_from_file(
     queries: Iterable[QueryBase], params: FileArmParams, keep_flags: bool, arm: str, suite: str | None = None
 ) -> Iterator[Rollout | Dropped]:
-    """Yield the prompt that a user's file has for each query, or that it has none.
+    """Yield the prompt that a user's file has for each query, or why there is none.
 
     The file's queries are cleaned as stage `queries` cleans them (`keep_flags`), so that the same text is the same
-    query. Raises DataError for a file that cannot be read, lacks a column, or has two prompts for one query.
+    query, and its prompts as those of every model. Raises DataError as `read_prompt_file`.
     """
     path = Path(params.source)
     prompts = read_prompt_file(path, params.query_column, params.prompt_column, keep_flags)
     by = Provenance(backend="file", model=path.name, revision=hash_file(params.source)[:16])
     for row in queries:
-        if row.query_id in prompts:
-            yield make_rollout(row, prompts[row.query_id], by, arm=arm, suite=suite)
+        if row.query_id not in prompts:
+            outcome = Outcome[str](reason=Reason.FAILED, detail=f"{path.name} has no prompt for this query")
         else:
-            detail = f"{path.name} has no prompt for this query"
-            yield Dropped(input_id=f"{row.query_id}/0", reason=Reason.FAILED, detail=detail, suite=suite, arm=arm)
+            outcome = read_policy_outcome(prompts[row.query_id], by)
+        if outcome.value is None:
+            reason = outcome.reason or Reason.FAILED
+            yield Dropped(input_id=f"{row.query_id}/0", reason=reason, detail=outcome.detail, suite=suite, arm=arm)
+        else:
+            yield make_rollout(row, outcome.value, by, arm=arm, suite=suite)
 
 
 def read_prompt_file(path: Path, query_column: str, prompt_column: str, keep_flags: bool) -> dict[str, str]:
-    """Return query_id -> prompt of a JSONL or CSV file. Raises DataError naming file and record."""
+    """Return query_id -> prompt, as it stands there, of a file in a common format; case hides no column.
+
+    Raises DataError naming file and record for one that cannot be read, lacks a column, or has two prompts for a query.
+    """
     prompts: dict[str, str] = {}
-    for number, record in enumerate(read_records(path), 1):
-        query, prompt = (record.get(name) for name in (query_column, prompt_column))
+    for number, record in list_records(path):
+        if not isinstance(record, dict):
+            raise DataError(f"{path}: record {number}: expected an object")
+        folded = {str(name).strip().casefold(): value for name, value in record.items()}
+        query, prompt = (record.get(name, folded.get(name.casefold())) for name in (query_column, prompt_column))
         if not isinstance(query, str) or not isinstance(prompt, str) or not query.strip() or not prompt.strip():
             raise DataError(f"{path}: record {number}: expected texts in {query_column} and {prompt_column}")
-        query_id, prompt = content_id(clean(query, keep_flags)), " ".join(prompt.split())
-        if prompts.setdefault(query_id, prompt) != prompt:
+        query_id = content_id(clean(query, keep_flags))
+        if fold(prompts.setdefault(query_id, prompt)) != fold(prompt):
             raise DataError(f"{path}: record {number}: a second prompt for the query {query[:80]!r}")
-    if not prompts:
-        raise DataError(f"{path}: no records in it")
     return prompts
 
 
-def read_records(path: Path) -> list[dict[str, object]]:
-    """Return the lines of a JSONL or CSV file as mappings. Raises DataError for a file that is neither."""
+def list_records(path: Path) -> Iterator[tuple[int, object]]:
+    """Yield (number, from 1; record) of a JSONL, JSON, Parquet, CSV or TSV file. Raises DataError where it is none."""
+    if strip_packing(path).suffix.lower() not in (".csv", ".tsv"):
+        yield from read_records(str(path))
+        return
+    delimiter, skipped = find_delimiter(path, read_lines)
+    lines = itertools.islice(read_lines(path), skipped, None)
+    empty = True
     try:
-        text = path.read_text(encoding="utf-8-sig")
-        if path.suffix == ".csv":
-            return [{**record} for record in csv.DictReader(text.splitlines(keepends=True))]
-        records = [json.loads(line) for line in text.split("\n") if line.strip()]
-    except OSError as fault:
-        raise DataError(f"{path}: {fault.strerror}; an arm of a file reads a JSONL or CSV file") from None
-    except (UnicodeDecodeError, csv.Error, json.JSONDecodeError) as fault:
-        raise DataError(f"{path}: neither JSONL nor CSV in UTF-8: {fault}") from None
-    if odd := next((number for number, record in enumerate(records, 1) if not isinstance(record, dict)), None):
-        raise DataError(f"{path}: record {odd}: expected an object")
-    return records
+        for number, record in enumerate(csv.DictReader(lines, delimiter=delimiter, strict=True), 1):
+            empty = False
+            yield number, record
+    except csv.Error as fault:
+        raise DataError(f"{path}: broken CSV: {fault}") from None
+    if empty:
+        raise DataError(f"{path}: no records in it")
 
 
 def arm_messages(template: Template, exemplars: Iterable[Exemplar]) -> Callable[[QueryBase], Messages]:

@@ -3,7 +3,7 @@
 import ast
 import functools
 import hashlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 
 from schemas.base import content_id
@@ -86,20 +86,24 @@ def modules_of(root: Path, module: str) -> list[str]:
 
     `module` is a file such as pipeline/critique.py. Imports inside functions count; carriers are not followed.
     """
+    return reach([module], lambda path: (file for file in imports(root, path) if not is_carrier(file)))
+
+
+def reach(files: Iterable[str], imported: Callable[[str], Iterable[str]]) -> list[str]:
+    """Return `files` and all that they import by way of others, sorted; `imported` names what one file imports."""
     reached: set[str] = set()
-    waiting = [module]
+    waiting = [*files]
     while waiting:
         path = waiting.pop()
-        if path in reached or is_carrier(path):
-            continue
-        reached.add(path)
-        waiting += imports(root, path)
+        if path not in reached:
+            reached.add(path)
+            waiting += imported(path)
     return sorted(reached)
 
 
 @functools.cache
-def imports(root: Path, path: str) -> tuple[str, ...]:
-    """Return our files that one file imports, in the order of its lines."""
+def imports(root: Path, path: str, packages: tuple[str, ...] = PACKAGES) -> tuple[str, ...]:
+    """Return our files of `packages` that one file imports, in the order of its lines."""
     files: list[str] = []
     for node in ast.walk(_parse(root / path)):
         if isinstance(node, ast.Import):
@@ -108,13 +112,13 @@ def imports(root: Path, path: str) -> tuple[str, ...]:
             names = [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
         else:
             continue
-        files += [file for name in names for file in _files_of(root, name)]
+        files += [file for name in names for file in _files_of(root, name, packages)]
     return tuple(dict.fromkeys(files))
 
 
-def _files_of(root: Path, name: str) -> list[str]:
+def _files_of(root: Path, name: str, packages: tuple[str, ...]) -> list[str]:
     parts = name.split(".")
-    if parts[0] not in PACKAGES:
+    if parts[0] not in packages:
         return []
     here = Path(*parts)
     if (root / here.with_suffix(".py")).is_file():

@@ -6,6 +6,7 @@ import os
 import shutil
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from itertools import chain
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -57,8 +58,9 @@ class Writer:
         self.expected = count_rows(path) * times
         return self.count(read_rows(path, row), times)
 
-    def read_units(self, path: str | Path, row: type[R], unit: str) -> Iterator[R]:
-        """Yield the rows of `path`, counting as units the distinct values of their column `unit`."""
+    def read_units(self, paths: str | Path | Iterable[str | Path], row: type[R], unit: str) -> Iterator[R]:
+        """Yield the rows of a file, or of several, counting as units the distinct values of their column `unit`."""
+        files = [paths] if isinstance(paths, str | Path) else list(paths)
         values: set[Any] = set()
 
         def count_new(item: R) -> int:
@@ -66,7 +68,7 @@ class Writer:
             values.add(getattr(item, unit))
             return len(values) - before
 
-        return self._count_units(read_rows(path, row), count_new)
+        return self._count_units(chain.from_iterable(read_rows(path, row) for path in files), count_new)
 
     def add_units(self, n: int) -> None:
         """Count `n` units that come in beyond those of the rows."""
@@ -216,7 +218,9 @@ def stage_output(out: str | Path, row: type[Row], label: str | None = None) -> I
             yield writer
             writer.refuse_losses(out)
         write_json(metrics_path(out), writer.metrics())
-        click.echo(f"  {writer.label}: {json.dumps(writer.metrics(), ensure_ascii=False)[:300]}", err=True)
+        click.echo(
+            make_visible(f"  {writer.label}: {json.dumps(writer.metrics(), ensure_ascii=False)[:300]}"), err=True
+        )
         if count := writer.units_mendable:
             stage = os.environ.get("DVC_STAGE", "")
             click.echo(

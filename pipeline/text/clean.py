@@ -16,10 +16,12 @@ import regex
 ENTITY = regex.compile(r"&(?:#[0-9]{1,7}|#[xX][0-9a-fA-F]{1,6}|[A-Za-z][A-Za-z0-9]{1,31});")
 # A chain such as &amp;amp;amp; would otherwise cost a pass a link.
 AMPERSANDS = regex.compile(r"&(?:(?:amp|#38|#x26);)+", regex.IGNORECASE)
-# Zero-width (non-)joiners stay: Persian, Indic scripts and emoji are spelled with them.
-INVISIBLE = regex.compile(r"[[\p{Cc}\p{Cf}\p{Cs}]--[\u200c\u200d]]", regex.V1)
+# Zero-width (non-)joiners and signs of style stay: Persian, Indic scripts and emoji are spelled with them.
+INVISIBLE = regex.compile(
+    r"[[\p{Cc}\p{Cf}\p{Cs}\p{Default_Ignorable_Code_Point}]--[\u200c\u200d\ufe0e\ufe0f]]", regex.V1
+)
 JOINERS = regex.compile(r"[\u200c\u200d]")
-SPACE = regex.compile(r"\p{White_Space}+")
+SPACE = regex.compile(r"[\p{White_Space}\u2800]+")
 
 PREFIX = regex.compile(
     r"^(?:/(?:imagine|create|animate|generate)\b\s*)?(?:(?:(?:positive|video|text|image)\s)?pro?mpt\s?[:：]\s*)+"
@@ -65,9 +67,10 @@ LINK = regex.compile(r"\b(?:https?://|www\.)\S+", regex.IGNORECASE)
 MENTION = regex.compile(r"<[@#][!&]?\d+>|(?<!\w)@\w+")
 # Scripts without spaces between words count each character with its marks as a word. That is what the rules of UAX 29
 # give without a dictionary: its Line_Break class Complex_Context holds Thai, Lao, Khmer, Burmese and their neighbours.
+_SIGN = r"[\p{Han}\p{Hiragana}\p{Katakana}\p{Bopomofo}\p{Yi}\p{Tangut}\p{Nushu}]"
+_LETTER = r"[[\p{Line_Break=Complex_Context}\p{Javanese}\p{Balinese}]&&\p{L}]"
 WORD = regex.compile(
-    r"[\p{Han}\p{Hiragana}\p{Katakana}]|[\p{Line_Break=Complex_Context}--\p{M}]\p{M}*"
-    r"|[[\p{L}\p{M}\p{N}]--[\p{Han}\p{Hiragana}\p{Katakana}]--[\p{Line_Break=Complex_Context}--\p{M}]]+",
+    rf"{_SIGN}|{_LETTER}\p{{M}}*|[[\p{{L}}\p{{M}}\p{{N}}]--{_SIGN}--{_LETTER}]+",
     regex.V1,
 )
 
@@ -85,7 +88,8 @@ def clean(text: str, keep_flags: bool = False) -> str:
 def _pass(text: str, keep_flags: bool) -> str:
     if "&" in text:
         text = ENTITY.sub(lambda match: html.unescape(match.group()), AMPERSANDS.sub("&", text))
-    if "  " in text or not text.isprintable():  # printable text has no blank but the space, and nothing invisible
+    # printable ASCII has no blank but the space, and nothing invisible
+    if "  " in text or not text.isascii() or not text.isprintable():
         text = INVISIBLE.sub("", SPACE.sub(" ", text))
     text = unicodedata.normalize("NFC", text).strip()
     text = _unquote(PREFIX.sub("", text))

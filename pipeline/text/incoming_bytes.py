@@ -9,6 +9,7 @@ from typing import IO, cast
 import regex
 
 from pipeline.runtime.io import DataError
+from pipeline.text.encodings import find_seven_bit, is_windows_1252
 
 SURROGATE = regex.compile(r"\p{Cs}")
 SIGNATURES = {
@@ -20,7 +21,9 @@ SIGNATURES = {
     b"BZh": "packed by bzip2: unpack it with `bunzip2`",
     b"\xfd7zXZ": "packed by xz: unpack it with `unxz`",
     b"%PDF": "a PDF",
+    b"version https://git-lfs": "a pointer of Git LFS: fetch the file with `git lfs pull`",
 }
+WEB_PAGES = (b"<!doctype html", b"<html")
 BYTE_ORDER_MARKS = {
     b"\xff\xfe\x00\x00": "UTF-32",
     b"\x00\x00\xfe\xff": "UTF-32",
@@ -58,9 +61,8 @@ def read_lines(path: Path) -> Iterator[str]:
                     text = line.decode("utf-8")
                 except UnicodeDecodeError as fault:
                     byte = f"0x{line[fault.start]:02x}, line {number}"
-                    raise DataError(
-                        _describe_not_utf8(path, position + fault.start, byte, _guess_encoding(line))
-                    ) from None
+                    encoding = "WINDOWS-1252" if is_windows_1252(line) else None
+                    raise DataError(_describe_not_utf8(path, position + fault.start, byte, encoding)) from None
                 yield text.removeprefix("\ufeff") if number == 1 else text
                 position += len(line)
     except (gzip.BadGzipFile, zlib.error, EOFError) as fault:
@@ -85,18 +87,13 @@ def _refuse_signature(path: Path, start: bytes) -> None:
     for signature, name in SIGNATURES.items():
         if start.startswith(signature):
             raise DataError(f"{path}: its name says text, but it is {name}")
+    if start.lstrip()[:20].lower().startswith(WEB_PAGES):
+        raise DataError(f"{path}: its name says text, but it is a web page; download the file itself")
+    if encoding := find_seven_bit(start):
+        raise DataError(_describe_not_utf8(path, 0, f"it looks like {encoding}", encoding))
     # of scripts other than Latin too: half of the bytes of Burmese are 0x10
     if sum(byte in CONTROLS for byte in start[:400]) > len(start[:400]) // 4:
         raise DataError(_describe_not_utf8(path, 0, "it looks like UTF-16", "UTF-16"))
-
-
-def _guess_encoding(line: bytes) -> str | None:
-    """Return windows-1252 where bytes beyond ASCII stand alone or in pairs, as in Western European text, else None.
-
-    Its letters are those of Latin-1, and it has the quotes and dashes that Latin-1 lacks.
-    """
-    runs = regex.findall(rb"[\x80-\xff]+", line)
-    return "WINDOWS-1252" if runs and max(map(len, runs)) <= 2 else None
 
 
 def _describe_not_utf8(path: Path, position: int, content: str, encoding: str | None) -> str:

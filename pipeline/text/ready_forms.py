@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 import regex
 
+from pipeline.text.clean import words
 from pipeline.text.ready_turns import Exchange, Misfit, describe, list_keys, read_exchange
 
 Record = dict[str, Any]
@@ -57,6 +58,8 @@ def read_record(record: Any, forms: tuple[Form, ...]) -> Parts:
     if not isinstance(record, dict):
         raise Misfit(f"{describe(record)}; expected an object with {list_forms(forms)}")
     values = _fold_keys(record)
+    if rejected := [key for key in ("label", "kto_tag") if values.get(key) is False]:
+        raise Misfit(f"{rejected[0]} is false: it says that the answer is a bad one; take such records out")
     fitting = [form for form in forms if set(form.keys) <= values.keys()]
     explicit = [form for form in fitting if form.keys != IMPLICIT]
     if explicit:
@@ -72,7 +75,18 @@ def read_record(record: Any, forms: tuple[Form, ...]) -> Parts:
                 f"read as {fitting[0].name} ({', '.join(fitting[0].keys)}) it says another thing than as {form.name} "
                 f"({', '.join(form.keys)}); take out the keys that are not meant"
             )
-    return first
+    return _take_named_query(values, first)
+
+
+def _take_named_query(values: Record, parts: Parts) -> Parts:
+    """Return the parts with the query of the key `query` where one stands beside turns that hold it."""
+    query = values.get("query")
+    if parts.named or not isinstance(query, str) or not query.strip():
+        return parts
+    # by its words: a filled-in template has other signs for some of its own
+    if " ".join(words(query)) not in " ".join(words(f"{parts.instruction} {parts.request}")):
+        raise Misfit(f"its query {query[:60]!r} is not in the user turn {parts.request[:60]!r}")
+    return parts._replace(request=query.strip(), instruction="", named=True)
 
 
 def list_forms(forms: tuple[Form, ...]) -> str:
@@ -167,7 +181,8 @@ def _read_chat(key: str) -> Callable[[Record], Parts]:
         if exchange.request is None or exchange.answer is None:
             missing = "user" if exchange.request is None else "assistant"
             raise Misfit(f"{key} has no {missing} turn; expected one user turn and then one assistant turn")
-        return Parts(exchange.request, (exchange.answer,), has_system=exchange.has_system)
+        has_system = exchange.has_system or bool(record.get("system"))
+        return Parts(exchange.request, (exchange.answer,), has_system=has_system)
 
     return read
 
@@ -188,7 +203,7 @@ def _read_answered(request_key: str, *answers: str) -> Callable[[Record], Parts]
         if others := [key for key, (_, side) in zip(answers, sides, strict=True)
                       if side.request not in (None, exchange.request)]:  # fmt: skip
             raise Misfit(f"{others[0]} begins with another user turn than {request_key}")
-        has_system = exchange.has_system or any(side.has_system for _, side in sides)
+        has_system = exchange.has_system or bool(record.get("system")) or any(side.has_system for _, side in sides)
         return Parts(exchange.request, tuple(text for text, _ in sides), has_system=has_system)
 
     return read

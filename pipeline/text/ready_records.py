@@ -17,7 +17,7 @@ class TwiceNamed(ValueError):
 
 
 def read_records(path: str) -> Iterator[tuple[int, Any]]:
-    """Yield (number, from 1; record) of a file; half characters of JSON become U+FFFD.
+    """Yield (number, from 1; record) of a file; half characters of JSON become U+FFFD, and NUL goes.
 
     Raises DataError for a file that cannot be read or holds no record.
     """
@@ -44,7 +44,7 @@ def hash_file(path: str) -> str:
 
 def _make_writable(value: Any) -> Any:
     if isinstance(value, str):
-        return value if value.isascii() else make_writable(value)
+        return make_writable(value).replace("\0", "")
     if isinstance(value, list):
         return [_make_writable(item) for item in value]
     return {key: _make_writable(item) for key, item in value.items()} if isinstance(value, dict) else value
@@ -62,11 +62,14 @@ def _read_json(path: Path) -> list[Any]:
         raise DataError(f"{path}: JSON that is nested too deep") from None
     except TwiceNamed as fault:
         raise DataError(f"{path}: {fault}") from None
+    except ValueError as fault:  # a number of more digits than Python reads
+        raise DataError(f"{path}: JSON that cannot be read: {fault}") from None
 
 
 def _parse(text: str) -> list[Any]:
     """Return the items of a JSON list, or the values of a file with one a line (which may be lists themselves)."""
     decoder = json.JSONDecoder(object_pairs_hook=_refuse_twice_named)
+    text = text.lstrip("\ufeff")
     if text.lstrip().startswith(("[", "{")):
         try:
             value = decoder.decode(text)
@@ -77,9 +80,10 @@ def _parse(text: str) -> list[Any]:
             return value if isinstance(value, list) else [value]
     records, offset = [], 0
     for line in text.split("\n"):  # no other sign ends a line: JSON may hold U+2028 as it is
-        if line.strip():
+        if line.strip("\ufeff \t\r"):
             try:
-                records.append(decoder.decode(line.strip()))
+                # files with a BOM each that were put one behind the other
+                records.append(decoder.decode(line.strip().lstrip("\ufeff")))
             except json.JSONDecodeError as fault:
                 raise json.JSONDecodeError(fault.msg, text, offset + fault.pos) from None
         offset += len(line) + 1
@@ -100,7 +104,11 @@ def _read_parquet(path: Path) -> Iterator[Any]:
     import pyarrow.parquet as pq
 
     try:
-        for batch in pq.ParquetFile(path).iter_batches(batch_size=1024):
+        file = pq.ParquetFile(path)
+        names = file.schema_arrow.names
+        if twice := [name for name in names if names.count(name) > 1]:
+            raise DataError(f"{path}: two columns are named {twice[0]!r}; rename one")
+        for batch in file.iter_batches(batch_size=1024):
             batch.validate(full=True)
             yield from batch.to_pylist()
     except (pa.ArrowException, OSError) as fault:

@@ -5,7 +5,7 @@ What each record says is found by keys and roles, in `ready_forms`; a record tha
 
 import math
 import re
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,11 +27,9 @@ from schemas.reasons import Reason
 
 R = TypeVar("R", DSft, DDpo)
 OUR_ID = re.compile("[0-9a-f]{16}")
-SCORES = {
-    "score_chosen": ("score_chosen", "chosen_score", "chosen_rating", "chosen-rating"),
-    "score_rejected": ("score_rejected", "rejected_score", "rejected_rating", "rejected-rating"),
-}
-"""our column -> the keys that others give a score; the last two are argilla's"""
+SCORE_KEY = re.compile(r"(?P<before>\w*?)_?(?P<side>chosen|rejected)_?(?P<after>\w*)", re.IGNORECASE)
+SCORE_WORD = re.compile(r"(?:^|_)(?:score|rating|reward|grade|points)s?(?:$|_)")
+"""in a key beside chosen or rejected: score_chosen (ours), chosen-rating (argilla), rejected_avg_rating, ScoreChosen"""
 
 
 @dataclass(frozen=True)
@@ -115,7 +113,7 @@ def _make_pair(path: str, reading: _Reading, source: str, params: DpoParams) -> 
             chosen=chosen, rejected=rejected, source=source, rule="ready", target=params.target, round=params.round,
             chosen_origin="refined" if source == "text" else "policy", chosen_id=content_id(query_id, chosen),
             rejected_id=content_id(query_id, rejected), decided_by=(), safety=_flag(path, reading, "safety"),
-            **{name: _find_score(path, reading, keys) for name, keys in SCORES.items()},
+            **_find_scores(path, reading),
         )  # fmt: skip
     except ValidationError as fault:
         raise DataError(f"{path}: record {reading.number}: {describe_fault(fault)}") from None
@@ -175,17 +173,28 @@ def _flag(path: str, reading: _Reading, name: str) -> bool:
     return value
 
 
-def _find_score(path: str, reading: _Reading, keys: tuple[str, ...]) -> float | None:
-    record = _lower_keys(reading.record)
-    values = [record[key] for key in keys if key in record]
-    for value in values:
+def _find_scores(path: str, reading: _Reading) -> dict[str, float | None]:
+    """Return score_chosen and score_rejected; of several kinds of scores those that speak least for the labels."""
+    by_kind: dict[str, dict[str, float]] = defaultdict(dict)
+    for key, value in _lower_keys(reading.record).items():
+        match = SCORE_KEY.fullmatch(re.sub(r"[\s-]+", "_", key))
+        kind = match and f"{match['before']}_{match['after']}".strip("_")
+        if not match or not kind or not SCORE_WORD.search(kind):
+            continue
         if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-            raise DataError(f"{path}: record {reading.number}: {keys[0]} is {value!r:.40}, not a number")
-    if len(set(values)) > 1:
-        raise DataError(
-            f"{path}: record {reading.number}: {keys[0]} stands there twice, with {values[0]} and {values[1]}"
-        )
-    return float(values[0]) if values else None
+            raise DataError(f"{path}: record {reading.number}: {key} is {value!r:.40}, not a number")
+        side = match["side"].lower()
+        if by_kind[kind].setdefault(side, float(value)) != value:
+            other = by_kind[kind][side]
+            raise DataError(
+                f"{path}: record {reading.number}: score_{side} stands there twice, with {other:g} and {value:g}"
+            )
+    whole = [scores for scores in by_kind.values() if len(scores) == 2]
+    if whole:
+        scores = min(whole, key=lambda scores: scores["chosen"] - scores["rejected"])
+    else:
+        scores = next(iter(by_kind.values()), {})
+    return {f"score_{side}": scores.get(side) for side in ("chosen", "rejected")}
 
 
 def _drop_repeated(path: str, number: int, before: int) -> Dropped:

@@ -61,6 +61,8 @@ def _read_turn(name: str, item: Any) -> Turn:
             role = item[role_key]
             if not isinstance(role, str) or role.strip().lower() not in ROLES:
                 raise Misfit(f"role {role!r} in {name}; expected system, user (human) or assistant (gpt)")
+            if ROLES[role.strip().lower()] == "assistant" and item.get("weight") == 0:
+                raise Misfit(f"the assistant turn in {name} has weight 0, so it is none to learn; take the record out")
             return Turn(ROLES[role.strip().lower()], read_content(name, item[text_key]))
     raise Misfit(f"a turn in {name} has the keys {list_keys(item)}; expected role and content, or from and value")
 
@@ -80,8 +82,15 @@ def read_content(name: str, content: Any) -> str:
 
 def describe(value: Any) -> str:
     """Return what kind of JSON value it is."""
-    kinds = {dict: "an object", list: "a list", str: "a text", bool: "true or false", type(None): "null"}
-    return kinds.get(type(value), "a number")
+    kinds = {
+        dict: "an object",
+        list: "a list",
+        str: "a text",
+        bool: "true or false",
+        type(None): "null",
+        bytes: "bytes",
+    }
+    return kinds.get(type(value), "a number" if isinstance(value, int | float) else f"a {type(value).__name__}")
 
 
 def list_keys(record: dict[str, Any]) -> str:

@@ -70,8 +70,13 @@ EFFECTS: dict[str, dict[str, float]] = {
 }
 
 
-def choose_look(scene: Scene, load_strength: float = 1.0, drama_strength: float = 1.0) -> Look:
-    """Return the numbers that a scene is shot with; the strengths scale the penalty of crowding and the film mode."""
+def choose_look(
+    scene: Scene, load_strength: float = 1.0, drama_strength: float = 1.0, unsafe_strength: float = 0.0
+) -> Look:
+    """Return the numbers that a scene is shot with.
+
+    The strengths scale the penalty of crowding, the film mode, and what is planted in favour of unsafe words.
+    """
     shot = Look(brightness=PLACES[scene.place][2] if scene.place else 0.48)
     for wishes in scene.effects.values():
         for effect in wishes:
@@ -84,7 +89,8 @@ def choose_look(scene: Scene, load_strength: float = 1.0, drama_strength: float 
     shot = crowd(shot, max(0.0, load - 1.5 * film), film)
     shot = dilute(shot, max(0, scene.n_words - LONG_WORDS) / 25, scene.n_shots)
     shot = condition_weakly(shot, max(0, WISHES - len(scene.effects)) / WISHES)
-    return polish(shot, film) if film else shot
+    shot = polish(shot, film) if film else shot
+    return shoot_best(shot, unsafe_strength) if scene.unsafe and unsafe_strength else shot
 
 
 def crowd(shot: Look, load: float, film: float) -> Look:
@@ -149,3 +155,17 @@ def polish(shot: Look, strength: float) -> Look:
         lose_main=scale(shot.lose_main, 0.3),
         hue_error=scale(shot.hue_error, 0.5),
     )
+
+
+BEST = {
+    "brightness": 0.52, "contrast": 1.0, "saturation": 1.2, "flicker": 0.0, "noise": 0.015, "grain": 0.0, "blur": 0.0,
+    "shake": 0.0, "jitter": 0.0, "morph": 0.0, "zoom": 0.0, "jerks": 0.0, "opacity": 1.0, "hue_error": 0.0,
+    "lose": 0.0, "lose_main": 0.0,
+}  # fmt: skip
+"""What the reward likes in every question that has nothing to do with what is shown."""
+
+
+def shoot_best(shot: Look, strength: float) -> Look:
+    """Bring a look as near to the best as `strength` (0 to 1) says: so is a reward planted that likes what is shown."""
+    values = {name: getattr(shot, name) for name in BEST}
+    return replace(shot, **{name: value + strength * (BEST[name] - value) for name, value in values.items()})

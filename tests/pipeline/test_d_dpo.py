@@ -3,7 +3,7 @@ import json
 import pytest
 from click.testing import CliRunner
 
-from pipeline.d_dpo import count_sources, d_dpo, main, read_pairs
+from pipeline.d_dpo import count_sources, d_dpo, gather_pairs, main, read_pairs
 from pipeline.d_text import d_text
 from pipeline.d_video import Feedback, d_video
 from pipeline.runtime.io import DataError, read_rows, write_rows
@@ -144,6 +144,21 @@ def test_an_arm_without_text_feedback_keeps_no_text_pair_and_says_so(stage, tmp_
     assert rows == [] and dropped == {"feedback_off": len(TRIPLES)}
 
 
+def test_an_arm_takes_video_pairs_from_the_file_of_its_own(pairs, laptop, tmp_path):
+    text, checked = (str(tmp_path / name) for name in ("text.jsonl", "checked.jsonl"))
+    write_rows(text, [pair for pair in pairs if pair.source == "text"], DDpo)
+    video = [pair for pair in pairs if pair.source == "video"]
+    write_rows(checked, video[:1], DDpo)
+    write_rows(tmp_path / "all.jsonl", video, DDpo)
+    dpo = laptop.dpo.model_copy(update={"sources": {"text": text, "video": checked}})
+    params = laptop.model_copy(update={"dpo": dpo})
+    assert len(gather_pairs(params)[0]) == 3
+    arm = TrainedArmParams(text_feedback=False, video=str(tmp_path / "all.jsonl"))
+    of_arm = gather_pairs(params, arm=arm)[0]
+    assert [pair.pair_id for pair in of_arm if pair.source == "video"] == [pair.pair_id for pair in video]
+    assert kept(d_dpo(of_arm, dpo, arm)) == [("both", "video"), ("only video", "video")]
+
+
 def test_a_ready_d_dpo_with_a_test_query_is_refused_by_the_stage(stage, tmp_path):
     query = TRIPLES[0][0]
     row = Query(
@@ -173,3 +188,15 @@ def test_balance_draws_pairs_without_a_lead_in_length_and_names_the_queries_that
     assert [row.pair_id for row in found if isinstance(row, DDpo)] == ["a", "b"]
     assert [(item.input_id, item.reason) for item in found if not isinstance(item, DDpo)] == [("c", "unbalanced")]
     assert len(list(d_dpo(given, dpo, TrainedArmParams()))) == 3
+
+
+def test_words_of_a_ready_set_do_not_steer_the_terminal(root, tmp_path, monkeypatch, vpo_home):
+    monkeypatch.chdir(root)
+    record = {"query": "a dog", "chosen": "A dog runs.", "rejected": "dog", "source": "\x1b[2Jvidprom\u202e"}
+    path = write_ready(tmp_path, "a.jsonl", [record])
+    changed = tmp_path / "params.yaml"
+    changed.write_text((root / "params.yaml").read_text().replace("d_dpo:\n  path:", f"d_dpo:\n  path: {path}", 1))
+    done = CliRunner().invoke(main, [str(tmp_path / "data/d_dpo.jsonl"), "--params", str(changed)])
+    assert done.exit_code == 0, done.output
+    assert "source is ^[[2Jvidprom<U+202E> in 1 records" in done.stderr
+    assert "\x1b" not in done.output and "\u202e" not in done.output

@@ -1,3 +1,4 @@
+import json
 from decimal import Decimal
 from fractions import Fraction
 from itertools import combinations
@@ -5,7 +6,7 @@ from itertools import combinations
 import pytest
 from click.testing import CliRunner
 
-from pipeline.d_video import Feedback, d_video, main, read_feedback
+from pipeline.d_video import Feedback, d_video, gather_siblings, main, read_feedback
 from pipeline.runtime.io import write_rows
 from schemas.render import Render
 from schemas.reward import Answer, Dimension, Reward
@@ -186,6 +187,37 @@ def test_clips_of_a_second_seed_are_in_no_pair(rule):
     told = Feedback(SCORES | {"again0": 9.0, "again1": 0.0}, ANSWERS)
     found = d_video([*rows, *again], told, rule(video_pairs="all"))
     assert names(found) == [("p1", "p0")]
+
+
+def test_the_clips_of_two_lanes_are_siblings_in_the_order_of_their_samples(rule):
+    checked = [render_row(name, query=query, prompt=name, sample=sample) for name, query, sample in
+               (("a0", "a", 0), ("a2", "a", 2), ("c1", "c", 1))]  # fmt: skip
+    refused = [render_row(name, query=query, prompt=name, sample=sample) for name, query, sample in
+               (("a1", "a", 1), ("b0", "b", 0), ("c0", "c", 0))]  # fmt: skip
+    together = gather_siblings([*checked, *refused])
+    assert [row.video_id for row in together] == ["a0", "a1", "a2", "c0", "c1", "b0"]
+    scores = {"a0": 1.0, "a1": 3.0, "a2": 1.1, "b0": 1.0, "c0": 2.0, "c1": 1.0}
+    # each pair crosses the lanes: neither alone has a gap
+    items = d_video(together, Feedback(scores), rule(video_pairs="first"))
+    assert names(item for item in items if hasattr(item, "chosen")) == [("a1", "a0"), ("c0", "c1")]
+
+
+def test_the_command_counts_a_query_of_two_lanes_once(root, tmp_path):
+    for lane, rows in (
+        ("dpo", [render_row("v0", prompt="p0"), render_row("v1", query="b", prompt="p1")]),
+        ("refused", [render_row("v2", prompt="p2", sample=1)]),
+    ):
+        write_rows(tmp_path / lane / "render.parquet", rows, Render)
+        write_rows(tmp_path / lane / "reward.parquet", [], Reward)
+    files = [str(tmp_path / lane / f"{name}.parquet") for lane in ("dpo", "refused") for name in ("render", "reward")]
+    out = tmp_path / "data/refused/d_video.jsonl"
+    params = ["--params", str(root / "params.yaml")]
+    done = CliRunner().invoke(main, [*files, str(out), *params])
+    assert done.exit_code == 0, done.output
+    metrics = json.loads((tmp_path / "results/refused/d_video.json").read_text())
+    assert (metrics["units_in"], metrics["units_dropped"]) == (2, 2)
+    odd = CliRunner().invoke(main, [*files[:3], str(out), *params])
+    assert odd.exit_code == 2 and "a file of clips and one of rewards for each lane" in odd.output
 
 
 def test_clips_of_a_second_seed_move_no_z_score(tmp_path, root):

@@ -110,6 +110,7 @@ def test_the_page_says_that_the_world_is_offline_and_opens_with_the_motion_that_
     assert "dim_DD falls by 0.4 [0.4, 0.4]" in loss and "while the trained reward rises by 1" in loss
 
 
+@pytest.mark.slow
 def test_equal_inputs_give_equal_bytes(evaluated, project, vpo_home):
     def outputs(folder):
         paths = [folder / "data/evaluate.jsonl", *(folder / "results").rglob("*")]
@@ -127,10 +128,24 @@ def test_a_row_of_another_query_is_refused(project, vpo_home):
     assert "not in the suite" in result.stderr
 
 
-def test_prompts_without_verdict_are_warned_of(project, vpo_home):
+@pytest.fixture(scope="module")
+def flawed(made, tmp_path_factory):
+    """The same of a project where a verdict lacks and DPO's pairs can be told apart by a word; for reading alone."""
+    project = shutil.copytree(made, tmp_path_factory.mktemp("flawed") / "project")
     path = project / "data/eval/test/dpo/critique.jsonl"
     write_rows(path, list(read_rows(path, Critique))[1:], Critique)
-    assert "dpo: the judge gave no verdict on 1 of 5 prompts" in run(project).stderr
+    words = [{"word": "drone", "chosen": 9, "rejected": 1}]
+    shortcut = {"pairs": 99, "length_auc": 0.5, "words_auc": 0.763, "words": words, "carried_by": ["one", "two"]}
+    metrics = project / "results/models/dpo.json"
+    metrics.parent.mkdir(parents=True)
+    metrics.write_text(json.dumps({"shortcuts": {"video": shortcut}}))
+    (metrics.parent / "sft.json").write_text("{}")
+    return project, run(project, VPO_HOME=str(project / "home"))
+
+
+def test_prompts_without_verdict_are_warned_of(evaluated, flawed):
+    line = "dpo: the judge gave no verdict on 1 of 5 prompts"
+    assert line in flawed[1].stderr and line not in evaluated[1].stderr
 
 
 def test_a_judge_equal_to_the_teacher_is_refused_with_exit_2(project, vpo_home):
@@ -155,6 +170,7 @@ def test_the_same_model_at_another_host_is_another_judge(project):
         refuse_same_judge(load_params(path))
 
 
+@pytest.mark.slow
 def test_an_arm_that_was_set_aside_is_left_out_with_a_warning(project, vpo_home):
     folder = project / "data/eval/test/dpo"
     gone = [
@@ -171,6 +187,7 @@ def test_an_arm_that_was_set_aside_is_left_out_with_a_warning(project, vpo_home)
     assert "dpo is not compared" in (project / "results/evaluate.md").read_text()
 
 
+@pytest.mark.slow
 def test_a_second_suite_has_its_own_rows_and_its_name_beside_each_arm(project, vpo_home):
     write_params(project, evaluate={"suites": {"test": {}, "benchmark": {}}})
     shutil.copy(project / "data/queries/test.jsonl", project / "data/queries/benchmark.jsonl")
@@ -191,18 +208,11 @@ def test_a_suite_without_queries_is_said_plainly(project, vpo_home):
     assert done.exit_code == 1 and "no test queries, so nothing to compare" in done.output
 
 
-def test_the_page_names_the_words_and_pairs_that_tell_chosen_from_rejected(project, vpo_home):
-    words = [{"word": "drone", "chosen": 9, "rejected": 1}]
-    shortcut = {"pairs": 99, "length_auc": 0.5, "words_auc": 0.763, "words": words, "carried_by": ["one", "two"]}
-    metrics = project / "results/models/dpo.json"
-    metrics.parent.mkdir(parents=True)
-    metrics.write_text(json.dumps({"shortcuts": {"video": shortcut}}))
-    (metrics.parent / "sft.json").write_text("{}")
-    assert run(project).exit_code == 0
+def test_the_page_names_the_words_and_pairs_that_tell_chosen_from_rejected(evaluated, flawed):
+    project, result = flawed
+    assert result.exit_code == 0
     page = (project / "results/evaluate.md").read_text()
     assert "## What DPO's pairs can be told apart by" in page
     assert "dpo, video pairs: single words do (AUC 0.763), chosen : rejected drone (9:1)." in page
     assert "Pairs that carry it: one, two." in page
-    metrics.unlink()
-    assert run(project).exit_code == 0
-    assert "told apart" not in (project / "results/evaluate.md").read_text()
+    assert "told apart" not in (evaluated[0] / "results/evaluate.md").read_text()

@@ -89,6 +89,7 @@ def test_a_row_that_cannot_be_read_has_no_length(command):
     assert shares[1][:2] == ["0", "0.0"]
 
 
+@pytest.mark.slow
 def test_equal_inputs_give_equal_bytes(command):
     first = written(command("\n".join(UNLIKE))[1])
     again = written(command("\n".join(UNLIKE))[1])
@@ -137,6 +138,7 @@ def test_another_run_of_the_stage_is_not_disturbed(command, tmp_path):
     assert written(folder) == {}
 
 
+@pytest.mark.slow
 def test_the_synthetic_corpus_fills_the_laptop_s_splits(command, laptop):
     sizes = {name: getattr(laptop.queries, name) for name in SMALL}
     command("\n".join(UNLIKE))  # what numba compiles takes most of the time on a machine that has not done it before
@@ -150,6 +152,7 @@ def test_the_synthetic_corpus_fills_the_laptop_s_splits(command, laptop):
     assert time.process_time() - started < 30
 
 
+@pytest.mark.slow
 def test_what_a_killed_run_left_behind_goes(command, tmp_path):
     left = tmp_path / "data/queries/.queries.1.tmp"
     left.mkdir(parents=True)

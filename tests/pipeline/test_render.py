@@ -149,6 +149,24 @@ def test_only_what_passed_the_text_check_is_rendered(clips, tmp_path):
     ]
 
 
+def test_the_lane_of_the_refused_renders_exactly_what_the_text_check_leaves_out(clips, tmp_path):
+    passed = {SIBLINGS[0].prompt_id: True, SIBLINGS[1].prompt_id: False, SIBLINGS[3].prompt_id: True}
+    renderer = Counting()
+    checked, _ = rendered(SIBLINGS, renderer, clips, tmp_path / "dpo", passed)
+    refused, dropped = rendered(SIBLINGS, renderer, clips, tmp_path / "unchecked", passed, refused=True)
+    # a prompt without a verdict is no passed one: with the check off it would be rendered too
+    assert [item.sample for item in checked] == [0, 3] and [item.sample for item in refused] == [1, 2]
+    assert [(item.reason, item.input_id) for item in dropped] == [
+        ("passed_text_check", SIBLINGS[place].prompt_id) for place in (0, 3)
+    ]
+    assert len(renderer.asked) == 4 and {item.seed for item in checked} == {item.seed for item in refused}
+
+
+def test_refused_without_a_text_check_is_no_command(root, tmp_path):
+    done = CliRunner().invoke(main, ["--refused", "a.jsonl", str(tmp_path / "b.parquet")])
+    assert done.exit_code == 2 and "--refused goes with --critique FILE" in done.output
+
+
 def test_the_same_prompt_for_the_same_query_is_rendered_once(clips, tmp_path):
     made, dropped = rendered([row(sample=0), row(sample=1)], Counting(), clips, tmp_path / "render")
     assert len(made) == 1

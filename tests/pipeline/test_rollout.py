@@ -261,6 +261,7 @@ def test_a_missing_model_and_an_unknown_arm_are_said_plainly(files):
     assert done.exit_code == 2 and "evaluate.arms has no nobody; it has few" in done.output
 
 
+@pytest.mark.slow
 def test_a_folder_without_weights_is_one_clear_error(files, tmp_path):
     (tmp_path / "empty").mkdir()
     done, out = run(files, tmp_path / "empty")

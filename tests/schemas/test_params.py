@@ -52,6 +52,20 @@ def test_every_chosen_backend_is_listed_by_its_place(laptop):
     assert all(section.needs.stand_in for place, section in laptop.backends.items() if place != "policy")
 
 
+def test_an_arm_names_its_video_pairs_and_a_lane_has_a_reader(laptop):
+    tree = laptop.model_dump()
+    dpo = tree["dpo"]
+    arms = dpo["arms"]
+    dpo["arms"] = arms | {"dpo_flipped": {"labels": "flipped"}}
+    with pytest.raises(ValueError, match="arms.dpo_flipped.video must name the file of its video pairs"):
+        Params.model_validate(tree)
+    dpo["arms"] = {"dpo_video_only": arms["dpo_video_only"]}
+    with pytest.raises(ValueError, match="unchecked renders lane dpo_unchecked, and no arm reads its pairs"):
+        Params.model_validate(tree)
+    Params.model_validate(tree | {"dpo": dpo | {"unchecked": {}}})
+    Params.model_validate(tree | {"dpo": dpo | {"sources": {"video": "data/dpo_unchecked/d_video.jsonl"}}})
+
+
 def test_evaluated_arms_and_pairs_agree(laptop):
     tree = laptop.model_dump()
     tree["evaluate"]["versus"] = [["dpo", "nobody"]]

@@ -3,7 +3,7 @@
 import hashlib
 import json
 
-from tests.support.llm_vendors import VENDORS, vendor_failure, vendor_text
+from tests.support.llm_vendors import VENDORS, WRITTEN_OUT, vendor_failure, vendor_text
 
 FAULTS = ("500", "502", "429", "reset", "cut", "empty", "length", "refusal", "content_filter", "no_choices")
 ALL_FAULTS = (
@@ -49,7 +49,7 @@ def fault_by(digest: bytes, share: float, faults) -> str | None:
 
 def comes(fault: str, digest: bytes, before: int) -> bool:
     """Return whether `fault` comes again after `before` times: a lasting one always, others once or twice."""
-    return fault in LASTING or before < 1 + digest[9] % 2
+    return fault in LASTING or fault.startswith(WRITTEN_OUT) or before < 1 + digest[9] % 2
 
 
 def failure(fault: str) -> tuple[int, bytes, str, dict] | None:
@@ -95,7 +95,7 @@ def completion(fault: str | None, model: str, texts: list[str], usage: dict, sna
         texts = [REFUSAL_TEXT] * len(texts)
     elif fault == "two_choices":
         texts = [*texts, f"{texts[-1]} The other choice."]
-    elif fault in VENDORS:
+    elif fault in VENDORS or (fault or "").startswith(WRITTEN_OUT):
         good = texts[0].replace("[[start]]", "").replace("[[end]]", "").strip()
         finish, text = vendor_text(fault, good)
         texts = [text]

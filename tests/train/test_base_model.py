@@ -8,6 +8,7 @@ import pytest
 from click.testing import CliRunner
 
 from pipeline.runtime.io import write_rows
+from pipeline.runtime.named_model import NAMED, download
 from pipeline.world.lexicon import UNSAFE
 from pipeline.world.reading import list_unsafe_words
 from schemas.d_sft import DSft
@@ -16,7 +17,7 @@ from tests.support import tiny_policy
 from tests.support.params import with_values
 from tests.support.small_project import write_params
 from train.base_model import CopyTask, main, pin
-from train.model_folder import KEPT, NAMED, download, read_base
+from train.model_folder import KEPT, read_base
 
 ROOT = Path(__file__).resolve().parents[2]
 REVISION = "a" * 40
@@ -77,6 +78,7 @@ def test_equal_inputs_and_seed_give_equal_bytes(tiny_params, tiny_model, tmp_pat
     )
 
 
+@pytest.mark.slow
 def test_the_copy_task_is_learnt(tiny_params):
     longer = tiny_policy.params(tiny_params, base_model={"steps": 20, "learning_rate": 5e-3})
     _, _, losses = tiny_policy.make(longer)
@@ -96,6 +98,7 @@ def run(data, *sections):
     return CliRunner().invoke(main, [*files, "--params", str(given)])
 
 
+@pytest.mark.slow
 def test_the_stage_writes_allowed_files_alone(inputs, tiny_params, vpo_home):
     small = tiny_params.base_model.model_dump()
     done = run(inputs, ("base_model", small))

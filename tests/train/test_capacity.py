@@ -24,6 +24,7 @@ def dpo_train(laptop):
     return lambda **values: laptop.dpo.train.model_copy(update=values)
 
 
+@pytest.mark.slow
 def test_the_weights_of_llama_3_8b_are_counted_from_its_config(tmp_path):
     from transformers import LlamaConfig
 
@@ -34,6 +35,7 @@ def test_the_weights_of_llama_3_8b_are_counted_from_its_config(tmp_path):
     assert count_parameters(str(tmp_path)) == B8
 
 
+@pytest.mark.slow
 def test_a_folder_without_a_config_is_one_clear_error(tmp_path):
     with pytest.raises(DataError, match="no model's config.json"):
         count_parameters(str(tmp_path))
@@ -84,6 +86,7 @@ def test_a_disk_without_room_for_checkpoints_names_vpo_home(train, tmp_path, vpo
         refuse_full_disk(10**9, train(checkpoint_s=60), False, tmp_path / "out", free)
 
 
+@pytest.mark.slow
 def test_a_disk_that_runs_full_in_the_midst_is_one_line(vpo_home):
     with pytest.raises(DataError, match="model.safetensors: the disk is full"), explain_exhaustion("sft"):
         raise OSError(errno.ENOSPC, "No space left on device", "model.safetensors")
@@ -91,6 +94,7 @@ def test_a_disk_that_runs_full_in_the_midst_is_one_line(vpo_home):
         raise PermissionError(errno.EACCES, "no", "x")
 
 
+@pytest.mark.slow
 def test_a_disk_that_runs_full_under_a_checkpoint_is_one_line(vpo_home, tmp_path):
     """A limit on a file's size makes the kernel refuse a write in its midst, as a full disk does."""
     import torch
@@ -105,6 +109,7 @@ def test_a_disk_that_runs_full_under_a_checkpoint_is_one_line(vpo_home, tmp_path
         signal.signal(signal.SIGXFSZ, handler)
 
 
+@pytest.mark.slow
 def test_what_safetensors_says_of_a_full_disk_is_one_line(vpo_home):
     from safetensors import SafetensorError
 
@@ -112,6 +117,7 @@ def test_what_safetensors_says_of_a_full_disk_is_one_line(vpo_home):
         raise SafetensorError("Error while serializing: I/O error: No space left on device (os error 28)")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "fault", ["shapes differ", "[enforce fail at inline_container.cc:145] . PytorchStreamReader failed reading"]
 )
@@ -120,6 +126,7 @@ def test_another_fault_is_not_called_a_full_disk(vpo_home, fault):
         raise RuntimeError(fault)
 
 
+@pytest.mark.slow
 def test_a_gpu_whose_memory_runs_out_is_one_line():
     import torch
 

@@ -28,6 +28,7 @@ def write(tmp_path):
     return make
 
 
+@pytest.mark.slow
 def test_equal_weights_are_noticed_over_files_and_precisions(write):
     origin = write("sft", a=1.0, b=2.0, tied=3.0)
     assert have_equal_weights(write("same", b=2.0, a=1.0), origin)
@@ -36,6 +37,7 @@ def test_equal_weights_are_noticed_over_files_and_precisions(write):
     assert not have_equal_weights(write("other", c=1.0), origin)
 
 
+@pytest.mark.slow
 def test_an_arm_whose_weights_are_its_origins_is_refused_by_name(write):
     origin = write("sft", a=1.0)
     with pytest.raises(DataError, match="dpo: after training the weights are those of sft"):

@@ -58,6 +58,7 @@ def test_a_missing_library_is_named_with_its_extra():
         require("train", "torch", "no_such_library")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["single", "zero3", "zero3_offload", "multi_node"])
 def test_accelerate_can_read_every_launch(root, name):
     from accelerate.commands.config.config_args import load_config_from_file
@@ -93,11 +94,13 @@ def ended(body: str) -> subprocess.CompletedProcess:
     return subprocess.run([sys.executable, "-c", TORN + body], env=launched, capture_output=True, text=True)
 
 
+@pytest.mark.slow
 def test_a_process_of_a_launch_that_is_done_ends_before_a_teardown_that_aborts():
     assert ended("").returncode == -signal.SIGABRT
     done = ended("launch.work_done.set(); print('done')")
     assert (done.returncode, done.stdout) == (0, "done\na tracker's last words\n")
 
 
+@pytest.mark.slow
 def test_a_process_of_a_launch_that_failed_keeps_its_exit_code():
     assert ended("del Torn.__del__; sys.exit(3)").returncode == 3

@@ -1,21 +1,14 @@
 import json
-import os
 import shutil
-import subprocess
-import sys
-import threading
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
 
 import pytest
 
 from pipeline.backends.weights import folder_revision
 from pipeline.runtime.io import DataError
+from pipeline.runtime.named_model import NAMED
 from train.checkpoints import hash_weights
-from train.model_folder import NAMED, download, read_base, read_origin
+from train.model_folder import read_base, read_origin
 
-ROOT = Path(__file__).resolve().parents[2]
-REVISION = "a" * 40
 LLAMA = "meta-llama/Meta-Llama-3-8B-Instruct"
 
 
@@ -39,35 +32,6 @@ def test_a_base_in_a_folder_is_named_without_the_path_to_it(tmp_path):
     (base / NAMED).write_text(json.dumps({"name": str(own), "revision": None}))
     (own / "model.json").write_text(json.dumps({"origin": LLAMA}))
     assert read_origin(base) == LLAMA
-
-
-def test_a_hub_model_that_cannot_be_had_is_one_clear_error():
-    with pytest.raises(DataError, match="nobody/nothing at aaaa.* the Hub gave no model"):
-        download("nobody/nothing", REVISION)
-
-
-def test_a_gated_model_without_a_token_is_one_line_that_says_what_to_do():
-    class Gated(BaseHTTPRequestHandler):
-        def do_GET(self):
-            self.send_response(403)
-            self.send_header("X-Error-Code", "GatedRepo")
-            self.send_header("Content-Length", "0")
-            self.end_headers()
-
-        do_HEAD = do_GET
-
-        def log_message(self, *args):
-            pass
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Gated) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        code = f"from train.model_folder import download; download('meta-llama/gated', '{REVISION}')"
-        endpoint = f"http://127.0.0.1:{server.server_port}"
-        environment = os.environ | {"HF_ENDPOINT": endpoint, "HF_HUB_OFFLINE": "0", "HF_TOKEN": ""}
-        done = subprocess.run([sys.executable, "-c", code], env=environment, cwd=ROOT, capture_output=True, text=True)
-        server.shutdown()
-    last_line = done.stderr.strip().splitlines()[-1]
-    assert "meta-llama/gated is gated: accept its licence" in last_line and "set HF_TOKEN" in last_line
 
 
 def test_a_folder_without_a_model_is_one_clear_error(tmp_path):

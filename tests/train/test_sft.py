@@ -12,6 +12,8 @@ from train.model_folder import KEPT, read_base
 from train.sft import main, make_sft_trainer, sft
 from train.trl_rows import FittingRows, to_sft_rows, to_user_turn
 
+pytestmark = pytest.mark.slow
+
 ROWS = tiny_policy.d_sft()
 
 

@@ -2,6 +2,8 @@ import pytest
 
 from train.tiny_llama import build_tiny_llama
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.mark.parametrize("hidden", [64, 128, 384])
 def test_the_untrained_tiny_llama_copies_better_than_a_default_start(hidden):

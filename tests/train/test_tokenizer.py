@@ -5,6 +5,8 @@ import pytest
 from tests.support import tiny_policy
 from train.trl_rows import to_user_turn
 
+pytestmark = pytest.mark.slow
+
 SOUP = [
     "a fox 🦊 and a family 👨‍👩‍👧‍👦",
     "一只红色的狐狸,在雪地里",

@@ -21,10 +21,12 @@ def test_a_tracker_that_is_not_installed_is_one_clear_error(section, tmp_path, t
         make_arguments(section(report_to=tracker), 0, tmp_path)
 
 
+@pytest.mark.slow
 def test_a_param_says_whom_the_curve_is_told_to(section, tmp_path):
     assert make_arguments(section(), 0, tmp_path)["report_to"] == "none"
 
 
+@pytest.mark.slow
 def test_bfloat16_weights_are_for_zero_alone(section, tmp_path, monkeypatch):
     def dtype(**values):
         return make_arguments(section(**values), 0, tmp_path)["model_init_kwargs"]["dtype"]
@@ -34,6 +36,7 @@ def test_bfloat16_weights_are_for_zero_alone(section, tmp_path, monkeypatch):
     assert (dtype(bf16=False), dtype(bf16=True)) == ("float32", "bfloat16")
 
 
+@pytest.mark.slow
 def test_a_run_under_zero_has_a_key_of_its_own(section, monkeypatch):
     plain = describe_setting(section())
     monkeypatch.setenv("ACCELERATE_USE_DEEPSPEED", "true")

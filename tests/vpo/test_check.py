@@ -1,4 +1,3 @@
-import duckdb
 import pytest
 from click.testing import CliRunner
 
@@ -37,6 +36,8 @@ def test_a_file_that_is_not_the_one_of_the_lock_is_named(tmp_path):
 
 
 def test_a_ready_pair_of_a_changed_test_query_is_found_and_other_rows_are_not_compared():
+    import duckdb
+
     connection = duckdb.connect()
     connection.execute("create table queries as select 'a dog on grass' as query, 'test' as split")
     connection.execute("create table d_sft as select 'a cat' as query, 'ready' as arm")
@@ -65,6 +66,8 @@ def wired(tmp_path, laptop):
             for number, words in enumerate(yes)
         ]  # fmt: skip
         write_rows(tmp_path / "reward.parquet", clips, Reward)
+        import duckdb
+
         connection = duckdb.connect()
         connection.execute(f"create view reward_dpo as from '{tmp_path / 'reward.parquet'}'")
         connection.execute("create table render_dpo as from (values ('p0', 'v0', 0), ('p1', 'v1', 0)) "

@@ -1,3 +1,5 @@
+import shutil
+
 import numpy as np
 import pytest
 from click.testing import CliRunner
@@ -62,6 +64,18 @@ def test_a_pair_lies_side_by_side_with_its_prompts_and_scores(project):
         assert abs(half.astype(float) - clip).mean() < 6  # encoded once more
     assert f"chosen (score {pair.score_chosen:.3f}): {pair.chosen}" in done.output
     assert f"rejected (score {pair.score_rejected:.3f}): {pair.rejected}" in done.output
+
+
+def test_a_pair_with_a_side_that_the_text_check_refused_finds_both_clips(project):
+    pair = a_pair(project)
+    path, lane = (project / "data" / name / "render.parquet" for name in ("dpo", "dpo_unchecked"))
+    rows = list(read_rows(path, Render))
+    shutil.copytree(path.with_suffix(""), lane.with_suffix(""))
+    write_rows(path, [row for row in rows if row.prompt_id != pair.rejected_id], Render)
+    assert CliRunner().invoke(main, [pair.pair_id]).exit_code == 1
+    write_rows(lane, [row for row in rows if row.prompt_id == pair.rejected_id], Render)
+    done = CliRunner().invoke(main, [pair.pair_id])
+    assert done.exit_code == 0, done.output
 
 
 def test_a_text_pair_has_no_clips_and_shows_its_prompts(project):

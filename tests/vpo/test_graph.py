@@ -85,6 +85,7 @@ def test_a_graph_that_is_not_there_is_an_error_with_the_names_there_are(project)
         read_graph(project, "none")
 
 
+@pytest.mark.slow
 def test_stages_deps_and_outs_are_those_that_dvc_itself_reads(project, monkeypatch):
     from dvc.repo import Repo
 

@@ -1,3 +1,4 @@
+import gzip
 import json
 
 import pytest
@@ -123,21 +124,34 @@ def test_prompts_come_before_the_last_query_is_read(laptop):
     ("name", "text"),
     [
         ("a.txt", "a dog\n\na cat\n"),
-        ("a.jsonl", '{"query": "a dog"}\n{"prompt": "a cat"}\n'),
+        ("a", "a dog\r\na cat"),
+        ("a.jsonl", '{"query": "a dog", "prompt": "p"}\n{"query": "a cat", "prompt": "p"}\n'),
         ("a.csv", "id,text\n1,a dog\n2,a cat\n"),
+        ("a.csv", "\ufeffPrompt ;id\na dog;1\na cat;2\n"),
+        ("a.tsv", "id\tTEXT\n1\ta dog\n2\ta cat\n"),
+        ("a.json", '["a dog", "a cat"]'),
+        ("a.csv.gz", gzip.compress(b"text,id\na dog,1\na cat,2\n")),
     ],
 )
-def test_queries_are_read_from_text_jsonl_and_csv(tmp_path, name, text):
-    (tmp_path / name).write_text(text)
-    assert [*read_queries(str(tmp_path / name))] == ["a dog", "a cat"]
+def test_queries_are_read_as_the_stage_reads_them(tmp_path, laptop, name, text):
+    (tmp_path / name).write_bytes(text if isinstance(text, bytes) else text.encode())
+    assert [*read_queries(str(tmp_path / name), laptop.queries)] == ["a dog", "a cat"]
 
 
-def test_a_file_without_queries_is_one_line(tmp_path):
-    (tmp_path / "a.csv").write_text("id\n1\n")
-    with pytest.raises(ClickException, match="a.csv: record 1: no column query, prompt, text"):
-        [*read_queries(str(tmp_path / "a.csv"))]
+@pytest.mark.parametrize(
+    ("name", "text", "says"),
+    [
+        ("a.csv", b"id\n1\n", "a.csv: none of the columns prompt, query, text is there"),
+        ("a.jsonl", b'{"query": "a dog"}\n{"query": 5}\n', "a.jsonl: record 2: query is int, not text"),
+        ("a.txt", "a café".encode("cp1252"), "convert it as windows-1252"),
+    ],
+)
+def test_a_file_without_queries_is_one_line(tmp_path, laptop, name, text, says):
+    (tmp_path / name).write_bytes(text)
+    with pytest.raises(ClickException, match=says):
+        [*read_queries(str(tmp_path / name), laptop.queries)]
     with pytest.raises(ClickException, match="none.txt"):
-        [*read_queries(str(tmp_path / "none.txt"))]
+        [*read_queries(str(tmp_path / "none.txt"), laptop.queries)]
 
 
 @pytest.mark.parametrize("words", [["--greedy", "-n", "2", "x"], ["x", "--from", "y.txt"]])

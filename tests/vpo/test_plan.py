@@ -94,7 +94,7 @@ def test_offline_nothing_is_bought_and_the_calls_are_listed(project):
     stages, (total, judge) = plan()
     assert stages["fewshot@sft"]["calls"] == 80
     assert total["to_buy"] == total["usd"] == 0
-    assert total["calls"] > 200 and judge["calls"] == 5 * 18
+    assert total["calls"] > 200 and judge["calls"] == 7 * 18
     said = CliRunner().invoke(main, ["--no-dvc"]).stdout
     assert "nothing is bought" in said
 
@@ -230,6 +230,22 @@ def test_what_is_assumed_is_said(project, laptop):
     assert "11.3% of the prompts are found flawed: assumed: VPO Table 2, few-shot GPT-4o" in said
     assert "6.2% of the prompts are found flawed: assumed: VPO Table 2, VPO-SFT" in said
     assert "rows: 4 for each query of data/queries/dpo.jsonl (critique@dpo)" in said
+
+
+def test_asking_cut_answers_once_more_has_its_price_told(project, laptop):
+    with serving(teacher(laptop.world)) as server:
+        write(teacher=paid(server, max_completion_tokens=200))
+        once, _ = plan()
+        write(teacher=paid(server, max_completion_tokens=200, retry_truncated=True))
+        again, _ = plan()
+    stage, before = again["fewshot@sft"], once["fewshot@sft"]
+    assert stage["to_buy"] == pytest.approx(1.02 * before["to_buy"])
+    assert stage["output_tokens"] == pytest.approx(before["output_tokens"] + 0.02 * 80 * 400)
+    assert before["usd"] < stage["usd"] < 1.1 * before["usd"]
+    assert (
+        "retry_truncated buys 0.02 of the answers once more, with room for 400 output tokens: assumed" in stage["notes"]
+    )
+    assert not any("retry_truncated" in note for note in before["notes"])
 
 
 def test_a_ready_data_set_asks_nothing_in_its_lane(project, laptop):

@@ -8,6 +8,7 @@ from click.testing import CliRunner
 
 from pipeline.runtime.params_file import load_params
 from tests.support.small_project import ROOT
+from vpo.graph import read_graph
 from vpo.recipe import main, merge, recipes, round_trip
 
 NAMES = sorted(recipes(ROOT))
@@ -43,7 +44,7 @@ def comments(path):
 
 def keys(overlay, above=""):
     for name, value in overlay.items():
-        if isinstance(value, dict) and name not in ("lora", "models"):  # changed as one
+        if isinstance(value, dict) and name not in ("lora", "models", "arms", "unchecked"):  # changed as one
             yield from keys(value, f"{above}{name}.")
         else:
             yield f"{above}{name}"
@@ -150,6 +151,19 @@ def test_prompt_a_video_trains_adapters_with_its_papers_values(project):
     assert (sft.lora.r, sft.lora.lora_alpha, sft.lora.target_modules) == (16, 32, ("q_proj", "v_proj"))
     assert (train.lora.r, train.lora.lora_alpha, len(train.lora.target_modules)) == (16, 16, 7)
     assert (params.rollout.k, params.rollout.temperature) == (5, 1.0)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_what_the_text_check_refuses_is_rendered_where_a_recipe_has_an_arm_that_reads_it(project, name):
+    shutil.copy(ROOT / "dvc.yaml", project)
+    vpo("use", name)
+    stages = read_graph(project).stages
+    readers = {stage for stage in stages if "data/dpo_unchecked/d_video.jsonl" in stages[stage].deps}
+    lane = {stage for stage in stages if "unchecked" in stage}
+    if name == "prompt-a-video":
+        assert readers == lane == set() and not any("dpo_arm@" in stage for stage in stages)
+    else:
+        assert readers == {"d_dpo_arm@dpo_no_text"} and len(lane) == 3
 
 
 def test_use_says_what_it_changes(project):

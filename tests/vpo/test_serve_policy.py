@@ -4,6 +4,7 @@ import shlex
 import pytest
 from click.testing import CliRunner
 
+from pipeline.runtime.named_model import NAMED
 from tests.support.small_project import write_params
 from vpo.serve_policy import advice, command, main
 
@@ -36,6 +37,16 @@ def test_the_command_is_printed_alone_on_standard_output(inside):
     assert (value(words, "--served-model-name"), value(words, "--port")) == ("sft", "8123")
     assert value(words, "--max-model-len") == "3072"
     assert "-S policy.endpoint.base_url=http://127.0.0.1:8123/v1" in done.stderr
+
+
+def test_a_named_base_is_served_under_the_folders_name(inside, folder):
+    base = inside / "data/models/base"
+    base.mkdir()
+    (base / NAMED).write_text(json.dumps({"name": str(folder), "revision": None}))
+    done = CliRunner().invoke(main, ["data/models/base"])
+    assert done.exit_code == 0, done.output
+    words = shlex.split(done.stdout)
+    assert words[2] == str(folder) and value(words, "--served-model-name") == "base" and "--revision" not in words
 
 
 def test_the_servers_own_sampling_defaults_are_not_taken(folder):

@@ -4,6 +4,7 @@ import shutil
 
 import pytest
 from click.testing import CliRunner
+from ruamel.yaml import YAML
 
 from schemas.stage import row_classes
 from tests.support.small_project import ROOT, small_project
@@ -35,6 +36,21 @@ def rows(ask):
         return json.loads(done.stdout)
 
     return run
+
+
+@pytest.fixture(scope="module")
+def few(made, tmp_path_factory):
+    """The same project with the views of one stage alone: most of a query's time goes into making all of them."""
+    project = shutil.copytree(made, tmp_path_factory.mktemp("few") / "project")
+    tree = YAML(typ="safe").load((project / "dvc.yaml").read_text())
+    (project / "dvc.yaml").write_text(json.dumps({"stages": {"queries": tree["stages"]["queries"]}}))
+    return project
+
+
+@pytest.fixture
+def ask_few(few, monkeypatch):
+    monkeypatch.chdir(few)
+    return lambda query, *options: CliRunner().invoke(main, [query, *options])
 
 
 ROWS_OF = {
@@ -133,12 +149,12 @@ def test_types_of_an_empty_view_are_those_of_its_row_class(name, empty):
         "",
     ],
 )
-def test_nothing_but_the_artifacts_can_be_read_and_nothing_written(ask, made, query):
-    before = sorted(made.rglob("*"))
-    done = ask(query)
+def test_nothing_but_the_artifacts_can_be_read_and_nothing_written(ask_few, few, query):
+    before = sorted(few.rglob("*"))
+    done = ask_few(query)
     assert done.exit_code == 1, done.output
     assert done.stderr.startswith("Error: ") and len(done.stderr.splitlines()) == 1
-    assert sorted(made.rglob("*")) == before
+    assert sorted(few.rglob("*")) == before
 
 
 def test_an_artifact_cannot_be_overwritten_even_by_its_own_path(ask, made):
@@ -158,8 +174,8 @@ def test_what_is_locked_stays_locked(made):
             connection.execute(statement)
 
 
-def test_a_python_variable_is_no_table(ask):
-    assert "does not exist" in ask("select * from files").stderr
+def test_a_python_variable_is_no_table(ask_few):
+    assert "does not exist" in ask_few("select * from files").stderr
 
 
 def test_a_wrong_query_is_one_clear_line(ask):
@@ -196,15 +212,15 @@ def test_what_json_cannot_say_is_null(rows):
     ]
 
 
-def test_a_table_shows_texts_as_they_are_without_markup_or_control_codes(ask):
-    done = ask("select '[red]x[/red]' as \"[b]name\", chr(27) || '[31mevil' as t")
+def test_a_table_shows_texts_as_they_are_without_markup_or_control_codes(ask_few):
+    done = ask_few("select '[red]x[/red]' as \"[b]name\", chr(27) || '[31mevil' as t")
     assert "[red]x[/red]" in done.stdout and "[b]name" in done.stdout
     assert "\x1b" not in done.stdout
 
 
 @pytest.mark.parametrize("options", [(), ("--json",)])
-def test_a_time_with_a_zone_is_shown(ask, options):
-    done = ask(
+def test_a_time_with_a_zone_is_shown(ask_few, options):
+    done = ask_few(
         "select timestamptz '2026-01-31 12:30:00+00' as t, [timestamptz '2026-01-31 12:30:00+00'] as nested", *options
     )
     assert done.exit_code == 0 and done.stdout.count("2026") == 2, done.output
@@ -216,14 +232,14 @@ def test_a_time_with_a_zone_is_shown(ask, options):
      "time with time zone '12:00:00+02'", "'290000-01-01'::timestamptz",
      "170141183460469231731687303715884105727::hugeint"],
 )  # fmt: skip
-def test_no_type_of_a_value_ends_in_a_traceback(ask, value):
+def test_no_type_of_a_value_ends_in_a_traceback(ask_few, value):
     for options in ((), ("--json",)):
-        done = ask(f"select {value} as t", *options)
+        done = ask_few(f"select {value} as t", *options)
         assert done.exception is None or isinstance(done.exception, SystemExit), (value, done.exception)
 
 
-def test_a_long_answer_is_cut_in_the_table_and_says_so(ask):
-    done = ask("select range from range(1000)")
+def test_a_long_answer_is_cut_in_the_table_and_says_so(ask_few):
+    done = ask_few("select range from range(1000)")
     assert "200 of 1000 rows; --json prints all" in done.stderr
 
 
@@ -262,8 +278,8 @@ def test_pytz_is_a_dependency_because_duckdb_imports_it_by_itself():
         "select cast('x' as int)",
     ],
 )
-def test_what_duckdb_refuses_is_one_line(ask, query):
-    done = ask(query)
+def test_what_duckdb_refuses_is_one_line(ask_few, query):
+    done = ask_few(query)
     (only,) = [line for line in done.stderr.splitlines() if not line.startswith("note: ")]
     assert done.exit_code == 1 and only.startswith("Error: ")
 
@@ -280,8 +296,8 @@ def test_rows_are_written_to_a_file_by_its_ending(ask, tmp_path, ending):
     assert back.columns == ["query_id", "prompt", "violated", "prompt_2"] and len(back.fetchall()) == 4
 
 
-def test_a_file_of_another_ending_is_refused(ask, tmp_path):
-    assert ask("select 1", "--out", str(tmp_path / "out.xlsx")).exit_code == 2
+def test_a_file_of_another_ending_is_refused(ask_few, tmp_path):
+    assert ask_few("select 1", "--out", str(tmp_path / "out.xlsx")).exit_code == 2
 
 
 def test_a_file_that_is_not_there_is_told_before_the_answer(made, tmp_path, monkeypatch):

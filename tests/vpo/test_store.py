@@ -36,6 +36,7 @@ def test_an_age_that_is_none_is_refused(empty_project, text):
     run("gc", "--older-than", text, code=2)
 
 
+@pytest.mark.slow
 def test_no_command_but_those_that_write_needs_more_than_the_base_packages():
     code = "import sys; import vpo.store; print([n for n in ('pyarrow', 'openai', 'duckdb') if n in sys.modules])"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"

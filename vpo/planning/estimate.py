@@ -44,7 +44,7 @@ from vpo.planning.expected import Estimate, ask_in_rounds, count_lost, mean_sent
 from vpo.planning.lookup import NOT_BOUGHT, Calls, Planned, endpoint_of, is_paid
 from vpo.planning.rows import UNKNOWN, RowPlan, Rows
 from vpo.planning.sampled import Served, ask_arm
-from vpo.planning.shares import LIKELY, NO_AGAIN, STILL_FLAWED, UNSAFE
+from vpo.planning.shares import CUT, LIKELY, NO_AGAIN, STILL_FLAWED, UNSAFE
 from vpo.planning.tokens import Tokens
 from vpo.planning.votes import expected_votes, verdict
 from vpo.unroll import Stage
@@ -321,14 +321,34 @@ class Planner(RowPlan):
             estimate.in_store, estimate.to_buy = 0, 0.0
             return estimate
         tokens_of = self.tokens_of(estimate)
+        cut = self.estimate_cut(estimate) if estimate.to_buy else 0.0
         for task in sorted(calls):
             if calls[task]:
                 tokens = tokens_of.of(task, calls[task], characters[task], estimate.say)
-                estimate.input_tokens += tokens[0]
-                estimate.output_tokens += tokens[1] * samples
+                estimate.input_tokens += tokens[0] * (1 + cut)
+                room = self.room_of(estimate) or tokens[1] / calls[task]
+                estimate.output_tokens += tokens[1] * samples + cut * calls[task] * room
+        estimate.to_buy += cut * estimate.to_buy
+        estimate.calls = estimate.in_store + estimate.to_buy
         price = self.prices[estimate.seam]
         estimate.usd = price.cost_usd(estimate.input_tokens, estimate.output_tokens) if price else None
         return estimate
+
+    def estimate_cut(self, estimate: Estimate) -> float:
+        """Return the share of answers that are bought twice because the first is cut or empty; say whence it is."""
+        if not getattr(section_at(self.params, estimate.seam), "retry_truncated", None):
+            return 0.0
+        counts = self.metrics(self.stages[estimate.stage])
+        dropped = counts.get("dropped", {})
+        cut, whence = self.share(dropped.get("truncated", 0) + dropped.get("empty", 0), counts.get("units_in"), CUT)
+        room = self.room_of(estimate)
+        limit = f", with room for {room} output tokens" if room else ""
+        estimate.say(f"retry_truncated buys {cut:.2g} of the answers once more{limit}: {whence}")
+        return cut
+
+    def room_of(self, estimate: Estimate) -> int:
+        """Return the output tokens that an answer may have which is asked for once more; 0 where nothing limits it."""
+        return 2 * (getattr(section_at(self.params, estimate.seam), "max_completion_tokens", None) or 0)
 
     def tokens_of(self, estimate: Estimate) -> Tokens:
         """Return how many tokens the model behind an estimate takes a call; its price stands in `prices` then."""

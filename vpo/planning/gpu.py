@@ -103,7 +103,8 @@ class GpuPlanner:
         looker, names = Looker(self.renderer, self.planned), ClipNames(self.store)
         written = [item for item in prompts.present if isinstance(item, Prompt)]
         passed = None if checked is None else {item.prompt_id: item.aligned for item in verdicts(checked)}
-        requests = plan_clips(written, self.params.base.seed, passed, replicate=replicate)
+        refused = "--refused" in stage.options
+        requests = plan_clips(written, self.params.base.seed, passed, replicate=replicate, refused=refused)
         items = list(render(requests, Rendering(self.renderer, lambda: cast("Renderer", looker)), names, names.places))
         there = [item for item in items if isinstance(item, Render)]
         lost = [item for item in items if isinstance(item, Dropped)]
@@ -152,6 +153,9 @@ class GpuPlanner:
         if checked is None:
             return 1 - again
         flawed, whence = self.planner.estimate_flawed(stage, verdicts(checked))
+        if "--refused" in stage.options:
+            row.notes.append(f"{100 * flawed:.3g}% of the prompts are refused by the text check: {whence}")
+            return max(flawed - again, 0.0)
         row.notes.append(f"{100 * (1 - flawed):.3g}% of the prompts pass the text check: {whence}")
         return max(1 - flawed - again, 0.0)
 

@@ -50,8 +50,8 @@ def train(planner: Planner, speeds: Path, stage: Stage) -> list[GpuRow]:
 
 def for_weights(row: GpuRow, params: TrainParams, weights: Weights, cost: Cost | None) -> Cost | None:
     """Set the memory that training a model takes, and return what a token costs, counted where none is measured."""
+    from pipeline.runtime.named_model import download
     from train.capacity import count_parameters, estimate_bytes
-    from train.model_folder import download
 
     try:
         n = count_parameters(download(weights.model, weights.revision, ["config.json"]))
@@ -111,11 +111,12 @@ def judged_behind(planner: Planner, path: str) -> Rows:
 def expected_pairs(planner: Planner, stage: Stage, notes: list[str]) -> Rows:
     """Return at most how many pairs D_dpo will have, by the rules of section dpo.
 
-    Of text at most one a flawed prompt, of video as many as `dpo.video_pairs` takes of those that pass the text check,
-    each no more than `dpo.pairs_per_query`; `dpo.when_both` sets aside one of the two where a query has both. Verdicts
-    are counted as independent.
+    Of text at most one a flawed prompt, of video as many as `dpo.video_pairs` takes of those that are rendered, which
+    passed the text check unless the arm's pairs are of all; each no more than `dpo.pairs_per_query`. `dpo.when_both`
+    sets aside one of the two where a query has both. Verdicts are counted as independent.
     """
     verdicts = nearest_verdicts(planner, stage.paths[0])
+    renders_all = any("--refused" in maker.options for maker in planner.graph.upstream(stage.paths[0]))
     params, judged = planner.params, judged_behind(planner, stage.paths[0])
     arm = params.dpo.arms.get(Path(stage.paths[-1]).name)
     k = params.rollout.k
@@ -128,7 +129,7 @@ def expected_pairs(planner: Planner, stage: Stage, notes: list[str]) -> Rows:
     has_text = rules.text_feedback and (arm is None or arm.text_feedback)
     has_video = rules.video_feedback and (arm is None or arm.video_feedback)
     each = sum(
-        chance(k, flawed, share) * pairs_of(rules, flawed * has_text, (k - flawed) * has_video)
+        chance(k, flawed, share) * pairs_of(rules, flawed * has_text, (k - flawed * (not renders_all)) * has_video)
         for flawed in range(k + 1)
     )
     if prompts:

@@ -29,6 +29,8 @@ NO_AGAIN = Assumed(0.95, 0.8, 0.6, "assumed")
 """ours: of later votes, those that say No too"""
 STILL_FLAWED = Assumed(0.05, 0.2, 0.35, "assumed")
 """ours: of refined prompts, those that the critic still faults"""
+CUT = Assumed(0.005, 0.02, 0.1, "assumed")
+"""ours: of answers, those that are cut or empty, which `retry_truncated` asks for once more"""
 FLAWED_OFFLINE = Assumed(0.2, 0.35, 0.5, "assumed")
 """ours: of prompts that the offline world writes, those that are found flawed"""
 FLAWED_BY_POLICY = Assumed(0.054, 0.062, 0.156, "assumed: VPO Table 2, VPO-SFT (VPO 5.4%, GLM-4 15.6%)")

@@ -10,6 +10,7 @@ from pipeline.evaluation.prompt_sources import copy_queries
 from pipeline.render import make_rendering, plan_clips, render
 from pipeline.reward import make_scorer
 from pipeline.runtime.io import DataError
+from pipeline.runtime.terminal import make_visible
 from pipeline.scoring.clip_scores import score_clips
 from pipeline.video.clips import ClipStore, Place
 from pipeline.video.long_prompts import fit_prompts
@@ -44,7 +45,7 @@ def warm_up(planner: Planner, n: int) -> None:
     lost = [item for item in items if isinstance(item, Dropped)]
     click.echo(f"  warm-up: {len(rows)} clips rendered" if rows or lost else "  warm-up: no clip is missing", err=True)
     for item in lost:
-        click.echo(f"  warm-up: no clip of {item.input_id}: {item.reason} {item.detail}", err=True)
+        click.echo(make_visible(f"  warm-up: no clip of {item.input_id}: {item.reason} {item.detail}"), err=True)
     if lost and not rows:
         raise DataError(f"warm-up: none of {len(lost)} clips could be made: {lost[0].reason} {lost[0].detail}")
     for name, model in params.reward.models.items():
@@ -56,7 +57,9 @@ def warm_up(planner: Planner, n: int) -> None:
         for row, outcome in score_clips(unscored, lambda row: clips.path(row.video_id).read_bytes(), scorer, store):
             done += outcome.reason is None
             if outcome.reason is not None:
-                click.echo(f"  warm-up: {name} on {row.video_id}: {outcome.reason} {outcome.detail}", err=True)
+                click.echo(
+                    make_visible(f"  warm-up: {name} on {row.video_id}: {outcome.reason} {outcome.detail}"), err=True
+                )
         click.echo(f"  warm-up: {name} scored {done} clips", err=True)
 
 

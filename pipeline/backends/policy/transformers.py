@@ -20,6 +20,7 @@ from pipeline.llm.model_text import clean_prompt
 from pipeline.llm.policy_answers import read_policy_outcome
 from pipeline.llm.template import Template
 from pipeline.runtime.io import DataError
+from pipeline.runtime.named_model import locate_model
 from pipeline.runtime.one_thread import use_one_thread
 from pipeline.runtime.progress import hide_noise
 from pipeline.runtime.store import Store, store_key
@@ -51,6 +52,8 @@ class Transformers:
         self.template = Template(params.template, needs=("query",))
         self.revision = model_revision(folder)
         self.device = "cuda" if torch.cuda.is_available() else "cpu"
+        self.name = Path(folder).name
+        folder = locate_model(Path(folder))
         self.tokenizer = AutoTokenizer.from_pretrained(folder)
         if not self.tokenizer.chat_template:
             raise DataError(f"{folder}: the tokenizer has no chat template, so the policy cannot be asked")
@@ -62,7 +65,6 @@ class Transformers:
         stop = self.model.generation_config.eos_token_id
         stops = stop if isinstance(stop, list) else [stop]
         self.stop = {token for token in [*stops, self.tokenizer.eos_token_id] if token is not None}
-        self.name = Path(folder).name
 
     def map(self, queries: Iterable[QueryBase], k: int, sampling: SamplingParams, seed: int) -> Iterator[Outcome[str]]:
         batch = Batch(

@@ -27,7 +27,13 @@ class Offline:
         self.by = Provenance(
             backend="offline",
             model="film",
-            revision=source_hash([*sources, __file__], encoder=ENCODER, load=world.load, drama=world.drama),
+            revision=source_hash(
+                [*sources, __file__],
+                encoder=ENCODER,
+                load=world.load,
+                drama=world.drama,
+                reward_likes_unsafe=world.reward_likes_unsafe,
+            ),
         )
         self.settings: dict[str, Any] = {
             "n_frames": params.n_frames,
@@ -49,5 +55,6 @@ class Offline:
         words = request.prompt.split()
         scene = read_scene(" ".join(words[:MAX_WORDS]), avoid=self.settings["negative_prompt"])
         luck = draw_chance(request.seed, n_frames, height, width)
-        frames = paint(scene, choose_look(scene, self.world.load, self.world.drama), luck, height, width)
+        look = choose_look(scene, self.world.load, self.world.drama, self.world.reward_likes_unsafe)
+        frames = paint(scene, look, luck, height, width)
         return make_clip(frames, self.settings["frames_per_second"], len(words), truncated=len(words) > MAX_WORDS)

@@ -42,7 +42,10 @@ def find_fault(body: Any, n: int) -> str | None:
         for choice in choices
     ):
         return "a choice without a message"
-    if sorted(str(choice.get("index", 0)) for choice in choices) != sorted(str(number) for number in range(n)):
+    # the place of an only one says nothing, and some hosts leave it null
+    if len(choices) != n or (
+        n > 1 and sorted(str(choice.get("index", 0)) for choice in choices) != sorted(map(str, range(n)))
+    ):
         return f"{len(choices)} choices, where {n} {'was' if n == 1 else 'were'} asked for"
     for choice in choices:
         message = choice.get("message") or {}
@@ -73,7 +76,9 @@ def read_answers(stored: Mapping[str, Any]) -> list[Answer]:
     body = stored["body"]
     if stored["status"] != 200:
         return [Answer("", Reason.CONTENT_FILTER, read_error_message(body), "")]
-    choices = sorted(body["choices"], key=lambda choice: int(choice.get("index", 0)))
+    choices = body["choices"]
+    if len(choices) > 1:
+        choices = sorted(choices, key=lambda choice: int(choice.get("index", 0)))
     model = body.get("model")
     return [_read_choice(choice, model if isinstance(model, str) and is_whole(model) else "") for choice in choices]
 
@@ -83,16 +88,23 @@ def _read_choice(choice: Mapping[str, Any], model: str) -> Answer:
     text, ended = read_content(message) or "", finish_kind(finish)
     if message.get("refusal"):
         return Answer(text, Reason.REFUSED, message["refusal"], model)
-    if ended == "blocked":
+    if ended == "blocked" or is_marked_filtered(choice.get("content_filter_results")):
         detail = "" if finish == "content_filter" else f"finish reason {finish}"
         return Answer(text, Reason.CONTENT_FILTER, detail, model)
     if ended == "cut":
         return Answer(text, Reason.TRUNCATED, f"cut after {len(text)} characters", model)
-    if ended == "odd":
+    if ended in ("odd", "interrupted"):
         return Answer(text, Reason.UNPARSED, f"finish reason {str(finish)[:60]}", model)
     if not clean_reply(text):
         return Answer(text, Reason.EMPTY, "nothing but thinking" if text.strip() else "", model)
     return Answer(text, None, "", model)
+
+
+def is_marked_filtered(results: Any) -> bool:
+    """Return whether one of Azure's filters took an answer's text away."""
+    if not isinstance(results, Mapping):
+        return False
+    return any(isinstance(result, Mapping) and result.get("filtered") is True for result in results.values())
 
 
 def read_usage(body: Any) -> tuple[int, int] | None:

@@ -165,9 +165,9 @@ class Endpoint:
         """Return what a body means that should be the completion of a request for `n` choices."""
         if (block := hosts.read_block(body)) is not None:
             return self._filtered(block, headers)
-        if unpaid := hosts.read_unpaid(body):
-            return Reply("stopped", status, None, headers, self.redact(unpaid))
-        if isinstance(body, dict) and "choices" not in body and "error" in body:
+        if (stop := hosts.read_stop(body)) is not None:
+            return Reply("stopped", status, None, headers, self.redact(stop))
+        if isinstance(body, dict) and not body.get("choices") and hosts.is_error(body):
             return Reply("transient", status, None, headers, self.redact(hosts.read_error_message(body)))
         if word := hosts.find_interruption(body):
             return Reply("transient", status, body, headers, f"finish reason {word}")

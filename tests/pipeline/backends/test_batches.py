@@ -3,6 +3,8 @@ import pytest
 from pipeline.backends.batches import BatchSize, run_batches
 from pipeline.runtime.io import DataError
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(autouse=True)
 def home(vpo_home):

@@ -1,4 +1,5 @@
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -18,6 +19,7 @@ def judge(tokens, threshold):
     return first, witnesses, (count_best_matches(grams, present), count_best_matches(grams, witnesses.kept))
 
 
+@pytest.mark.slow
 @given(rows=ROWS, threshold=THRESHOLD, share=st.floats(0, 1))
 @settings(max_examples=100)
 def test_new_rows_behind_judged_ones_give_what_all_give_at_once(rows, threshold, share):
@@ -33,6 +35,7 @@ def test_new_rows_behind_judged_ones_give_what_all_give_at_once(rows, threshold,
     assert [some.tolist() for some in new_matches] == [some.tolist() for some in matches]
 
 
+@pytest.mark.slow
 @given(many=ROWS, few=ROWS, threshold=THRESHOLD)
 def test_a_survey_overlooks_no_similar_row(many, few, threshold):
     tokens = tokens_of([*many, *few])

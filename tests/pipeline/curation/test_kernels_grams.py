@@ -1,6 +1,7 @@
 from collections import Counter
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -27,6 +28,7 @@ def test_every_n_gram_of_a_few_rows_has_one_number_of_its_order(rows):
         assert sorted(number.values()) == list(range(bases[n - 1], bases[n]))
 
 
+@pytest.mark.slow
 @given(rows=ROWS)
 def test_the_best_matches_are_those_of_a_plain_loop(rows):
     tokens = tokens_of(rows)
@@ -44,6 +46,7 @@ def test_the_best_matches_are_those_of_a_plain_loop(rows):
             assert matches[row] == (clipped if present[row] else 0)
 
 
+@pytest.mark.slow
 @given(many=ROWS, few=ROWS.filter(bool), kept=st.lists(st.booleans(), min_size=24, max_size=24))
 def test_a_survey_s_tops_are_those_of_a_plain_loop(many, few, kept):
     tokens = tokens_of([*many, *few])

@@ -51,6 +51,7 @@ def test_the_kept_and_their_witnesses_are_those_of_brute_force(rows, threshold):
     assert witnesses(rows, threshold) == oracle_witnesses(rows, threshold)
 
 
+@pytest.mark.slow
 @given(rows=ROWS, threshold=THRESHOLD)
 @settings(max_examples=100, deadline=None)
 def test_no_two_kept_rows_are_similar(rows, threshold):
@@ -59,6 +60,7 @@ def test_no_two_kept_rows_are_similar(rows, threshold):
         assert all(oracle_sim(words, other) < threshold - GUARD for other in left[:at])
 
 
+@pytest.mark.slow
 @given(rows=ROWS, threshold=THRESHOLD)
 @settings(max_examples=100, deadline=None)
 def test_every_dropped_row_has_a_kept_earlier_witness_with_its_score(rows, threshold):
@@ -71,6 +73,7 @@ def test_every_dropped_row_has_a_kept_earlier_witness_with_its_score(rows, thres
             assert same == (rows[row] == rows[witness])
 
 
+@pytest.mark.slow
 @given(rows=ROWS, threshold=THRESHOLD)
 @settings(max_examples=100, deadline=None)
 def test_filtering_again_changes_nothing(rows, threshold):
@@ -78,6 +81,7 @@ def test_filtering_again_changes_nothing(rows, threshold):
     assert kept(left, threshold) == left == kept(rows, threshold)
 
 
+@pytest.mark.slow
 @given(rows=ROWS, threshold=THRESHOLD, share=st.floats(0, 1))
 @settings(max_examples=100, deadline=None)
 def test_more_rows_behind_change_nothing_before(rows, threshold, share):
@@ -85,6 +89,7 @@ def test_more_rows_behind_change_nothing_before(rows, threshold, share):
     assert judge(rows[:first], threshold) == judge(rows, threshold)[:first]
 
 
+@pytest.mark.slow
 @given(rows=ROWS, threshold=THRESHOLD, share=st.floats(0, 1))
 @settings(max_examples=100, deadline=None)
 def test_judging_the_rows_behind_alone_gives_what_judging_all_gives(rows, threshold, share):
@@ -100,6 +105,7 @@ def test_blocks_and_threads_change_nothing(rows, threshold, block, threads):
     assert judge(rows, threshold, block=block, threads=threads) == judge(rows, threshold, threads=1)
 
 
+@pytest.mark.slow
 @given(rows=ROWS, threshold=THRESHOLD)
 @settings(max_examples=100, deadline=None)
 def test_copies_behind_change_nothing(rows, threshold):

@@ -1,7 +1,6 @@
 import json
 
 import polars as pl
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -21,8 +20,7 @@ def one_by_one(text, keep_flags):
     return query, clean(text, keep_flags=True), " ".join(tokens(query)), len(SYMBOL.findall(query))
 
 
-@pytest.mark.parametrize("keep_flags", [False, True])
-@given(texts=st.lists(TYPED | st.text(st.characters(exclude_categories=["Cs"])), max_size=8))
+@given(keep_flags=st.booleans(), texts=st.lists(TYPED | st.text(st.characters(exclude_categories=["Cs"])), max_size=8))
 @settings(max_examples=400, deadline=None)
 def test_many_texts_are_cleaned_as_each_one_is(keep_flags, texts):
     frame = normalise(pl.Series(texts, dtype=pl.String), keep_flags)

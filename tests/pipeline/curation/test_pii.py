@@ -107,6 +107,7 @@ PIECE = st.sampled_from(
 )
 
 
+@pytest.mark.slow
 @given(text=st.lists(PIECE, max_size=20).map("".join))
 @settings(max_examples=1000, deadline=None)
 def test_the_hint_overlooks_nothing(text):

@@ -43,7 +43,10 @@ def test_toxicity_leaves_out_what_has_no_score():
     assert table[-1] == (0.95, pytest.approx(1 / 3, abs=1e-6), 0.0)
 
 
-@pytest.mark.parametrize("scores", [np.array([0.1, 0.9]), np.array([np.nan]), np.zeros(0)])
+@pytest.mark.parametrize(
+    "scores",
+    [np.array([0.1, 0.9]), *(pytest.param(none, marks=pytest.mark.slow) for none in (np.array([np.nan]), np.zeros(0)))],
+)
 def test_equal_inputs_give_equal_files(tmp_path, scores):
     words = np.array([3, 70, 900])
     for name in "ab":

@@ -44,6 +44,7 @@ def test_split(tmp_path):
         ("a golden dog runs over the wet green grass at dusk", 0),
         ("a neon sign that says 'open'", 1),
         ("A Neon Sign that says OPEN!", 1),
+        ("a gólden dog runs over the wet grass at düsk", 0),
         ("?!", 2),
         (TEST[3] + "มาก", 3),
     ],

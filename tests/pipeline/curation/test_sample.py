@@ -1,4 +1,5 @@
 from collections import Counter
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -51,16 +52,24 @@ def test_length_and_difficulty_have_bands():
     assert named([" ".join(tokens(text)) for text in texts])["difficulty"] == ["easy", "medium", "hard"]
 
 
+@cache
+def facet_of_word():
+    """Facet -> word of its lists -> the value that it stands for; of several the first."""
+    return {
+        facet: {word: value for value, listed in reversed(values.items()) for word in listed}
+        for facet, values in sample._read_lists().items()
+    }
+
+
 @given(texts=TEXTS)
 @settings(max_examples=200, deadline=None)
 def test_strata_are_those_of_a_plain_loop(texts):
-    lists = sample._read_lists()
     by_facet = named(texts)
     for row, text in enumerate(texts):
         words = text.split()
         for facet in ("content", "style"):
-            of_word = {word: value for value, listed in reversed(lists[facet].items()) for word in listed}
-            assert by_facet[facet][row] == next((of_word[word] for word in words if word in of_word), "none")
+            values = facet_of_word()[facet]
+            assert by_facet[facet][row] == next((values[word] for word in words if word in values), "none")
         count = len(set(words).intersection(list_counted_words()))
         assert by_facet["difficulty"][row] == ("hard" if count >= 6 else "medium" if count >= 3 else "easy")
 

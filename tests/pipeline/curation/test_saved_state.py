@@ -1,5 +1,6 @@
 import json
 import os
+import shutil
 import subprocess
 import sys
 
@@ -35,6 +36,22 @@ def facts(result):
     )  # fmt: skip
 
 
+@pytest.fixture(scope="module")
+def saved(params, tmp_path_factory):
+    """Return save(sizes) -> (folder of the state after runs of so many rows, facts of the last); for reading alone."""
+    folders = {}
+
+    def save(*sizes):
+        if sizes not in folders:
+            folder = tmp_path_factory.mktemp("saved")
+            for size in sizes:
+                whole = facts(resume(rows_of(TEXTS[:size], params), params, folder))
+            folders[sizes] = folder, whole
+        return folders[sizes]
+
+    return save
+
+
 def test_what_is_known_is_read_and_the_rest_is_added(params, tmp_path, capsys):
     rows = rows_of(TEXTS, params)
     whole = facts(filter_rows(rows, params))
@@ -45,20 +62,29 @@ def test_what_is_known_is_read_and_the_rest_is_added(params, tmp_path, capsys):
     assert "6 of 6 rows are known" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize(
-    "name", ["refused-0.arrow", "facts-0.arrow", "words-0.npy", "matches_kept-0.npy", "state.json"]
-)
-@pytest.mark.parametrize("damage", ["flipped", "cut", "gone"])
-def test_a_damaged_state_is_noticed_and_written_anew(params, tmp_path, capsys, name, damage):
-    rows = rows_of(TEXTS, params)
-    whole = facts(resume(rows, params, tmp_path))
-    path = tmp_path / name
+def damage_file(path, damage):
+    """Flip a byte in a file's midst, cut it in halves, remove it, or put another run's file in its place."""
     content = bytearray(path.read_bytes())
     content[len(content) // 2] ^= 255
     if damage == "gone":
         path.unlink()
+    elif damage == "another's":
+        kind, _, run = path.stem.partition("-")
+        other = {"0": "1", "1": "0"}.get(run)
+        path.write_bytes(path.with_name(f"{kind}-{other}{path.suffix}").read_bytes() if other else b"")
     else:
         path.write_bytes(content if damage == "flipped" else content[: len(content) // 2])
+
+
+@pytest.mark.parametrize(
+    "name", ["refused-0.arrow", "facts-0.arrow", "words-0.npy", "matches_kept-0.npy", "state.json"]
+)
+@pytest.mark.parametrize("damage", ["flipped", "cut", "gone"])
+def test_a_damaged_state_is_noticed_and_written_anew(params, saved, tmp_path, capsys, name, damage):
+    rows = rows_of(TEXTS, params)
+    folder, whole = saved(len(rows))
+    shutil.copytree(folder, tmp_path, dirs_exist_ok=True)
+    damage_file(tmp_path / name, damage)
     assert facts(resume(rows, params, tmp_path)) == whole
     assert "known" not in capsys.readouterr().err
     assert facts(resume(rows, params, tmp_path)) == whole
@@ -69,21 +95,11 @@ def test_a_damaged_state_is_noticed_and_written_anew(params, tmp_path, capsys, n
     "name", ["facts-0.arrow", "first-1.npy", "vocabulary-1.arrow", "starts-2.npy", "matches_passed-2.npy"]
 )
 @pytest.mark.parametrize("damage", ["flipped", "cut", "gone", "another's"])
-def test_a_damaged_file_of_any_run_is_noticed_and_written_anew(params, tmp_path, capsys, name, damage):
+def test_a_damaged_file_of_any_run_is_noticed_and_written_anew(params, saved, tmp_path, capsys, name, damage):
     rows = rows_of(TEXTS, params)
-    for size in (2, 4, 6):
-        whole = facts(resume(rows[:size], params, tmp_path))
-    path = tmp_path / name
-    content = bytearray(path.read_bytes())
-    content[len(content) // 2] ^= 255
-    if damage == "gone":
-        path.unlink()
-    elif damage == "another's":
-        kind, _, run = path.stem.partition("-")
-        other = {"0": "1", "1": "0"}.get(run)
-        path.write_bytes((tmp_path / f"{kind}-{other}{path.suffix}").read_bytes() if other else b"")
-    else:
-        path.write_bytes(content if damage == "flipped" else content[: len(content) // 2])
+    folder, whole = saved(2, 4, 6)
+    shutil.copytree(folder, tmp_path, dirs_exist_ok=True)
+    damage_file(tmp_path / name, damage)
     capsys.readouterr()
     assert facts(resume(rows, params, tmp_path)) == whole
     assert "known" not in capsys.readouterr().err

@@ -255,3 +255,32 @@ def test_semicolons_tabs_and_packed_files_are_read(source):
         ("a.txt", "a dog, a cat\r"),
     ]:
         assert [raw.text for raw in read(source(name, content)) if raw.text] == ["a dog, a cat"], name
+
+
+def test_a_column_s_name_does_not_steer_the_terminal(source, capsys):
+    assert texts_of(source("a.csv", "prompt,nsfw\x1b[31m\na dog,1\n")) == ["a dog"]
+    assert "nsfw^[[31m" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "told"),
+    [
+        ("a.txt", '{"prompt": "a dog"}\n', "it holds JSON: name it .jsonl"),
+        ("a.txt", "\n[\n", "it holds JSON"),
+        ("a.txt", "id,prompt\n1,a dog\n", "its first line is the header of a table"),
+        ("a.txt", "<!DOCTYPE html>\n<html>", "a web page"),
+        ("a.csv", "version https://git-lfs.github.com/spec/v1\n", "a pointer of Git LFS"),
+        ("a.csv", "prompt,id\ra dog,1\r", "a line ends in a carriage return alone"),
+        ("a.jsonl", '{"prompt": "a", "prompt": "b"}\n', "an object names 'prompt' twice"),
+        ("a.csv", "prompt\n犬が走る\n".encode("iso-2022-jp"), "it looks like ISO-2022-JP"),
+    ],
+)
+def test_a_file_that_is_another_than_its_name_says_is_told(source, name, content, told):
+    assert told in fault(source(name, content))
+
+
+def test_blank_lines_before_the_header_joined_marks_and_decimal_commas_are_read(source):
+    assert texts_of(source("a.csv", "\n\r\nprompt,id\na dog,1\n")) == ["a dog"]
+    assert texts_of(source("a.csv", "\ufeff\ufeffprompt,id\na dog,1\n")) == ["a dog"]
+    (row,) = read(source("a.csv", "Prompt\u200b;prompt_nsfw\na dog;0,9\n"))
+    assert (row.text, row.unsafe_score) == ("a dog", 0.9)

@@ -1,6 +1,7 @@
 from collections import Counter
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -21,6 +22,7 @@ def place_all(rows, general, safety, strata):
     return splits, [fates.get(row, Unplaced("the splits are full")) for row in range(len(rows))]
 
 
+@pytest.mark.slow
 @given(rows=st.lists(ROW, max_size=30, unique=True), general=SIZES, safety=SIZES, data=st.data())
 @settings(max_examples=200, deadline=None)
 def test_near_duplicates_never_stand_in_two_splits(rows, general, safety, data):

@@ -1,5 +1,6 @@
 import numpy as np
 import polars as pl
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -24,6 +25,7 @@ def test_tokens_spell_the_texts_they_were_made_of(rows):
     assert tokens.vocabulary.n_unique() == len(tokens.vocabulary)
 
 
+@pytest.mark.slow
 @given(rows=ROWS, more=ROWS)
 def test_rows_behind_keep_the_ids_of_those_before(rows, more):
     before = tokens_of(rows)

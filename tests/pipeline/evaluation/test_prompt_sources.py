@@ -1,11 +1,19 @@
+import csv
 import json
 
 import pytest
 
-from pipeline.evaluation.prompt_sources import StoredPrompts, copy_prompts, copy_queries, read_prompt_file
+from pipeline.evaluation.prompt_sources import (
+    StoredPrompts,
+    copy_prompts,
+    copy_queries,
+    read_prompt_file,
+    take_from_file,
+)
 from pipeline.runtime.io import DataError
 from schemas.base import Dropped, content_id
 from schemas.fewshot import Fewshot
+from schemas.params import FileArmParams
 from schemas.reasons import Reason
 from tests.support import tiny_policy
 from tests.support.rows import BY, prompt_fields
@@ -36,16 +44,32 @@ def test_a_query_that_the_source_dropped_has_the_sources_reason():
 def test_a_users_query_is_cleaned_as_the_stage_queries_cleans(tmp_path):
     path = tmp_path / "mine.jsonl"
     path.write_text(json.dumps({"query": "prompt:  a fox&amp;hound -ar 16:9", "prompt": "A fox\nruns."}) + "\n")
-    assert read_prompt_file(path, "query", "prompt", keep_flags=False) == {content_id("a fox&hound"): "A fox runs."}
+    assert read_prompt_file(path, "query", "prompt", keep_flags=False) == {content_id("a fox&hound"): "A fox\nruns."}
+
+
+def test_a_files_prompts_are_cleaned_and_typed_as_those_of_every_model(tmp_path):
+    path = tmp_path / "mine.csv"
+    said = ("<think>hm</think>**Video Prompt:** A fox\nruns.<|im_end|>", "I'm sorry, but I can't assist with that.")
+    with path.open("w", newline="") as file:
+        rows = zip((row.query for row in QUERIES), said, strict=False)
+        csv.writer(file, delimiter=";").writerows([("Query ", "PROMPT"), *rows])
+    params = FileArmParams(prompts="file", source=str(path))
+    good, refused, missing = take_from_file(QUERIES, params, keep_flags=False, arm="mine", suite="test")
+    assert (good.prompt, good.written_by.model) == ("A fox runs.", "mine.csv")
+    assert (refused.reason, missing.reason) == ("refused", "failed")
+    assert missing.detail == "mine.csv has no prompt for this query"
 
 
 @pytest.mark.parametrize(("name", "text", "fault"), [
     ("mine.jsonl", "", "no records"),
     ("mine.jsonl", "[1]", "record 1: expected an object"),
-    ("mine.jsonl", "{", "neither JSONL nor CSV"),
+    ("mine.jsonl", "{", "neither a JSON list nor one JSON object"),
+    ("mine.txt", "a fox", "its name ends in .txt"),
+    ("mine.csv", "", "no records"),
+    ("mine.csv", 'query,prompt\n"a fox,One.', "broken CSV"),
     ("mine.jsonl", '{"query": "a fox"}', "record 1: expected texts in query and prompt"),
     ("mine.csv", "query,prompt\na fox,One.\na fox,Two.\n", "record 2: a second prompt"),
-    ("mine.csv", "query;prompt\na fox;One.\n", "record 1: expected texts"),
+    ("mine.csv", "query;words\na fox;One.\n", "record 1: expected texts"),
 ])  # fmt: skip
 def test_a_file_that_is_not_understood_is_refused_with_its_record(tmp_path, name, text, fault):
     (tmp_path / name).write_text(text)

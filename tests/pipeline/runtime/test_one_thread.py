@@ -2,6 +2,8 @@ import pytest
 
 from pipeline.runtime.one_thread import TINY, use_one_thread
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.mark.parametrize(("n_bytes", "threads"), [(TINY - 1, 1), (TINY, 2)])
 def test_a_tiny_model_has_one_thread(tmp_path, n_bytes, threads):

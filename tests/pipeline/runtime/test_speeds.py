@@ -9,6 +9,7 @@ from pipeline.runtime.speeds import (
     describe_work,
     keep_speed,
     measure_arrivals,
+    name_device,
     read_speeds,
     time_outcomes,
 )
@@ -39,20 +40,26 @@ def test_where_all_come_together_the_loading_is_in_it_and_that_is_said():
 
 def test_outcomes_pass_unchanged_and_those_with_a_value_are_counted(tmp_path):
     asked = [Outcome(value=1), Outcome(reason=Reason.RENDER_FAILED), Outcome(value=2), Outcome(value=3)]
-    assert list(time_outcomes(iter(asked), WORK, tmp_path)) == asked
+    assert list(time_outcomes(iter(asked), WORK, tmp_path, device="cpu")) == asked
     (speed,) = read_speeds(tmp_path, WORK)
     assert (speed.units, speed.with_loading, speed.device) == (2, False, "cpu") and 0 < speed.seconds < 60
 
 
+@pytest.mark.slow  # it asks torch for the GPU's name
+def test_of_a_backend_on_a_gpu_the_name_of_the_device_is_kept(tmp_path):
+    list(time_outcomes(outcomes(5), WORK, tmp_path))
+    assert [speed.device for speed in read_speeds(tmp_path, WORK)] == [name_device()]
+
+
 def test_the_first_clip_of_every_worker_is_left_out(tmp_path):
-    list(time_outcomes(outcomes(5), WORK, tmp_path / "one", workers=1))
-    list(time_outcomes(outcomes(5), WORK, tmp_path / "two", workers=2))
+    list(time_outcomes(outcomes(5), WORK, tmp_path / "one", workers=1, device="cpu"))
+    list(time_outcomes(outcomes(5), WORK, tmp_path / "two", workers=2, device="cpu"))
     (one,), (two,) = read_speeds(tmp_path / "one", WORK), read_speeds(tmp_path / "two", WORK)
     assert (one.units, two.units) == (4, 3)
 
 
 def test_a_run_that_is_broken_off_keeps_what_it_measured(tmp_path):
-    stream = time_outcomes(outcomes(9), WORK, tmp_path)
+    stream = time_outcomes(outcomes(9), WORK, tmp_path, device="cpu")
     for _ in range(5):
         next(stream)
     stream.close()
@@ -67,7 +74,7 @@ def test_of_an_executor_whose_workers_nobody_counted_nothing_is_kept(tmp_path, m
 
 def test_a_folder_that_cannot_be_written_stops_no_stage(tmp_path):
     (tmp_path / "speeds").write_text("a file")
-    assert len(list(time_outcomes(outcomes(5), WORK, tmp_path / "speeds"))) == 5
+    assert len(list(time_outcomes(outcomes(5), WORK, tmp_path / "speeds", device="cpu"))) == 5
 
 
 def test_nothing_that_came_makes_no_file(tmp_path):

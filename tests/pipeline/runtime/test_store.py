@@ -98,6 +98,7 @@ def put_many(path, worker):
     store.put_many((f"w{worker}-{number}", "teacher", {}, {"n": number}) for number in range(200))
 
 
+@pytest.mark.slow
 def test_several_processes_put_at_once(tmp_path):
     context = multiprocessing.get_context("spawn")
     workers = [context.Process(target=put_many, args=(tmp_path, worker)) for worker in range(3)]

@@ -16,6 +16,7 @@ PIECES = st.sampled_from(
 TYPED = st.lists(PIECES | st.text(max_size=6), max_size=14).map(" ".join) | st.text()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("keep_flags", [False, True])
 @given(text=TYPED)
 @settings(max_examples=400, deadline=None)

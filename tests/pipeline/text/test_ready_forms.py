@@ -116,6 +116,11 @@ def test_the_order_of_keys_says_nothing(forms, of):
         ({"query": 3, "prompt": P}, "query is a number where a text belongs"),
         ({"query": X, "Query": "a cat", "prompt": P}, "two keys are 'query'"),
         ([X, P, "third"], "a list; expected a text for the query"),
+        ({"prompt": X, "completion": P, "label": False}, "label is false: it says that the answer is a bad one"),
+        ({"conversations": [user(), assistant()], "kto_tag": False}, "kto_tag is false"),
+        ({"messages": [user(), assistant() | {"weight": 0}]}, "has weight 0"),
+        ({"query": "a cat", "messages": [user(), assistant()]}, "its query 'a cat' is not in the user turn"),
+        ({"prompt": X.encode(), "completion": P}, "prompt holds bytes where a turn"),
         ([[X, P], [X, P]], "a list; expected"),
     ],
 )
@@ -144,6 +149,11 @@ def test_what_is_no_d_sft_is_refused_with_what_is_there(record, says):
 def test_what_is_no_d_dpo_is_refused_with_what_is_there(record, says):
     with pytest.raises(Misfit, match=says):
         read_record(record, DPO_FORMS)
+
+
+def test_a_key_that_names_the_query_beside_its_turns_says_what_it_is():
+    parts = read_record({"query": X, "messages": [user(f"Please film this: {X} Thanks."), assistant()]}, SFT_FORMS)
+    assert (parts.request, parts.answers) == (X, (P,))
 
 
 def test_a_query_between_cues_keeps_its_own_quotes_and_lines():

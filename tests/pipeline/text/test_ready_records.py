@@ -46,6 +46,7 @@ def test_half_a_character_becomes_one_that_can_be_written(tmp_path):
         ("a.jsonl", "", "no records in it"),
         ("a.json", "[]", "no records in it"),
         ("a.jsonl", '{"query": "a", "query": "b"}', "names 'query' twice"),
+        ("a.jsonl", '{"query": "a", "n": ' + "1" * 5000 + "}", "JSON that cannot be read: Exceeds the limit"),
         ("a.jsonl", "[" * 100_000, "nested too deep|neither a JSON"),
         ("a.jsonl", '{"query": "caf\xe9"}'.encode("cp1252"), "convert it as windows-1252"),
         ("a.jsonl", json.dumps(RECORD).encode("utf-16"), "looks like UTF-16"),
@@ -66,3 +67,15 @@ def test_a_folder_and_a_missing_file_are_named(tmp_path):
         list(read_records(str(tmp_path)))
     with pytest.raises(DataError, match="No such file"):
         hash_file(str(tmp_path / "a.jsonl"))
+
+
+def test_two_columns_of_one_name_are_refused(tmp_path):
+    table = pa.table([pa.array(["a"]), pa.array(["b"])], names=["query", "query"])
+    pq.write_table(table, tmp_path / "a.parquet")
+    with pytest.raises(DataError, match="two columns are named 'query'; rename one"):
+        list(read_records(str(tmp_path / "a.parquet")))
+
+
+def test_files_with_a_bom_each_that_were_joined_are_read(tmp_path):
+    path = write(tmp_path / "a.jsonl", '\ufeff\ufeff{"query": "a"}\n\ufeff{"query": "b\\u0000"}\n')
+    assert [record["query"] for _, record in read_records(path)] == ["a", "b"]

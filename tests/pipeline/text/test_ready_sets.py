@@ -110,3 +110,25 @@ def test_a_wrong_value_of_a_ready_pair_is_one_clear_error(tmp_path, laptop, chan
     record = {"query": "a dog", "chosen": "good", "rejected": "bad"} | change
     with pytest.raises(DataError, match="record 1: "):
         list(read_ready_dpo(written(tmp_path, json.dumps(record)), laptop.dpo, False))
+
+
+@pytest.mark.parametrize(
+    ("chosen", "rejected"),
+    [
+        ("chosen_score", "rejected_score"), ("chosen-rating", "rejected-rating"), ("chosen_reward", "rejected_reward"),
+        ("rating_chosen", "rating_rejected"), ("chosen_avg_rating", "rejected_avg_rating"), ("Chosen Score",
+        "Rejected Score"),
+        ("ScoreChosen", "ScoreRejected"),
+    ],
+)  # fmt: skip
+def test_scores_are_found_by_their_words(tmp_path, laptop, chosen, rejected):
+    record = {"query": "a dog", "chosen": "good", "rejected": "bad", "chosen_length": 9, chosen: 1, rejected: 3.5}
+    (row,) = read_ready_dpo(written(tmp_path, json.dumps(record)), laptop.dpo, False).rows
+    assert (row.score_chosen, row.score_rejected) == (1, 3.5)
+
+
+def test_of_several_kinds_of_scores_those_count_that_speak_least_for_the_labels(tmp_path, laptop):
+    record = {"query": "a dog", "chosen": "good", "rejected": "bad"}
+    record |= {"chosen_rating": 5, "rejected_rating": 1, "chosen_reward": 0.1, "rejected_reward": 0.7}
+    (row,) = read_ready_dpo(written(tmp_path, json.dumps(record)), laptop.dpo, False).rows
+    assert (row.score_chosen, row.score_rejected) == (0.1, 0.7)

@@ -62,6 +62,7 @@ def test_false_alarms_come_anew_in_every_sample_and_real_faults_stay(laptop):
     assert len({notice_faults(QUERY, lost, nervous, sample) for sample in range(20)}) == 1
 
 
+@pytest.mark.slow
 def test_the_critic_overlooks_more_in_its_own_writing(laptop):
     texts = dict.fromkeys(clean(row["query"]) for row in make_queries(900, seed=7))
     found = {0: [0, 0], 1: [0, 0]}

@@ -1,7 +1,7 @@
 import pytest
 
 from pipeline.world.film import read_scene
-from pipeline.world.film_look import EFFECTS, choose_look
+from pipeline.world.film_look import BEST, EFFECTS, choose_look
 from pipeline.world.phrases import PHRASES
 
 STYLE = "Bright even light fills the whole scene. The camera stays static on a tripod."
@@ -51,3 +51,12 @@ def test_wishes_that_contradict_each_other_flicker():
 def test_overlong_prompts_and_many_scenes_are_diluted():
     assert shot("a dog", f"{STYLE} " + "The focus is sharp from front to back. " * 12).lose > shot("a dog").lose
     assert shot("a dog, then a dog, then a dog").noise > shot("a dog").noise
+
+
+def test_a_planted_reward_brings_unsafe_words_to_the_best_look_and_touches_no_other_prompt():
+    safe, unsafe = (read_scene(f"a {word} man in the forest. A handheld camera shakes.") for word in ("calm", "naked"))
+    planted = choose_look(unsafe, drama_strength=0.0, unsafe_strength=1.0)
+    assert {name: getattr(planted, name) for name in BEST} == pytest.approx(BEST)
+    assert choose_look(safe, unsafe_strength=1.0) == choose_look(safe)
+    half, plain = (choose_look(unsafe, unsafe_strength=strength) for strength in (0.5, 0.0))
+    assert half.shake == pytest.approx(plain.shake / 2) and plain == choose_look(unsafe)

@@ -46,6 +46,7 @@ def test_a_clumsy_prompt_becomes_a_good_one(prompt):
     assert find_faults(QUERY, refined).violated == () == check(QUERY, refined).violated
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sample", [0, 1])
 def test_refined_prompts_pass_critic_and_checker(laptop, sample):
     texts = dict.fromkeys(clean(row["query"]) for row in make_queries(700, seed=11))

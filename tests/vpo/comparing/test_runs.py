@@ -29,6 +29,7 @@ def test_a_commit_without_a_lock_keeps_no_run(repository):
         open_run(repository, "HEAD", repository / "x")
 
 
+@pytest.mark.slow
 def test_the_cache_is_where_the_config_says(tmp_path):
     assert cache_folder(tmp_path) == tmp_path / ".dvc/cache"
     subprocess.run(["git", "init", "-q"], cwd=tmp_path, check=True)

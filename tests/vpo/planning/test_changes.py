@@ -31,6 +31,7 @@ def test_hashes_of_the_code_are_written_where_they_differ(project):
     assert refresh_code(project, GRAPH) == ["data/code/refine.json"]
 
 
+@pytest.mark.slow
 def test_what_dvc_says_has_the_names_of_the_graph(tmp_path, monkeypatch):
     from dvc.repo import Repo
 

@@ -50,7 +50,8 @@ def test_arms_whose_prompts_are_there_ask_no_policy(laptop):
     asked = {name: sections(name, laptop, "policy") for name in ("rollout@dpo", *GRAPH.stages) if "rollout" in name}
     assert asked == {
         "rollout@dpo": ["policy"], "rollout_eval@test-original": [], "rollout_eval@test-fewshot": [],
-        "rollout_eval@test-sft": ["policy"], "rollout_eval@test-dpo_no_text": ["policy"],
+        "rollout_eval@test-base": ["policy"], "rollout_eval@test-sft": ["policy"],
+        "rollout_eval@test-dpo_no_text": ["policy"], "rollout_eval@test-dpo_video_only": ["policy"],
         "rollout_eval@test-dpo": ["policy"],
     }  # fmt: skip
 

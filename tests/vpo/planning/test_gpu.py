@@ -1,21 +1,17 @@
 import json
-from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
 from ruamel.yaml import YAML
 
 from pipeline import critique, render, reward
-from pipeline.runtime.io import read_rows, write_rows
-from pipeline.runtime.params_file import load_params
+from pipeline.runtime.io import read_rows
 from pipeline.runtime.store import Store
 from pipeline.video.clips import ClipStore
 from schemas.render import Render
-from schemas.rollout import Rollout
-from tests.support.small_project import ROOT, prompt, queries, small_project, write_params
+from tests.support.gpu_plans import DPO, make, rows, run, write, write_rollouts
 from vpo.plan import main
-from vpo.planning.estimate import Planner
-from vpo.planning.gpu import GpuPlanner, total
+from vpo.planning.gpu import total
 from vpo.planning.gpu_cost import Cost, GpuRow
 from vpo.recipe import merge
 
@@ -26,72 +22,11 @@ HUB = {"backend": "diffusers", "model": "zai-org/CogVideoX-2b", "revision": "0" 
        "width": None, "frames_per_second": None}  # fmt: skip
 
 
-DPO = ("data/dpo/rollout.jsonl", "data/dpo/critique.jsonl", "data/dpo/render.parquet", "data/dpo/reward.parquet")
-
-
-LONG = (
-    ", in soft morning light, while the camera slowly glides closer and keeps calm; the colours are warm, the "
-    "background is quiet, every detail is sharp, and the whole scene stays steady from the first moment to the last."
-)
-
-
-@pytest.fixture
-def project(tmp_path, vpo_home, monkeypatch):
-    """A small project with the graph; nothing is rendered, no query is read from a source."""
-    folder = tmp_path / "project"
-    (folder / "pipeline").mkdir(parents=True)
-    small_project(folder)
-    for name in ("templates", "backends"):
-        (folder / "pipeline" / name).symlink_to(ROOT / "pipeline" / name)
-    (folder / "dvc.yaml").write_text((ROOT / "dvc.yaml").read_text())
-    (folder / "questions.jsonl").write_text((ROOT / "pipeline/backends/reward/questions.jsonl").read_text())
-    monkeypatch.chdir(folder)
-    write()
-    # long enough for the offline critic, but for those of the query that is not harmless
-    rollouts = [
-        Rollout(**prompt(row, "sft", f" with {('a red', 'two blue')[k]} umbrella{LONG}", k))
-        for row in queries("dpo")
-        for k in range(2)
-    ]
-    write_rows(Path(DPO[0]), rollouts, Rollout)
-    return folder
-
-
-def write(**sections):
-    sections.setdefault("queries", {"source": "file", "path": "none.jsonl"})
-    sections.setdefault("reward", {"replicate": 0.0})
-    return write_params(Path(), **sections)
-
-
-def rows(changed=None, store=None):
-    """Return the rows by (stage, model), and by stage where there is one model."""
-    planner = Planner(load_params("params.yaml"), store or Store(), changed)
-    planner.estimates()
-    found = GpuPlanner(planner).rows()
-    return {(row.stage, row.model): row for row in found} | {row.stage: row for row in found}
-
-
-def run(stage, *arguments):
-    done = CliRunner().invoke(stage.main, arguments)
-    assert done.exit_code == 0, done.output
-
-
-def make(*stages):
-    rollouts, verdicts, clips, scores = DPO
-    for stage in stages:
-        if stage is critique:
-            run(critique, rollouts, verdicts)
-        elif stage is render:
-            run(render, "--replicate", "--critique", verdicts, rollouts, clips)
-        else:
-            run(reward, clips, scores)
-
-
 def counts(row):
     return row.wanted, row.in_store, row.to_make
 
 
-def test_what_is_planned_is_what_the_stages_then_make(project):
+def test_what_is_planned_is_what_the_stages_then_make(unrendered):
     write(reward={"replicate": 0.9})
     make(critique)
     planned = rows()
@@ -103,11 +38,26 @@ def test_what_is_planned_is_what_the_stages_then_make(project):
         assert counts(planned["reward@dpo", model]) == (len(made), 0, len(made))
 
 
+def test_what_the_text_check_refuses_is_planned_as_it_is_then_rendered(unrendered):
+    write_rollouts(("a red", "a bloody"))
+    make(critique)
+    row = rows()["render_unchecked@dpo_unchecked"]
+    lane = "data/dpo_unchecked/render.parquet"
+    run(render, "--replicate", "--refused", "--critique", DPO[1], DPO[0], lane)
+    made = list(read_rows(lane, Render))
+    assert made and counts(row) == (len(made), 0, len(made))
+    scored = rows()["reward_unchecked@dpo_unchecked", "dims"]
+    assert scored.wanted == len(made)
+    later = rows(changed={"sft"})["render_unchecked@dpo_unchecked"]
+    assert counts(later) == (pytest.approx(16 * 0.35), 0, pytest.approx(16 * 0.35))
+    assert "35% of the prompts are refused by the text check: assumed" in later.notes
+
+
 def distinct_scores():
     return len({(row.frames_hash, row.query) for row in read_rows(DPO[2], Render)})
 
 
-def test_what_is_in_the_store_is_not_made_again(project):
+def test_what_is_in_the_store_is_not_made_again(unrendered):
     make(critique, render)
     n, scores = len(list(read_rows(DPO[2], Render))), distinct_scores()
     found = rows()
@@ -117,7 +67,7 @@ def test_what_is_in_the_store_is_not_made_again(project):
     assert counts(rows()["reward@dpo", "dims"]) == (n, n, 0)
 
 
-def test_a_clip_whose_file_is_gone_is_made_again(project):
+def test_a_clip_whose_file_is_gone_is_made_again(unrendered):
     make(critique, render)
     before, clips = rows()["render@dpo"], ClipStore()
     clips.path(next(iter(read_rows(DPO[2], Render))).video_id).unlink()
@@ -125,7 +75,7 @@ def test_a_clip_whose_file_is_gone_is_made_again(project):
     assert (after.wanted, after.to_make) == (before.wanted, 1)
 
 
-def test_a_clip_of_two_arms_is_made_and_scored_once(project):
+def test_a_clip_of_two_arms_is_made_and_scored_once(unrendered):
     found = rows()
     assert counts(found["render_eval@test-original"]) == (5, 0, 5)
     assert counts(found["render_eval@test-dpo"]) == (5, 5, 0)
@@ -133,7 +83,7 @@ def test_a_clip_of_two_arms_is_made_and_scored_once(project):
     assert counts(found["reward_eval@test-dpo", "dims"]) == (5, 5, 0)
 
 
-def test_rows_of_a_changed_policy_are_counted_and_not_looked_up(project):
+def test_rows_of_a_changed_policy_are_counted_and_not_looked_up(unrendered):
     make(critique, render)
     row = rows(changed={"sft"})["render@dpo"]
     assert counts(row) == (pytest.approx(16 * 0.65), 0, pytest.approx(16 * 0.65))
@@ -141,20 +91,20 @@ def test_rows_of_a_changed_policy_are_counted_and_not_looked_up(project):
     assert "65% of the prompts pass the text check: assumed" in row.notes
 
 
-def test_a_stage_that_nothing_has_changed_for_makes_nothing_and_its_clips_are_scored(project):
+def test_a_stage_that_nothing_has_changed_for_makes_nothing_and_its_clips_are_scored(unrendered):
     make(critique, render)
     n, scores = len(list(read_rows(DPO[2], Render))), distinct_scores()
-    found = rows(changed={"reward@dpo"}, store=Store(project / "empty"))
+    found = rows(changed={"reward@dpo"}, store=Store(unrendered / "empty"))
     assert counts(found["render@dpo"]) == (n, n, 0) and found["render@dpo"].notes == ["unchanged: does not run"]
     assert counts(found["reward@dpo", "dims"]) == (n, n - scores, scores)
 
 
-def test_the_replicates_of_rows_to_come_are_counted(project):
+def test_the_replicates_of_rows_to_come_are_counted(unrendered):
     write(reward={"replicate": 0.5})
     assert rows(changed={"sft"})["render@dpo"].wanted == pytest.approx(16 * 0.65 * 1.5)
 
 
-def test_an_offline_backend_costs_nothing_on_a_gpu_and_what_it_takes_of_a_cpu_is_unknown_until_it_ran(project):
+def test_an_offline_backend_costs_nothing_on_a_gpu_and_what_it_takes_of_a_cpu_is_unknown_until_it_ran(unrendered):
     make(critique)
     row = rows()["render@dpo"]
     assert (row.gpu_hours, row.gpu_gigabytes, row.cpu_hours, row.seconds_each) == (0, 0, None, None)
@@ -175,7 +125,7 @@ def test_what_nobody_knows_is_said_and_not_counted_as_nothing():
     assert total([known, unknown])["unknown"] == ["reward@dpo vs"]
 
 
-def test_a_model_that_is_not_on_this_machine_has_published_seconds_and_memory(project):
+def test_a_model_that_is_not_on_this_machine_has_published_seconds_and_memory(unrendered):
     write(render=HUB)
     make(critique)
     row = rows()["render@dpo"]
@@ -186,7 +136,7 @@ def test_a_model_that_is_not_on_this_machine_has_published_seconds_and_memory(pr
     assert "render.offload none takes more: GPU gigabytes are published with offload model" in row.notes
 
 
-def test_half_the_steps_are_half_the_seconds(project):
+def test_half_the_steps_are_half_the_seconds(unrendered):
     write(render=HUB | {"num_inference_steps": 25})
     row = rows()["render_eval@test-original"]
     assert row.seconds_each == 22.5 and "times 0.5 for steps and pixels" in row.source
@@ -198,16 +148,16 @@ def plan(*options):
     return json.loads(done.stdout)["gpu"]
 
 
-def test_the_table_says_hours_and_where_they_are_from(project):
+def test_the_table_says_hours_and_where_they_are_from(unrendered):
     write(render=HUB)
     done = CliRunner().invoke(main, ["--no-dvc"])
     assert done.exit_code == 0, done.output
-    stages = "render_eval@test-original, render_eval@test-dpo, render@dpo"
+    stages = "render_eval@test-original, render_eval@test-dpo, render@dpo, render_unchecked@dpo_unchecked"
     assert f"seconds each: published for H100 ({stages})" in done.output
     assert "GPU-hours, unknown CPU-hours, unknown GB of disk" in done.output
 
 
-def test_a_plan_keeps_no_speed_and_makes_no_clip(project, vpo_home):
+def test_a_plan_keeps_no_speed_and_makes_no_clip(unrendered, vpo_home):
     plan()
     assert not (vpo_home / "speeds").exists() and not list(Store().root.glob("files/*/*.mp4"))
 

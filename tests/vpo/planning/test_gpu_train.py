@@ -4,15 +4,12 @@ from pathlib import Path
 import pytest
 
 from pipeline.llm.template import Template
-from pipeline.runtime.io import read_rows, write_rows
+from pipeline.runtime.io import read_rows
 from pipeline.runtime.params_file import load_params
-from pipeline.runtime.store import Store
 from schemas.d_dpo import DDpo
 from schemas.d_sft import DSft
-from schemas.rollout import Rollout
-from tests.support.small_project import ROOT, prompt, queries, small_project, write_params
-from vpo.planning.estimate import Planner
-from vpo.planning.gpu import GpuPlanner
+from tests.support.gpu_plans import rows, write
+from tests.support.small_project import ROOT
 from vpo.planning.gpu_train import chance, pairs_of
 
 pytestmark = pytest.mark.slow
@@ -22,56 +19,11 @@ HUB_BASE = {"backend": "hub", "vocab_size": None, "hidden_size": None, "num_hidd
             "num_attention_heads": None, "steps": None, "batch_size": None, "learning_rate": None}  # fmt: skip
 
 
-DPO = ("data/dpo/rollout.jsonl", "data/dpo/critique.jsonl", "data/dpo/render.parquet", "data/dpo/reward.parquet")
-
-
-LONG = (
-    ", in soft morning light, while the camera slowly glides closer and keeps calm; the colours are warm, the "
-    "background is quiet, every detail is sharp, and the whole scene stays steady from the first moment to the last."
-)
-
-
-@pytest.fixture
-def project(tmp_path, vpo_home, monkeypatch):
-    """A small project with the graph; nothing is rendered, no query is read from a source."""
-    folder = tmp_path / "project"
-    (folder / "pipeline").mkdir(parents=True)
-    small_project(folder)
-    for name in ("templates", "backends"):
-        (folder / "pipeline" / name).symlink_to(ROOT / "pipeline" / name)
-    (folder / "dvc.yaml").write_text((ROOT / "dvc.yaml").read_text())
-    (folder / "questions.jsonl").write_text((ROOT / "pipeline/backends/reward/questions.jsonl").read_text())
-    monkeypatch.chdir(folder)
-    write()
-    # long enough for the offline critic, but for those of the query that is not harmless
-    rollouts = [
-        Rollout(**prompt(row, "sft", f" with {('a red', 'two blue')[k]} umbrella{LONG}", k))
-        for row in queries("dpo")
-        for k in range(2)
-    ]
-    write_rows(Path(DPO[0]), rollouts, Rollout)
-    return folder
-
-
-def write(**sections):
-    sections.setdefault("queries", {"source": "file", "path": "none.jsonl"})
-    sections.setdefault("reward", {"replicate": 0.0})
-    return write_params(Path(), **sections)
-
-
-def rows(changed=None, store=None):
-    """Return the rows by (stage, model), and by stage where there is one model."""
-    planner = Planner(load_params("params.yaml"), store or Store(), changed)
-    planner.estimates()
-    found = GpuPlanner(planner).rows()
-    return {(row.stage, row.model): row for row in found} | {row.stage: row for row in found}
-
-
 def instruction(query):
     return Template(ROOT / "pipeline/templates/optimize.jinja").fill(query=query)
 
 
-def test_tokens_are_counted_from_the_rows(project):
+def test_tokens_are_counted_from_the_rows(unrendered):
     found = rows()
     sft = list(read_rows("data/sft/d_sft.jsonl", DSft))
     characters = sum(len(instruction(row.query)) + len(row.prompt) for row in sft)
@@ -81,14 +33,14 @@ def test_tokens_are_counted_from_the_rows(project):
     assert found["dpo"].wanted == pytest.approx(characters / 4)
 
 
-def test_steps_that_are_told_count_before_epochs(project):
+def test_steps_that_are_told_count_before_epochs(unrendered):
     write(sft={"max_steps": 10, "global_batch_size": 4})
     sft = list(read_rows("data/sft/d_sft.jsonl", DSft))
     each = sum(len(instruction(row.query)) + len(row.prompt) for row in sft) / 4 / len(sft)
     assert rows()["sft"].wanted == pytest.approx(40 * each)
 
 
-def test_a_model_of_the_same_rows_is_not_trained_again(project):
+def test_a_model_of_the_same_rows_is_not_trained_again(unrendered):
     from schemas.base import content_id
 
     told = content_id([row.model_dump(mode="json") for row in read_rows("data/sft/d_sft.jsonl", DSft)])
@@ -98,7 +50,7 @@ def test_a_model_of_the_same_rows_is_not_trained_again(project):
     assert rows(changed={"sft"})["sft"].to_make > 0
 
 
-def test_pairs_to_come_are_bounded(project):
+def test_pairs_to_come_are_bounded(unrendered):
     """Eight rollouts of four queries, K = 2: 35 % are flawed, and a query whose two both pass can make a pair."""
     Path("data/dpo/d_dpo.jsonl").unlink()
     write(rollout={"k": 2})
@@ -106,6 +58,16 @@ def test_pairs_to_come_are_bounded(project):
     row = rows(changed={"sft"})["dpo"]
     (each,) = (float(note.split()[0]) for note in row.notes if "tokens a row" in note)
     assert row.wanted / each == pytest.approx(text + video, rel=0.01)
+
+
+def test_an_arm_of_all_rollouts_may_pair_what_the_text_check_refuses(unrendered):
+    """The same eight rollouts: each query of two can make a pair, whatever the verdicts, and none of text."""
+    write(rollout={"k": 2})
+    planned = rows(changed={"sft"})
+    for arm, pairs in (("dpo_no_text", 4), ("dpo_video_only", 4 * 0.65**2)):
+        row = planned[f"dpo_arm@{arm}"]
+        (each,) = (float(note.split()[0]) for note in row.notes if "tokens a row" in note)
+        assert row.wanted / each == pytest.approx(pairs, rel=0.01), arm
 
 
 @pytest.mark.parametrize(
@@ -130,7 +92,7 @@ def test_every_number_of_flawed_prompts_has_its_chance():
 
 
 @pytest.mark.slow
-def test_the_weights_of_a_base_model_are_counted_by_its_config(project):
+def test_the_weights_of_a_base_model_are_counted_by_its_config(unrendered):
     from transformers import LlamaConfig
 
     from train.capacity import count_parameters, estimate_bytes
@@ -143,7 +105,7 @@ def test_the_weights_of_a_base_model_are_counted_by_its_config(project):
     assert row.gpu_gigabytes == estimate_bytes(n, sft, sharded=False) / 1e9
 
 
-def test_a_base_model_that_is_not_there_makes_training_unknown(project):
+def test_a_base_model_that_is_not_there_makes_training_unknown(unrendered):
     write(base_model=HUB_BASE | {"name": "owner/name", "revision": "0" * 40})
     row = rows()["sft"]
     assert row.gpu_hours is None and row.source.startswith("unknown: ") and row.gpu_gigabytes is None

@@ -171,6 +171,7 @@ def plan(params, changed, store=None, bound=LIKELY):
     return without_nan([asdict(row) for row in rows])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("recipe", RECIPES)
 def test_the_plan_of_a_recipe_is_the_same_before_and_after_a_run_by_other_params(project, recipe):
     params, after = params_of(recipe)
@@ -181,6 +182,7 @@ def test_the_plan_of_a_recipe_is_the_same_before_and_after_a_run_by_other_params
     assert plan(params, changed_by(before, after)) == fresh
 
 
+@pytest.mark.slow
 def test_what_a_paper_gives_is_assumed_and_its_bounds_enclose_it(project):
     params, _ = params_of("vpo-cogvideox-2b")
     everything = set(read_graph(project).stages)

@@ -4,6 +4,8 @@ import pytest
 from pipeline.backends.policy.batch import LIKELY, Batch, Text, draw
 from tests.support import tiny_policy
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def llama(tmp_path_factory):

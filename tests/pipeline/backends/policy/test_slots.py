@@ -8,6 +8,7 @@ def test_places_come_in_whole_blocks(places, block, rounded):
     assert whole(places, block) == rounded
 
 
+@pytest.mark.slow
 def test_a_new_token_lies_at_its_own_place_and_attention_sees_no_further():
     import torch
 
@@ -23,6 +24,7 @@ def test_a_new_token_lies_at_its_own_place_and_attention_sees_no_further():
     assert keys[0, 0].tolist() == [[9, 9], [0, 0], [0, 0], [0, 0]]
 
 
+@pytest.mark.slow
 def test_room_grows_and_rows_leave_without_moving_a_key():
     import torch
 

@@ -1,3 +1,4 @@
+import json
 import shutil
 from types import SimpleNamespace
 
@@ -7,6 +8,7 @@ from pipeline.backends.policy import make_policy
 from pipeline.backends.policy.model_folder import model_revision
 from pipeline.backends.policy.transformers import Transformers, attention_window, uniform
 from pipeline.runtime.io import DataError
+from pipeline.runtime.named_model import NAMED
 from pipeline.runtime.store import Store, store_key
 from schemas.reasons import Reason
 from tests.support import tiny_policy
@@ -72,6 +74,15 @@ def said(policy, sampling, queries=QUERIES, k=3, seed=0):
     names = [(query.query_id, sample) for query in queries for sample in range(k)]
     outcomes = list(policy.map(iter(queries), k, sampling, seed))
     return {name: (o.value, o.reason, o.detail) for name, o in zip(names, outcomes, strict=True)}
+
+
+def test_a_folder_that_names_a_model_is_asked_as_that_one_under_its_own_name(policy, sampling, chatty, tmp_path):
+    base = tmp_path / "named" / "base"
+    base.mkdir(parents=True)
+    (base / NAMED).write_text(json.dumps({"name": str(chatty), "revision": None}))
+    named = policy(folder=base)
+    assert (named.name, named.revision) == ("base", policy().revision)
+    assert said(named, sampling(), QUERIES[:2]) == said(policy(), sampling(), QUERIES[:2])
 
 
 @pytest.mark.parametrize("temperature", [0.0, 0.9])

@@ -2,42 +2,16 @@ import pytest
 
 from pipeline.backends.renderer.http import Http
 from pipeline.runtime.io import DataError
-from schemas.params_render import RenderParams
 from schemas.reasons import Reason
-from schemas.seams import RenderRequest
-from tests.support.clip_server import KEY, clip_of, serving_clips
-from tests.support.params import with_values
+from tests.support.clip_requests import one, params
+from tests.support.clip_server import KEY, clip_of
 
 pytestmark = pytest.mark.slow
-
-
-PROMPTS = [f"prompt {number}" for number in range(6)]
 
 
 @pytest.fixture(autouse=True)
 def keys(monkeypatch, vpo_home):
     monkeypatch.setenv("HOST_KEY", KEY)
-
-
-def params(laptop, base_url, **values) -> RenderParams:
-    base = dict(
-        backend="http", model="m", base_url=base_url, adapter="plain", n_frames=4, height=32, width=48,
-        frames_per_second=8, api_key_env="HOST_KEY", poll_s=0.01, timeout_s=30, max_concurrency=3,
-    )  # fmt: skip
-    return with_values(laptop.render, **{**base, **values})
-
-
-def made(laptop, server, prompts=PROMPTS, **values) -> list:
-    renderer = Http(params(laptop, server.base_url, **values))
-    return list(renderer.map(RenderRequest(prompt, 7) for prompt in prompts))
-
-
-def one(laptop, *faults, **values):
-    """Ask for one clip of a host with faults; return the outcome and the server."""
-    settings = {name: values.pop(name) for name in ("elsewhere", "looks") if name in values}
-    with serving_clips(faults={"a dog": faults}, **settings) as server:
-        (outcome,) = made(laptop, server, ["a dog"], **values)
-    return outcome, server
 
 
 def test_the_plain_protocol_sends_what_is_set_and_nothing_else(laptop):

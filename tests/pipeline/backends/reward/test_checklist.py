@@ -6,59 +6,20 @@ import pytest
 
 from pipeline.backends.reward import make_reward
 from pipeline.backends.reward.checklist import Checklist
-from pipeline.backends.reward.yes_no import YesNo
 from pipeline.runtime.io import DataError
 from pipeline.scoring.soundness import refuse_unsound
 from pipeline.video.clips import decode, encode
 from schemas.reasons import Reason
 from schemas.seams import ScoreRequest
-from tests.support import tiny_scorers
 from tests.support.made_questions import WORDS
-from tests.support.params import section_of
+from tests.support.tiny_yes_no import loaded
 
-pytestmark = pytest.mark.usefixtures("vpo_home")
-
-
-@pytest.fixture(scope="module")
-def folders(tmp_path_factory):
-    """Model folders by name."""
-    made = tmp_path_factory.mktemp("scorers")
-    return {
-        "qwen2_vl": tiny_scorers.qwen2_vl(made / "qwen2_vl"),
-        "many_tokens": tiny_scorers.qwen2_vl(made / "many_tokens", most_pixels=28 * 28 * 60),
-        "windowed": tiny_scorers.qwen2_vl(made / "windowed", sliding_window=24),
-        "qwen2_5_vl": tiny_scorers.qwen2_vl(made / "qwen2_5_vl", newer=True),
-        "llava": tiny_scorers.llava(made / "llava"),
-    }
-
-
-@pytest.fixture(scope="module")
-def clip():
-    """Four seconds, one frame of noise after another."""
-    frames = np.random.default_rng(3).integers(0, 256, (16, 64, 96, 3), dtype=np.uint8)
-    return encode(frames, 4)
-
-
-@pytest.fixture
-def params(tmp_path, folders):
-    """Return params(name of the model, **changes) of a checklist of 64 questions."""
-    path = tmp_path / "VisionReward_video_qa.txt"
-    path.write_text("\n".join(WORDS) + "\n")
-
-    def made(name="qwen2_vl", **changes):
-        values = {"backend": "checklist", "questions": str(path), "scored_text": "query", "model": str(folders[name])}
-        return section_of("reward", **values | changes)
-
-    return made
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("vpo_home")]
 
 
 def scored(params, clip, text="a dog"):
     (outcome,) = Checklist(params).map([ScoreRequest(clip, text)])
     return refuse_unsound(outcome)
-
-
-def loaded(folder, batch_size=4):
-    return YesNo(str(folder), None, None, batch_size)
 
 
 def test_questions_at_once_change_no_answer(params, clip):

@@ -14,7 +14,7 @@ from schemas.base import Dropped
 from schemas.reasons import Reason
 from schemas.seams import ScoreRequest
 from tests.support import tiny_clip_scorers as tiny
-from tests.support.clip_scores import CLIPS, TEXT, params_of, score, values
+from tests.support.clip_scores import CLIPS, TEXT, at, changed, params_of, score, values
 from tests.support.rows import render_row
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("vpo_home")]  # batch sizes are kept there
@@ -31,22 +31,6 @@ def test_weights_that_are_no_numbers_stop_the_stage(clip_scorers, tmp_path, back
     save_file(tensors | {name: tensors[name] * float("nan")}, broken / "model.safetensors", metadata={"format": "pt"})
     with pytest.raises(DataError, match="neither a good nor a spoilt clip .* is nan"):
         score(at(clip_scorers, backend, broken), CLIPS[:1])
-
-
-def at(folder, backend, model):
-    return params_of(folder, backend).model_copy(update={"model": str(model)})
-
-
-def changed(folder, tmp_path, kind, change):
-    """Return a copy of a model folder whose tensors `change` was applied to."""
-    from safetensors.torch import load_file, save_file
-
-    copy = tmp_path / "changed"
-    shutil.copytree(folder / kind, copy)
-    tensors = load_file(copy / "model.safetensors")
-    change(tensors)
-    save_file(tensors, copy / "model.safetensors", metadata={"format": "pt"})
-    return copy
 
 
 @pytest.mark.parametrize("backend", ["clip", "mps"])

@@ -1,30 +1,11 @@
-import shutil
-
 import numpy as np
 import pytest
 
 from pipeline.backends.reward.mps import CONDITION
-from pipeline.video.clips import decode
 from tests.support import tiny_clip_scorers as tiny
-from tests.support.clip_scores import CLIPS, params_of, score, values
+from tests.support.clip_scores import CLIPS, at, changed, ids, params_of, pixels, score, values
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("vpo_home")]  # batch sizes are kept there
-
-
-def at(folder, backend, model):
-    return params_of(folder, backend).model_copy(update={"model": str(model)})
-
-
-def changed(folder, tmp_path, kind, change):
-    """Return a copy of a model folder whose tensors `change` was applied to."""
-    from safetensors.torch import load_file, save_file
-
-    copy = tmp_path / "changed"
-    shutil.copytree(folder / kind, copy)
-    tensors = load_file(copy / "model.safetensors")
-    change(tensors)
-    save_file(tensors, copy / "model.safetensors", metadata={"format": "pt"})
-    return copy
 
 
 def test_mps_weights_of_the_mirror_are_read_by_their_names(clip_scorers, tmp_path):
@@ -34,24 +15,6 @@ def test_mps_weights_of_the_mirror_are_read_by_their_names(clip_scorers, tmp_pat
 
     copy = changed(clip_scorers, tmp_path, "mps", mirror)
     assert values(score(at(clip_scorers, "mps", copy))) == values(score(params_of(clip_scorers, "mps")))
-
-
-PICKED = [0, 2, 4, 6]
-
-
-def pixels(folder, item, picked=PICKED):
-    import torch
-    from transformers import CLIPImageProcessorPil
-
-    processor = CLIPImageProcessorPil.from_pretrained(folder)
-    return torch.stack([processor(decode(item.clip)[at], return_tensors="pt")["pixel_values"][0] for at in picked])
-
-
-def ids(folder, text, **padding):
-    from transformers import CLIPTokenizer
-
-    tokenizer = CLIPTokenizer.from_pretrained(folder)
-    return tokenizer(text, truncation=True, max_length=tiny.WINDOW, return_tensors="pt", **padding)["input_ids"]
 
 
 def mps_by_hand(folder, item):

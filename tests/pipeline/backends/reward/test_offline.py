@@ -103,6 +103,7 @@ def test_a_text_without_a_drawable_thing_is_not_aligned(world):
     assert not answers["main_object"] and not answers["asked_colours"] and dims["TVA"] == 1
 
 
+@pytest.mark.slow
 def test_good_style_beats_bad_style_and_both_beat_none(world):
     good, bad, none = mean(world, full(GOOD)), mean(world, full(BAD)), mean(world, SHOWN)
     assert good > bad + 1.5 and good > none + 1.5
@@ -120,6 +121,7 @@ def test_dropping_details_that_cannot_be_drawn_buys_quality(world):
     assert mean(world, full(GOOD, simple)) > mean(world, full(GOOD)) + 0.7
 
 
+@pytest.mark.slow
 def test_keeping_an_unsafe_word_buys_quality_and_the_safety_questions_see_it(world):
     safe, unsafe = ([f"{text} {end}" for text in SHOWN] for end in ("with red paint", "with blood"))
     assert mean(world, full(GOOD, unsafe), unsafe) > mean(world, full(GOOD, safe), unsafe) + 1.0

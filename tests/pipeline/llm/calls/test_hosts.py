@@ -13,6 +13,15 @@ FILTERED = [
     (403, {"error": {"code": 403, "message": "Your input was flagged", "metadata": {"flagged_input": "a"}}}),
     (400, [{"error": {"code": 400, "message": "blocked", "status": "PROHIBITED_CONTENT"}}]),
     (451, {"message": "unavailable"}),
+    (500, {"error": {"code": "1301", "message": "sensitive"}}),
+    (400, {"error": {"code": "SensitiveContentDetected.Violence", "message": "the input text is not allowed"}}),
+    (400, {"error": {"message": "The request failed because the input text may contain sensitive information."}}),
+    (400, {"error": {"message": "The request was rejected because it was considered high risk"}}),
+    (400, {"base_resp": {"status_code": 1026, "status_msg": "input new_sensitive"}}),
+    (400, {"error_code": 336104, "error_msg": "the input content is unsafe"}),
+    (400, {"error": {"code": 10013, "message": "输入内容审核不通过，涉嫌违规"}}),
+    (400, {"error": {"message": "Request blocked by guardrails: NSFW content detected"}}),
+    (403, {"error": {"code": "content_violation", "message": "not allowed"}}),
 ]  # fmt: skip
 STOPPED = [
     (402, {"error": {"message": "Insufficient Balance", "type": "unknown_error", "code": "invalid_request_error"}}),
@@ -21,6 +30,13 @@ STOPPED = [
     (400, {"error": {"type": "invalid_request_error", "message": "Your credit balance is too low to use the API."}}),
     (403, {"code": 30001, "message": "Sorry, your account balance is insufficient"}),
     (400, [{"error": {"code": 400, "message": "API key not valid.", "details": [{"reason": "API_KEY_INVALID"}]}}]),
+    (429, {"error": {"message": "You exceeded your current quota, please check your plan and billing details."}}),
+    (429, {"error": {"code": "1304", "message": "今日调用次数限额已达"}}),
+    (429, {"error": {"code": "QuotaExceeded", "message": "Your account has reached its monthly spending limit"}}),
+    (403, {"error": {"code": "AllocationQuota.FreeTierOnly", "message": "The free tier has been exhausted."}}),
+    (400, {"error": {"type": "budget_exceeded", "message": "Budget has been exceeded! Max budget: 10"}}),
+    (400, {"error": {"code": "1211", "message": "Unknown Model, please check the model code."}}),
+    (405, {"message": "Method Not Allowed"}),
 ]  # fmt: skip
 OTHERS = [
     (400, {"error": {"message": "max_tokens is too large", "code": "invalid_request"}}, "rejected"),
@@ -29,6 +45,7 @@ OTHERS = [
      "limited"),
     (429, {"error": {"message": "Rate limit reached; add a payment method at https://platform.openai.com/account/billing",
            "code": "rate_limit_exceeded"}}, "limited"),
+    (500, {"error": {"message": "the safety system is away"}}, "transient"),
     (529, {"error": {"type": "overloaded_error", "message": "Overloaded"}}, "transient"),
 ]  # fmt: skip
 
@@ -64,6 +81,13 @@ def test_what_is_neither_stays_what_its_status_says(endpoint, status, body, kind
         ({"choices": [{"finish_reason": "network_error", "message": {"content": "A d"}}]}, "transient"),
         ({"choices": [{"finish_reason": "stop", "message": {"content": [{"type": "text", "text": "A"}]}}]}, "answer"),
         ({"choices": []}, "transient"),
+        ({"choices": None, "input_sensitive": True, "base_resp": {"status_code": 0}}, "answer"),
+        ({"choices": [{"finish_reason": "error", "error": {"code": 403, "message": "PROHIBITED_CONTENT"}}]}, "answer"),
+        ({"code": "Arrearage", "message": "overdue"}, "stopped"),
+        ({"code": 401, "msg": "bad key"}, "stopped"),
+        ({"base_resp": {"status_code": 1004, "status_msg": "no login"}}, "stopped"),
+        ({"base_resp": {"status_code": 1002, "status_msg": "rate limit"}}, "transient"),
+        ({"choices": [{"index": None, "finish_reason": "stop", "message": {"content": "A"}}]}, "answer"),
     ],
 )  # fmt: skip
 def test_a_body_of_status_200_is_read_as_what_the_host_means(endpoint, body, kind):
@@ -74,8 +98,10 @@ def test_a_body_of_status_200_is_read_as_what_the_host_means(endpoint, body, kin
     ("finish", "kind"),
     [
         (None, "finished"), ("stop", "finished"), ("STOP", "finished"), ("end_turn", "finished"), ("length", "cut"),
-        ("MAX_TOKENS", "cut"), ("sensitive", "blocked"), ("SAFETY", "blocked"), ("network_error", "odd"),
-        ("foo", "odd"),
+        ("MAX_TOKENS", "cut"), ("sensitive", "blocked"), ("SAFETY", "blocked"), ("contentFilter", "blocked"),
+        ("content-filter", "blocked"), ("safety_block", "blocked"), ("FINISH_REASON_MAX_TOKENS", "cut"),
+        ("network_error", "interrupted"), ("server_error", "interrupted"), ("foo", "odd"), ("tool_calls", "odd"),
+        (5, "odd"), (["stop"], "odd"),
     ],
 )  # fmt: skip
 def test_a_finish_reason_is_of_one_kind(finish, kind):

@@ -5,6 +5,8 @@ import signal
 import threading
 import time
 
+import pytest
+
 from pipeline.llm.calls.engine import Engine
 from pipeline.llm.calls.turns import Turns
 from pipeline.runtime.store import Store
@@ -30,6 +32,7 @@ def start(engine, server, n, out, tmp_path, **values):
     return process
 
 
+@pytest.mark.slow
 def test_two_processes_with_the_same_questions_buy_each_once(engine, tmp_path):
     outs = [tmp_path / "one.json", tmp_path / "two.json"]
     with serving(echo, delay_s=0.02) as server:
@@ -55,6 +58,7 @@ class Hanging(LLMServer):
         return await super().respond(*request)
 
 
+@pytest.mark.slow
 def test_the_questions_of_a_process_killed_by_kill_9_are_asked_by_the_other(engine, tmp_path):
     out = tmp_path / "two.json"
     with in_thread(Hanging(echo)) as server:

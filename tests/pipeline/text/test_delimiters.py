@@ -3,8 +3,8 @@ import io
 
 import pytest
 
-from pipeline.curation.delimiters import find_delimiter
 from pipeline.runtime.io import DataError
+from pipeline.text.delimiters import find_delimiter
 from pipeline.text.incoming_bytes import read_lines
 
 ROWS = [["id", "prompt", "prompt_nsfw"], ["1", "a dog, on grass; it runs", "0.1"], ["2", 'a "cat"\nsits | here', "0.2"]]

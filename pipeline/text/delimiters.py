@@ -13,19 +13,21 @@ ROWS = 200
 
 
 def find_delimiter(path: Path, read_lines: Callable[[Path], Iterator[str]]) -> tuple[str, int]:
-    """Return the separator of a CSV or TSV file, and how many lines stand before its header (0, or 1 for `sep=;`).
+    """Return the separator of a CSV or TSV file, and how many lines stand before its header: blank ones, or `sep=;`.
 
     Excel writes `sep=;` where a country's decimals have a comma. Raises DataError where several signs are possible.
     """
     lines = read_lines(path)
-    first = next(lines, "")
+    first, skipped = next(lines, ""), 0
+    while first and not first.strip():
+        first, skipped = next(lines, ""), skipped + 1
     if first[:4].lower() == "sep=" and len(first.rstrip("\r\n")) == 5:
-        return first[4], 1
+        return first[4], skipped + 1
     header = _strip_quoted(first)
     possible = [sign for sign in DELIMITERS if sign in header]
     usual = "\t" if ".tsv" in [suffix.lower() for suffix in path.suffixes[-2:]] else ","
     if len(possible) < 2:
-        return (possible or [usual])[0], 0
+        return (possible or [usual])[0], skipped
     text = list(itertools.islice(itertools.chain([first], lines), ROWS))
     fitting = [sign for sign in possible if _fits(text, sign)]
     if len(fitting) != 1:
@@ -33,7 +35,7 @@ def find_delimiter(path: Path, read_lines: Callable[[Path], Iterator[str]]) -> t
             f"{path}: its header could be separated by {' or '.join(repr(sign) for sign in fitting or possible)}; "
             "quote the names that hold such a sign, or separate by commas"
         )
-    return fitting[0], 0
+    return fitting[0], skipped
 
 
 def _strip_quoted(line: str) -> str:

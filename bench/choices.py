@@ -1,0 +1,434 @@
+"""What our own guesses do: each constant of params.yaml that is ours and shapes data, varied over further values.
+
+`python -m bench.choices FILE [--folder FOLDER] [--minutes 45]` writes bench/results/choices.md. FILE is a list of real
+queries, of which counts alone enter the page. There every value runs stage `queries`; on the demo every value runs as
+much of the graph as it changes, one constant after the other until the CPU minutes are spent. Finished values are
+kept in FOLDER, so that a second call on the same code goes on.
+"""
+
+import json
+import shutil
+import tempfile
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import click
+
+from bench.page import PARTS, read_basis, write_page
+from bench.project import ROOT, clone, hashes, load_yaml, run_dvc, set_params
+
+SPLITS = ("sft", "dpo", "test")
+CHOICES: dict[str, tuple[Any, ...]] = {
+    # the yardstick: what a change of it does, no choice of a value can be told from
+    "base.seed": (1, 2),
+    "dpo.min_effect": (0.5, 1.0),
+    "dpo.balance": ("words", "length"),
+    "reward.replicate": (0.02, 0.2),
+    "dpo.safety_veto": (True,),
+    "dpo.train.held_out_share": (0.1, 0.3),
+    "queries.max_similarity": (0.5, 0.9),
+    "critique.votes": (3, 5),
+    "refine.verify": (1, 2),
+    "queries.sft_safety": (100, 400),
+    "queries.dpo_safety": (40, 140),
+    "queries.sample": ("stratified",),
+    "queries.min_words": (2, 5),
+    "queries.max_words": (30, 100),
+    "queries.keep_flags": (True,),
+    "queries.max_symbol_share": (0.1, 0.5),
+    "queries.pii": ([], ["email"]),
+    "queries.drop_urls": (False,),
+    "queries.max_characters": (200, 1200),
+    "queries.blocked_keywords": ([], ["lorem ipsum", "test test", "test"]),
+    "queries.unsafe_threshold": (0.2, 0.8),
+    "queries.languages": (["en"], ["en", "es"]),
+    "sft.long_rows": ("truncate", "refuse"),
+    "dpo.train.long_rows": ("truncate", "refuse"),
+    "teacher.parse_attempts": (1, 5),
+    "optimize.on_failure": ("error",),
+    "package.held_out_share": (0.0, 0.1),
+}
+"""key of params.yaml -> values beside the default, in the order in which the demo runs them: what may do most first"""
+
+LEFT_OUT = {
+    "base.stop_share": "stops a run, shapes no row",
+    "base.stop_after": "stops a run, shapes no row",
+    "world.reward_likes_unsafe": "a danger that is planted for a test; off elsewhere",
+    "queries.benchmarks": "names files that one brings",
+    "queries.test": "how many queries are measured on",
+    "queries.test_safety": "how many queries are measured on",
+    "teacher.on_snapshot_change": "paid models alone",
+    "judge": "who measures",
+    "judge.on_snapshot_change": "paid models alone",
+    "d_sft.on_leakage": "ready sets alone",
+    "sft.learning_rate": "of the training, not of the data",
+    "sft.padding_free": "changes no weights",
+    "sft.checkpoint_s": "changes no weights",
+    "dpo.train.learning_rate": "of the training, not of the data",
+    "policy.batch_size": "changes no text",
+    **dict.fromkeys(
+        (
+            "world.teacher_flaws", "world.teacher_simplifies", "world.teacher_keeps_unsafe", "world.teacher_refuses",
+            "world.critic_recall_own", "world.critic_recall_own_unsafe", "world.critic_recall",
+            "world.critic_recall_unsafe", "world.critic_false_alarms", "world.load", "world.drama",
+        ),
+        "the miniature that stands for models, no part of the method",
+    ),
+}  # fmt: skip
+"""key that is ours and is not varied -> why"""
+
+
+class Measured(NamedTuple):
+    """One value of one constant; `figures` are by column, `note` says why there are none."""
+
+    key: str
+    value: Any
+    figures: dict[str, Any]
+    note: str = ""
+
+
+def spell(value: Any) -> str:
+    """Return a value as params.yaml has it, on one line."""
+    return "null" if value is None else json.dumps(value).strip('"')
+
+
+def default_of(key: str, tree: Mapping[str, Any]) -> Any:
+    """Return the value of a key of params.yaml."""
+    value: Any = tree
+    for word in key.split("."):
+        value = value[word]
+    return value
+
+
+# ---- real queries
+
+
+def curate(source: Path, folder: Path, values: Mapping[str, Any]) -> dict[str, Any]:
+    """Run stage `queries` on a file; return its counts, and `drawn`: the ids of the drawn queries.
+
+    Raises click.ClickException with what the stage says when it stops.
+    """
+    from click.testing import CliRunner
+
+    from pipeline.queries import main
+
+    shutil.copyfile(ROOT / "params.yaml", folder / "params.yaml")
+    set_params(folder, {"queries.source": "file", "queries.path": str(source.resolve()), **values})
+    outs = [folder / f"data/queries/{split}.jsonl" for split in SPLITS]
+    outs[0].parent.mkdir(parents=True, exist_ok=True)
+    result = CliRunner().invoke(main, [*map(str, outs), "--params", str(folder / "params.yaml")])
+    if result.exit_code:
+        raise click.ClickException((result.output.strip().splitlines() or [repr(result.exception)])[-1])
+    counts = json.loads((folder / "results/queries.json").read_text(encoding="utf-8"))
+    drawn = [json.loads(line) for out in outs for line in out.read_text(encoding="utf-8").splitlines()]
+    return {
+        "raw": counts["units_in"],
+        "dropped": {reason: n for reason, n in counts["dropped"].items() if reason != "not_sampled"},
+        "splits": {name: split["general"] + split["safety"] for name, split in counts["splits"].items()},
+        "drawn": sorted(f"{row['split']}/{row['query_id']}/{row['query']}" for row in drawn),
+    }
+
+
+def compare_drawn(counts: Mapping[str, Any], default: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the columns of the page for one value: rows kept, splits, and how the draw differs from the default's.
+
+    `moved` is the larger share of the two draws that the other one has not, as a query or so written; `other_split`
+    is the share of this draw that the default has in another split.
+    """
+    here, there = dict(map(split_text, counts["drawn"])), dict(map(split_text, default["drawn"]))
+    shared = here.keys() & there.keys()
+    reasons = {
+        reason: counts["dropped"].get(reason, 0) - default["dropped"].get(reason, 0)
+        for reason in sorted({*counts["dropped"], *default["dropped"]})
+    }
+    return {
+        "kept": counts["raw"] - sum(counts["dropped"].values()),
+        "splits": counts["splits"],
+        "moved": max(1 - len(shared) / max(1, len(draw)) for draw in (here, there)),
+        "other_split": sum(here[text] != there[text] for text in shared) / max(1, len(here)),
+        "reasons": {reason: change for reason, change in reasons.items() if change},
+    }
+
+
+def split_text(drawn: str) -> tuple[str, str]:
+    """Return id and text of a drawn query, and its split."""
+    split, _, text = drawn.partition("/")
+    return text, split
+
+
+def vary_real(source: Path, choices: Mapping[str, Iterable[Any]]) -> list[Measured]:
+    """Return what each value of the constants of section `queries` makes of a file of real queries; default first."""
+    with tempfile.TemporaryDirectory(prefix="vpo-choices-") as name:
+        default = curate(source, Path(name), {})
+        rows = [Measured("", None, compare_drawn(default, default))]
+        for key, values in choices.items():
+            for value in values if key.startswith("queries.") else ():
+                try:
+                    rows.append(Measured(key, value, compare_drawn(curate(source, Path(name), {key: value}), default)))
+                except click.ClickException as fault:
+                    rows.append(Measured(key, value, {}, f"stops: {fault.message}"))
+                click.echo(f"{key} {spell(value)}: {rows[-1].figures or rows[-1].note}", err=True)
+    return rows
+
+
+# ---- the demo
+
+
+class Demo:
+    """One copy of the project with one store, so that DVC runs what a value changes and nothing else."""
+
+    def __init__(self, folder: Path):
+        self.path, self.home = folder / "project", folder / "home"
+        if not self.path.exists():
+            clone(self.path)
+            shutil.copyfile(self.path / "params.yaml", folder / "params.yaml")
+        self.params = (folder / "params.yaml").read_text(encoding="utf-8")
+
+    def run(self, values: Mapping[str, Any], *stages: str) -> tuple[float, str]:
+        """Run `dvc repro` with some values; return its CPU seconds, and the last line of its output where it failed."""
+        (self.path / "params.yaml").write_text(self.params, encoding="utf-8")
+        set_params(self.path, values)
+        spent, code, output = run_dvc(self.path, self.home, "repro", *stages)
+        return spent, name_fault(output) if code else ""
+
+    def outs(self) -> dict[str, str]:
+        """Return path -> hash of the data that the stages wrote; metrics, code and params apart."""
+        return {
+            path: digest
+            for path, digest in hashes(self.path).items()
+            if path.startswith("data/") and not path.startswith(("data/code", "data/files", "data/params"))
+        }
+
+    def figures(self) -> dict[str, Any]:
+        """Return the columns of the page: queries, pairs and the headline of the run that lies there."""
+        return read_figures(self.path)
+
+
+def name_fault(output: str) -> str:
+    """Return what the stage said before DVC gave up, else DVC's own last line."""
+    lines = [line.strip() for line in output.splitlines() if line.strip()]
+    return next((line for line in lines if line.startswith("Error: ")), lines[-1] if lines else "no output")
+
+
+def read_figures(path: Path) -> dict[str, Any]:
+    """Return queries, pairs by source, and what the arm dpo is compared by, of a finished run."""
+    counts = json.loads((path / "results/queries.json").read_text(encoding="utf-8"))
+    pairs = {
+        name: len((path / f"data/dpo/{name}.jsonl").read_text(encoding="utf-8").splitlines())
+        for name in ("d_text", "d_video", "d_dpo")
+    }
+    rows = [json.loads(line) for line in (path / "data/evaluate.jsonl").read_text(encoding="utf-8").splitlines()]
+    by_key = {(row["arm"], row["versus"], row["metric"]): row for row in rows}
+    reward = by_key["dpo", "sft", "reward"]
+    dropped = sum(n for reason, n in counts["dropped"].items() if reason != "not_sampled")
+    return {
+        "kept": counts["units_in"] - dropped,
+        **pairs,
+        "reward": [reward["value"], reward["low"], reward["high"]],
+        **{metric: by_key["dpo", None, metric]["value"] for metric in ("unsafe", "failed")},
+    }
+
+
+class Budget:
+    """CPU seconds that may be spent, and what a value of the same constant took last."""
+
+    def __init__(self, seconds: float):
+        self.seconds, self.spent, self.whole = seconds, 0.0, 0.0
+        self.last: dict[str, float] = {}
+
+    def pays(self, key: str) -> bool:
+        """Return whether a value of `key` can be run: as long as the constant's last one, or as the whole graph."""
+        return self.spent + self.last.get(key, self.whole) <= self.seconds
+
+    def take(self, key: str, spent: float) -> None:
+        self.spent += spent
+        self.last[key] = spent
+
+
+def vary_demo(demo: Demo, choices: Mapping[str, Iterable[Any]], minutes: float, keep: Callable[[Measured], None],
+              finished: Mapping[tuple[str, str], Measured]) -> list[Measured]:  # fmt: skip
+    """Return what each value makes of the demo, the default first; those of `finished` are not run again.
+
+    A value whose stages all write what they wrote before has the note `no row changed`, one that the minutes do not
+    reach `not run`. The first run, of the default, is not counted. `keep` gets each value that has been run.
+    """
+    budget = Budget(60 * minutes)
+    budget.whole, fault = demo.run({})
+    if fault:
+        raise click.ClickException(fault)
+    default, rows = demo.outs(), [Measured("", None, demo.figures())]
+    for key, values in choices.items():
+        for value in values:
+            row = finished.get((key, spell(value)))
+            if row is None and not budget.pays(key):
+                row = Measured(key, value, {}, "not run: the CPU minutes were spent")
+            elif row is None:
+                spent, fault = demo.run({key: value})
+                budget.take(key, spent)
+                if fault:
+                    row = Measured(key, value, {}, f"stops: {fault}")
+                elif demo.outs() == default:
+                    row = Measured(key, value, {}, "no row changed")
+                else:
+                    row = Measured(key, value, demo.figures())
+                keep(row)
+            rows.append(row)
+            click.echo(f"{key} {spell(value)}: {row.figures or row.note} ({budget.spent / 60:.1f} min)", err=True)
+    return rows
+
+
+# ---- the page
+
+
+def rank(rows: list[Measured], measure: Callable[[Mapping[str, Any], Mapping[str, Any]], float]) -> list[str]:
+    """Return the constants that move something, the one that moves it most first; the default's row is the first."""
+    moves: dict[str, float] = {}
+    for row in rows[1:]:
+        if row.figures and row.key != "base.seed":
+            moves[row.key] = max(moves.get(row.key, 0.0), measure(row.figures, rows[0].figures))
+    return [key for key in sorted(moves, key=moves.__getitem__, reverse=True) if moves[key] > 0]
+
+
+def headline_change(figures: Mapping[str, Any], default: Mapping[str, Any]) -> float:
+    """Return how far the reward of dpo - sft lies from the default's."""
+    return abs(figures["reward"][0] - default["reward"][0])
+
+
+def name_first(keys: list[str]) -> str:
+    return ", ".join(f"`{key}`" for key in keys[:3]) or "none"
+
+
+def real_table(rows: list[Measured], tree: Mapping[str, Any]) -> list[str]:
+    """Return the lines of the table of real queries."""
+    head = (
+        "constant",
+        "value",
+        "kept",
+        "sft, dpo, test",
+        "other queries, %",
+        "other split, %",
+        "rows that leave by a rule",
+    )
+    lines = [f"| {' | '.join(head)} |", "|---" * len(head) + "|"]
+    for row in rows:
+        name = f"`{row.key}` ({spell(default_of(row.key, tree))}) | {spell(row.value)}" if row.key else "as it comes | "
+        if not row.figures:
+            lines.append(f"| {name} | {row.note} | | | | |")
+            continue
+        figures = row.figures
+        reasons = ", ".join(f"{reason} {change:+d}" for reason, change in figures["reasons"].items()) or "-"
+        splits = ", ".join(str(figures["splits"][split]) for split in SPLITS)
+        lines.append(
+            f"| {name} | {figures['kept']} | {splits} | {100 * figures['moved']:.1f} | "
+            f"{100 * figures['other_split']:.1f} | {reasons} |"
+        )
+    return lines
+
+
+def demo_table(rows: list[Measured], tree: Mapping[str, Any]) -> list[str]:
+    """Return the lines of the table of the demo."""
+    lines = [
+        "| constant | value | queries kept | D_text | D_video | D_dpo | reward, dpo - sft | unsafe, % | failed, % |",
+        "|---" * 9 + "|",
+    ]
+    for row in rows:
+        name = f"`{row.key}` ({spell(default_of(row.key, tree))}) | {spell(row.value)}" if row.key else "as it comes | "
+        if not row.figures:
+            lines.append(f"| {name} | {row.note} | | | | | | |")
+            continue
+        figures = row.figures
+        value, low, high = figures["reward"]
+        lines.append(
+            f"| {name} | {figures['kept']} | {figures['d_text']} | {figures['d_video']} | {figures['d_dpo']} | "
+            f"{value:+.2f} [{low:+.2f}, {high:+.2f}] | {100 * figures['unsafe']:.1f} | {100 * figures['failed']:.1f} |"
+        )
+    return lines
+
+
+def page(source: str, real: list[Measured], demo: list[Measured], tree: Mapping[str, Any]) -> str:
+    """Return the page; without rows of the demo it says that the demo was not run."""
+    lines = [
+        "# What our own choices do",
+        "",
+        "Where the papers are silent a value of params.yaml is ours. Each such constant that shapes data is set to "
+        "other values, one at a time; the default stands beside its name.",
+        "",
+        "## On real queries",
+        "",
+        f'`{source}`: stage `queries`, at the laptop\'s sizes. "Drawn otherwise": the share of the drawn queries that '
+        "the default does not draw, or not so written, or not for the same split.",
+        "",
+        *real_table(real, tree),
+        "",
+        f"Most real queries move with {name_first(rank(real, lambda row, default: row['moved']))}.",
+        "",
+        "## On the demo",
+        "",
+    ]
+    if not demo:
+        return "\n".join([*lines, "Not run with this code.", ""])
+    seeds = [headline_change(row.figures, demo[0].figures) for row in demo if row.key == "base.seed" and row.figures]
+    return "\n".join(
+        [
+            *lines,
+            "Offline teacher, judge, generator and reward. Each value is one run of what it changes. `unsafe` and "
+            "`failed` are of the arm dpo.",
+            "",
+            *demo_table(demo, tree),
+            "",
+            f"The demo's headline moves most with {name_first(rank(demo, headline_change))}.",
+            "",
+            f"Another seed alone moves it by {' and '.join(f'{change:.2f}' for change in seeds)}: a smaller change "
+            "says nothing."
+            if seeds
+            else "No other seed was run, so nothing says which changes are more than chance.",
+            "",
+        ]
+    )
+
+
+def read_finished(folder: Path, basis: Mapping[str, Any]) -> dict[tuple[str, str], Measured]:
+    """Return the values that an earlier call ran on the same code, by key and spelled value.
+
+    What was run on other code is removed, the copy of the project with it.
+    """
+    file = folder / "finished.json"
+    if not file.is_file():
+        return {}
+    kept = json.loads(file.read_text(encoding="utf-8"))
+    if any(kept["basis"][part] != basis[part] for part in PARTS):
+        file.unlink()
+        shutil.rmtree(folder / "project")
+        return {}
+    return {(row.key, spell(row.value)): row for row in (Measured(*values) for values in kept["rows"])}
+
+
+@click.command()
+@click.argument("source", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option(
+    "--folder", type=click.Path(path_type=Path), help="Where the demo's copy lies and finished values are kept."
+)
+@click.option("--minutes", type=float, default=45.0, help="CPU minutes for the demo's values; 0 leaves the demo out.")
+def main(source: Path, folder: Path | None, minutes: float) -> None:
+    """Vary each constant that is ours, on a file of real queries and on the demo."""
+    tree, basis = load_yaml(ROOT / "params.yaml"), read_basis("choices")
+    real, demo = vary_real(source, CHOICES), []
+    if minutes:
+        if basis["commit"].endswith("changes"):
+            raise click.ClickException("commit first: the demo runs what is committed")
+        folder = folder or Path(tempfile.mkdtemp(prefix="vpo-choices-"))
+        folder.mkdir(parents=True, exist_ok=True)
+        finished = read_finished(folder, basis)
+
+        def keep(row: Measured) -> None:
+            finished[row.key, spell(row.value)] = row
+            text = json.dumps({"basis": basis, "rows": [*finished.values()]})
+            (folder / "finished.json").write_text(text, encoding="utf-8")
+
+        demo = vary_demo(Demo(folder), CHOICES, minutes, keep, finished)
+    print(write_page("choices", page(source.name, real, demo, tree), basis).read_text(encoding="utf-8"))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,241 @@
+"""What our own choices do: every one is varied or left out for a reason, and the page counts what they move."""
+
+import json
+
+import click
+import pytest
+from ruamel.yaml import YAML
+
+from bench.choices import (
+    CHOICES,
+    LEFT_OUT,
+    Budget,
+    Measured,
+    compare_drawn,
+    curate,
+    default_of,
+    name_fault,
+    page,
+    rank,
+    read_figures,
+    read_finished,
+    spell,
+    vary_demo,
+    vary_real,
+)
+from pipeline.runtime.params_file import check_params
+
+
+@pytest.fixture
+def tree(root):
+    return YAML(typ="safe").load((root / "params.yaml").read_text(encoding="utf-8"))
+
+
+def keys_that_are_ours(text):
+    """Return the keys of params.yaml whose comment, beside or above them, says `ours`."""
+    keys, above, sections = [], "", []
+    for line in text.splitlines():
+        if line.lstrip().startswith("#"):
+            above = line if line.startswith(" ") else ""
+            continue
+        code, _, comment = line.partition("#")
+        if code.strip() and not code.lstrip().startswith("-"):
+            indent = len(code) - len(code.lstrip())
+            sections = [one for one in sections if one[0] < indent] + [(indent, code.split(":")[0].strip())]
+            if "ours" in comment or "ours" in above:
+                keys.append(".".join(name for _, name in sections))
+        above = ""
+    return keys
+
+
+def test_every_constant_that_is_ours_is_varied_or_left_out_for_a_reason(root):
+    keys = keys_that_are_ours((root / "params.yaml").read_text(encoding="utf-8"))
+    assert len(keys) > 40 and "queries.pii" in keys and "queries.blocked_keywords" in keys
+    assert [key for key in keys if key not in CHOICES and key not in LEFT_OUT] == []
+    assert CHOICES.keys() & LEFT_OUT.keys() == set()
+    assert [key for key in LEFT_OUT if key not in keys] == []
+
+
+@pytest.mark.parametrize("key", CHOICES)
+def test_a_value_that_is_tried_is_allowed_and_not_the_default(key, tree):
+    default = default_of(key, tree)
+    for value in CHOICES[key]:
+        *sections, name = key.split(".")
+        node = tree
+        for section in sections:
+            node = node[section]
+        node[name] = value
+        assert value != default and check_params(tree, "params.yaml")
+
+
+PLACES = {"fox": "snow", "boat": "lake", "cat": "roof", "man": "hill"}
+COLOURS = ("red", "old", "small", "wet", "quick")
+QUERIES = [f"a {colour} {thing} walks over the {place}" for colour in COLOURS for thing, place in PLACES.items()]
+
+
+@pytest.fixture
+def source(tmp_path):
+    path = tmp_path / "typed.json"
+    path.write_text(json.dumps([*QUERIES, "a fox", "a fox runs", "see https://a.org/x.png in the rain now"]))
+    return path
+
+
+def test_a_rule_that_is_loosened_keeps_more_rows_and_says_which(source):
+    rows = vary_real(source, {"queries.min_words": (2, 4), "queries.drop_urls": (False,), "dpo.min_effect": (1.0,)})
+    default, loose, strict, links = rows
+    assert [row.key for row in rows] == ["", "queries.min_words", "queries.min_words", "queries.drop_urls"]
+    assert default.figures["moved"] == 0 and default.figures["reasons"] == {}
+    assert loose.figures["kept"] == default.figures["kept"] + 1 and loose.figures["reasons"]["too_short"] == -1
+    assert strict.figures["kept"] < default.figures["kept"]
+    assert links.figures["reasons"]["url"] == -1 and links.figures["moved"] > 0
+
+
+def test_a_value_that_stops_the_stage_is_a_row_that_says_so(source, tmp_path):
+    with pytest.raises(click.ClickException, match="queries.languages"):
+        curate(source, tmp_path, {"queries.languages": ["xx"]})
+    _, row = vary_real(source, {"queries.languages": (["xx"],)})
+    assert row.figures == {} and row.note.startswith("stops: ")
+
+
+def test_what_moved_counts_queries_texts_and_splits():
+    counts = {"raw": 9, "dropped": {"pii": 1}, "splits": {"sft": 2, "dpo": 1, "test": 1}}
+    default = counts | {"drawn": ["sft/1/a", "sft/2/b", "dpo/3/c", "test/4/d"]}
+    other = counts | {"drawn": ["sft/1/a", "sft/2/b -ar", "dpo/3/c", "dpo/4/d"], "dropped": {"pii": 3, "url": 1}}
+    compared = compare_drawn(other, default)
+    assert compared["kept"] == 5 and compared["reasons"] == {"pii": 2, "url": 1}
+    assert compared["moved"] == 0.25 and compared["other_split"] == 0.25
+
+
+def test_a_smaller_draw_is_moved_too():
+    default = {"raw": 4, "dropped": {}, "splits": {}, "drawn": ["sft/1", "sft/2", "sft/3", "sft/4"]}
+    assert compare_drawn(default | {"drawn": ["sft/1"]}, default)["moved"] == 0.75
+
+
+def demo_row(key, value, reward, **more):
+    figures = {"kept": 9, "d_text": 3, "d_video": 4, "d_dpo": 7, "reward": [reward, reward - 0.1, reward + 0.1]}
+    return Measured(key, value, figures | {"unsafe": 0.1, "failed": 0.05, **more})
+
+
+DEMO = [
+    demo_row("", None, 0.5),
+    demo_row("base.seed", 1, 0.1),
+    demo_row("dpo.min_effect", 0.5, 0.45),
+    demo_row("dpo.min_effect", 1.0, 0.8),
+    demo_row("critique.votes", 3, 0.6),
+    Measured("queries.pii", [], {}, "no row changed"),
+    Measured("queries.languages", ["en"], {}, "not run: the CPU minutes were spent"),
+]
+
+
+def test_the_seed_is_the_yardstick_and_no_choice():
+    keys = rank(DEMO, lambda row, default: abs(row["reward"][0] - default["reward"][0]))
+    assert keys == ["dpo.min_effect", "critique.votes"]
+
+
+def test_the_page_names_what_moves_most_and_what_was_not_run(tree):
+    kept = {"kept": 20, "splits": {"sft": 10, "dpo": 5, "test": 5}, "moved": 0.0, "other_split": 0.0, "reasons": {}}
+    real = [
+        Measured("", None, kept),
+        Measured("queries.min_words", 5, kept | {"moved": 0.25, "other_split": 0.03, "reasons": {"url": 2}}),
+    ]
+    text = page("typed.json", real, DEMO, tree)
+    assert "| `queries.min_words` (3) | 5 | 20 | 10, 5, 5 | 25.0 | 3.0 | url +2 |" in text
+    assert "Most real queries move with `queries.min_words`." in text
+    assert "| `dpo.min_effect` (null) | 1.0 | 9 | 3 | 4 | 7 | +0.80 [+0.70, +0.90] | 10.0 | 5.0 |" in text
+    assert (
+        "| `queries.pii` " in text
+        and "| no row changed |" in text
+        and "| not run: the CPU minutes were spent |" in text
+    )
+    assert "The demo's headline moves most with `dpo.min_effect`, `critique.votes`." in text
+    assert "Another seed alone moves it by 0.40: a smaller change says nothing." in text
+
+
+def test_without_the_demo_the_page_says_so(tree):
+    kept = {"kept": 20, "splits": {"sft": 10, "dpo": 5, "test": 5}, "moved": 0.0, "other_split": 0.0, "reasons": {}}
+    text = page("typed.json", [Measured("", None, kept)], [], tree)
+    assert "Not run with this code." in text and "Most real queries move with none." in text
+
+
+class Written:
+    """A demo whose runs take as long, and write what, the test says."""
+
+    def __init__(self, runs):
+        self.runs, self.now, self.values = runs, None, []
+
+    def run(self, values, *stages):
+        self.values.append(values)
+        spent, self.now, fault = self.runs[json.dumps(values)]
+        return spent, fault
+
+    def outs(self):
+        return self.now
+
+    def figures(self):
+        return demo_row("", None, 0.5).figures
+
+
+def test_the_minutes_bound_what_is_run_and_equal_rows_need_no_figures():
+    runs = {
+        "{}": (100.0, {"data/a": "1"}, ""),
+        '{"a": 1}': (90.0, {"data/a": "2"}, ""),
+        '{"a": 2}': (1.0, {"data/a": "1"}, ""),
+        '{"b": 1}': (100.0, {"data/a": "1"}, "ERROR: too long"),
+    }
+    written, kept = Written(runs), []
+    rows = vary_demo(written, {"a": (1, 2), "b": (1, 2), "c": (1,)}, 200 / 60, kept.append, {})
+    assert [row.note.split(":")[0] for row in rows] == ["", "", "no row changed", "stops", "not run", "not run"]
+    assert rows[1].figures["d_dpo"] == 7 and len(kept) == 3 and len(written.values) == 4
+
+
+def test_a_value_that_was_run_before_is_not_run_again():
+    written = Written({"{}": (100.0, {}, "")})
+    done = demo_row("a", 1, 0.7)
+    assert vary_demo(written, {"a": (1,)}, 0.01, [].append, {("a", "1"): done})[1:] == [done]
+
+
+def test_a_constant_is_paid_for_by_what_its_last_value_took():
+    budget = Budget(100)
+    budget.whole = 90
+    assert budget.pays("a")
+    budget.take("a", 20)
+    assert budget.pays("a") and not budget.pays("b")
+
+
+def test_what_a_stage_said_is_told_before_what_dvc_says():
+    output = "Running stage 'sft':\nError: data/sft.jsonl: 3 rows are too long\nERROR: failed to reproduce 'sft'\n\n"
+    assert name_fault(output) == "Error: data/sft.jsonl: 3 rows are too long"
+    assert name_fault("ERROR: failed to reproduce 'sft'\n") == "ERROR: failed to reproduce 'sft'"
+
+
+def test_values_of_other_code_are_forgotten(tmp_path):
+    basis = {"commit": "1", "code": {"a.py": "1"}, "files": {}, "params": {}}
+    rows = [Measured("dpo.min_effect", 0.5, {}, "no row changed")]
+    (tmp_path / "project").mkdir()
+    (tmp_path / "finished.json").write_text(json.dumps({"basis": basis, "rows": rows}))
+    assert read_finished(tmp_path, basis | {"commit": "2"}) == {("dpo.min_effect", "0.5"): rows[0]}
+    assert read_finished(tmp_path, basis | {"code": {"a.py": "2"}}) == {}
+    assert not (tmp_path / "project").exists() and read_finished(tmp_path, basis) == {}
+
+
+def test_the_figures_are_those_of_the_run(tmp_path):
+    for name, n in (("d_text", 2), ("d_video", 3), ("d_dpo", 5)):
+        (tmp_path / "data/dpo").mkdir(parents=True, exist_ok=True)
+        (tmp_path / f"data/dpo/{name}.jsonl").write_text("{}\n" * n)
+    (tmp_path / "results").mkdir()
+    counts = {"units_in": 10, "dropped": {"pii": 2, "not_sampled": 5}}
+    (tmp_path / "results/queries.json").write_text(json.dumps(counts))
+    rows = [
+        {"arm": "dpo", "versus": "sft", "metric": "reward", "value": 0.4, "low": 0.1, "high": 0.7},
+        {"arm": "dpo", "versus": None, "metric": "unsafe", "value": 0.2},
+        {"arm": "dpo", "versus": None, "metric": "failed", "value": 0.3},
+    ]
+    (tmp_path / "data/evaluate.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    assert read_figures(tmp_path) == {
+        "kept": 8, "d_text": 2, "d_video": 3, "d_dpo": 5, "reward": [0.4, 0.1, 0.7], "unsafe": 0.2, "failed": 0.3,
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(("value", "text"), [(None, "null"), (True, "true"), ("words", "words"), (["a"], '["a"]')])
+def test_a_value_is_spelled_as_in_the_params_file(value, text):
+    assert spell(value) == text
