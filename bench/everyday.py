@@ -274,8 +274,8 @@ def report(runs: dict[str, dict[str, list[dict]]], times: int) -> str:
     lines = [
         "# Speed where people wait",
         "",
-        f"{'One run' if times == 1 else f'Medians of {times}'}, a process each, one after the other; CPU seconds of a shared machine of two cores: quote "
-        "ratios within one run.",
+        f"{'One run' if times == 1 else f'Medians of {times}'}, a process each, one after the other; CPU seconds of a "
+        "shared machine of two cores: quote ratios within one run.",
         "",
         f"| what | {' | '.join(whens)} |",
         f"|---|{'---|' * len(whens)}",

@@ -132,8 +132,8 @@ def memory(params: DiffusersRenderParams, facts: Facts | None) -> tuple[float | 
 
 def size_of(name: str) -> float | None:
     """Return the weights that a model's name tells of, None where it does not."""
-    found = SIZE.search(name)
-    return float(found[1]) * 1e9 if found else None
+    billions = SIZE.search(name)
+    return float(billions[1]) * 1e9 if billions else None
 
 
 def scoring(reading: Reading | None, model: str, questions: int) -> Cost | None:

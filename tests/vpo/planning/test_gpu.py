@@ -1,4 +1,5 @@
 import json
+from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
@@ -6,12 +7,15 @@ from ruamel.yaml import YAML
 
 from pipeline import critique, render, reward
 from pipeline.runtime.io import read_rows
+from pipeline.runtime.params_file import load_params
 from pipeline.runtime.store import Store
 from pipeline.video.clips import ClipStore
 from schemas.render import Render
 from tests.support.gpu_plans import DPO, make, rows, run, write, write_rollouts
+from tests.support.small_project import ROOT
 from vpo.plan import main
-from vpo.planning.gpu import total
+from vpo.planning.estimate import Planner
+from vpo.planning.gpu import GpuPlanner, total
 from vpo.planning.gpu_cost import Cost, GpuRow
 from vpo.recipe import merge
 
