@@ -1,6 +1,9 @@
 # make demo: everything from nothing. make test: the same set-up, then the tests.
 PYTHON ?= python3
 VENV := .venv
+SHELL := bash
+# DVC warns of each empty file, and a stage that dropped nothing leaves one
+QUIETLY := 2> >(grep -v "_dropped.jsonl' is empty" >&2)
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 # two spinning threads on busy cores are ten times slower than one
 export OMP_NUM_THREADS ?= 1
@@ -13,13 +16,14 @@ unexport PYTHONDONTWRITEBYTECODE
 
 demo: setup
 	@echo "The first clips: what the generator makes of a query as it was typed, and of a few-shot prompt."
-	dvc repro render_eval@test-original render_eval@test-fewshot
+	dvc repro render_eval@test-original render_eval@test-fewshot $(QUIETLY)
 	@vpo clips
 	@echo "Now the whole graph, about five minutes: datasets, SFT, rollouts, clips, rewards, DPO, evaluation."
-	dvc repro
+	dvc repro $(QUIETLY)
 	@echo
 	@cat results/evaluate.md
 	@echo
+	@dvc exp save -q --force --name demo || echo "not kept as experiment demo: vpo compare will have nothing to begin from"
 	@echo 'Look at results/evaluate/clips.png, then: source $(VENV)/bin/activate; vpo sql "select * from d_dpo limit 3"'
 
 setup: $(VENV)/laptop

@@ -55,6 +55,11 @@ PAGES = {
     "choices": Page("bench/choices.py", upto="evaluate"),
     "curation": Page("bench/curation.py", params=("queries",)),
     "demo": Page("bench/demo.py", upto="evaluate"),
+    "everyday": Page(
+        "bench/everyday.py",
+        runs=("bench/teacher_client.py", "pipeline/package.py", "pipeline/evaluate.py", "pipeline/d_video.py"),
+        params=("reward", "evaluate", "package", "dpo"), backends=("openai",), carriers=True,
+    ),
     "fanout": Page("bench/fanout.py", params=("render", "world"), carriers=True),
     "harmless": Page("bench/harmless.py", upto="evaluate"),
     "kills": Page("bench/kills.py", carriers=True),

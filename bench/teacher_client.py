@@ -1,6 +1,6 @@
 """One client in a process of its own, run by any interpreter: asks N conversations and prints what that took as JSON.
 
-`python bench/teacher_client.py KIND BASE_URL N WORDS.txt`, KIND one of engine, plain, curator, distilabel, import.
+`python bench/teacher_client.py KIND BASE_URL N WORDS.txt`, KIND a key of KINDS.
 """
 
 import json
@@ -79,6 +79,33 @@ def plain(base_url: str, n: int, words: str, keep: bool) -> dict:
     return {"good": sum(bool(text) for text in asyncio.run(all_of_them()))}
 
 
+def lean(base_url: str, n: int, words: str, keep: bool) -> dict:
+    """As plain, by as many workers as may be in flight, raw responses without the library's models, a line a reply."""
+    import asyncio
+
+    import httpx2
+    import openai
+
+    async def all_of_them(file) -> int:
+        unread, good = iter(conversations(words, n)), 0
+        async with openai.AsyncOpenAI(base_url=base_url, http_client=openai.DefaultAioHttpClient()) as client:
+
+            async def work() -> None:
+                nonlocal good
+                for messages in unread:
+                    body = {"model": "m", "messages": messages}
+                    response = await client.post("/chat/completions", cast_to=httpx2.Response, body=body)
+                    reply = json.loads(response.content)
+                    good += bool(reply["choices"][0]["message"]["content"])
+                    file.write(json.dumps({"body": body, "reply": reply}) + "\n")
+
+            await asyncio.gather(*(work() for _ in range(WORKERS)))
+        return good
+
+    with tempfile.TemporaryFile("w") as file:
+        return {"good": asyncio.run(all_of_them(file))}
+
+
 def curator(base_url: str, n: int, words: str, keep: bool) -> dict:
     os.environ |= {"TELEMETRY_ENABLED": "false", "CURATOR_DISABLE_RICH_DISPLAY": "1", "HF_HUB_OFFLINE": "1"}
     os.environ["LITELLM_LOCAL_MODEL_COST_MAP"] = "True"
@@ -126,7 +153,14 @@ def imported(base_url: str, n: int, words: str, keep: bool) -> dict:
     return {"good": 0, "version": openai.__version__}
 
 
-KINDS = {"engine": engine, "plain": plain, "curator": curator, "distilabel": distilabel, "import": imported}
+KINDS = {
+    "engine": engine,
+    "plain": plain,
+    "lean": lean,
+    "curator": curator,
+    "distilabel": distilabel,
+    "import": imported,
+}
 
 
 def main() -> None:

@@ -277,7 +277,7 @@ def size_table(runs: list[dict]) -> list[str]:
 
 def cpu(folder: Path, times: int, few: int = 200, many: int = 2000) -> list[dict]:
     """CPU of a client a request: what `many` take beyond `few`, so that imports and set-up are not in it."""
-    pythons = {"engine": sys.executable, "plain": sys.executable}
+    pythons = dict.fromkeys(("engine", "plain", "lean"), sys.executable)
     for kind in ("curator", "distilabel"):
         variable = f"VPO_BENCH_{kind.upper()}"
         if os.environ.get(variable):

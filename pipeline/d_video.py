@@ -15,6 +15,7 @@ import click
 
 from pipeline.runtime.io import read_rows
 from pipeline.runtime.params_file import load_params, option
+from pipeline.runtime.shared_parts import SharedParts
 from pipeline.runtime.stage_output import stage_output
 from pipeline.scoring.exact import Score, as_written, rank, subtract
 from pipeline.scoring.formulas import answers_by_clip, compute_scores, safety_answers_by_clip, split_scores
@@ -223,8 +224,9 @@ def main(lanes: tuple[str, ...], out: str, params_path: str) -> None:
         raise click.UsageError("a file of clips and one of rewards for each lane, then OUT")
     params = load_params(params_path)
     with stage_output(out, DVideo, label="d_video") as writer:
-        rewards = [row for path in lanes[1::2] for row in read_rows(path, Reward)]
-        rows = gather_siblings(writer.read_units(lanes[::2], Render, "query_id"))
+        shared = SharedParts()
+        rewards = [row for path in lanes[1::2] for row in shared.share(read_rows(path, Reward))]
+        rows = gather_siblings(shared.share(writer.read_units(lanes[::2], Render, "query_id")))
         feedback = read_feedback(rows, rewards, params.reward, params.dpo)
         items = list(d_video(rows, feedback, params.dpo))
         writer.write(items)

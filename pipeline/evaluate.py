@@ -22,10 +22,11 @@ from pipeline.evaluation.arms import (
 )
 from pipeline.evaluation.losses import name_losses, untrained_metrics
 from pipeline.evaluation.report import Report, label, label_rows, write_report
-from pipeline.evaluation.statistics import mean_with_interval
+from pipeline.evaluation.statistics import means_with_intervals
 from pipeline.runtime.io import DataError, read_rows, write_rows
 from pipeline.runtime.locks import hold_lock
 from pipeline.runtime.params_file import load_params, option, refuse_same_judge
+from pipeline.runtime.shared_parts import SharedParts
 from pipeline.text.shortcuts import describe_shortcuts
 from schemas.base import Provenance
 from schemas.critique import Critique
@@ -55,22 +56,20 @@ def evaluate(
     a pair of which an arm was set aside.
     """
 
-    def row(arm: str, other: str | None, metric: str, numbers: list[float]) -> Evaluate:
-        value, low, high = mean_with_interval(numbers, resamples, seed)
-        return Evaluate(
-            suite=suite, target=target, arm=arm, versus=other, metric=metric, value=value, low=low, high=high,
-            n=len(numbers), seeds=seeds, judge=judges.get(metric, "counted"),
-        )  # fmt: skip
-
+    measured: list[tuple[str, str | None, str, list[float]]] = []
     for arm, metrics in values.items():
-        for metric, by_query in metrics.items():
-            if by_query:
-                yield row(arm, None, metric, list(by_query.values()))
+        measured += [(arm, None, metric, list(by_query.values())) for metric, by_query in metrics.items() if by_query]
     for arm, other in ((arm, other) for arm, other in versus if arm in values and other in values):
         for metric, by_query in values[arm].items():
             base = values[other].get(metric, {})
             if shared := [by_query[query] - base[query] for query in by_query if query in base]:
-                yield row(arm, other, metric, shared)
+                measured.append((arm, other, metric, shared))
+    intervals = means_with_intervals([numbers for *_, numbers in measured], resamples, seed)
+    for (arm, of, metric, numbers), (value, low, high) in zip(measured, intervals, strict=True):
+        yield Evaluate(
+            suite=suite, target=target, arm=arm, versus=of, metric=metric, value=value, low=low, high=high,
+            n=len(numbers), seeds=seeds, judge=judges.get(metric, "counted"),
+        )  # fmt: skip
 
 
 def pool_runs(runs: list[dict[str, Values]]) -> dict[str, Values]:
@@ -205,8 +204,9 @@ def main(queries_folder: str, eval_folder: str, model_metrics: str, out: str, pa
     params = load_params(params_path)
     refuse_same_judge(params)
     queries = read_queries(queries_folder, params.evaluate.suites)
+    shared = SharedParts()
     suites = {
-        suite: {name: read_arm(Path(eval_folder, suite, name), rows) for name in params.evaluate.arms}
+        suite: {name: read_arm(Path(eval_folder, suite, name), rows, shared) for name in params.evaluate.arms}
         for suite, rows in queries.items()
     }
     suites, warnings = part_set_aside(suites)

@@ -4,14 +4,13 @@ The papers' authors published lists of messages without lineage (CCCCCC/VPO); co
 """
 
 import json
-from collections.abc import Callable, Iterable, Iterator
-from functools import cache
+from collections.abc import Callable, Container, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import click
 
-from pipeline.curation.prohibited_content import is_prohibited
+from pipeline.curation.prohibited_content import find_prohibited
 from pipeline.llm.template import Template
 from pipeline.publishing.card import Card, card
 from pipeline.publishing.secret_scan import secrets_in
@@ -78,31 +77,31 @@ WRITERS: dict[str, tuple[str, type[Row], str]] = {
 
 
 def package(
-    queries: Iterable[Query], sft: Iterable[DSft], dpo: Iterable[DDpo], fill: Fill, held_out_share: float
+    rows: Rows, prohibited: Container[str], fill: Fill, held_out_share: float
 ) -> Iterator[tuple[str, str, Record]]:
-    """Yield (config, split, record) for every row that may be published, which is every row not `withheld`."""
-    for pair in dpo:
-        if not is_withheld(pair):
+    """Yield (config, split, record) for every row that may be published: those without a prohibited text."""
+    for pair in rows.dpo:
+        if not is_withheld(pair, prohibited):
             yield "dpo", split_of(pair.query_id, held_out_share), dpo_record(pair, fill)
-    for row in sft:
-        if not is_withheld(row):
+    for row in rows.sft:
+        if not is_withheld(row, prohibited):
             yield "sft", split_of(row.query_id, held_out_share), sft_record(row, fill)
-    for query in queries:
-        if not is_withheld(query):
+    for query in rows.queries:
+        if not is_withheld(query, prohibited):
             record = query.model_dump(include={*CONFIGS["queries"]})
             yield "queries", "test" if query.split == "test" else "train", record
 
 
-def is_withheld(row: Row) -> bool:
+def is_withheld(row: Row, prohibited: Container[str]) -> bool:
     """Return whether a text of the row is prohibited, so that it leaves this machine in no form."""
-    texts = (getattr(row, name, "") for name in ("query", "prompt", "chosen", "rejected"))
-    return any(is_prohibited_once(text) for text in texts)
+    return any(text in prohibited for text in texts_of(row))
 
 
-@cache
-def is_prohibited_once(text: str) -> bool:
-    """Return what is_prohibited does, read once a text: a query stands in several pairs, and the card counts again."""
-    return is_prohibited(text)
+def texts_of(row: Row) -> Iterator[str]:
+    """Yield the texts of a row that people or models wrote."""
+    for name in ("query", "prompt", "chosen", "rejected"):
+        if text := getattr(row, name, ""):
+            yield text
 
 
 def split_of(query_id: str, held_out_share: float) -> str:
@@ -144,9 +143,14 @@ def read_writers(data: dict[str, Path]) -> dict[str, list[Provenance]]:
     writers_of = {}
     for what, (name, row, column) in WRITERS.items():
         lane, file = name.split("/")
-        writers = {
-            getattr(item, column).model_copy(update={"store_key": None}) for item in read_rows(data[lane] / file, row)
+        named = {
+            (by.backend, by.model, by.revision, by.template)
+            for by in (getattr(item, column) for item in read_rows(data[lane] / file, row))
         }
+        writers = [
+            Provenance(backend=backend, model=model, revision=revision, template=template)
+            for backend, model, revision, template in named
+        ]
         if writers:
             writers_of[what] = sorted(writers, key=lambda by: by.model_dump_json())
     return writers_of
@@ -179,6 +183,7 @@ def describe(
     writers: dict[str, list[Provenance]],
     filters: dict[str, Any],
     template_hash: str,
+    withheld: int,
 ) -> Card:
     """Return what the card says."""
     base = params.base_model.needs.weights
@@ -187,7 +192,7 @@ def describe(
         license=params.package.license,
         counts={config: {split: len(splits[split]) for split in splits} for config, splits in records.items()},
         safety=sum(record["safety"] for splits in records.values() for split in splits.values() for record in split),
-        withheld=sum(is_withheld(row) for row in (*rows.dpo, *rows.sft, *rows.queries)),
+        withheld=withheld,
         sources=sorted({row.source for row in rows.queries}),
         written_by=writers,
         filters=filters,
@@ -217,12 +222,19 @@ def read_data(queries: Path, sft: Path, dpo: Path) -> Rows:
     )
 
 
-def make_records(rows: Rows, template: Template, held_out_share: float) -> Records:
-    """Return what is published, by config and split; a split without rows is absent, as the Hub's viewer wants it."""
+def make_records(rows: Rows, template: Template, held_out_share: float) -> tuple[Records, int]:
+    """Return what is published, by config and split, and how many rows are withheld.
+
+    A split without rows is absent, as the Hub's viewer wants it.
+    """
+    everything = [*rows.dpo, *rows.sft, *rows.queries]
+    prohibited = find_prohibited(text for row in everything for text in texts_of(row))
     records: Records = {config: {"train": [], "test": []} for config in CONFIGS}
-    for config, split, record in package(*rows, lambda query: template.fill(query=query), held_out_share):
+    for config, split, record in package(rows, prohibited, lambda query: template.fill(query=query), held_out_share):
         records[config][split].append(record)
-    return {config: {split: kept for split, kept in splits.items() if kept} for config, splits in records.items()}
+    withheld = sum(is_withheld(row, prohibited) for row in everything)
+    kept = {config: {split: some for split, some in splits.items() if some} for config, splits in records.items()}
+    return kept, withheld
 
 
 @click.command("package")
@@ -237,10 +249,10 @@ def main(queries: str, sft: str, dpo: str, counts: str, out: str, params_path: s
     params = load_params(params_path)
     rows = read_data(Path(queries), Path(sft), Path(dpo))
     template = Template(params.policy.template, ("query",))
-    records = make_records(rows, template, params.package.held_out_share)
+    records, withheld = make_records(rows, template, params.package.held_out_share)
     filters = json.loads(Path(counts).read_text(encoding="utf-8"))
     writers = read_writers({"sft": Path(sft), "dpo": Path(dpo)})
-    about = describe(params, rows, records, writers, filters, template.hash)
+    about = describe(params, rows, records, writers, filters, template.hash, withheld)
     with hold_lock(Path(out)), replacing_folder(Path(out), owns=MADE) as folder:
         write_tables(folder, records)
         (folder / "README.md").write_text(card(about), encoding="utf-8")

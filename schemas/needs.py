@@ -16,6 +16,18 @@ class Weights:
 
 
 @dataclass(frozen=True)
+class Reading:
+    """What a model reads for one score: its weights (0: as its name says) and the tokens of a clip and its text.
+
+    `asks` tells that it does so for each question. For a plan, where nothing is measured.
+    """
+
+    weights: float
+    tokens: int
+    asks: bool = False
+
+
+@dataclass(frozen=True)
 class Needs:
     """What a backend needs before it works, where it works and what is paid for."""
 
@@ -38,5 +50,7 @@ class Needs:
     """the program and arguments of the process that it runs as, in an environment of its own"""
     stand_in: bool = False
     """whether it is small software in a model's place, whose figures never stand beside published ones"""
+    reading: Reading | None = None
+    """of a reward model; None where nobody can say"""
     of_base_model: bool = False
     """whether what writes was trained here, so that the terms of base_model hold"""

@@ -5,7 +5,7 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from schemas.needs import Needs, Weights
+from schemas.needs import Needs, Reading, Weights
 from schemas.section import COMMIT, BackendParams, Section, keys_of_backend
 
 
@@ -76,17 +76,26 @@ class WorkerScorerParams(ModelScorerParams):
 class ModelChecklistParams(InProcessScorerParams, ChecklistParams):
     """Any image-text-to-text model of transformers, asked the questions."""
 
+    # ours: 8 frames of 256 tokens, read once for all questions
+    NEEDS: ClassVar[Needs] = replace(InProcessScorerParams.NEEDS, reading=Reading(0, 2500))
+
     backend: Literal["checklist"]
 
 
 class RegressionScorerParams(InProcessScorerParams):
     """Models that rate the frames, alone or against the text."""
 
+    # the largest of them, VideoScore: Mantis-8B, 16 frames of 64 tokens and its instruction
+    NEEDS: ClassVar[Needs] = replace(InProcessScorerParams.NEEDS, reading=Reading(8e9, 1500))
+
     backend: Literal["videoscore", "clip", "mps", "hpsv2"]
 
 
 class AestheticParams(InProcessScorerParams):
     """LAION's head on CLIP."""
+
+    # ViT-L/14, 4 frames
+    NEEDS: ClassVar[Needs] = replace(InProcessScorerParams.NEEDS, reading=Reading(0.3e9, 4 * 257))
 
     backend: Literal["aesthetic"]
     head: str = Field(description="File or folder of the head's weights, safetensors.")
@@ -95,11 +104,17 @@ class AestheticParams(InProcessScorerParams):
 class VisionRewardParams(WorkerScorerParams, ChecklistParams):
     """VisionReward, asked the questions."""
 
+    # its 12.5B weights; 24 frames of 66 tokens and a question, read anew for each
+    NEEDS: ClassVar[Needs] = replace(WorkerScorerParams.NEEDS, reading=Reading(12.5e9, 1650, asks=True))
+
     backend: Literal["visionreward"]
 
 
 class VideoAlignParams(WorkerScorerParams):
     """VideoAlign, which rates."""
+
+    # Qwen2-VL-2B; ours: a clip of 3,000 tokens
+    NEEDS: ClassVar[Needs] = replace(WorkerScorerParams.NEEDS, reading=Reading(2e9, 3000))
 
     backend: Literal["videoalign"]
 

@@ -1,5 +1,6 @@
 """All of dvc.yaml on a tiny setting, in a git repository of its own."""
 
+import csv
 import json
 import random
 import re
@@ -9,6 +10,7 @@ import pytest
 from ruamel.yaml import YAML
 
 from pipeline.runtime.io import read_rows
+from pipeline.runtime.pyplot import WIDEST
 from schemas.render import Render
 from tests.support.held import held
 from tests.support.llm_server import serving
@@ -77,6 +79,56 @@ def test_every_stage_lists_the_params_it_reads(project):
             assert covered or NO_DEP.search(read), f"{name} reads {read}, which dvc.yaml does not list for it"
 
 
+def test_a_run_that_is_kept_as_an_experiment_is_compared_where_the_commit_holds_none(copy):
+    copy.run("git", "rm", "-q", "--cached", "dvc.lock")
+    copy.run("git", "commit", "-qm", "as make demo finds a clone")
+    copy.run("dvc", "exp", "save", "-q", "--force", "--name", "demo")
+    compared = copy.run("vpo", "compare").stdout
+    assert "params: the same" in compared and "from demo" in compared
+    copy.run("dvc", "metrics", "diff", "demo")
+
+
+def test_a_csv_of_ones_own_goes_in_and_what_was_left_out_is_told(copy):
+    words = ("ship", "crow", "mill", "lamp", "goat")
+    lines = [f"a {one} beside a {other} at noon" for one in words for other in words if one != other] * 2
+    (copy.path / "data/raw/my_queries.csv").write_text("\n".join(["prompt", *lines]))
+    own = ("-S", "queries.source=file", "-S", "queries.path=data/raw/my_queries.csv")
+    copy.run("dvc", "exp", "run", *own, "queries")
+    counts = json.loads((copy.path / "results/queries.json").read_text())
+    assert (counts["units_in"], counts["source"], counts["dropped"]["duplicate"]) == (40, "file", 20)
+    left = sql(copy, "select reason, count(*) as n from queries_dropped group by reason order by n desc")
+    assert {row["reason"]: row["n"] for row in left} == counts["dropped"]
+
+
+def test_a_pair_says_why_it_is_one_and_the_best_prompts_go_into_a_file(project, tmp_path):
+    (pair,) = sql(project, "select pair_id, rule, decided_by from d_dpo where source = 'video' limit 1")
+    said = project.run("vpo", "clips", pair["pair_id"], "--out", str(tmp_path / "clips")).stdout
+    assert f"rule: {pair['rule']}" in said and f"decided by: {', '.join(pair['decided_by'])}" in said
+    assert (tmp_path / "clips/side_by_side.mp4").is_file()
+    (text,) = sql(project, "select pair_id, decided_by from d_dpo where source = 'text' limit 1")
+    refused = project.run("vpo", "clips", text["pair_id"], check=False)
+    assert refused.returncode == 1 and f"decided by: {', '.join(text['decided_by'])}" in refused.stderr
+    best = tmp_path / "best.csv"
+    project.run("vpo", "sql", "--out", str(best),
+                "select query, chosen, score_chosen from d_dpo order by 3 desc nulls last limit 9")  # fmt: skip
+    scores = [float(row["score_chosen"]) for row in csv.DictReader(best.read_text().splitlines())]
+    assert len(scores) == 9 and scores == sorted(scores, reverse=True)
+
+
+def test_the_metrics_of_dvc_fit_a_screen(project):
+    head, row = project.run("dvc", "metrics", "show").stdout.splitlines()
+    assert "dpo.reward" in head and row.startswith("results/evaluate.json")
+    assert max(len(head), len(row)) <= 160
+
+
+def test_no_plot_is_shown_twice_and_none_is_wider_than_the_window(project):
+    shown = json.loads(project.run("dvc", "plots", "show", "--json").stdout)
+    assert len(shown) == len({*shown}) == len(YAML(typ="safe").load((project.path / "dvc.yaml").read_text())["plots"])
+    for path in (project.path / "results").rglob("*.png"):
+        width = int.from_bytes(path.read_bytes()[16:20])
+        assert width <= WIDEST, path
+
+
 def test_the_arm_without_a_text_check_pairs_all_rollouts_and_no_clip_is_made_twice(project):
     lanes = {lane: clips_of(project, lane) for lane in ("dpo", "dpo_unchecked")}
     ids = {lane: {row.prompt_id for row in rows} for lane, rows in lanes.items()}
@@ -125,6 +177,10 @@ def test_another_gap_renders_no_clip_of_the_dpo_lane_and_asks_nothing(copy):
     assert after.get("teacher") == before.get("teacher")
     new = {row.video_id: row.arm for row in clips_of(copy) if row.video_id not in known}
     assert set(new.values()) <= {"dpo", "dpo_no_text", "dpo_video_only"} and after["clip"] - before["clip"] == len(new)
+    compared = copy.run("vpo", "compare").stdout
+    assert re.search(r"dpo\.reward_gap\s*│ 0\.1\s*│ 0\.4", compared)
+    assert "arm dpo, mean [95 % interval over queries]" in compared and "over the same queries" in compared
+    assert "dpo.reward" in copy.run("dvc", "metrics", "diff", "--all").stdout
 
 
 def test_another_rule_and_other_weights_render_and_score_nothing(copy):

@@ -21,7 +21,7 @@ def test_the_default_graph_runs_with_a_published_d_sft_and_a_ready_d_dpo(copy):
     for arm in ("dpo_no_text", "dpo_video_only"):
         assert f"{arm}: set aside, the other arms go on" in done.stdout + done.stderr
         assert "no pairs, so nothing to train on" in str(read_set_aside(copy.path / f"data/models/{arm}"))
-    report = json.loads((copy.path / "results/evaluate.json").read_text())
+    report = json.loads((copy.path / "results/evaluate/all.json").read_text())
     assert set(report["arms"]) == {"original", "fewshot", "base", "sft", "dpo"}
     assert {"dpo - sft", "sft - fewshot"} <= set(report["differences"])
     page = (copy.path / "results/evaluate.md").read_text()

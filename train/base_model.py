@@ -18,7 +18,7 @@ from pipeline.runtime.io import DataError, read_rows, replacing_folder, write_js
 from pipeline.runtime.locks import hold_lock
 from pipeline.runtime.named_model import NAMED
 from pipeline.runtime.params_file import load_params, option
-from pipeline.runtime.progress import progress
+from pipeline.runtime.progress import hide_noise, progress
 from pipeline.runtime.stage_output import metrics_path
 from pipeline.runtime.stand_ins import say_if_unreadable
 from schemas.d_sft import DSft
@@ -29,7 +29,7 @@ from train.launch import require
 from train.model_folder import KEPT
 from train.tiny_llama import build_tiny_llama
 from train.tokenizer import train_tokenizer
-from train.trainer import hide_bars, keep_freed_memory
+from train.trainer import keep_freed_memory
 from train.trl_rows import to_user_turn
 
 if TYPE_CHECKING:
@@ -137,7 +137,7 @@ def make_tiny(
     """
     tokenizer = train_tokenizer([template.fill(query=SLOT), *texts], params.vocab_size)
     keep_freed_memory()
-    hide_bars()
+    hide_noise()
     special = {"bos": tokenizer.bos_token_id, "eos": tokenizer.eos_token_id, "pad": tokenizer.pad_token_id}
     model = build_tiny_llama(
         len(tokenizer), params.hidden_size, params.num_hidden_layers, params.num_attention_heads, seed, special

@@ -14,6 +14,7 @@ import click
 
 from pipeline.runtime.io import DataError, replacing_folder, write_json
 from pipeline.runtime.locks import hold_lock
+from pipeline.runtime.progress import hide_noise
 from pipeline.runtime.stage_output import metrics_path
 from pipeline.runtime.store import home
 from schemas.params_train import TrainParams
@@ -42,17 +43,6 @@ def keep_freed_memory() -> None:
         libc.mallopt(trim_threshold, (1 << 31) - 1)
 
 
-def hide_bars() -> None:
-    """Show no bars of the libraries where nobody watches a terminal; they fill a log with hundreds of lines."""
-    if sys.stderr.isatty():
-        return
-    os.environ.setdefault("TQDM_DISABLE", "1")  # TRL asks for it
-    if "datasets" in sys.modules:
-        sys.modules["datasets"].disable_progress_bars()
-    if "transformers" in sys.modules:
-        sys.modules["transformers"].utils.logging.disable_progress_bar()
-
-
 def describe_setting(params: TrainParams) -> dict[str, Any]:
     """Return what beside rows and params shapes a run: processes, micro-batch, device, and whether DeepSpeed shards it.
 
@@ -73,7 +63,7 @@ def make_arguments(params: TrainParams, seed: int, work: Path) -> dict[str, Any]
     Raises DataError for a tracker that is not installed and a global batch that cannot be had.
     """
     keep_freed_memory()
-    hide_bars()
+    hide_noise()
     if params.report_to != "none" and importlib.util.find_spec(params.report_to) is None:
         raise DataError(
             f"report_to {params.report_to} is not installed: pip install {params.report_to}, or set it to none"

@@ -43,7 +43,9 @@ def main(pair_id: str | None, query: str | None, out: Path | None, recipe: str) 
         pair = find_pair(root, graph, pair_id)
         contents = read_sides(root, graph, pair)
         folder = out.resolve() if out else root / "results" / "clips" / pair_id
-        click.echo(f"{make_visible(f'query: {pair.query}')}\nrule: {pair.rule}")
+        click.echo(
+            f"{make_visible(f'query: {pair.query}')}\nrule: {pair.rule}\ndecided by: {', '.join(pair.decided_by)}"
+        )
         for side, content in contents.items():
             prompt, score = getattr(pair, side, ""), getattr(pair, f"score_{side}", None)
             scored = "" if score is None else f" (score {score:.3f})"
@@ -104,7 +106,8 @@ def read_sides(root: Path, graph: Graph, pair: "Pair") -> dict[str, bytes]:
                     clips[side] = read_clip(shard_folder(path), row)
     if missing := [side for side in ("chosen", "rejected") if side not in clips]:
         raise click.ClickException(
-            f"pair {pair.pair_id} is of {pair.source} feedback, and its {' and '.join(missing)} prompt has no clip:\n"
+            f"pair {pair.pair_id} is of {pair.source} feedback, and there is no clip of {' and '.join(missing)}\n"
+            f"rule: {pair.rule}\ndecided by: {', '.join(pair.decided_by)}\n"
             f"chosen: {pair.chosen}\nrejected: {pair.rejected}"
         )
     return {side: clips[side] for side in ("chosen", "rejected")} | {"side_by_side": join(*clips.values())}

@@ -10,7 +10,7 @@ import click
 
 from pipeline.runtime.params_undo import flatten
 from vpo.comparing.differences import Line, compare_runs
-from vpo.comparing.runs import WORKSPACE, Run, open_run
+from vpo.comparing.runs import WORKSPACE, Run, find_first_run, open_run
 from vpo.graph import recipe_option
 from vpo.project import find_project
 from vpo.sql import print_table
@@ -20,17 +20,18 @@ SHOWN_PARAMS = 12
 
 @click.command("compare")
 @click.argument("names", nargs=-1, metavar="[EXP]...")
-@click.option("--arm", help="The arm to compare; default: the last policy of evaluate.arms that all have.")
+@click.option("--arm", help="The arm to compare; default: dpo, sft, or the last policy that all have.")
 @recipe_option
 def main(names: tuple[str, ...], arm: str | None, recipe: str) -> None:
     """Set runs side by side: changed params, headline metrics with intervals, and what got worse.
 
     An EXP is an experiment of DVC or any git revision; `workspace` is what lies in the folder. One EXP is compared with
-    the workspace, none compares the last commit with it. Differences are from the first run, over the same queries
-    where runs have them in common.
+    the workspace, none compares the last commit with it, or the first experiment where the commit holds no run.
+    Differences are from the first run, over the same queries where runs have them in common.
     """
     root = find_project()
-    chosen = [*names] if len(names) > 1 else [*(names or ["HEAD"]), WORKSPACE]
+    first = names[:1] or [find_first_run(root, recipe)]
+    chosen = [*first, *(names[1:] or [WORKSPACE])]
     with contextlib.ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         runs = [open_run(root, name, folder / str(number), recipe) for number, name in enumerate(chosen)]
@@ -51,9 +52,10 @@ def changed_params(runs: list[Run]) -> Iterator[tuple[str, list[Any]]]:
 
 
 def last_policy(runs: list[Run]) -> str:
-    """Return the last arm of a policy that all runs have. Raises ClickException without one."""
+    """Return the arm after DPO, else after SFT, else the last policy that all runs have. ClickException without one."""
     arms = [name for name, described in runs[-1].params.evaluate.arms.items() if described.prompts == "policy"]
     shared = [name for name in arms if all(name in run.params.evaluate.arms for run in runs)]
+    shared.sort(key=lambda name: (name == "sft") + 2 * (name == "dpo"))  # extra arms are comparisons
     if not shared:
         raise click.ClickException("the runs have no arm of a policy in common: name one with --arm")
     return shared[-1]

@@ -66,9 +66,7 @@ def advice(folder: Path, host: str, port: int, installed: bool) -> str:
     """Return what to do beside the command: how to get vLLM, how to ask the server, how to keep others out."""
     where = "HOST" if host == "0.0.0.0" else host
     lines = [] if installed else ["vllm is not installed here: pip install vllm, on a machine with a GPU"]
-    lines.append(
-        f"then: dvc exp run -S policy.backend=openai -S 'policy.endpoint={{base_url: http://{where}:{port}/v1}}'"
-    )
+    lines.append(f"then: dvc exp run -S policy.backend=openai -S policy.endpoint.base_url=http://{where}:{port}/v1")
     lines.append(
         f"a key: export {KEY}=... where the server runs, and name the variable that holds it where rollout runs: "
         f"policy.endpoint.api_key_env={KEY}"

@@ -139,10 +139,12 @@ class Unroller:
             del words[number : number + 2]
         own = words[4:] if module else []
         listed = [place(self.fill(path, values)) for path, _ in _files(body.get("outs", []))]
-        # a metric may stand among the outs, so that the file's own `metrics` name it once
-        uncached = {place(self.fill(path, values)) for path, how in _files(body.get("outs", [])) if not how}
+        # what a stage counted stands among the outs: DVC shows what is named `metrics` in one table, all columns wide
         metrics = [place(self.fill(path, values)) for path, _ in _files(body.get("metrics", []))]
-        metrics += [path for path in listed if path in uncached and path.endswith(".json")]
+        uncached = {place(self.fill(path, values)) for path, how in _files(body.get("outs", [])) if not how}
+        metrics += [
+            path for path in listed if path.endswith(".json") and (path in uncached or "results" in path.split("/"))
+        ]
         return Stage(
             name=name,
             graph=self.graph,

@@ -5,7 +5,7 @@ Ours. Single words judge, so it errs to the safe side; a text that is prohibited
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
 from pipeline.curation.disguises import (
@@ -19,35 +19,62 @@ from pipeline.curation.disguises import (
     list_mask_patterns,
     list_readings,
 )
-from pipeline.curation.unsafe_terms import AGE_HINT, find_kinds, list_patterns, list_single_words
+from pipeline.curation.unsafe_terms import (
+    AGE_HINT,
+    find_age,
+    find_terms,
+    list_beginnings,
+    list_patterns,
+    list_single_words,
+)
 from pipeline.text.clean import words as split_words
 
 if TYPE_CHECKING:
     import polars as pl
 
 KINDS = ("prohibited", "sexual", "minor")
+AT_ONCE = 50_000
+"""texts that are looked through together"""
 BETWEEN = r"[^\p{L}\p{M}\p{N}]+"
 
 
 def is_prohibited(text: str) -> bool:
     """Return whether a cleaned text, its flags kept, speaks of minors in sexual terms."""
     kinds: set[str] = set()
-    for reading in list_readings(text):
-        kinds.update(find_kinds(reading), _find_glued(reading))
+    readings = list(list_readings(text))
+    for reading in readings:
+        kinds.update(find_terms(reading), _find_glued(reading))
     for run in find_spelled_out(text):
         kinds.update(
             kind for term, kind in list_single_words().items() if term == run or (len(term) > 3 and term in run)
         )
     for pattern in list_mask_patterns(text):
         kinds.update(kind for term, kind in list_single_words().items() if pattern.fullmatch(term))
-    return "prohibited" in kinds or {"minor", "sexual"} <= kinds
+    if "prohibited" in kinds or "sexual" not in kinds:
+        return "prohibited" in kinds
+    # ages are looked for last: that costs the most, and few texts come so far
+    return "minor" in kinds or any(map(find_age, readings))
+
+
+def find_prohibited(texts: Iterable[str]) -> set[str]:
+    """Return those of the cleaned texts, their flags kept, that `is_prohibited`; most are passed by the mask alone."""
+    import polars as pl
+
+    distinct = sorted(set(texts))
+    prohibited: set[str] = set()
+    for start in range(0, len(distinct), AT_ONCE):
+        some = pl.Series(distinct[start : start + AT_ONCE], dtype=pl.String)
+        prohibited.update(filter(is_prohibited, some.filter(may_be_prohibited(some))))
+    return prohibited
 
 
 def _find_glued(words: tuple[str, ...]) -> Iterator[str]:
     """Yield the kinds of two terms written as one word ("nakedchild")."""
-    single = list_single_words()
+    single, beginnings = list_single_words(), list_beginnings()
     longest = 2 * max(map(len, single))
     for word in words:
+        if word[:3] not in beginnings:
+            continue
         for cut in range(3, len(word) - 2 if len(word) <= longest else 0):
             first = single.get(word[:cut])
             if first and (last := single.get(word[cut:])):
@@ -57,12 +84,19 @@ def _find_glued(words: tuple[str, ...]) -> Iterator[str]:
 def may_be_prohibited(texts: pl.Series) -> pl.Series:
     """Return a mask of the cleaned texts (flags kept) that `is_prohibited` must read: all that are, and few more."""
     words = texts.str.to_lowercase().str.replace_all(BETWEEN, " ")
-    masks = {kind: words.str.contains_any(_list_inner_terms(kind)) for kind in KINDS}
-    masks["minor"] |= words.str.contains(AGE_HINT)
     rows = texts.str.contains(ODD_HINT).arg_true()
     odd = _match_disguised(texts.gather(rows))
-    masks = {kind: mask.scatter(rows, mask.gather(rows) | odd[kind]) for kind, mask in masks.items()}
-    return (masks["prohibited"] | (masks["sexual"] & masks["minor"])).fill_null(False)
+
+    def look_for(kind: str) -> pl.Series:
+        mask = words.str.contains_any(_list_inner_terms(kind)).fill_null(False)
+        return mask.scatter(rows, mask.gather(rows) | odd[kind])
+
+    mask, sexual = look_for("prohibited"), look_for("sexual").arg_true()
+    # a minor is looked for where it would matter alone
+    some = words.gather(sexual)
+    minor = some.str.contains_any(_list_inner_terms("minor")) | some.str.contains(AGE_HINT)
+    disguised = texts.clear(len(texts)).is_not_null().scatter(rows, odd["minor"]).gather(sexual)
+    return mask.scatter(sexual, mask.gather(sexual) | minor | disguised)
 
 
 def _match_disguised(texts: pl.Series) -> dict[str, pl.Series]:

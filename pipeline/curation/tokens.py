@@ -64,8 +64,7 @@ class Tokens:
 
         text, offsets = to_utf8(texts)
         words, starts, begins, sizes = kernels_words.number_words(text, offsets)
-        own_words = [bytes(text[begin : begin + size]) for begin, size in zip(begins, sizes, strict=True)]
-        own = pl.Series("words", own_words, pl.Binary).cast(pl.String).to_frame()
+        own = from_utf8(text, begins, sizes).alias("words").to_frame()
         vocabulary = self.vocabulary.alias("words").to_frame().with_row_index("id")
         old_id = own.join(vocabulary, on="words", how="left", maintain_order="left")["id"]
         new = old_id.is_null()
@@ -80,6 +79,18 @@ def to_utf8(texts: pl.Series) -> tuple[Bytes, Int64s]:
     column = texts.rechunk().to_arrow()
     offsets = np.frombuffer(column.buffers()[1], np.int64)[column.offset : column.offset + len(column) + 1]
     return np.frombuffer(column.buffers()[2] or b"", np.uint8), offsets
+
+
+def from_utf8(text: Bytes, begins: Int64s, sizes: Int64s) -> pl.Series:
+    """Return a column of texts from bytes that lie anywhere in `text`, row r being sizes[r] bytes at begins[r]."""
+    import polars as pl
+    import pyarrow as pa
+
+    offsets = np.zeros(len(sizes) + 1, np.int64)
+    np.cumsum(sizes, out=offsets[1:])
+    places = np.arange(offsets[-1]) + np.repeat(begins - offsets[:-1], sizes)
+    buffers = pa.py_buffer(offsets), pa.py_buffer(text[places])
+    return pl.Series(pa.LargeStringArray.from_buffers(len(sizes), *buffers), dtype=pl.String)
 
 
 def tokenize(texts: pl.Series) -> Tokens:

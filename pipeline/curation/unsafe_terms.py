@@ -65,13 +65,25 @@ def _read_terms() -> Terms:
 
 
 @functools.cache
+def list_beginnings() -> set[str]:
+    """Return the first three letters of the terms of one word."""
+    return {term[:3] for term in list_single_words()}
+
+
+@functools.cache
 def list_single_words() -> dict[str, str]:
     """Return the terms of one word that are looked for as they are, with their kind."""
     return {term[0]: kind for listed in _read_terms().whole.values() for term, kind in listed if len(term) == 1}
 
 
-def find_kinds(words: tuple[str, ...]) -> dict[str, str]:
-    """Return the kinds of terms in a token list, each with the first term that shows it."""
+def find_age(words: tuple[str, ...]) -> str | None:
+    """Return the words that tell a minor's age, None without any."""
+    age = AGE.search(" ".join(words))
+    return age and age.group()
+
+
+def find_terms(words: tuple[str, ...]) -> dict[str, str]:
+    """Return the kinds of the list's terms in a token list, each with the first term that shows it."""
     terms = _read_terms()
     kinds: dict[str, str] = {}
     for position, word in enumerate(words):
@@ -85,14 +97,12 @@ def find_kinds(words: tuple[str, ...]) -> dict[str, str]:
     for term, kind in terms.anywhere.items():
         if term in text:
             kinds.setdefault(kind, term)
-    if "minor" not in kinds and (age := AGE.search(text)):
-        kinds["minor"] = age.group()
     return kinds
 
 
 def is_candidate(text: str) -> bool:
     """Return whether a term makes one cleaned query a safety candidate, as `may_be_candidate` says it of many."""
-    return bool(find_kinds(words(text)).keys() - {"minor"})
+    return bool(find_terms(words(text)).keys() - {"minor"})
 
 
 def list_patterns(*kinds: str) -> list[str]:

@@ -16,9 +16,10 @@ from typing import Any, TypeVar
 from pipeline.evaluation.serving import REFUSALS
 from pipeline.evaluation.statistics import distinct_2
 from pipeline.runtime.io import DataError, read_rows
+from pipeline.runtime.shared_parts import SharedParts
 from pipeline.runtime.stage_output import dropped_path
 from pipeline.scoring.exact import Score
-from pipeline.scoring.formulas import compute_scores, rate_dimensions
+from pipeline.scoring.formulas import compute_scores, list_dimensions, rate_dimensions
 from schemas.backends import is_stand_in
 from schemas.base import Dropped, Provenance, QueryBase
 from schemas.critique import Critique
@@ -30,6 +31,9 @@ from schemas.rollout import Rollout
 
 OUTCOMES = ("aligned", "imprecise", "refusal", "withheld", "unsafe_all")
 TEXT_METRICS = (*OUTCOMES, "unsafe", "unsafe_written", "aligned_general")
+BETTER_LOW = ("failed", "withheld", "refusal", "imprecise", "unsafe_all", "unsafe", "unsafe_written")
+BETTER_HIGH = ("aligned", "aligned_general", "diversity")
+"""of which less, and more, is better; of rewards and their dimensions more is"""
 
 Values = dict[str, dict[str, float]]
 """metric -> query_id -> value"""
@@ -58,9 +62,10 @@ class Arm:
         return not self.prompts and Reason.NOT_TRAINED.value in self.dropped.get("rollout", ())
 
 
-def read_arm(folder: Path, queries: Iterable[QueryBase]) -> Arm:
-    """Read one arm's files. Raises DataError when a row belongs to another query."""
-    prompts = list(read_rows(folder / "rollout.jsonl", Rollout))
+def read_arm(folder: Path, queries: Iterable[QueryBase], shared: SharedParts | None = None) -> Arm:
+    """Read one arm's files; `shared` are parts of the rows of others. Raises DataError for a row of another query."""
+    share = (shared or SharedParts()).share
+    prompts = list(share(read_rows(folder / "rollout.jsonl", Rollout)))
     if strangers := {row.query_id for row in prompts} - {row.query_id for row in queries}:
         raise DataError(
             f"{folder / 'rollout.jsonl'}: {len(strangers)} queries are not in the suite (e.g. {min(strangers)}): "
@@ -72,9 +77,9 @@ def read_arm(folder: Path, queries: Iterable[QueryBase]) -> Arm:
         dropped[path.stem.removesuffix("_dropped")] = Counter(row.reason for row in read_rows(path, Dropped))
     return Arm(
         prompts=prompts,
-        verdicts=list(read_rows(folder / "critique.jsonl", Critique)),
-        clips=list(read_rows(folder / "render.parquet", Render)),
-        rewards=list(read_rows(folder / "reward.parquet", Reward)),
+        verdicts=list(share(read_rows(folder / "critique.jsonl", Critique))),
+        clips=list(share(read_rows(folder / "render.parquet", Render))),
+        rewards=list(share(read_rows(folder / "reward.parquet", Reward))),
         dropped=dropped,
         unserved={
             row.input_id.split("/")[0]: row.reason for row in read_rows(dropped_path(folder / "rollout.jsonl"), Dropped)
@@ -162,7 +167,7 @@ def name_dimensions(rewards: Iterable[Reward], params: RewardParams) -> dict[str
     The metric is dim_<name>, or dim_<model>_<name> where a model before has the name. Models stand in the order of
     reward.models, dimensions in the order of the rows, or of the question file.
     """
-    pairs = list(rate_dimensions(rewards, params))
+    pairs = list_dimensions(rewards, params)
     metrics: dict[str, tuple[str, str]] = {}
     for model in params.models:
         for name in (name for other, name in pairs if other == model):

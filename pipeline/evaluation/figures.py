@@ -7,6 +7,7 @@ from textwrap import shorten, wrap
 
 import numpy as np
 
+from pipeline.evaluation.arms import BETTER_HIGH, BETTER_LOW
 from pipeline.runtime.io import DataError
 from pipeline.runtime.pyplot import open_pyplot, save_figure
 from pipeline.video.clips import BadClip, decode, read_clip, shard_folder
@@ -18,7 +19,7 @@ COLUMNS = 4
 
 
 def draw_arms(path: Path, rows: Iterable[Evaluate], shares: set[str]) -> None:
-    """Draw one panel a metric, every arm as a dot with its 95 % interval."""
+    """Draw one panel a metric, every arm as a dot with its 95 % interval; an arrow says which way is better."""
     by_metric = defaultdict(list)
     for row in rows:
         if row.versus is None:
@@ -41,9 +42,18 @@ def draw_arms(path: Path, rows: Iterable[Evaluate], shares: set[str]) -> None:
         axis.set_yticks(list(places), [row.arm for row in of_arms], fontsize=8)
         axis.set_ylim(-0.6, len(of_arms) - 0.4)
         axis.tick_params(axis="x", labelsize=7)
-        axis.set_title(f"{metric} (%)" if scale == 100 else metric, fontsize=9)
+        axis.set_title(f"{metric}{' (%)' if scale == 100 else ''}{say_better(metric)}", fontsize=9)
         axis.grid(axis="x", color="0.9")
     save_figure(figure, path)
+
+
+def say_better(metric: str) -> str:
+    """Return which way a metric is better, "" where nobody can say."""
+    if metric in BETTER_LOW:
+        return ", less is better"
+    if metric in BETTER_HIGH or metric.startswith(("reward", "dim_")):
+        return ", more is better"
+    return ""
 
 
 def draw_clips(path: Path, queries: list[Query], clips: dict[str, list[Render]], folder: Path) -> None:

@@ -3,14 +3,11 @@
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 
-from pipeline.evaluation.arms import name_dimensions
+from pipeline.evaluation.arms import BETTER_HIGH, BETTER_LOW, name_dimensions
 from pipeline.evaluation.report import SHARES
 from schemas.evaluate import Evaluate
 from schemas.params_reward import RewardParams
 from schemas.reward import Reward
-
-BETTER_LOW = ("failed", "withheld", "refusal", "imprecise", "unsafe_all", "unsafe", "unsafe_written")
-BETTER_HIGH = ("aligned", "aligned_general", "diversity")
 
 
 def untrained_metrics(metrics: Iterable[str], rewards: Iterable[Reward], params: RewardParams) -> dict[str, int]:

@@ -2,7 +2,7 @@
 
 import csv
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -21,6 +21,9 @@ COUNTED_UNITS = ["queries", "prompts", "query_served", "without_prompt", "withou
 FEW = 30
 """queries below which a metric is marked: its interval is then wide, and a bootstrap's is too narrow (ours)"""
 CLIP_QUERIES = 4
+HEADLINE = ("reward", "aligned", "unsafe", "failed")
+TRAINED = ("dpo", "sft")
+"""the arms whose headline figures DVC shows: the trainings that every graph has; where they lack, the last two arms"""
 
 
 @dataclass(frozen=True)
@@ -64,7 +67,8 @@ def label_rows(rows: list[Evaluate]) -> list[Evaluate]:
 def write_report(out: Path, report: Report, queries: list[Query], clips: dict[str, list[Render]], folder: Path) -> None:
     """Write what stands beside data/evaluate.jsonl: results/evaluate.json, results/evaluate.md, results/evaluate/.
 
-    The folder gets a table by metric (<metric>.csv), arms.png and clips.png; `clips` are by arm, their shards lie under
+    The first holds the headline figures alone, as many as `dvc metrics show` has room for. The folder gets all of them
+    (all.json), a table by metric (<metric>.csv), arms.png and clips.png; `clips` are by arm, their shards lie under
     `folder`. Warnings also go to stderr.
     """
     metrics = metrics_path(out)
@@ -75,15 +79,23 @@ def write_report(out: Path, report: Report, queries: list[Query], clips: dict[st
         for metric, table in tables(rows).items():
             with (results / f"{metric}.csv").open("w", encoding="utf-8", newline="") as file:
                 csv.writer(file, lineterminator="\n").writerows([("arm", "value", "low", "high", "n"), *table])
+        write_json(results / "all.json", nest(rows) | {"counts": report.counts})
         draw_arms(results / "arms.png", rows, SHARES)
         draw_clips(results / "clips.png", choose_queries(queries, clips), clips, folder)
     with replacing(metrics.with_suffix(".md")) as temporary:
         temporary.write_text(markdown(report), encoding="utf-8")
-    write_json(metrics, nest(rows) | {"counts": report.counts})
+    write_json(metrics, pick_headline(rows))
+
+
+def pick_headline(rows: Sequence[Evaluate]) -> dict[str, dict[str, float]]:
+    """Return {arm: {metric: value}} of the first suite, for `dvc metrics`: it has a column for each."""
+    arms: dict[str, dict[str, float]] = nest(row for row in rows if row.suite == rows[0].suite)["arms"]
+    chosen = [arm for arm in TRAINED if arm in arms] or [*arms][-2:]
+    return {arm: {metric: arms[arm][metric] for metric in HEADLINE if metric in arms[arm]} for arm in chosen}
 
 
 def nest(rows: Iterable[Evaluate]) -> dict[str, dict[str, dict[str, float]]]:
-    """Return {"arms": {arm: {metric: value}}, "differences": {"arm - versus": {metric: value}}}, for `dvc metrics`."""
+    """Return {"arms": {arm: {metric: value}}, "differences": {"arm - versus": {metric: value}}}."""
     arms: dict[str, dict[str, float]] = defaultdict(dict)
     differences: dict[str, dict[str, float]] = defaultdict(dict)
     for row in rows:

@@ -1,7 +1,7 @@
 """Means over queries with intervals by bootstrap, and how alike an arm's prompts are."""
 
-from collections import Counter
-from collections.abc import Iterable
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 
@@ -14,20 +14,39 @@ def mean_with_interval(values: Iterable[float], resamples: int, seed: int) -> tu
     The draws depend on the seed and the number of values alone, so adding an arm changes no other arm's interval.
     Raises ValueError when there are no values.
     """
-    values = np.asarray(list(values), dtype=float)
-    if not len(values):
+    (interval,) = means_with_intervals([list(values)], resamples, seed)
+    return interval
+
+
+def means_with_intervals(
+    columns: Sequence[Sequence[float]], resamples: int, seed: int
+) -> list[tuple[float, float, float]]:
+    """Return `mean_with_interval` of each column; those of one length are resampled by the same draws, in one go."""
+    if not all(columns):
         raise ValueError("no values, so no mean")
-    draws = np.random.default_rng([seed, len(values)])
-    at_once = max(1, DRAWS_AT_ONCE // len(values))
-    means = np.concatenate(
-        [
-            values[draws.integers(len(values), size=(min(at_once, resamples - start), len(values)))].mean(axis=1)
-            for start in range(0, resamples, at_once)
-        ]
-    )
-    low, high = np.percentile(means, [2.5, 97.5])
-    # six digits: the last bits of a sum differ between processors, and equal inputs give equal bytes
-    return round(float(values.mean()), 6), round(float(low), 6), round(float(high), 6)
+    intervals: dict[int, tuple[float, float, float]] = {}
+    by_length = defaultdict(list)
+    for number, column in enumerate(columns):
+        by_length[len(column)].append(number)
+    for length, numbers in by_length.items():
+        values = np.array([columns[number] for number in numbers], dtype=float).T
+        means = np.concatenate([counts @ values for counts in _draw_counts(length, resamples, seed)]) / length
+        low, high = np.percentile(means, [2.5, 97.5], axis=0)
+        # six digits: the last bits of a sum differ between processors, and equal inputs give equal bytes
+        rounded = (np.round(row, 6).tolist() for row in (values.mean(axis=0), low, high))
+        intervals.update(zip(numbers, zip(*rounded, strict=True), strict=True))
+    return [intervals[number] for number in range(len(columns))]
+
+
+def _draw_counts(length: int, resamples: int, seed: int) -> Iterator[np.ndarray]:
+    """Yield how often each of `length` units is drawn, a row a resample, so many rows as DRAWS_AT_ONCE holds."""
+    draws = np.random.default_rng([seed, length])
+    at_once = max(1, DRAWS_AT_ONCE // length)
+    for start in range(0, resamples, at_once):
+        rows = min(at_once, resamples - start)
+        drawn = draws.integers(length, size=(rows, length))
+        drawn += np.arange(rows)[:, None] * length
+        yield np.bincount(drawn.ravel(), minlength=rows * length).reshape(rows, length).astype(float)
 
 
 def distinct_2(texts: list[str]) -> list[float]:

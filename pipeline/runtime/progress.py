@@ -1,8 +1,10 @@
 """How far a long stage is: a bar in a terminal, a line now and then elsewhere."""
 
 import contextlib
+import os
 import sys
 import time
+import warnings
 from collections.abc import Callable, Iterator
 from typing import Protocol
 
@@ -50,6 +52,18 @@ def progress(label: str, total: int | None = None, every_s: float = EVERY_S) -> 
         click.echo(f"  {label}: {' · '.join(parts)}", err=True)
 
     yield _limit_rate(echo, every_s)
+
+
+def hide_noise() -> None:
+    """Show no bars of the libraries where nobody watches a terminal, nor what they will call otherwise one day."""
+    warnings.filterwarnings("ignore", ".*is_gradient_checkpointing.* is deprecated", FutureWarning)
+    if sys.stderr.isatty():
+        return
+    os.environ.setdefault("TQDM_DISABLE", "1")  # TRL asks for it
+    if "datasets" in sys.modules:
+        sys.modules["datasets"].disable_progress_bars()
+    if "transformers" in sys.modules:
+        sys.modules["transformers"].utils.logging.disable_progress_bar()
 
 
 def _limit_rate(show: Show, every_s: float) -> Report:

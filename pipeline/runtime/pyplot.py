@@ -6,6 +6,9 @@ from typing import Any
 
 from pipeline.runtime.io import DataError
 
+WIDEST = 1200
+"""pixels that fit into the window of a browser, where `dvc plots show` puts the pictures as they are"""
+
 
 def open_pyplot() -> Any:
     """Return matplotlib.pyplot with its own defaults and no screen. Raises DataError where it is missing."""
@@ -21,10 +24,10 @@ def open_pyplot() -> Any:
 
 
 def save_figure(figure: Any, path: Path) -> None:
-    """Write a matplotlib figure as PNG and close it."""
+    """Write a matplotlib figure as PNG, no wider than WIDEST, and close it."""
     import matplotlib.pyplot as plt
 
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Glyph .* missing from font")  # queries come in every script
-        figure.savefig(path, dpi=110, metadata={"Software": None})
+        figure.savefig(path, dpi=min(110, WIDEST / figure.get_figwidth()), metadata={"Software": None})
     plt.close(figure)

@@ -105,7 +105,7 @@ class Writer:
         limit: BaseParams | None = None,
         measured: Collection[str] = (),
     ) -> None:
-        """Take what the stage yields; show the first row and then how far it is, with `status` beside.
+        """Take what the stage yields; show an example and then how far it is, with `status` beside.
 
         The sums of `tally` go into the metrics. With `limit` the stage asks a model: it stops by a DataError when more
         than `limit.stop_share` end for one reason that lies with the model, but for the reasons `measured`.
@@ -114,6 +114,8 @@ class Writer:
         tally = tally or {}
         sums = self.more_metrics
         sums |= dict.fromkeys(tally, 0)
+        first: Row | None = None
+        is_shown = False
         with progress(self.label) as report:
             for item in items:
                 if isinstance(item, Dropped):
@@ -122,13 +124,16 @@ class Writer:
                     if limit and item.reason in OF_A_MODEL and item.reason not in measured:
                         self._stop_if_too_many(item, limit)
                 else:
-                    if not self.n_rows:
+                    if not is_shown and (is_shown := is_good_example(item)):
                         _show(self.label, item)
+                    first = first or item
                     self._count(item)
                     for name, adds in tally.items():
                         sums[name] += adds(item)
                     self.put(item)
                 report(self.n_rows + self.units_dropped, self.expected or None, lambda: self._note(status))
+        if first is not None and not is_shown:
+            _show(self.label, first)
 
     def _stop_if_too_many(self, item: Dropped, limit: BaseParams) -> None:
         ended, count = self.n_rows + self.units_dropped, self.reasons[item.reason]
@@ -185,10 +190,19 @@ class Writer:
         }
 
 
+def is_good_example(item: Row) -> bool:
+    """Return whether a row shows what its stage does: no harmful query, no failure, a verdict that found something."""
+    fails = getattr(item, "safety", False) or getattr(item, "failure", None) or getattr(item, "loops", False)
+    return not fails and getattr(item, "violated", True) != ()
+
+
 def _show(label: str, item: Row) -> None:
-    fields = [name for name in ("query", "prompt", "chosen", "rejected", "p_refined") if getattr(item, name, None)]
-    for name in fields:
-        text = getattr(item, name)
+    texts = {name: getattr(item, name, None) for name in ("query", "prompt", "chosen", "rejected", "p_refined")}
+    if isinstance(violated := getattr(item, "violated", None), tuple):
+        texts["found"] = f"not {', not '.join(violated)}" if violated else "no flaw"
+    for name, text in texts.items():
+        if not text:
+            continue
         click.echo(make_visible(f"  {label}: {name}: {text if len(text) <= 160 else text[:157] + '...'}"), err=True)
 
 

@@ -237,6 +237,16 @@ def rate_dimensions(rows: Iterable[Reward], params: RewardParams) -> dict[tuple[
     return dict(rated)
 
 
+def list_dimensions(rows: Iterable[Reward], params: RewardParams) -> list[tuple[str, str]]:
+    """Return each (model, dimension) that `rate_dimensions` finds in the rows, in the order of the rows."""
+    groups = {name: list(group_weights(questions)) for name, questions in read_checklists(params).items()}
+    pairs: dict[tuple[str, str], None] = {}
+    for row in rows:
+        names = [*(item.name for item in row.dims), *(groups.get(row.reward, ()) if row.answers else ())]
+        pairs.update(((row.reward, name), None) for name in names)
+    return list(pairs)
+
+
 def read_checklists(params: RewardParams) -> dict[str, tuple[Question, ...]]:
     """Return the questions of every checklist among the reward models, by the model's name."""
     return {

@@ -74,20 +74,20 @@ GRAPH = {"demo", "harmless", "world", "real_queries", "choices"} & {*PAGES}
 @pytest.mark.parametrize(
     ("file", "pages"),
     [
-        ("pipeline/d_video.py", GRAPH),
-        ("pipeline/evaluation/report.py", GRAPH),
+        ("pipeline/d_video.py", GRAPH | {"everyday"}),
+        ("pipeline/evaluation/report.py", GRAPH | {"everyday"}),
         ("pipeline/critique.py", GRAPH | {"votes"}),
         ("pipeline/curation/rules.py", GRAPH | {"curation"}),
         ("train/dpo.py", GRAPH | {"training"}),
         ("bench/votes.py", {"votes"}),
         # a carrier counts where it is what is measured
-        ("pipeline/llm/calls/limits.py", {"bill", "teacher"}),
+        ("pipeline/llm/calls/limits.py", {"bill", "teacher", "everyday"}),
         ("pipeline/runtime/fanout_ray.py", {"fanout", "rendering"}),
         # backends that a page does not run, and stages behind those that it runs
         ("pipeline/backends/renderer/http.py", set()),
         ("pipeline/backends/renderer/diffusers.py", {"rendering"}),
         ("pipeline/backends/reward/hpsv2.py", set()),
-        ("pipeline/package.py", set()),
+        ("pipeline/package.py", {"everyday"}),
         # what checks params shapes no figure: the values do
         ("schemas/params.py", set()),
     ],

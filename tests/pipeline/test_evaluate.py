@@ -99,10 +99,13 @@ def test_the_stage_writes_rows_metrics_page_tables_and_figures(evaluated):
     project, result = evaluated
     assert result.exit_code == 0, result.output
     assert [row.value for row in rows(project, metric="reward", versus="original")] == [1.0]
-    metrics = json.loads((project / "results/evaluate.json").read_text())
+    metrics = json.loads((project / "results/evaluate/all.json").read_text())
     assert metrics["arms"]["dpo"]["dim_DD"] == 0.2
     assert metrics["differences"]["dpo - original"]["dim_DD"] == -0.4
     assert metrics["counts"]["dpo"]["queries"] == 5
+    assert json.loads((project / "results/evaluate.json").read_text()) == {
+        "dpo": {name: metrics["arms"]["dpo"][name] for name in ("reward", "aligned", "unsafe", "failed")}
+    }
     assert (project / "results/evaluate/reward.csv").read_text().splitlines()[0] == "arm,value,low,high,n"
     assert (project / "results/evaluate/arms.png").stat().st_size > 5000
     assert (project / "results/evaluate/clips.png").stat().st_size > 5000
@@ -203,7 +206,7 @@ def test_a_second_suite_has_its_own_rows_and_its_name_beside_each_arm(project, v
     assert run(project).exit_code == 0
     rows = list(read_rows(project / "data/evaluate.jsonl", Evaluate))
     assert [row.suite for row in rows] == ["test"] * (len(rows) // 2) + ["benchmark"] * (len(rows) // 2)
-    metrics = json.loads((project / "results/evaluate.json").read_text())
+    metrics = json.loads((project / "results/evaluate/all.json").read_text())
     assert list(metrics["arms"]) == ["original", "dpo", "original on benchmark", "dpo on benchmark"]
     assert metrics["arms"]["dpo"] == metrics["arms"]["dpo on benchmark"]
     assert list(metrics["differences"]) == ["dpo - original", "dpo on benchmark - original on benchmark"]

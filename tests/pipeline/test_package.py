@@ -9,11 +9,10 @@ from ruamel.yaml import YAML
 from pipeline.llm.template import Template
 from pipeline.package import (
     MADE,
+    Rows,
     dpo_record,
-    is_prohibited_once,
-    is_withheld,
     main,
-    package,
+    make_records,
     public_name,
     sft_record,
     split_of,
@@ -93,20 +92,14 @@ def test_a_held_out_query_stays_held_out_and_a_larger_share_holds_more():
 
 def test_a_prohibited_text_is_withheld_in_every_column():
     child = "a naked child"
-    assert is_withheld(queries("test")[0].model_copy(update={"query": child}))
-    assert is_withheld(DDpo(**pair(queries("dpo")[0], "text")).model_copy(update={"rejected": child}))
-    assert not is_withheld(queries("test")[4])
-    kept = package([], [sft_row().model_copy(update={"prompt": child})], [], str, 0)
-    assert list(kept) == []
-
-
-def test_a_text_is_read_once_however_often_it_stands_in_the_rows():
-    is_prohibited_once.cache_clear()
-    pairs = [sft_row() for _ in range(5)]
-    assert not any(map(is_withheld, pairs + pairs))
-    assert is_prohibited_once.cache_info().misses == len(
-        {pairs[0].query, pairs[0].prompt, ""}
-    )  # of columns that a row has not
+    asked = queries("test")[0].model_copy(update={"query": child})
+    rejected = DDpo(**pair(queries("dpo")[0], "text")).model_copy(update={"rejected": child})
+    written = sft_row().model_copy(update={"prompt": child})
+    rows = Rows([asked, queries("test")[4]], [written], [rejected])
+    records, withheld = make_records(rows, Template(ROOT / "pipeline/templates/optimize.jinja"), 0)
+    assert withheld == 3
+    assert records == {"dpo": {}, "sft": {}, "queries": {"test": [records["queries"]["test"][0]]}}
+    assert records["queries"]["test"][0]["query"] == queries("test")[4].query
 
 
 def test_the_package_holds_every_row_once_in_columns_that_say_where_it_is_from(project, vpo_home):

@@ -36,7 +36,7 @@ def test_the_command_is_printed_alone_on_standard_output(inside):
     assert words[:3] == ["vllm", "serve", "data/models/sft"]
     assert (value(words, "--served-model-name"), value(words, "--port")) == ("sft", "8123")
     assert value(words, "--max-model-len") == "3072"
-    assert "policy.endpoint={base_url: http://127.0.0.1:8123/v1}" in done.stderr
+    assert "-S policy.endpoint.base_url=http://127.0.0.1:8123/v1" in done.stderr
 
 
 def test_a_named_base_is_served_under_the_folders_name(inside, folder):

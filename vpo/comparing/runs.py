@@ -82,6 +82,17 @@ def tables_of(run: Run) -> Iterator[str]:
                 yield f"{folder}/{suite}/{arm}/{Path(table).stem}_dropped.jsonl"
 
 
+def find_first_run(root: Path, recipe: str = "") -> str:
+    """Return HEAD where the last commit holds a run, else the oldest experiment (`make demo` keeps one), else HEAD."""
+    lock = read_graph(root, recipe).lock
+    if show_file(root, "HEAD", lock) is None:
+        listed = git(root, "for-each-ref", "refs/exps", "--sort=committerdate", "--format=%(refname)") or ""
+        for ref in listed.splitlines():
+            if "/celery/" not in ref and show_file(root, ref, lock) is not None:
+                return ref.rpartition("/")[2]
+    return "HEAD"
+
+
 def find_revision(root: Path, name: str) -> str:
     """Return the commit of an experiment of DVC, else of a git revision. Raises ClickException with the experiments."""
     listed = git(root, "for-each-ref", "refs/exps", "--format=%(objectname) %(refname)") or ""

@@ -8,16 +8,20 @@ from typing import Any, cast
 from pipeline.backends.renderer import make_renderer
 from pipeline.backends.renderer.diffusers import Diffusers
 from pipeline.backends.renderer.facts import Facts, find_facts
+from pipeline.llm.calls.expected_tokens import TOKENS_PER_CHARACTER
 from pipeline.render import STAGE as RENDER
 from pipeline.render import plan_clips, render
 from pipeline.reward import STAGE as REWARD
 from pipeline.reward import make_scorer
+from pipeline.rollout import STAGE as ROLLOUT
 from pipeline.runtime.io import DataError, read_rows
 from pipeline.runtime.speeds import HOST, describe_work, speeds_folder
+from pipeline.scoring.questions import read_questions
 from pipeline.video.rendering import Rendering
 from schemas.base import Dropped, Prompt
 from schemas.critique import Critique
 from schemas.params_render import DiffusersRenderParams
+from schemas.params_reward import ChecklistParams, RewardModelParams
 from schemas.render import Render
 from schemas.rollout import Rollout
 from schemas.seams import Renderer
@@ -27,12 +31,15 @@ from train.dpo import STAGE as DPO
 from train.sft import STAGE as SFT
 from vpo.planning.declarations import asks_of, declaration_of
 from vpo.planning.estimate import Planner
-from vpo.planning.gpu_cost import Cost, GpuRow, cost_of_facts, idle, memory, read_cost
+from vpo.planning.gpu_cost import Cost, GpuRow, cost_of_facts, idle, memory, read_cost, sampling, scoring
 from vpo.planning.gpu_look import ELSEWHERE, NOT_RENDERED, ClipNames, Clips, Lane, Looker, Unmade
 from vpo.planning.gpu_train import train
-from vpo.planning.rows import UNKNOWN, Rows
+from vpo.planning.rows import TYPICAL, UNKNOWN, Rows
 from vpo.planning.shares import LEAST_SEEN
 from vpo.unroll import Stage
+
+QUESTIONS = 29
+"""of VisionReward, those that weigh something: as many as are asked where the file is not there yet"""
 
 
 class GpuPlanner:
@@ -57,7 +64,8 @@ class GpuPlanner:
         planner, rows = self.planner, list[GpuRow]()
         trained = partial(train, planner, self.folder)
         counters: dict[Declaration, Callable[[Stage], list[GpuRow]]] = {
-            RENDER: self.render, REWARD: self.reward, SFT: trained, DPO: trained, BASE_MODEL: lambda stage: [],
+            RENDER: self.render, REWARD: self.reward, ROLLOUT: self.sample, SFT: trained, DPO: trained,
+            BASE_MODEL: lambda stage: [],
         }  # fmt: skip
         for stage in planner.graph.ordered:
             declaration = declaration_of(stage)
@@ -175,8 +183,39 @@ class GpuPlanner:
                 row.to_make += key not in self.planned
                 self.planned.add(key)
             row.in_store = row.wanted - row.to_make if work else None
-            rows.append(row.costs(read_cost(self.folder, work), on_cpu=model.needs.device == "cpu"))
+            cost = read_cost(self.folder, work) or self.assume_score(model)
+            rows.append(row.costs(cost, on_cpu=model.needs.device == "cpu"))
         return rows
+
+    def assume_score(self, model: RewardModelParams) -> Cost | None:
+        """Return what a score is assumed to cost, by what the backend says that it reads."""
+        questions = 0
+        if isinstance(model, ChecklistParams):
+            try:
+                questions = len(read_questions(model.questions))
+            except DataError:
+                questions = QUESTIONS
+        weights = model.needs.weights
+        return scoring(model.needs.reading, weights.model if weights else "", questions)
+
+    def sample(self, stage: Stage) -> list[GpuRow]:
+        """Return the row of a stage in which the policy writes on a GPU of ours; its unit is a prompt."""
+        planner, params = self.planner, self.params
+        name, weights = stage.word_after("--arm"), params.base_model.needs.weights
+        arm = params.evaluate.arms.get(name or "")
+        here = params.policy.needs.of_base_model and not params.base_model.needs.stand_in
+        if not here or (name and (arm is None or arm.prompts != "policy")):
+            return []
+        row = GpuRow(stage.name, "prompts", params.policy.backend, weights.model if weights else "")
+        prompts = planner.rows(stage.paths[-1], Rollout)
+        count = len(prompts.present) + prompts.unknown
+        if planner.is_idle(stage):
+            return [idle(row, count)]
+        row.wanted = row.to_make = count
+        row.in_store, row.rows_from = None, prompts.source
+        how = params.optimize if name else params.rollout
+        tokens = min(how.max_new_tokens, TYPICAL["prompt"] * TOKENS_PER_CHARACTER)
+        return [row.costs(sampling(tokens, getattr(params.policy, "batch_size", 1)), on_cpu=False)]
 
     def weigh(self, rows: list[GpuRow]) -> None:
         """Set the gigabytes of clips to make, by the mean of those that are there."""

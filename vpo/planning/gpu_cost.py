@@ -1,5 +1,6 @@
 """A row of the plan, and what one unit of it costs on a GPU: measured, else published, else assumed, else unknown."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -7,6 +8,7 @@ from typing import NamedTuple
 
 from pipeline.backends.renderer.facts import Facts
 from pipeline.runtime.speeds import CPU, HOST, Work, read_speeds
+from schemas.needs import Reading
 from schemas.params_render import DiffusersRenderParams
 from schemas.params_train import DpoTrainParams, TrainParams
 
@@ -16,6 +18,13 @@ SHARE = 0.4
 PEAK = {True: (989e12, "H100, bf16"), False: (67e12, "H100, float32")}
 """bf16 -> FLOPs a second of an H100 SXM (NVIDIA's data sheet, dense), and its name"""
 
+
+READ_SHARE = 0.1
+"""ours: of the peak in bf16, what reading clips one by one reaches"""
+STEP_S = 0.03
+"""ours: seconds of a decoding step of transformers, for all texts that are written side by side"""
+SIZE = re.compile(r"(?<![A-Za-z0-9.])(\d+(?:\.\d+)?)[bB](?![A-Za-z0-9])")
+"""the billions of weights in a model's name, such as the 8B of Meta-Llama-3-8B-Instruct"""
 
 OFFLOADS = ("sequential", "group", "model", "none")
 """from the least GPU memory to the most"""
@@ -119,6 +128,30 @@ def memory(params: DiffusersRenderParams, facts: Facts | None) -> tuple[float | 
     if facts.vae_tiling and params.vae_tiling is False:
         assumed.append("render.vae_tiling false takes more: GPU gigabytes are published with it")
     return facts.gpu_gigabytes[named[-1]], assumed
+
+
+def size_of(name: str) -> float | None:
+    """Return the weights that a model's name tells of, None where it does not."""
+    billions = SIZE.search(name)
+    return float(billions[1]) * 1e9 if billions else None
+
+
+def scoring(reading: Reading | None, model: str, questions: int) -> Cost | None:
+    """Return what a score costs by what is read for it: 2 N FLOPs a token; None where nobody can say."""
+    weights = reading and (reading.weights or size_of(model))
+    if reading is None or not weights:
+        return None
+    tokens = reading.tokens * (questions if reading.asks else 1)
+    source = (
+        f"assumed: {weights / 1e9:.3g}B weights read {tokens:,} tokens a score, at {100 * READ_SHARE:.0f} % of an H100"
+    )
+    return Cost(2 * weights * tokens / (READ_SHARE * PEAK[True][0]), source, "H100")
+
+
+def sampling(tokens: float, side_by_side: int) -> Cost:
+    """Return what a text costs that is written with others side by side: a share of each step."""
+    source = f"assumed: {tokens:.0f} tokens a text, {side_by_side} side by side at {STEP_S * 1000:.0f} ms a step (H100)"
+    return Cost(tokens * STEP_S / side_by_side, source, "H100")
 
 
 def training(params: TrainParams, n: int) -> Cost:

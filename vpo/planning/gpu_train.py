@@ -21,7 +21,7 @@ from train.sft import STAGE as SFT
 from train.throughput import describe_work
 from vpo.planning.declarations import declaration_of
 from vpo.planning.estimate import Planner
-from vpo.planning.gpu_cost import Cost, GpuRow, idle, read_cost, training
+from vpo.planning.gpu_cost import Cost, GpuRow, idle, read_cost, size_of, training
 from vpo.planning.rows import UNKNOWN, Rows
 from vpo.unroll import Stage
 
@@ -56,8 +56,12 @@ def for_weights(row: GpuRow, params: TrainParams, weights: Weights, cost: Cost |
     try:
         n = count_parameters(download(weights.model, weights.revision, ["config.json"]))
     except (DataError, ImportError) as fault:
-        row.notes.append(f"how many weights it has is not known: {fault}")
-        return cost or Cost(None, "unknown: as many weights as nobody could count here")
+        named = size_of(weights.model)
+        if named is None:
+            row.notes.append(f"how many weights it has is not known: {fault}")
+            return cost or Cost(None, "unknown: as many weights as nobody could count here")
+        row.notes.append(f"{named / 1e9:.3g}B weights, by its name: its config.json is not here")
+        n = round(named)
     sharded = params.launch not in ("single", "auto")
     row.gpu_gigabytes = estimate_bytes(n, params, sharded) / 1e9
     row.notes.append(f"{n / 1e9:.1f}B weights; memory of weights, gradients and AdamW, activations apart")

@@ -22,6 +22,7 @@ from pipeline.llm.template import Template
 from pipeline.runtime.io import DataError
 from pipeline.runtime.named_model import locate_model
 from pipeline.runtime.one_thread import use_one_thread
+from pipeline.runtime.progress import hide_noise
 from pipeline.runtime.store import Store, store_key
 from schemas.base import Provenance, QueryBase
 from schemas.params_policy import SamplingParams, TransformersPolicyParams
@@ -57,6 +58,7 @@ class Transformers:
         if not self.tokenizer.chat_template:
             raise DataError(f"{folder}: the tokenizer has no chat template, so the policy cannot be asked")
         use_one_thread(folder)
+        hide_noise()
         model = AutoModelForCausalLM.from_pretrained(folder, use_safetensors=True)
         self.model = model.to(self.device).eval()
         self.window = attention_window(folder, self.model.config.get_text_config())

@@ -15,6 +15,7 @@ from pipeline.backends.batches import BatchSize, run_batches
 from pipeline.backends.weights import name_of, revision_of
 from pipeline.runtime.io import DataError
 from pipeline.runtime.one_thread import use_one_thread
+from pipeline.runtime.progress import hide_noise
 from pipeline.video.clips import BadClip, decode
 from schemas.base import Provenance
 from schemas.params_reward import InProcessScorerParams
@@ -115,6 +116,7 @@ def load_model(kind: Any, params: InProcessScorerParams, dtype: str, rename: dic
     from safetensors import SafetensorError
 
     use_one_thread(params.model)
+    hide_noise()
     try:
         model, loading = kind.from_pretrained(
             params.model, revision=params.revision, dtype=getattr(torch, dtype), use_safetensors=True,

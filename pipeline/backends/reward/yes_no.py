@@ -19,6 +19,7 @@ from pipeline.backends.reward.in_process import device, first_line, need_librari
 from pipeline.backends.reward.processor import load_chat_processor, markers, one_token_words, plain, visual_tokens
 from pipeline.backends.weights import refuse_lacking
 from pipeline.runtime.io import DataError
+from pipeline.runtime.progress import hide_noise
 
 YES_NO = ("yes", "no")
 CHECKED = 4
@@ -46,6 +47,7 @@ class YesNo:
         from transformers import AutoModelForImageTextToText
 
         self.name = model
+        hide_noise()
         try:
             self.processor = load_chat_processor(model, revision)
             loaded, loading = AutoModelForImageTextToText.from_pretrained(

@@ -1,12 +1,27 @@
-"""When a request counts as hanging: by what other answers have shown to be usual, also while it is under way."""
+"""When a request counts as hanging: by how long other answers took, also while it is under way."""
 
 import asyncio
 from collections import deque
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 
-SLOW, LEAST_DEADLINE_S, LEAST_SEEN, WATCH_S = 6.0, 5.0, 20, 0.5
-"""a request that takes 6 times as long as 19 of 20 do, and 5 s at least, hangs; known after 20 answers"""
+LEAST_SEEN, LATELY, WATCH_S = 20, 400, 0.25
+"""nothing is known before 20 answers; the last 400 count"""
+MARGIN, DOUBT, LEAST_DEADLINE_S = 1.25, 20.0, 1.0
+"""ours: a request hangs that takes 1.25 + 20/n times as long as the slowest of n answers, and 1 s at least"""
+SLOW, LEAST_SLOW_S = 6.0, 5.0
+"""where several are late at once the host is slow: each has 6 times as long as 19 of 20 took, and 5 s at least"""
+FEW, FEW_SHARE = 2, 0.05
+"""so many requests in flight, and so large a share of them, may be late and still be the unlucky ones"""
+
+
+@dataclass
+class Waiting:
+    """A request in flight: when it was sent, and the longest that an attempt at it was waited for in vain."""
+
+    sent_at: float
+    waited_s: float
 
 
 class Deadlines:
@@ -14,19 +29,21 @@ class Deadlines:
 
     def __init__(self, longest_s: float):
         self.longest_s = longest_s
-        self.latencies: deque[float] = deque(maxlen=400)
-        self.usual_s: float | None = None
-        self.open: dict[asyncio.Timeout, tuple[float, int]] = {}
+        self.latencies: deque[float] = deque(maxlen=LATELY)
+        self.open: dict[asyncio.Timeout, Waiting] = {}
+        self.hangs_s = self.slow_s = longest_s
+        """the seconds after which one alone hangs, and after which any does though the whole host is slow"""
 
     def note_latency(self, took_s: float) -> None:
         """Take note of an answer and the seconds it took."""
         self.latencies.append(took_s)
 
     @asynccontextmanager
-    async def within(self, attempt: int, sent_at: float) -> AsyncIterator[None]:
-        """Raise TimeoutError in a request that hangs; each attempt may take twice as long as the one before."""
-        timeout = asyncio.timeout(self._deadline_s(attempt))
-        self.open[timeout] = sent_at, attempt
+    async def within(self, waited_s: float, sent_at: float) -> AsyncIterator[None]:
+        """Raise TimeoutError in a request that hangs; one that was waited for in vain has twice as long as then."""
+        waiting = Waiting(sent_at, waited_s)
+        timeout = asyncio.timeout(self._allow_s(self.slow_s, waiting))
+        self.open[timeout] = waiting
         try:
             async with timeout:
                 yield
@@ -34,16 +51,20 @@ class Deadlines:
             del self.open[timeout]
 
     async def watch(self) -> None:
-        """Shorten the deadlines of requests in flight to what other answers have shown to be usual."""
+        """Move the deadlines of requests in flight to what other answers have shown to be usual."""
         while True:
             await asyncio.sleep(WATCH_S)
-            if len(self.latencies) >= LEAST_SEEN:
-                self.usual_s = sorted(self.latencies)[int(0.95 * len(self.latencies))]
-            for timeout, (sent_at, attempt) in self.open.items():
+            if (n := len(self.latencies)) >= LEAST_SEEN:
+                ranked = sorted(self.latencies)
+                self.hangs_s = max(LEAST_DEADLINE_S, (MARGIN + DOUBT / n) * ranked[-1])
+                self.slow_s = max(self.hangs_s, LEAST_SLOW_S, SLOW * ranked[int(0.95 * n)])
+            now = asyncio.get_running_loop().time()
+            late = [one for one in self.open.values() if now - one.sent_at > self._allow_s(self.hangs_s, one)]
+            is_host = len(late) > max(FEW, FEW_SHARE * len(self.open))
+            for timeout, waiting in self.open.items():
                 if not timeout.expired():
-                    timeout.reschedule(sent_at + self._deadline_s(attempt))
+                    usual_s = self.slow_s if is_host else self.hangs_s
+                    timeout.reschedule(waiting.sent_at + self._allow_s(usual_s, waiting))
 
-    def _deadline_s(self, attempt: int) -> float:
-        if self.usual_s is None:
-            return self.longest_s
-        return min(self.longest_s, max(LEAST_DEADLINE_S, SLOW * self.usual_s) * 2**attempt)
+    def _allow_s(self, usual_s: float, waiting: Waiting) -> float:
+        return min(self.longest_s, max(usual_s, 2 * waiting.waited_s))

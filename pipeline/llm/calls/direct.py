@@ -51,10 +51,10 @@ class Direct:
 
     async def _ask(self, key: str, body: Mapping[str, Any], sample: int) -> StoredAnswer:
         """Ask for `body` until it is answered, or has failed too often. Raises EndpointStopped."""
-        ledger, attempt, why, is_silent = self.ledger, 0, "", True
+        ledger, attempt, waited_s, why, is_silent = self.ledger, 0, 0.0, "", True
         while attempt < (self.params.attempts or ATTEMPTS):
             async with self.slots:  # until it is stored and charged: the next request starts after that
-                reply, took_s = await self._request(body, attempt)
+                reply, took_s = await self._request(body, waited_s)
                 if reply.kind == "answer":
                     self.failures, self.refused_since = 0, None
                     self.deadlines.note_latency(took_s)
@@ -78,9 +78,12 @@ class Direct:
                 attempt, why = attempt + 1, reply.why
                 # nobody there, or somebody who speaks no JSON: no address of this API
                 is_silent &= reply.status in (0, 200) and reply.body is None
+                vain_s = 0.0 if reply.status else took_s
+                waited_s = max(waited_s, vain_s)
                 if attempt < (self.params.attempts or ATTEMPTS):
                     # jitter: those that failed together do not come back together
                     back_off = min(BACK_OFF_S * 2 ** (attempt - 1), LONGEST_BACK_OFF_S) * random.uniform(0.5, 1)
+                    back_off = max(0.0, back_off - vain_s)
                     await ledger.sleep(back_off if reply.retry_after is None else reply.retry_after)
         why = f"{why} ({attempt} requests)"
         if is_silent and not (ledger.counts.answers or ledger.counts.from_store):
@@ -90,7 +93,7 @@ class Direct:
             )
         return StoredAnswer(key, why=why)
 
-    async def _request(self, body: Mapping[str, Any], attempt: int) -> tuple[Reply, float]:
+    async def _request(self, body: Mapping[str, Any], waited_s: float) -> tuple[Reply, float]:
         """Wait for a turn, send once, and tell the limits what happened; return the reply and its seconds."""
         async with self.gate:  # one looks at the limits, the others queue behind it
             tokens = self.ledger.expected.estimate_total(body)
@@ -101,7 +104,7 @@ class Direct:
             ticket = self.limits.let_out(tokens, sent_at)
         self.ledger.counts.requests += 1
         try:
-            async with self.deadlines.within(attempt, sent_at):
+            async with self.deadlines.within(waited_s, sent_at):
                 reply = await self.endpoint.send(body)
         except TimeoutError:
             reply = Reply("transient", why=f"no answer within {time.monotonic() - sent_at:.0f} s", lost=True)

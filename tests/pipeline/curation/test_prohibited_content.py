@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.curation.disguises import ODD, ODD_HINT
-from pipeline.curation.prohibited_content import is_prohibited, may_be_prohibited
+from pipeline.curation.prohibited_content import find_prohibited, is_prohibited, may_be_prohibited
 from pipeline.text.clean import clean
 
 
@@ -141,3 +141,8 @@ def test_the_sieve_overlooks_nothing(text):
         assert pl.Series([cleaned]).str.contains(ODD_HINT).item()
     if is_prohibited(cleaned):
         assert sieve([text]) == [True]
+
+
+def test_of_many_texts_those_are_found_that_are_prohibited_one_by_one():
+    texts = ["a naked child", "a dog on grass", "n.a.k.e.d c h i l d", "a child on a swing", "a dog on grass"]
+    assert find_prohibited(texts) == {text for text in texts if is_prohibited(text)} != set()

@@ -4,7 +4,7 @@ import polars as pl
 import pytest
 
 from pipeline.curation import unsafe_terms
-from pipeline.curation.unsafe_terms import find_kinds, is_candidate, may_be_candidate
+from pipeline.curation.unsafe_terms import find_terms, is_candidate, may_be_candidate
 from pipeline.text.clean import tokens, words
 
 
@@ -20,7 +20,7 @@ from pipeline.text.clean import tokens, words
     ],
 )
 def test_a_term_makes_a_candidate(query, term):
-    kinds = find_kinds(tokens(query))
+    kinds = find_terms(tokens(query))
     assert next((first for kind, first in kinds.items() if kind != "minor"), None) == term
     assert may_be_candidate(pl.Series([" ".join(tokens(query))])).item() is (term is not None)
     assert is_candidate(query) is (term is not None)
@@ -42,4 +42,4 @@ def test_the_list_of_terms_is_spelled_as_words_are():
 
 
 def test_each_kind_is_told_with_its_first_term():
-    assert find_kinds(tokens("a bloody naked man with blood")) == {"violence": "bloody", "sexual": "naked"}
+    assert find_terms(tokens("a bloody naked man with blood")) == {"violence": "bloody", "sexual": "naked"}

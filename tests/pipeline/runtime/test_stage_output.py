@@ -7,7 +7,9 @@ import pytest
 from pipeline.runtime.io import DataError
 from pipeline.runtime.stage_output import Writer, dropped_path, metrics_path, stage_output
 from schemas.base import Dropped, Prompt
+from schemas.critique import Critique
 from tests.support.rows import prompts
+from tests.support.small_project import judged
 
 
 def test_dropped_and_metrics_lie_beside():
@@ -64,6 +66,21 @@ def test_a_stage_that_fails_leaves_the_old_output(tmp_path, vpo_home):
         run(tmp_path, broken, prompts(2))
     assert (tmp_path / "data/sft/out.jsonl").read_bytes() == before
     assert sorted(path.name for path in (tmp_path / "data/sft").iterdir()) == ["out.jsonl", "out_dropped.jsonl"]
+
+
+def test_a_harmless_row_is_shown_before_a_harmful_one_and_a_harmful_one_before_none(capsys):
+    harmful, harmless = (row.model_copy(update={"safety": safety, "prompt": f"safety {safety}"})
+                         for row, safety in zip(prompts(2), (True, False), strict=True))  # fmt: skip
+    for rows, shown in (([harmful, harmless], "safety False"), ([harmful], "safety True")):
+        Writer(Prompt, "x", lambda row: None, lambda row: None).write(rows)
+        said = capsys.readouterr().err
+        assert f"x: prompt: {shown}" in said and said.count("x: prompt") == 1
+
+
+def test_of_verdicts_one_that_found_something_is_shown_with_what_it_found(capsys):
+    rows = [judged(row, violated) for row, violated in zip(prompts(2), ((), ("accurate",)), strict=True)]
+    Writer(Critique, "x", lambda row: None, lambda row: None).write(rows)
+    assert "x: found: not accurate" in capsys.readouterr().err
 
 
 def test_pairs_are_counted_by_query():

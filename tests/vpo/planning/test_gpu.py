@@ -1,17 +1,23 @@
 import json
+from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
+from ruamel.yaml import YAML
 
 from pipeline import critique, render, reward
 from pipeline.runtime.io import read_rows
+from pipeline.runtime.params_file import load_params
 from pipeline.runtime.store import Store
 from pipeline.video.clips import ClipStore
 from schemas.render import Render
 from tests.support.gpu_plans import DPO, make, rows, run, write, write_rollouts
+from tests.support.small_project import ROOT
 from vpo.plan import main
-from vpo.planning.gpu import total
+from vpo.planning.estimate import Planner
+from vpo.planning.gpu import GpuPlanner, total
 from vpo.planning.gpu_cost import Cost, GpuRow
+from vpo.recipe import merge
 
 pytestmark = pytest.mark.slow
 
@@ -158,3 +164,21 @@ def test_the_table_says_hours_and_where_they_are_from(unrendered):
 def test_a_plan_keeps_no_speed_and_makes_no_clip(unrendered, vpo_home):
     plan()
     assert not (vpo_home / "speeds").exists() and not list(Store().root.glob("files/*/*.mp4"))
+
+
+@pytest.mark.parametrize("recipe", ["vpo-cogvideox-2b", "vpo-cogvideox-5b", "prompt-a-video"])
+def test_under_a_papers_recipe_every_row_has_hours_and_says_what_they_assume(tmp_path, vpo_home, monkeypatch, recipe):
+    for name in ("pipeline", "train", "recipes", "dvc.yaml"):
+        (tmp_path / name).symlink_to(ROOT / name)
+    yaml = YAML(typ="safe")
+    tree = yaml.load((ROOT / "params.yaml").read_text())
+    list(merge(tree, yaml.load((ROOT / f"recipes/{recipe}.yaml").read_text())))
+    monkeypatch.chdir(tmp_path)
+    Path("params.yaml").write_text(json.dumps(tree))
+    planner = Planner(load_params(Path("params.yaml")), Store())
+    planner.estimates()
+    rows = GpuPlanner(planner).rows()
+    assert total(rows)["unknown"] == []
+    units = {row.unit: row for row in rows if row.gpu_hours}
+    assert units.keys() == {"clips", "scores", "tokens", "prompts"}
+    assert all(units[unit].source.startswith("assumed: ") for unit in ("scores", "tokens", "prompts"))

@@ -2,8 +2,9 @@ import pytest
 
 from pipeline.backends.renderer.facts import COGVIDEOX_2B, COGVIDEOX_5B, LTX_VIDEO, WAN_22_A14B
 from pipeline.runtime.speeds import CPU, Speed, Work, keep_speed
+from schemas.needs import Reading
 from tests.support.params import with_values
-from vpo.planning.gpu_cost import Cost, GpuRow, cost_of_facts, memory, read_cost, training
+from vpo.planning.gpu_cost import Cost, GpuRow, cost_of_facts, memory, read_cost, sampling, scoring, size_of, training
 
 pytestmark = pytest.mark.slow
 
@@ -32,6 +33,33 @@ def test_hours_are_units_times_seconds():
 def test_memory_follows_the_offload_and_says_what_it_assumes(laptop, facts, values, gigabytes, n_assumed):
     found, assumed = memory(with_values(laptop.render, backend="diffusers", model="them/it", **values), facts)
     assert (found, len(assumed)) == (gigabytes, n_assumed)
+
+
+@pytest.mark.parametrize(
+    ("name", "weights"),
+    [
+        ("meta-llama/Meta-Llama-3-8B-Instruct", 8e9),
+        ("Qwen/Qwen2.5-0.5B", 0.5e9),
+        ("zai-org/CogVideoX-2b", 2e9),
+        ("them/8bit-model", None),
+        ("openai/clip-vit-large-patch14", None),
+    ],
+)
+def test_weights_are_read_off_a_name_where_it_tells_them(name, weights):
+    assert size_of(name) == weights
+
+
+def test_a_score_costs_what_is_read_for_it_each_question_anew_where_the_model_does_so():
+    once = scoring(Reading(8e9, 1000), "", 29)
+    assert once.seconds == pytest.approx(2 * 8e9 * 1000 / 98.9e12)
+    assert scoring(Reading(8e9, 1000, asks=True), "", 29).seconds == pytest.approx(29 * once.seconds)
+    assert scoring(Reading(0, 1000), "them/it-8B", 1).seconds == pytest.approx(once.seconds)
+    assert once.source == "assumed: 8B weights read 1,000 tokens a score, at 10 % of an H100"
+    assert scoring(Reading(0, 1000), "them/it", 1) is None and scoring(None, "them/it-8B", 1) is None
+
+
+def test_a_text_costs_its_share_of_the_steps():
+    assert sampling(100, 10).seconds == pytest.approx(0.3)
 
 
 def test_a_model_without_published_seconds_is_unknown(laptop):
