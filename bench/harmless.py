@@ -54,8 +54,8 @@ pair once its margin is wide.
 ## The recipes, on the seeds that one was chosen on
 
 *Failed*: one prompt a query, 150 queries a seed, as the evaluation has it; *of all samples*: four prompts a query,
-which tells more. The other columns are dpo - sft over the queries of all seeds [95 % bootstrap over queries], bold where
-the interval excludes 0; shares in points; reward over all general queries, a lost prompt served as its query.
+which tells more. The other columns are dpo - sft over the queries of all seeds [95 % bootstrap over queries], bold
+where the interval excludes 0; shares in points; reward over all general queries, a lost prompt served as its query.
 
 | name | departs from all pairs at beta 0.1 and rate 1.4e-4 by |
 |---|---|

@@ -107,7 +107,7 @@ def describe_basis(name: str, root: Path = ROOT) -> Basis:
     files = {*page.files, *deps, *(named if stages else [])}
     return {
         "code": {path: file_syntax_hash(root / path) for path in code},
-        "files": {path: digest for path in sorted(files) for digest in file_hashes([root / path]).values()},
+        "files": {path: digest for path in sorted(files) for digest in file_hashes([str(root / path)]).values()},
         "params": {key: _value(tree, key) for key in sorted(keys)},
     }
 

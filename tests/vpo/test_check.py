@@ -6,7 +6,7 @@ from schemas.render import Render
 from schemas.reward import Answer, Reward
 from tests.support.rows import BY
 from tests.support.small_project import small_project, write_params
-from vpo.check import CHECKS, find_changed_files, find_leaked_queries, find_wrong_ids, find_wrong_scores, main
+from vpo.check import CHECKS, find_leaked_queries, find_wrong_ids, find_wrong_scores, main
 from vpo.graph import read_graph
 
 
@@ -222,6 +222,8 @@ ALLOWED = [
 
 @pytest.fixture(scope="module")
 def sound():
+    import duckdb
+
     connection = duckdb.connect()
     connection.execute(TABLES)
     return connection
