@@ -169,7 +169,9 @@ class Endpoint:
         except openai.APIStatusError as fault:
             response = fault.response
         except openai.APIConnectionError as fault:
-            raise fault.__cause__ or fault from None
+            if (cause := fault.__cause__) is None:
+                raise
+            raise cause from cause.__cause__  # which tells whether a connection came about
         request = response.history[0].request if response.history else response.request  # before any redirect
         headers = [(name, value) for name, value in request.headers.multi_items() if name not in OF_ONE_BODY]
         self.first = request.url, headers
