@@ -109,7 +109,7 @@ def stage(root, tmp_path):
     def run(path, *options, status=0, seed=0):
         tree = YAML(typ="safe").load((root / "params.yaml").read_text())
         tree["d_dpo"]["path"], tree["base"]["seed"] = path, seed
-        tree["dpo"]["arms"]["dpo_random"] = {"labels": "random"}
+        tree["dpo"]["arms"]["dpo_random"] = {"labels": "random", "video": tree["dpo"]["sources"]["video"]}
         text = json.dumps(tree)  # is YAML
         (tmp_path / "params.yaml").write_text(text.replace("pipeline/templates/", f"{root}/pipeline/templates/"))
         out = tmp_path / "data/dpo/d_dpo.jsonl"

@@ -14,6 +14,7 @@ from pipeline.package import (
     main,
     make_records,
     public_name,
+    read_writers,
     sft_record,
     split_of,
     write_tables,
@@ -279,3 +280,13 @@ def test_a_base_model_in_a_folder_is_named_without_the_machine_s_path(tmp_path):
     assert public_name(str(tmp_path / "my-model")) == "my-model"
     assert public_name("meta-llama/Meta-Llama-3-8B-Instruct") == "meta-llama/Meta-Llama-3-8B-Instruct"
     assert public_name(None) == ""
+
+
+def test_each_writer_is_named_once_in_one_order_and_without_its_keys(project):
+    path = project / "data/dpo/rollout.jsonl"
+    rows = list(read_rows(path, Rollout))[:3]
+    changes = [{"model": name, "store_key": key} for name, key in (("b", "1"), ("a", "2"), ("b", "3"))]
+    by = [row.written_by.model_copy(update=change) for row, change in zip(rows, changes, strict=True)]
+    put(path, [row.model_copy(update={"written_by": one}) for row, one in zip(rows, by, strict=True)], Rollout)
+    writers = read_writers({"sft": project / "data/sft", "dpo": project / "data/dpo"})
+    assert [(one.model, one.store_key) for one in writers["prompts of dpo"]] == [("a", None), ("b", None)]

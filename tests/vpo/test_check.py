@@ -138,13 +138,17 @@ create table d_text as from (values ('x', 'd2', 'rain', 'soft rain', 'rain', 'r2
     t(pair_id, query_id, query, chosen, rejected, rejected_id, rule);
 create table d_video as from (values ('v', 'd1', 'a train', 'slow train', 'train', 'r1', 'r0', 'widest', 1.0, 0.5))
     t(pair_id, query_id, query, chosen, rejected, chosen_id, rejected_id, rule, score_chosen, score_rejected);
+create view video_pairs as from d_video;
+create table render_unchecked as from (values ('d2', 'sft', 0, 'r2', 'rain'))
+    t(query_id, arm, sample, prompt_id, prompt);
 create table d_dpo as select 'text' as source, pair_id, query_id, query, chosen, rejected, rule from d_text
     union all select 'video', pair_id, query_id, query, chosen, rejected, rule from d_video;
 create view pairs as from d_dpo;
-create table render as from (values ('dpo', 'c0', 'd1', 'a train', 'train', 'h0', 0, 7),
-    ('dpo', 'c1', 'd1', 'a train', 'slow train', 'h1', 0, 7), ('dpo', 'c2', 'd1', 'a train', 'train', 'h2', 1, 8))
-    t(lane, video_id, query_id, query, prompt, frames_hash, replicate, seed);
-create table reward as select lane, video_id, query_id, frames_hash, query as scored_text from render;
+create table render as from (values ('dpo', 'c0', 'd1', 'a train', 'r0', 'train', 'h0', 0, 7),
+    ('dpo', 'c1', 'd1', 'a train', 'r1', 'slow train', 'h1', 0, 7),
+    ('dpo', 'c2', 'd1', 'a train', 'r0', 'train', 'h2', 1, 8))
+    t(lane, video_id, query_id, query, prompt_id, prompt, frames_hash, replicate, seed);
+create table reward as select lane, video_id, query_id, prompt_id, frames_hash, query as scored_text from render;
 create table rollout_eval as from (values
     ('original', 't1', 'an owl', {'backend': 'query', 'revision': ''}),
     ('original', 't2', 'a kite', {'backend': 'query', 'revision': ''}),
@@ -187,13 +191,16 @@ FAULTS = [
     ("a video pair's prompts both passed the text check", "update critique_dpo set aligned = prompt_id <> 'r1'"),
     ("a video pair's winner scored higher", "update d_video set score_rejected = 1.0"),
     ("a video pair's winner scored higher", "update d_video set score_rejected = 1.5"),
-    ("D_dpo holds pairs of D_text and D_video alone", "update d_dpo set pair_id = 'w' where source = 'video'"),
+    ("the unchecked lane renders what the text check refused", "update render_unchecked set prompt = 'x'"),
+    ("the unchecked lane renders what the text check refused", "update render_unchecked set sample = 1"),
+    ("the unchecked lane renders what the text check refused", "update critique_dpo set aligned = true"),
     ("text feedback that was made is used", "delete from d_dpo where source = 'text'"),
     ("video feedback that was made is used", "delete from d_dpo where source = 'video'"),
     ("chosen differs from rejected", "update d_dpo set chosen = rejected where source = 'text'"),
     ("a reward is of the clip it names", "update reward set frames_hash = 'h0'"),
     ("a reward is of the clip it names", "update reward set query_id = 'd2' where video_id = 'c0'"),
     ("a reward is of the clip it names", "update reward set video_id = 'c9' where video_id = 'c0'"),
+    ("a reward is of the clip it names", "update reward set prompt_id = 'r1' where video_id = 'c0'"),
     ("a reward was scored against its query or prompt", "update reward set scored_text = 'x' where video_id = 'c2'"),
     ("sibling prompts share their noise", "update render set seed = 8 where video_id = 'c1'"),
     ("every arm met every test query", "delete from rollout_eval where arm = 'dpo' and query_id = 't2'"),
@@ -208,7 +215,6 @@ ALLOWED = [
     ("D_SFT is made of sft queries", "update d_sft set query_id = 'd1', arm = 'ready'"),
     ("pairs are made of dpo queries", "update d_dpo set query_id = 's1', rule = 'ready'"),
     ("a row's query is its query_id's", "update d_dpo set query = 'x', rule = 'ready'"),
-    ("D_dpo holds pairs of D_text and D_video alone", "update d_dpo set pair_id = 'w', rule = 'ready'"),
     ("text feedback that was made is used", "create or replace macro text_feedback() as false; delete from d_dpo"),
     ("video feedback that was made is used", "create or replace macro video_feedback() as false; delete from d_dpo"),
     ("video feedback that was made is used", "update d_video set query_id = 'd2'; delete from d_dpo"),

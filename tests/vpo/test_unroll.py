@@ -45,3 +45,12 @@ def test_items_that_are_mappings_are_named_by_their_number():
     assert [stage.name for stage in entry.stages] == ["x@0", "x@1"]
     entry = UNROLLER.entry("x", {"matrix": {"m": [{"path": "a/0"}]}, "cmd": "python -m pipeline refine a/b"})
     assert [stage.name for stage in entry.stages] == ["x@m0"]
+
+
+def test_paths_are_told_from_the_projects_root_wherever_the_stage_runs():
+    stages = {"cmd": "python -m pipeline refine ../x.jsonl data/b", "deps": ["../x.jsonl"], "outs": ["data/b"]}
+    inside = Unroller("", "recipes/a", VALUES)
+    (here,) = inside.entry("x", stages).stages
+    assert (here.deps, here.outs) == (("recipes/x.jsonl",), ("recipes/a/data/b",))
+    (above,) = inside.entry("x", stages | {"wdir": "../.."} | {"deps": ["in/x.jsonl"]}).stages
+    assert (above.deps, above.outs) == (("in/x.jsonl",), ("data/b",))
