@@ -57,9 +57,10 @@ VALUES = {
     "base": {"stop_share": 1.0},
     "reward": {"replicate": 0.0},
     "rollout": {"k": 4, "temperature": 1.0, "top_p": 1.0, "max_new_tokens": 60},
+    "dpo": {"pairs_per_query": None},  # all pairs and S0's beta: the laptop's own are gentler
     "dpo.train": {
-        "learning_rate": 3.0e-4, "global_batch_size": 8, "num_train_epochs": 1, "warmup_steps": 0, "launch": "single",
-        "lr_scheduler_type": "constant",
+        "beta": 0.1, "learning_rate": 3.0e-4, "global_batch_size": 8, "num_train_epochs": 1, "warmup_steps": 0,
+        "lr_scheduler_type": "constant", "launch": "single",
     },
 }  # fmt: skip
 

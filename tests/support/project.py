@@ -32,6 +32,7 @@ TINY = {
     "rollout.max_new_tokens": 80,
     "optimize.max_new_tokens": 80,
     "dpo.reward_gap": 0.1,
+    "dpo.pairs_per_query": None,  # twenty queries have few enough
     "dpo.train.global_batch_size": 4,
     "evaluate.bootstrap": 200,
 }
