@@ -230,7 +230,7 @@ def test_an_arm_of_a_users_file_takes_each_querys_prompt(files, name):
 @pytest.mark.parametrize(("arm", "field"), [
     ({"prompts": "query", "source": "x", "teacher": {}}, "teacher"),
     ({"prompts": "policy", "source": "x", "query_column": "q"}, "query_column"),
-    ({"prompts": "file", "source": "x.parquet"}, "source"),
+    ({"prompts": "file", "source": "x.pdf"}, "source"),
     ({"prompts": "llm", "source": "x"}, "teacher"),
     ({"prompts": "songs", "source": "x"}, "'query', 'stored', 'policy', 'llm' or 'file'"),
 ])  # fmt: skip
