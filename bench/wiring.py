@@ -41,7 +41,7 @@ MARKS = " and not gpu and not live and not nightly"
 MOST_CPU_S = 120
 """of one test run; a fault that loops for ever is noticed by that"""
 IDLE_S = 60
-"""a run that works less than a second in so many waits for ever"""
+"""a run that sleeps for so long, but for a second of work, waits for ever"""
 WARM = ("pytest", "hypothesis", "numpy", "pydantic", "click", "ruamel.yaml", "jinja2", "regex", "torch", "transformers",
         "trl", "duckdb", "pyarrow.parquet", "PIL.Image")  # fmt: skip
 """Libraries that a process loads before it is forked for each fault."""
@@ -71,7 +71,7 @@ VERDICTS: dict[tuple[str, str], str] = {}
 """(file, change or name) of a fault that nothing notices -> why that is no gap, or what is missing."""
 
 
-Key = tuple[str, str, int, str]
+Key = tuple[str, str, str]
 
 
 class Planted(NamedTuple):
@@ -87,7 +87,7 @@ class Planted(NamedTuple):
     @property
     def key(self) -> Key:
         """What tells it from other faults."""
-        return self.name, self.file, self.line, self.change
+        return self.name, self.file, self.change
 
 
 class Run(NamedTuple):
@@ -194,12 +194,12 @@ def ask(folder: Path, tests: Sequence[str], marks: str, most: int = 1) -> Run:
         time.sleep(0.05)
         if look % 40:
             continue
-        if time.monotonic() - looked_at > IDLE_S:
-            worked = cpu_ticks(child)
-            if worked - before < os.sysconf("SC_CLK_TCK"):
-                with contextlib.suppress(ProcessLookupError):
-                    os.killpg(child, signal.SIGKILL)
+        worked, runs = look_at_group(child)
+        if runs or worked - before > os.sysconf("SC_CLK_TCK"):  # one that a busy machine keeps from its turn waits too
             before, looked_at = worked, time.monotonic()
+        elif time.monotonic() - looked_at > IDLE_S:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(child, signal.SIGKILL)
     with contextlib.suppress(ProcessLookupError):
         os.killpg(child, signal.SIGKILL)  # servers that a test died above
     with os.fdopen(reading, "rb") as pipe:
@@ -208,14 +208,15 @@ def ask(folder: Path, tests: Sequence[str], marks: str, most: int = 1) -> Run:
     return Run(json.loads(told) if told else ["the run did not end"], usage.ru_utime + usage.ru_stime)
 
 
-def cpu_ticks(group: int) -> int:
-    """Return the CPU time so far of the processes of a group, in ticks of the clock."""
-    ticks = 0
+def look_at_group(group: int) -> tuple[int, bool]:
+    """Return the CPU time so far of the processes of a group, in ticks of the clock, and whether one of them runs."""
+    ticks, runs = 0, False
     for process in filter(str.isdigit, os.listdir("/proc")):
         with contextlib.suppress(OSError, ValueError):
-            fields = Path("/proc", process, "stat").read_text().rpartition(")")[2].split()
-            ticks += (int(fields[2]) == group) * (int(fields[11]) + int(fields[12]))
-    return ticks
+            state, _, its_group, *fields = Path("/proc", process, "stat").read_text().rpartition(")")[2].split()
+            if int(its_group) == group:
+                ticks, runs = ticks + int(fields[8]) + int(fields[9]), runs or state in "RD"
+    return ticks, runs
 
 
 class Copy:
@@ -320,8 +321,11 @@ class Result(NamedTuple):
     red: str | None
 
 
-def make_page(results: Sequence[Result], seed: int, cpu_minutes: float) -> str:
-    """Return the page: the share noticed by room, what nothing noticed and why, and every fault."""
+def make_page(results: Sequence[Result], seed: int, cpu_minutes: float, carried: int = 0) -> str:
+    """Return the page: the share noticed by room, what nothing noticed and why, and every fault.
+
+    `carried` results are of a run before.
+    """
     rooms = sorted({room_of(one.file) for one in results})
     noticed = sum(one.red is not None for one in results)
     lines = [
@@ -330,7 +334,8 @@ def make_page(results: Sequence[Result], seed: int, cpu_minutes: float) -> str:
         f"`python -m bench.wiring --seed {seed}`: {len(results)} faults planted one at a time, "
         f"{noticed} noticed ({noticed / len(results):.1%}; {LEAST_SHARE:.0%} are asked for), {cpu_minutes:.0f} CPU "
         "minutes. A fault is noticed by the plain tests of its file's mirror, else by its slow ones, else by the "
-        "graph's that run its stage.",
+        "graph's that run its stage."
+        + (f" {carried} were red in a run at an earlier commit and not asked again." if carried else ""),
         "",
         "| room | by hand | red | drawn | red |",
         "|---|---|---|---|---|",
@@ -380,9 +385,9 @@ def plant(faults: Sequence[Planted], graph: bool) -> tuple[list[tuple[Key, str |
 
 def show_page(record: Mapping[str, Any]) -> None:
     """Write the page of a run."""
-    results = [Result(*values) for values in record["results"]]
+    results = [*map(Result._make, record["results"])]
     basis: Basis = record["basis"]
-    write_page("wiring", make_page(results, record["seed"], record["cpu_minutes"]), basis)
+    write_page("wiring", make_page(results, record["seed"], record["cpu_minutes"], record["carried"]), basis)
 
 
 def main() -> None:
@@ -409,7 +414,7 @@ def main() -> None:
         show_page(record)
         return
     faults = (named(words.only) if words.named else []) + drawn(words.count, words.seed, words.only)
-    before = {result[:4]: result for result in (Result(*values) for values in record["results"]) if result.red}
+    before = {(one.name, one.file, one.change): one.red for one in map(Result._make, record["results"]) if one.red}
     all_faults, faults = faults, [one for one in faults if one.key not in before]
     basis = read_basis("wiring")
     warm_up()
@@ -418,12 +423,14 @@ def main() -> None:
     with ProcessPoolExecutor(words.jobs, multiprocessing.get_context("fork")) as pool:
         ran = list(pool.map(plant, shards, [words.graph] * words.jobs))
     reds = dict(pair for pairs, _ in ran for pair in pairs)
-    results = [before.get(one.key) or Result(*one.key, reds[one.key]) for one in all_faults]
+    reds = before | reds
+    results = [Result(one.name, one.file, one.line, one.change, reds[one.key]) for one in all_faults]
     minutes = record["cpu_minutes"] + sum(seconds for _, seconds in ran) / 60
     noticed = sum(one.red is not None for one in results)
     print(f"{len(results)} planted, {noticed} noticed, {noticed / len(results):.1%}; {minutes:.1f} CPU minutes")
     if words.page:
         record = {"seed": words.seed, "cpu_minutes": minutes, "results": results, "basis": basis}
+        record["carried"] = len(all_faults) - len(faults)
         RECORD.write_text(json.dumps(record, indent=1, ensure_ascii=False) + "\n")
         show_page(record)
     sys.exit(noticed < LEAST_SHARE * len(results))
