@@ -55,11 +55,12 @@ def test_the_default_graph_makes_a_table_of_ready_sets_in_this_form(project, sft
     pairs = list(read_rows(project / "data/dpo/d_dpo.jsonl", DDpo))
     assert [(row.query, row.prompt) for row in rows] == [(query, better) for query, better, _ in TRIPLES]
     assert [(pair.query, pair.chosen, pair.rejected) for pair in pairs] == TRIPLES
-    assert {*json.loads((project / "results/evaluate.json").read_text())["arms"]} == {
+    assert {*json.loads((project / "results/evaluate/all.json").read_text())["arms"]} == {
         "original",
         "fewshot",
+        "base",
         "sft",
         "dpo",
     }
-    assert "| metric | original | fewshot | sft | dpo |" in (project / "results/evaluate.md").read_text()
+    assert "| metric | original | fewshot | base | sft | dpo |" in (project / "results/evaluate.md").read_text()
     assert "no pairs, so nothing to train on" in str(read_set_aside(project / "data/models/dpo_no_text"))
