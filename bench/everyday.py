@@ -5,6 +5,7 @@ run. Each measurement runs in a process of its own; with --before another checko
 """
 
 import argparse
+import hashlib
 import json
 import os
 import subprocess
@@ -205,6 +206,7 @@ def write_clips(folder: Path, rows: list) -> None:
     from tests.support.small_project import RENDERER, shared
 
     clip = make_clip(np.full((4, 16, 16, 3), 90, np.uint8), 8)
+    clip_hash = hashlib.sha256(clip.content).hexdigest()[:32]
     file = folder / "grey.mp4"
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_bytes(clip.content)
@@ -219,7 +221,7 @@ def write_clips(folder: Path, rows: list) -> None:
         video_id = content_id(row.query_id, row.prompt)
         manifest.append(Render(
             **shared(row), video_id=video_id, settings=json.dumps({"height": 16, "steps": 4}), seed=1,
-            frames_hash=clip.frames_hash, clip_hash="c" * 32, n_frames=4, height=16, width=16,
+            frames_hash=clip.frames_hash, clip_hash=clip_hash, n_frames=4, height=16, width=16,
             frames_per_second=8, truncated=False, rendered_by=RENDERER,
             **places.get(video_id, first)._asdict(),
         ))  # fmt: skip
