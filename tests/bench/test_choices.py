@@ -145,7 +145,7 @@ def test_the_page_names_what_moves_most_and_what_was_not_run(tree):
     assert "| `queries.min_words` (3) | 5 | 20 | 10, 5, 5 | 25.0 | 3.0 | url +2 |" in text
     assert "Most real queries move with `queries.min_words`." in text
     head = next(line for line in text.splitlines() if line.startswith("| constant | value | kept"))
-    named = re.findall("^`([^`]+)`: ", text, re.M)
+    named = re.findall("^`([^`]+)`: the share", text, re.M)
     assert named == ["other queries", "other split"] and all(f"| {name}, % |" in head for name in named)
     assert "| `dpo.min_effect` (null) | 1.0 | 9 | 3 | 4 | 7 | +0.80 [+0.70, +0.90] | 10.0 | 5.0 |" in text
     assert (
