@@ -18,7 +18,7 @@ demo: setup
 	@echo "The first clips: what the generator makes of a query as it was typed, and of a few-shot prompt."
 	dvc repro render_eval@test-original render_eval@test-fewshot $(QUIETLY)
 	@vpo clips
-	@echo "Now the whole graph, about five minutes: datasets, SFT, rollouts, clips, rewards, DPO, evaluation."
+	@echo "Now the whole graph, some minutes: datasets, SFT, rollouts, clips, rewards, DPO, evaluation."
 	dvc repro $(QUIETLY)
 	@echo
 	@cat results/evaluate.md

@@ -6,6 +6,7 @@ much of the graph as it changes, one constant after the other until the CPU minu
 kept in FOLDER, so that a second call on the same code goes on.
 """
 
+import functools
 import json
 import shutil
 import tempfile
@@ -23,6 +24,7 @@ CHOICES: dict[str, tuple[Any, ...]] = {
     # the yardstick: what a change of it does, no choice of a value can be told from
     "base.seed": (1, 2),
     "dpo.min_effect": (0.5, 1.0),
+    "dpo.pairs_per_query": (None, 2),
     "dpo.balance": ("words", "length"),
     "reward.replicate": (0.02, 0.2),
     "dpo.safety_veto": (True,),
@@ -66,8 +68,7 @@ LEFT_OUT = {
     "sft.padding_free": "changes no weights",
     "sft.checkpoint_s": "changes no weights",
     "dpo.train.learning_rate": "of the training, not of the data",
-    "dpo.train.beta": "of the training, not of the data; varied in results/harmless.md",
-    "dpo.pairs_per_query": "varied in results/harmless.md",
+    "dpo.train.beta": "of the training, not of the data; varied in bench/results/harmless.md",
     "policy.batch_size": "changes no text",
     **dict.fromkeys(
         (
@@ -95,7 +96,7 @@ def spell(value: Any) -> str:
     return "null" if value is None else json.dumps(value).strip('"')
 
 
-def default_of(key: str, tree: Mapping[str, Any]) -> Any:
+def read_default(key: str, tree: Mapping[str, Any]) -> Any:
     """Return the value of a key of params.yaml."""
     value: Any = tree
     for word in key.split("."):
@@ -232,11 +233,20 @@ def read_figures(path: Path) -> dict[str, Any]:
     }
 
 
-class Budget:
-    """CPU seconds that may be spent, and what a value of the same constant took last."""
+class Finished(NamedTuple):
+    """What has been run on one basis."""
 
-    def __init__(self, seconds: float):
-        self.seconds, self.spent, self.whole = seconds, 0.0, 0.0
+    whole: float
+    """CPU seconds of the whole graph; 0 until the default has been run"""
+    rows: dict[tuple[str, str], Measured]
+    """(key, spelled value) -> what it made of the demo"""
+
+
+class Budget:
+    """CPU seconds that may be spent, what the whole graph takes, and what a value of the same constant took last."""
+
+    def __init__(self, seconds: float, whole: float):
+        self.seconds, self.spent, self.whole = seconds, 0.0, whole
         self.last: dict[str, float] = {}
 
     def pays(self, key: str) -> bool:
@@ -248,21 +258,24 @@ class Budget:
         self.last[key] = spent
 
 
-def vary_demo(demo: Demo, choices: Mapping[str, Iterable[Any]], minutes: float, keep: Callable[[Measured], None],
-              finished: Mapping[tuple[str, str], Measured]) -> list[Measured]:  # fmt: skip
+def vary_demo(demo: Demo, choices: Mapping[str, Iterable[Any]], minutes: float, finished: Finished,
+              keep: Callable[[Finished], None]) -> list[Measured]:  # fmt: skip
     """Return what each value makes of the demo, the default first; those of `finished` are not run again.
 
     A value whose stages all write what they wrote before has the note `no row changed`, one that the minutes do not
-    reach `not run`. The first run, of the default, is not counted. `keep` gets each value that has been run.
+    reach `not run`. The first run, of the default, is not counted. `keep` gets all that has been run, after each run.
     """
-    budget = Budget(60 * minutes)
-    budget.whole, fault = demo.run({})
+    spent, fault = demo.run({})
     if fault:
         raise click.ClickException(fault)
+    # where an earlier call has run the default, DVC finds nothing to run and takes next to no time
+    finished = Finished(finished.whole or spent, dict(finished.rows))
+    keep(finished)
+    budget = Budget(60 * minutes, finished.whole)
     default, rows = demo.outs(), [Measured("", None, demo.figures())]
     for key, values in choices.items():
         for value in values:
-            row = finished.get((key, spell(value)))
+            row = finished.rows.get((key, spell(value)))
             if row is None and not budget.pays(key):
                 row = Measured(key, value, {}, "not run: the CPU minutes were spent")
             elif row is None:
@@ -274,7 +287,8 @@ def vary_demo(demo: Demo, choices: Mapping[str, Iterable[Any]], minutes: float, 
                     row = Measured(key, value, {}, "no row changed")
                 else:
                     row = Measured(key, value, demo.figures())
-                keep(row)
+                finished.rows[key, spell(value)] = row
+                keep(finished)
             rows.append(row)
             click.echo(f"{key} {spell(value)}: {row.figures or row.note} ({budget.spent / 60:.1f} min)", err=True)
     return rows
@@ -292,7 +306,7 @@ def rank(rows: list[Measured], measure: Callable[[Mapping[str, Any], Mapping[str
     return [key for key in sorted(moves, key=moves.__getitem__, reverse=True) if moves[key] > 0]
 
 
-def headline_change(figures: Mapping[str, Any], default: Mapping[str, Any]) -> float:
+def measure_change(figures: Mapping[str, Any], default: Mapping[str, Any]) -> float:
     """Return how far the reward of dpo - sft lies from the default's."""
     return abs(figures["reward"][0] - default["reward"][0])
 
@@ -301,7 +315,12 @@ def name_first(keys: list[str]) -> str:
     return ", ".join(f"`{key}`" for key in keys[:3]) or "none"
 
 
-def real_table(rows: list[Measured], tree: Mapping[str, Any]) -> list[str]:
+def name_value(row: Measured, tree: Mapping[str, Any]) -> str:
+    """Return the first two cells of a row: the constant with its default, and the value."""
+    return f"`{row.key}` ({spell(read_default(row.key, tree))}) | {spell(row.value)}" if row.key else "as it comes | "
+
+
+def tabulate_real(rows: list[Measured], tree: Mapping[str, Any]) -> list[str]:
     """Return the lines of the table of real queries."""
     head = (
         "constant",
@@ -314,7 +333,7 @@ def real_table(rows: list[Measured], tree: Mapping[str, Any]) -> list[str]:
     )
     lines = [f"| {' | '.join(head)} |", "|---" * len(head) + "|"]
     for row in rows:
-        name = f"`{row.key}` ({spell(default_of(row.key, tree))}) | {spell(row.value)}" if row.key else "as it comes | "
+        name = name_value(row, tree)
         if not row.figures:
             lines.append(f"| {name} | {row.note} | | | | |")
             continue
@@ -328,14 +347,14 @@ def real_table(rows: list[Measured], tree: Mapping[str, Any]) -> list[str]:
     return lines
 
 
-def demo_table(rows: list[Measured], tree: Mapping[str, Any]) -> list[str]:
+def tabulate_demo(rows: list[Measured], tree: Mapping[str, Any]) -> list[str]:
     """Return the lines of the table of the demo."""
     lines = [
         "| constant | value | queries kept | D_text | D_video | D_dpo | reward, dpo - sft | unsafe, % | failed, % |",
         "|---" * 9 + "|",
     ]
     for row in rows:
-        name = f"`{row.key}` ({spell(default_of(row.key, tree))}) | {spell(row.value)}" if row.key else "as it comes | "
+        name = name_value(row, tree)
         if not row.figures:
             lines.append(f"| {name} | {row.note} | | | | | | |")
             continue
@@ -348,7 +367,7 @@ def demo_table(rows: list[Measured], tree: Mapping[str, Any]) -> list[str]:
     return lines
 
 
-def page(source: str, real: list[Measured], demo: list[Measured], tree: Mapping[str, Any]) -> str:
+def compose_page(source: str, real: list[Measured], demo: list[Measured], tree: Mapping[str, Any]) -> str:
     """Return the page; without rows of the demo it says that the demo was not run."""
     lines = [
         "# What our own choices do",
@@ -358,10 +377,14 @@ def page(source: str, real: list[Measured], demo: list[Measured], tree: Mapping[
         "",
         "## On real queries",
         "",
-        f'`{source}`: stage `queries`, at the laptop\'s sizes. "Drawn otherwise": the share of the drawn queries that '
-        "the default does not draw, or not so written, or not for the same split.",
+        f"`{source}`: stage `queries`, at the laptop's sizes.",
         "",
-        *real_table(real, tree),
+        "`other queries`: the share of the drawn queries that the default does not draw, or not so written, or of the "
+        "default's that are not drawn here, whichever is larger.",
+        "",
+        "`other split`: the share of the drawn queries that the default draws for another split.",
+        "",
+        *tabulate_real(real, tree),
         "",
         f"Most real queries move with {name_first(rank(real, lambda row, default: row['moved']))}.",
         "",
@@ -370,16 +393,16 @@ def page(source: str, real: list[Measured], demo: list[Measured], tree: Mapping[
     ]
     if not demo:
         return "\n".join([*lines, "Not run with this code.", ""])
-    seeds = [headline_change(row.figures, demo[0].figures) for row in demo if row.key == "base.seed" and row.figures]
+    seeds = [measure_change(row.figures, demo[0].figures) for row in demo if row.key == "base.seed" and row.figures]
     return "\n".join(
         [
             *lines,
             "Offline teacher, judge, generator and reward. Each value is one run of what it changes. `unsafe` and "
             "`failed` are of the arm dpo.",
             "",
-            *demo_table(demo, tree),
+            *tabulate_demo(demo, tree),
             "",
-            f"The demo's headline moves most with {name_first(rank(demo, headline_change))}.",
+            f"The demo's headline moves most with {name_first(rank(demo, measure_change))}.",
             "",
             f"Another seed alone moves it by {' and '.join(f'{change:.2f}' for change in seeds)}: a smaller change "
             "says nothing."
@@ -390,20 +413,31 @@ def page(source: str, real: list[Measured], demo: list[Measured], tree: Mapping[
     )
 
 
-def read_finished(folder: Path, basis: Mapping[str, Any]) -> dict[tuple[str, str], Measured]:
-    """Return the values that an earlier call ran on the same code, by key and spelled value.
+def read_finished(folder: Path, basis: Mapping[str, Any]) -> Finished:
+    """Return what an earlier call ran on the same code; nothing, and the basis noted down, where there is none.
 
-    What was run on other code is removed, the copy of the project with it.
+    A copy of the project is removed with its store where it is of other code, or its first run was killed. Raises
+    click.ClickException where the folder holds a `project` that no call has noted down.
     """
     file = folder / "finished.json"
-    if not file.is_file():
-        return {}
-    kept = json.loads(file.read_text(encoding="utf-8"))
-    if any(kept["basis"][part] != basis[part] for part in PARTS):
-        file.unlink()
-        shutil.rmtree(folder / "project")
-        return {}
-    return {(row.key, spell(row.value)): row for row in (Measured(*values) for values in kept["rows"])}
+    if file.is_file():
+        kept = json.loads(file.read_text(encoding="utf-8"))
+        if kept["whole"] and all(kept["basis"][part] == basis[part] for part in PARTS):
+            rows = [Measured(*values) for values in kept["rows"]]
+            return Finished(kept["whole"], {(row.key, spell(row.value)): row for row in rows})
+        for name in ("project", "home"):
+            shutil.rmtree(folder / name, ignore_errors=True)
+    elif (folder / "project").exists():
+        raise click.ClickException(f"{folder / 'project'} is of no earlier call: remove it, or name another folder")
+    nothing = Finished(0.0, {})
+    write_finished(folder, basis, nothing)
+    return nothing
+
+
+def write_finished(folder: Path, basis: Mapping[str, Any], finished: Finished) -> None:
+    """Write what has been run, for a later call."""
+    content = {"basis": basis, "whole": finished.whole, "rows": [*finished.rows.values()]}
+    (folder / "finished.json").write_text(json.dumps(content), encoding="utf-8")
 
 
 @click.command()
@@ -422,14 +456,8 @@ def main(source: Path, folder: Path | None, minutes: float) -> None:
         folder = folder or Path(tempfile.mkdtemp(prefix="vpo-choices-"))
         folder.mkdir(parents=True, exist_ok=True)
         finished = read_finished(folder, basis)
-
-        def keep(row: Measured) -> None:
-            finished[row.key, spell(row.value)] = row
-            text = json.dumps({"basis": basis, "rows": [*finished.values()]})
-            (folder / "finished.json").write_text(text, encoding="utf-8")
-
-        demo = vary_demo(Demo(folder), CHOICES, minutes, keep, finished)
-    print(write_page("choices", page(source.name, real, demo, tree), basis).read_text(encoding="utf-8"))
+        demo = vary_demo(Demo(folder), CHOICES, minutes, finished, functools.partial(write_finished, folder, basis))
+    print(write_page("choices", compose_page(source.name, real, demo, tree), basis).read_text(encoding="utf-8"))
 
 
 if __name__ == "__main__":

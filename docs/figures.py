@@ -83,29 +83,19 @@ def describe_world(page: str) -> str:
     assert runs is not None, "the page says how many seeds it is of"
     readings = {
         "dpo_video_only": "taught by video pairs alone",
-        "dpo_no_text": "taught by video pairs of unchecked prompts"
-        if ("dpo_video_only - sft", "reward") in cells
-        else "taught by video pairs alone",
+        "dpo_no_text": "taught by video pairs of unchecked prompts",
         "dpo": "taught by both",
     }
     gains = []
     for arm, taught in readings.items():
-        if (f"{arm} - sft", "reward") in cells:
-            reward, aligned = (show(cells[f"{arm} - sft", metric]) for metric in ("reward", "aligned"))
-            gains.append(f"a policy {taught} changes by {reward} of reward and {aligned} points of aligned prompts")
-    change = cells["dpo_no_text - sft", "unsafe"]
-    checked = cells.get(("dpo_video_only - sft", "unsafe"))
-    # without a second arm every one is trained on prompts that passed the text check
-    rest = (
-        ", for that arm too trains on checked prompts."
-        if checked is None
-        else f" with the text check off. With it on this {tell_if_risen(checked)}: {show(checked)} points. Which of "
-        "the two the paper's ablation is, S1 does not say."
-    )
+        reward, aligned = (show(cells[f"{arm} - sft", metric]) for metric in ("reward", "aligned"))
+        gains.append(f"a policy {taught} changes by {reward} of reward and {aligned} points of aligned prompts")
+    change, checked = (cells[f"{arm} - sft", "unsafe"] for arm in ("dpo_no_text", "dpo_video_only"))
     return wrap(
         f"Over {runs[1]} runs, {'; '.join(gains)} ([world](bench/results/world.md)). That training without text "
         f"feedback softens safety, as the paper reports, {tell_if_risen(change)}: unsafe prompts change by "
-        f"{show(change)} points{rest}"
+        f"{show(change)} points with the text check off. With it on this {tell_if_risen(checked)}: {show(checked)} "
+        "points. Which of the two the paper's ablation is, S1 does not say."
     )
 
 

@@ -3,7 +3,7 @@
 Unknown keys are refused, so a typo is an error and not a default.
 """
 
-from pathlib import PurePosixPath
+import re
 from typing import Annotated, Literal
 
 from pydantic import Field, field_validator, model_validator
@@ -32,6 +32,8 @@ __all__ = [
 ]  # fmt: skip
 
 Name = Annotated[str, Field(pattern=NAME)]
+VIDEO_PAIRS = re.compile(r"data/(?!raw/)(?:[^/]+/)?(?P<lane>[^/]+)/d_video\.jsonl")
+"""Where the graph writes a lane's video pairs; a recipe's graph does so below data/<recipe>/."""
 
 
 class BaseParams(Section):
@@ -184,12 +186,20 @@ class DpoParams(Section):
         return self
 
     @model_validator(mode="after")
-    def a_lane_has_a_reader(self) -> "DpoParams":
-        read = [*self.sources.values(), *(arm.video for arm in self.arms.values() if arm.video)]
-        folders = {part for path in read for part in PurePosixPath(path).parent.parts}
-        if idle := [lane for lane in self.unchecked if lane not in folders]:
+    def a_lane_has_a_reader_and_a_reader_a_lane(self) -> "DpoParams":
+        if "dpo" in self.unchecked:
+            raise ValueError("unchecked must not name lane dpo: it renders what passed the text check")
+        paths = [*self.sources.values(), *(arm.video for arm in self.arms.values() if arm.video)]
+        read = {match["lane"]: path for path in paths if (match := VIDEO_PAIRS.fullmatch(path))}
+        if idle := [lane for lane in self.unchecked if lane not in read]:
             raise ValueError(
                 f"unchecked renders lane {idle[0]}, and no arm reads its pairs (arms.<arm>.video): take one of them out"
+            )
+        if lacking := read.keys() - self.unchecked.keys() - {"dpo"}:
+            lane = min(lacking)
+            raise ValueError(
+                f"{read[lane]} is read, and unchecked has no lane {lane}: add it, or name another file "
+                "(arms.<arm>.video, sources)"
             )
         return self
 

@@ -35,13 +35,15 @@ def show(name: str) -> None:
 @main.command("use")
 @click.argument("name")
 def use(name: str) -> None:
-    """Put a recipe's values into params.yaml, keeping its comments."""
+    """Put a recipe's values into params.yaml, the laptop's where it has none, keeping the comments."""
     from pipeline.runtime.io import replacing
     from pipeline.runtime.params_file import check_params
 
     root = find_project()
     yaml = round_trip()
-    overlay = yaml.load(recipe(root, name).read_text(encoding="utf-8"))
+    own = yaml.load(recipe(root, name).read_text(encoding="utf-8"))
+    overlay = yaml.load(recipe(root, ORIGIN).read_text(encoding="utf-8"))
+    list(merge(overlay, own))
     path = root / "params.yaml"
     tree = yaml.load(path.read_text(encoding="utf-8"))
     changes = list(merge(tree, overlay))
@@ -66,6 +68,8 @@ def recipe(root: Path, name: str) -> Path:
     return files[name]
 
 
+ORIGIN = "laptop"
+"""the recipe that names every key that another one changes: from its values each begins, whichever was used before"""
 WHOLE = {"reward.models", "dpo.arms", "dpo.unchecked", "evaluate.arms"}
 """mappings that a recipe replaces and does not add to: with another recipe's models beside, clips are scored in vain,
 and with its arms more is rendered and trained than a paper compares"""

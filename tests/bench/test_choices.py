@@ -1,6 +1,7 @@
 """What our own choices do: every one is varied or left out for a reason, and the page counts what they move."""
 
 import json
+import re
 
 import click
 import pytest
@@ -10,18 +11,20 @@ from bench.choices import (
     CHOICES,
     LEFT_OUT,
     Budget,
+    Finished,
     Measured,
     compare_drawn,
+    compose_page,
     curate,
-    default_of,
     name_fault,
-    page,
     rank,
+    read_default,
     read_figures,
     read_finished,
     spell,
     vary_demo,
     vary_real,
+    write_finished,
 )
 from pipeline.runtime.params_file import check_params
 
@@ -58,7 +61,7 @@ def test_every_constant_that_is_ours_is_varied_or_left_out_for_a_reason(root):
 
 @pytest.mark.parametrize("key", CHOICES)
 def test_a_value_that_is_tried_is_allowed_and_not_the_default(key, tree):
-    default = default_of(key, tree)
+    default = read_default(key, tree)
     for value in CHOICES[key]:
         *sections, name = key.split(".")
         node = tree
@@ -138,9 +141,12 @@ def test_the_page_names_what_moves_most_and_what_was_not_run(tree):
         Measured("", None, kept),
         Measured("queries.min_words", 5, kept | {"moved": 0.25, "other_split": 0.03, "reasons": {"url": 2}}),
     ]
-    text = page("typed.json", real, DEMO, tree)
+    text = compose_page("typed.json", real, DEMO, tree)
     assert "| `queries.min_words` (3) | 5 | 20 | 10, 5, 5 | 25.0 | 3.0 | url +2 |" in text
     assert "Most real queries move with `queries.min_words`." in text
+    head = next(line for line in text.splitlines() if line.startswith("| constant | value | kept"))
+    named = re.findall("^`([^`]+)`: the share", text, re.M)
+    assert named == ["other queries", "other split"] and all(f"| {name}, % |" in head for name in named)
     assert "| `dpo.min_effect` (null) | 1.0 | 9 | 3 | 4 | 7 | +0.80 [+0.70, +0.90] | 10.0 | 5.0 |" in text
     assert (
         "| `queries.pii` " in text
@@ -153,7 +159,7 @@ def test_the_page_names_what_moves_most_and_what_was_not_run(tree):
 
 def test_without_the_demo_the_page_says_so(tree):
     kept = {"kept": 20, "splits": {"sft": 10, "dpo": 5, "test": 5}, "moved": 0.0, "other_split": 0.0, "reasons": {}}
-    text = page("typed.json", [Measured("", None, kept)], [], tree)
+    text = compose_page("typed.json", [Measured("", None, kept)], [], tree)
     assert "Not run with this code." in text and "Most real queries move with none." in text
 
 
@@ -175,6 +181,9 @@ class Written:
         return demo_row("", None, 0.5).figures
 
 
+NOTHING = Finished(0.0, {})
+
+
 def test_the_minutes_bound_what_is_run_and_equal_rows_need_no_figures():
     runs = {
         "{}": (100.0, {"data/a": "1"}, ""),
@@ -183,20 +192,27 @@ def test_the_minutes_bound_what_is_run_and_equal_rows_need_no_figures():
         '{"b": 1}': (100.0, {"data/a": "1"}, "ERROR: too long"),
     }
     written, kept = Written(runs), []
-    rows = vary_demo(written, {"a": (1, 2), "b": (1, 2), "c": (1,)}, 200 / 60, kept.append, {})
+    rows = vary_demo(written, {"a": (1, 2), "b": (1, 2), "c": (1,)}, 200 / 60, NOTHING, kept.append)
     assert [row.note.split(":")[0] for row in rows] == ["", "", "no row changed", "stops", "not run", "not run"]
-    assert rows[1].figures["d_dpo"] == 7 and len(kept) == 3 and len(written.values) == 4
+    assert rows[1].figures["d_dpo"] == 7 and len(kept[-1].rows) == 3 and len(written.values) == 4
+    assert {finished.whole for finished in kept} == {100.0}
 
 
 def test_a_value_that_was_run_before_is_not_run_again():
     written = Written({"{}": (100.0, {}, "")})
     done = demo_row("a", 1, 0.7)
-    assert vary_demo(written, {"a": (1,)}, 0.01, [].append, {("a", "1"): done})[1:] == [done]
+    finished = Finished(100.0, {("a", "1"): done})
+    assert vary_demo(written, {"a": (1,)}, 0.01, finished, [].append)[1:] == [done]
+
+
+def test_a_run_that_goes_on_knows_what_the_whole_graph_took(tmp_path):
+    written, kept = Written({"{}": (2.0, {}, "")}), []
+    rows = vary_demo(written, {"b": (1,)}, 50 / 60, Finished(100.0, {}), kept.append)
+    assert rows[1].note.startswith("not run") and kept[-1].whole == 100.0
 
 
 def test_a_constant_is_paid_for_by_what_its_last_value_took():
-    budget = Budget(100)
-    budget.whole = 90
+    budget = Budget(100, 90)
     assert budget.pays("a")
     budget.take("a", 20)
     assert budget.pays("a") and not budget.pays("b")
@@ -208,14 +224,44 @@ def test_what_a_stage_said_is_told_before_what_dvc_says():
     assert name_fault("ERROR: failed to reproduce 'sft'\n") == "ERROR: failed to reproduce 'sft'"
 
 
-def test_values_of_other_code_are_forgotten(tmp_path):
-    basis = {"commit": "1", "code": {"a.py": "1"}, "files": {}, "params": {}}
-    rows = [Measured("dpo.min_effect", 0.5, {}, "no row changed")]
-    (tmp_path / "project").mkdir()
-    (tmp_path / "finished.json").write_text(json.dumps({"basis": basis, "rows": rows}))
-    assert read_finished(tmp_path, basis | {"commit": "2"}) == {("dpo.min_effect", "0.5"): rows[0]}
-    assert read_finished(tmp_path, basis | {"code": {"a.py": "2"}}) == {}
-    assert not (tmp_path / "project").exists() and read_finished(tmp_path, basis) == {}
+@pytest.fixture
+def folder(tmp_path):
+    """A folder that an earlier call left, with a copy of the project and its store."""
+    for name in ("project", "home"):
+        (tmp_path / name).mkdir()
+    return tmp_path
+
+
+BASIS = {"commit": "1", "code": {"a.py": "1"}, "files": {}, "params": {}}
+OTHER = BASIS | {"code": {"a.py": "2"}}
+ROW = Measured("dpo.min_effect", 0.5, {}, "no row changed")
+
+
+def test_values_of_other_code_are_forgotten(folder):
+    finished = Finished(300.0, {("dpo.min_effect", "0.5"): ROW})
+    write_finished(folder, BASIS, finished)
+    assert read_finished(folder, BASIS | {"commit": "2"}) == finished and (folder / "project").exists()
+    assert read_finished(folder, OTHER) == NOTHING
+    assert not (folder / "project").exists() and not (folder / "home").exists()
+    assert read_finished(folder, OTHER) == NOTHING
+
+
+@pytest.mark.parametrize("basis", [BASIS, OTHER], ids=["the same code", "other code"])
+def test_a_copy_whose_first_run_was_killed_is_made_anew(folder, basis):
+    write_finished(folder, BASIS, NOTHING)
+    assert read_finished(folder, basis) == NOTHING
+    assert not (folder / "project").exists() and not (folder / "home").exists()
+
+
+def test_the_basis_lies_there_before_the_copy_does(tmp_path):
+    assert read_finished(tmp_path, BASIS) == NOTHING
+    assert json.loads((tmp_path / "finished.json").read_text())["basis"] == BASIS
+
+
+def test_a_folder_that_holds_another_project_is_left_alone(folder):
+    with pytest.raises(click.ClickException, match="is of no earlier call"):
+        read_finished(folder, BASIS)
+    assert (folder / "project").exists()
 
 
 def test_the_figures_are_those_of_the_run(tmp_path):

@@ -44,8 +44,8 @@ WORLD = """# World
 |---|---|---|---|
 | dpo - sft | **+0.82 [0.76, 0.88]** | **+3.46 [1.71, 5.08]** | -0.89 [-3.22, 1.44] |
 | dpo_no_text - sft | **+0.96 [0.90, 1.02]** | **-2.83 [-4.29, -1.38]** | {unsafe} |
+| dpo_video_only - sft | +0.90 [0.80, 1.00] | -1.00 [-2.00, -0.10] | +0.10 [-1.00, 1.20] |
 """
-CHECKED = "| dpo_video_only - sft | +0.90 [0.80, 1.00] | -1.00 [-2.00, -0.10] | +0.10 [-1.00, 1.20] |\n"
 
 
 def test_the_first_table_with_a_cell_counts_and_bold_is_no_part_of_it():
@@ -81,15 +81,13 @@ def test_the_demos_table_has_a_row_a_metric_and_a_column_an_arm():
 def test_that_safety_softens_is_said_as_the_interval_has_it(unsafe, verdict):
     text = re.sub(r"\s+", " ", describe_world(WORLD.format(unsafe=unsafe)))
     assert f"{verdict} prompts change by {unsafe.replace('*', '')} points" in text
-    assert "Over 3 runs, a policy taught by video pairs alone changes by +0.96 [0.90, 1.02] of reward" in text
-    assert text.endswith("for that arm too trains on checked prompts.")
 
 
-def test_with_both_readings_of_the_ablation_the_unchecked_one_is_told_apart():
-    text = re.sub(r"\s+", " ", describe_world(WORLD.format(unsafe="+2.00 [1.00, 3.00]") + CHECKED))
-    assert "taught by video pairs alone changes by +0.90" in text
+def test_of_both_readings_of_the_ablation_the_unchecked_one_is_told_apart():
+    text = re.sub(r"\s+", " ", describe_world(WORLD.format(unsafe="+2.00 [1.00, 3.00]")))
+    assert "Over 3 runs, a policy taught by video pairs alone changes by +0.90 [0.80, 1.00] of reward" in text
     assert "taught by video pairs of unchecked prompts changes by +0.96" in text
-    assert "that arm too" not in text
+    assert "taught by both changes by +0.82" in text
     assert "is shown: unsafe prompts change by +2.00 [1.00, 3.00] points with the text check off" in text
     assert "With it on this is not shown: +0.10 [-1.00, 1.20] points" in text and "S1 does not say" in text
 

@@ -68,6 +68,44 @@ def test_an_arm_names_its_video_pairs_and_a_lane_has_a_reader(laptop):
     Params.model_validate(tree | {"dpo": dpo | {"sources": {"video": "data/dpo_unchecked/d_video.jsonl"}}})
 
 
+@pytest.mark.parametrize("lane", ["data", "d_video", "raw", "refused"])
+def test_a_lane_that_only_shares_a_word_with_a_path_has_no_reader(laptop, lane):
+    tree = laptop.model_dump()
+    tree["dpo"]["unchecked"][lane] = {}
+    with pytest.raises(ValueError, match=f"unchecked renders lane {lane}, and no arm reads its pairs"):
+        Params.model_validate(tree)
+
+
+@pytest.mark.parametrize("read", ["the arm's", "all arms'"])
+def test_pairs_of_a_lane_that_nothing_renders_are_refused(laptop, read):
+    dpo = laptop.model_dump()["dpo"] | {"unchecked": {}}
+    if read == "all arms'":
+        dpo |= {"arms": {}, "sources": dpo["sources"] | {"video": "data/dpo_unchecked/d_video.jsonl"}}
+    with pytest.raises(ValueError, match="d_video.jsonl is read, and unchecked has no lane dpo_unchecked"):
+        Params.model_validate(laptop.model_dump() | {"dpo": dpo})
+
+
+def test_the_lane_dpo_is_no_unchecked_one(laptop):
+    tree = laptop.model_dump()
+    tree["dpo"]["unchecked"]["dpo"] = {}
+    with pytest.raises(ValueError, match="unchecked must not name lane dpo: it renders what passed the text check"):
+        Params.model_validate(tree)
+
+
+@pytest.mark.parametrize("path", ["data/raw/d_video.jsonl", "data/raw/mine/d_video.jsonl", "mine/d_video.jsonl"])
+def test_pairs_of_ones_own_need_no_lane(laptop, path):
+    tree = laptop.model_dump()
+    tree["dpo"]["arms"]["dpo_video_only"]["video"] = path
+    Params.model_validate(tree)
+
+
+def test_a_second_graph_has_its_lanes_below_its_own_name(laptop):
+    tree = laptop.model_dump()
+    for arm in tree["dpo"]["arms"].values():
+        arm["video"] = arm["video"].replace("data/", "data/second/")
+    Params.model_validate(tree)
+
+
 def test_evaluated_arms_and_pairs_agree(laptop):
     tree = laptop.model_dump()
     tree["evaluate"]["versus"] = [["dpo", "nobody"]]

@@ -1,4 +1,5 @@
 import difflib
+import itertools
 import json
 import re
 import shutil
@@ -108,6 +109,26 @@ def test_laptop_goes_back_to_where_a_recipe_started(project, name):
     assert load_params(project / "params.yaml") != before
     vpo("use", "laptop")
     assert load_params(project / "params.yaml") == before
+
+
+@pytest.mark.parametrize(("first", "second"), list(itertools.permutations(NAMES, 2)))
+def test_a_recipe_after_another_gives_what_it_gives_from_a_fresh_checkout(project, first, second):
+    path = project / "params.yaml"
+    fresh = path.read_bytes()
+    vpo("use", second)
+    expected = load_params(path)
+    path.write_bytes(fresh)
+    for name in (first, second):
+        assert vpo("use", name).exit_code == 0
+    assert load_params(path) == expected
+
+
+def test_a_value_that_no_recipe_changes_outlasts_each_of_them(project):
+    path = project / "params.yaml"
+    path.write_text(path.read_text().replace("seed: 0", "seed: 7"))
+    for name in NAMES:
+        vpo("use", name)
+        assert load_params(path).base.seed == 7
 
 
 def test_laptop_names_exactly_the_keys_that_the_other_recipes_change():
