@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from bench.page import read_basis, write_page
+from bench.page import read_basis, read_record, write_page
 from bench.project import clone, read_values, repro, set_params
 from pipeline.evaluation.statistics import mean_with_interval
 
@@ -207,7 +207,9 @@ def tabulate_seeds(folder: Path) -> list[str]:
         "| seed | failed: sft | failed: dpo | difference | reward | unsafe | aligned |",
         "|---|---|---|---|---|---|---|",
     ]
-    for name, some in [*((str(seed), [run]) for seed, run in runs.items()), ("all", list(runs.values()))]:
+    before = list(read_runs(folder, "all_pairs", REPORTED_ON).values())
+    groups = [*((str(seed), [run]) for seed, run in runs.items()), ("all", list(runs.values()))]
+    for name, some in [*groups, (f"all, `all_pairs` ({len(before)} seeds)", before)]:
         if some:
             lost = [sum(mean(run["values"][arm]["failed"]) for run in some) / len(some) * 100 for arm in ("sft", "dpo")]
             shares = [show(compare(some, metric), 100) for metric in ("failed", "unsafe", "aligned")]
@@ -220,8 +222,8 @@ def tabulate_seeds(folder: Path) -> list[str]:
     held = failed <= MARGIN and reward[1] > 0
     above = "above" if reward[1] > 0 else "not above"
     verdict = (
-        f"Over these {len(runs)} seeds failures rise by {failed * 100:.1f} points, where {MARGIN * 100:.0f} are "
-        f"allowed, and reward by {reward[0]:.2f}, its interval {above} 0: "
+        f"Over these {len(runs)} seeds failures change by {failed * 100:+.1f} points, where +{MARGIN * 100:.0f} are "
+        f"allowed, and reward by {reward[0]:+.2f}, its interval {above} 0: "
         f"{'the recipe holds' if held else '**the recipe does not hold**'}. Of single seeds "
         f"{sum(one <= MARGIN + 1e-9 for one in by_seed)} of {len(runs)} stay within the margin; one prompt for each of "
         "150 queries tells a seed's difference to about two points."
@@ -237,13 +239,14 @@ def main() -> None:
     parser.add_argument("--samples", action="store_true", help="Count what is lost of K samples a query too.")
     options = parser.parse_args()
     options.folder.mkdir(parents=True, exist_ok=True)
-    basis = read_basis("harmless")
+    # a page that is only written anew stands on what its runs stood on
+    basis = read_basis("harmless") if options.seeds else read_record("harmless")
     for seed in options.seeds:
         for name in options.recipes:
             run_recipe(name, seed, options.folder)
             if options.samples:
                 sample_recipe(name, seed, options.folder)
-    lines = [*ABOVE, *tabulate_recipes(options.folder), *BETWEEN, *tabulate_seeds(options.folder)]
+    lines = [*ABOVE, "", *tabulate_recipes(options.folder), *BETWEEN, "", *tabulate_seeds(options.folder)]
     write_page("harmless", "\n".join(lines) + "\n", basis)
     print("\n".join(lines))
 

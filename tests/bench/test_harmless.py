@@ -80,6 +80,8 @@ def test_each_recipe_that_ran_has_a_line_with_its_seeds(keep):
 def test_a_recipe_holds_where_few_more_are_lost_and_reward_rises(keep, lost, reward, verdict):
     folder = keep(CHOSEN, 11, run(*lost, reward))
     keep(CHOSEN, 1, run(0, 9, -1.0))  # not among the seeds that are reported
-    *_, all_seeds, _, sentence = tabulate_seeds(folder)
+    keep("all_pairs", 11, run(0, 8, 0.5))
+    *_, all_seeds, all_pairs, _, sentence = tabulate_seeds(folder)
+    assert all_pairs.startswith("| all, `all_pairs` (1 seeds) | 0.0 | 80.0 |")
     assert all_seeds.startswith(f"| all | {lost[0] * 10:.1f} | {lost[1] * 10:.1f} |")
     assert f": {verdict}. Of single seeds {int(lost[1] == 1)} of 1 stay" in sentence
