@@ -35,11 +35,12 @@ def read_yaml(path: Path) -> dict:
 def settings() -> dict:
     """Return the values that the fixture was made with, by dotted name; the arms in the form of today's params.yaml.
 
-    No arm of it reads the pairs of all rollouts, so it has no lane for them.
+    No arm of it reads the pairs of all rollouts, so it has no lane for them; it took all pairs, at beta 0.1.
     """
     values = json.loads((BEFORE / "params.json").read_text(encoding="utf-8"))
     arms = read_yaml(ROOT / "params.yaml")["evaluate"]["arms"]
-    return values | {"dpo.unchecked": {}, "evaluate.arms": {name: arms[name] for name in ARMS}}
+    recipe = {"dpo.pairs_per_query": None, "dpo.train.beta": 0.1}
+    return recipe | values | {"dpo.unchecked": {}, "evaluate.arms": {name: arms[name] for name in ARMS}}
 
 
 def dump_of(home: Path) -> list[str]:

@@ -95,7 +95,7 @@ def test_a_csv_of_ones_own_goes_in_and_what_was_left_out_is_told(copy):
     own = ("-S", "queries.source=file", "-S", "queries.path=data/raw/my_queries.csv")
     copy.run("dvc", "exp", "run", *own, "queries")
     counts = json.loads((copy.path / "results/queries.json").read_text())
-    assert (counts["units_in"], counts["source"], counts["dropped"]["duplicate"]) == (40, "file", 20)
+    assert (counts["units_in"], counts["source"], counts["dropped"]["duplicate"]) == (40, "my_queries.csv", 20)
     left = sql(copy, "select reason, count(*) as n from queries_dropped group by reason order by n desc")
     assert {row["reason"]: row["n"] for row in left} == counts["dropped"]
 
@@ -123,6 +123,7 @@ def test_the_metrics_of_dvc_fit_a_screen(project):
 
 def test_no_plot_is_shown_twice_and_none_is_wider_than_the_window(project):
     shown = json.loads(project.run("dvc", "plots", "show", "--json").stdout)
+    shown = shown.get("data", shown)
     assert len(shown) == len({*shown}) == len(YAML(typ="safe").load((project.path / "dvc.yaml").read_text())["plots"])
     for path in (project.path / "results").rglob("*.png"):
         width = int.from_bytes(path.read_bytes()[16:20])
@@ -196,7 +197,7 @@ def test_another_rule_and_other_weights_render_and_score_nothing(copy):
 
 def test_a_larger_k_renders_and_scores_only_the_new_samples(copy):
     before, old = counts_in_store(copy), {(row.prompt_id, row.replicate): row.video_id for row in clips_of(copy, "dpo")}
-    known = {row.video_id for row in clips_of(copy)}
+    known = {row.video_id: (row.frames_hash, row.query) for row in clips_of(copy)}
     copy.set({"rollout.k": 6})
     copy.run("dvc", "repro", "reward@dpo")
     rows = clips_of(copy, "dpo")
@@ -205,7 +206,7 @@ def test_a_larger_k_renders_and_scores_only_the_new_samples(copy):
     new = {video_id for video_id in now.values() if video_id not in known}
     after = counts_in_store(copy)
     assert new and after["clip"] - before["clip"] == len(new)
-    scored = {(row.frames_hash, row.query) for row in rows if row.video_id in new}
+    scored = {(row.frames_hash, row.query) for row in rows if row.video_id in new} - {*known.values()}
     assert after["score"] - before["score"] == 2 * len(scored)
 
 

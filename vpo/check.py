@@ -5,6 +5,7 @@ extra arms too. What SQL cannot see (weights, scores by formula) is a function b
 """
 
 import re
+import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
@@ -158,19 +159,20 @@ def find_foreign_pairs(root: Path, graph: Graph, params: "Params") -> list[str]:
 
     Ready pairs come from elsewhere, and pairs with exchanged labels have ids of their own.
     """
-    from pipeline.runtime.io import read_rows
-    from schemas.base import Pair
     from schemas.params import TrainedArmParams
+
+    def read_pairs(path: str) -> Iterator[dict[str, Any]]:
+        # as they stand: whether an id is that of its texts is another check
+        return map(json.loads, (root / path).read_bytes().splitlines()) if (root / path).is_file() else iter(())
 
     foreign = []
     for stage in graph.running("d_dpo"):
         arm = stage.word_after("--arm")
         sources = params.dpo.sources_of(params.dpo.arms[arm] if arm else TrainedArmParams()).values()
-        given = {row.pair_id for path in sources if (root / path).is_file() for row in read_rows(root / path, Pair)}
-        out = root / stage.outs[0]
-        for row in read_rows(out, Pair) if out.is_file() else ():
-            if row.rule != "ready" and ", labels " not in row.rule and row.pair_id not in given:
-                foreign.append(f"{stage.outs[0]}: {row.pair_id}")
+        given = {pair["pair_id"] for path in sources for pair in read_pairs(path)}
+        for pair in read_pairs(stage.outs[0]):
+            if pair["rule"] != "ready" and ", labels " not in pair["rule"] and pair["pair_id"] not in given:
+                foreign.append(f"{stage.outs[0]}: {pair['pair_id']}")
     return foreign
 
 

@@ -182,7 +182,9 @@ def test_an_arm_without_pairs_is_set_aside_and_leaves_what_the_stages_behind_it_
 
 
 def test_an_extra_arm_whose_pairs_all_go_is_set_aside_too(files, tiny_params, vpo_home):
-    write_rows(files / "dpo/d_dpo.jsonl", [PAIRS[0].model_copy(update={"rejected": PAIRS[0].chosen})], DDpo)
+    one = PAIRS[0]
+    pair_id = content_id(one.query_id, one.chosen, one.chosen, one.source)
+    write_rows(files / "dpo/d_dpo.jsonl", [one.model_copy(update={"rejected": one.chosen, "pair_id": pair_id})], DDpo)
     done = run(files, tiny_params, "--arm")
     assert done.exit_code == 0 and "dropped {'no_preference': 1}" in read_set_aside(files / "models/dpo")
     assert metrics(files / "models/dpo")["dropped"] == {"not_trained": 1}

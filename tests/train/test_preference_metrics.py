@@ -82,7 +82,7 @@ def test_a_trained_margin_shows_on_pairs_kept_out_by_plain_torch(tiny_params, ti
             row = reference.encoded(tokenizer, template, pair.query, text)
             now, was = (reference.log_prob(model, *row).item() for model in models)
             moved.append(now - was)
-        margins.append(0.1 * (moved[0] - moved[1]))
+        margins.append(params.dpo.train.beta * (moved[0] - moved[1]))
         changes.append(moved[0])
     assert metrics["held_out"]["text"]["margin"] == pytest.approx(fmean(margins), abs=1e-4)
     assert metrics["held_out"]["text"]["chosen_log_prob_change"] == pytest.approx(fmean(changes), abs=1e-4)

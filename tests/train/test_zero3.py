@@ -47,7 +47,7 @@ RUNS = {
     "dpo": {"learning_rate": 1e-3, "precompute_ref_log_probs": False, "held_out_share": 0.2},
     "dpo_lora": {"learning_rate": 1e-2, "lora": LORA, "precompute_ref_log_probs": True, "checkpoint_s": 0},
     # bfloat16, checkpointing and the reference beforehand, as the recipes have them
-    "dpo_bf16": {"learning_rate": 1e-4, "bf16": True, "gradient_checkpointing": True},
+    "dpo_bf16": {"learning_rate": 1e-4, "beta": 0.1, "bf16": True, "gradient_checkpointing": True},
 }
 
 
