@@ -4,8 +4,8 @@ Each check is a query that returns the rows that break it, so a person can look 
 extra arms too. What SQL cannot see (weights, scores by formula) is a function below.
 """
 
-import re
 import json
+import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
