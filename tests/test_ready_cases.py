@@ -81,7 +81,7 @@ def test_each_ready_d_sft_of_the_cases_is_read_right_or_refused(cases):
         read_sft(cases / "04-sft-roles-reversed.jsonl")
     assert read_sft(cases / "05-sft-half-character.jsonl") == [("a dog on grass \ufffd", "A dog runs \ufffd.")]
     assert read_sft(cases / "06-sft-bom.jsonl") == [("a dog on grass", "A dog runs over the grass.")]
-    assert read_sft(cases / "07-sft-parquet.parquet")
+    assert read_sft(cases / "07-sft-parquet.parquet") == [DOG]
     assert read_sft(cases / "07-sft-published-shape.jsonl") == [DOG]
 
 

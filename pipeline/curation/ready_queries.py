@@ -33,7 +33,7 @@ MARK = "\ue000"
 """Stands for the query where a template is filled in to see what is around it: a sign that no language uses."""
 
 
-def frame_of(template: Template) -> Frame:
+def read_frame(template: Template) -> Frame:
     """Return the words that a template puts before and after the query."""
     before, _, after = template.fill(query=MARK).partition(MARK)
     return Frame(before, after)

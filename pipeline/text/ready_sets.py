@@ -15,8 +15,9 @@ from pydantic import ValidationError
 
 from pipeline.runtime.io import DataError, describe_fault
 from pipeline.text.clean import clean
+from pipeline.text.common_words import find_instruction
 from pipeline.text.preference import fold
-from pipeline.text.ready_forms import DPO_FORMS, SFT_FORMS, Form, Frame, Parts, find_query, read_record
+from pipeline.text.ready_forms import DPO_FORMS, SFT_FORMS, Form, Frame, Parts, find_query, fold_keys, read_record
 from pipeline.text.ready_records import hash_file, read_records
 from pipeline.text.ready_turns import Misfit
 from schemas.base import Dropped, Provenance, QueryBase, content_id
@@ -43,11 +44,12 @@ class ReadySet(Generic[R]):
 
 @dataclass(frozen=True)
 class _Reading:
-    """A record with its number, its parts by role, and its cleaned query."""
+    """A record with its number, its parts by role, and its query as it was typed and cleaned."""
 
     number: int
     record: Any
     parts: Parts
+    typed: str
     query: str
 
 
@@ -88,7 +90,7 @@ def read_ready_dpo(path: str, params: DpoParams, keep_flags: bool, frame: Frame 
     foreign: Counter[str] = Counter()
     readings = list(_read(path, DPO_FORMS, keep_flags, frame))
     for reading in readings:
-        record = _lower_keys(reading.record)
+        record = _list_values(reading.record)
         source = record.get("source", "text")
         if not isinstance(source, str) or source not in params.sources:
             foreign[str(source)] += 1
@@ -137,7 +139,7 @@ def _read(path: str, forms: tuple[Form, ...], keep_flags: bool, frame: Frame | N
                 raise Misfit("nothing is left of its query once it is cleaned")
         except Misfit as misfit:
             raise DataError(f"{path}: record {number}: {misfit}") from None
-        yield _Reading(number, record, parts, query)
+        yield _Reading(number, record, parts, typed, query)
 
 
 def _match_id(record: Any, parts: Parts, typed: str, keep_flags: bool) -> str:
@@ -146,7 +148,7 @@ def _match_id(record: Any, parts: Parts, typed: str, keep_flags: bool) -> str:
     A template is filled in with a query whose < and > are other signs. Raises Misfit where the id names neither, unless
     an instruction was found around the query: then it was filled in with a text that is not to be had back.
     """
-    query_id, query = _lower_keys(record).get("query_id"), clean(typed, keep_flags)
+    query_id, query = _list_values(record).get("query_id"), clean(typed, keep_flags)
     if not isinstance(query_id, str) or not OUR_ID.fullmatch(query_id) or query_id == content_id(query):
         return query
     written = clean(typed.replace("‹", "<").replace("›", ">"), keep_flags)
@@ -160,14 +162,12 @@ def _match_id(record: Any, parts: Parts, typed: str, keep_flags: bool) -> str:
     return query
 
 
-def _lower_keys(record: Any) -> dict[str, Any]:
-    if not isinstance(record, dict):
-        return {}
-    return {str(key).strip().lower(): value for key, value in record.items() if value is not None}
+def _list_values(record: Any) -> dict[str, Any]:
+    return fold_keys(record) if isinstance(record, dict) else {}
 
 
 def _flag(path: str, reading: _Reading, name: str) -> bool:
-    value = _lower_keys(reading.record).get(name, False)
+    value = _list_values(reading.record).get(name, False)
     if not isinstance(value, bool):
         raise DataError(f"{path}: record {reading.number}: {name} is {value!r:.40}, not true or false")
     return value
@@ -176,7 +176,7 @@ def _flag(path: str, reading: _Reading, name: str) -> bool:
 def _find_scores(path: str, reading: _Reading) -> dict[str, float | None]:
     """Return score_chosen and score_rejected; of several kinds of scores those that speak least for the labels."""
     by_kind: dict[str, dict[str, float]] = defaultdict(dict)
-    for key, value in _lower_keys(reading.record).items():
+    for key, value in _list_values(reading.record).items():
         match = SCORE_KEY.fullmatch(re.sub(r"[\s-]+", "_", key))
         kind = match and f"{match['before']}_{match['after']}".strip("_")
         if not match or not kind or not SCORE_WORD.search(kind):
@@ -212,20 +212,24 @@ def _describe_reading(path: str, readings: list[_Reading]) -> list[str]:
             f"{path}: no key holds the query of {len(cut)} records; it is what chosen and rejected begin with, "
             f"first {cut[0].query[:80]!r}"
         )
-    requests = {reading.query for reading in readings if not reading.parts.named}
-    if instruction := find_instruction(requests):
-        raise DataError(
-            f"{path}: every user turn begins with {instruction[:80]!r}, which is no part of a query; set "
-            "policy.template to the instruction that the file was written with, or leave the query alone in the turn"
-        )
+    _refuse_instructions(path, [reading for reading in readings if not reading.parts.named])
     return notes
 
 
-def find_instruction(requests: set[str]) -> str | None:
-    """Return the words before the query that all of three requests or more begin with, up to their last colon."""
-    if len(requests) < 3:
-        return None
-    low, high = min(requests), max(requests)
-    same = next((i for i, (a, b) in enumerate(zip(low, high, strict=False)) if a != b), min(len(low), len(high)))
-    before = low[: low.rfind(":", 0, same) + 1]
-    return before if len(before.split()) >= 3 else None
+def _refuse_instructions(path: str, readings: list[_Reading]) -> None:
+    """Raise DataError where what was read as queries is, in all records, an instruction or has one around it."""
+    instructions = {reading.parts.instruction for reading in readings}
+    inputs = {reading.query for reading in readings}
+    if all(instructions) and len(instructions) > len(inputs):
+        raise DataError(
+            f"{path}: {len(instructions)} texts stand in instruction and {len(inputs)} in input, first "
+            f"{readings[0].query[:80]!r}: the queries seem to be the instructions; leave input empty there, or name "
+            "the query in a key query"
+        )
+    words_around = find_instruction({reading.typed for reading in readings})
+    if words_around is not None:
+        raise DataError(
+            f"{path}: every user turn has the words {words_around[:80]!r}, which are no part of a query; set "
+            "policy.template to the instruction that the file was written with, leave the query alone in the turn, or "
+            "name it in a key query"
+        )

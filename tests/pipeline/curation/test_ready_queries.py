@@ -1,6 +1,6 @@
 import pytest
 
-from pipeline.curation.ready_queries import find_leaked, frame_of, part_from_test
+from pipeline.curation.ready_queries import find_leaked, part_from_test, read_frame
 from pipeline.llm.template import Template
 from pipeline.runtime.io import DataError, write_rows
 from pipeline.text.ready_forms import Frame
@@ -72,5 +72,5 @@ def test_a_ready_set_with_a_test_query_is_refused_dropped_or_kept_as_told(test_s
 
 def test_the_frame_is_what_stands_around_the_query(tmp_path):
     (tmp_path / "t.jinja").write_text("{# a note #}\nRewrite: <query> {{ query }} </query>\nPrompt:\n")
-    frame = frame_of(Template(tmp_path / "t.jinja", needs=("query",)))
+    frame = read_frame(Template(tmp_path / "t.jinja", needs=("query",)))
     assert frame == Frame("Rewrite: <query> ", " </query>\nPrompt:")

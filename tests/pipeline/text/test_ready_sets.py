@@ -132,3 +132,12 @@ def test_of_several_kinds_of_scores_those_count_that_speak_least_for_the_labels(
     record |= {"chosen_rating": 5, "rejected_rating": 1, "chosen_reward": 0.1, "rejected_reward": 0.7}
     (row,) = read_ready_dpo(written(tmp_path, json.dumps(record)), laptop.dpo, False).rows
     assert (row.score_chosen, row.score_rejected) == (0.1, 0.7)
+
+
+def test_inputs_that_are_one_text_beside_instructions_that_differ_are_no_queries(tmp_path):
+    lines = "\n".join(
+        json.dumps({"instruction": f"a {beast}", "input": "cinematic style", "output": "P."})
+        for beast in ("dog", "cat")
+    )
+    with pytest.raises(DataError, match="the queries seem to be the instructions"):
+        read_ready_sft(written(tmp_path, lines), False)
