@@ -15,20 +15,24 @@ import regex
 from pipeline.curation.benchmark_overlap import find_overlap
 from pipeline.curation.split import NEAR
 from pipeline.curation.tokens import tokenize
+from pipeline.llm.policy_answers import read_policy_outcome
 from pipeline.llm.template import Template
 from pipeline.runtime.io import DataError, read_rows
 from pipeline.text.clean import tokens
 from pipeline.text.ready_forms import Frame
 from pipeline.text.ready_sets import ReadySet
-from schemas.base import Dropped, content_id
+from schemas.base import Dropped, Provenance, content_id
 from schemas.d_dpo import DDpo
 from schemas.d_sft import DSft
 from schemas.params import OnLeakage
 from schemas.queries import Query
 from schemas.reasons import Reason
+from schemas.seams import Outcome
 
 R = TypeVar("R", DSft, DDpo)
 ACCENTS = regex.compile(r"[\u0300-\u036f]+")
+STAND_INS = "\u25a1\u25af\u2b1a\u2b26"
+"""Signs that cleaning leaves alone, one of which stands for U+FFFD meanwhile."""
 MARK = "\ue000"
 """Stands for the query where a template is filled in to see what is around it: a sign that no language uses."""
 
@@ -37,6 +41,18 @@ def read_frame(template: Template) -> Frame:
     """Return the words that a template puts before and after the query."""
     before, _, after = template.fill(query=MARK).partition(MARK)
     return Frame(before, after)
+
+
+def read_ready_answer(text: str, provenance: Provenance) -> Outcome[str]:
+    """Return an answer of a ready set cleaned as a policy's is, or why it is none.
+
+    U+FFFD alone makes none garbled here: half a character is replaced by it as the file is read, as `queries` does.
+    """
+    if "\ufffd" not in text:
+        return read_policy_outcome(text, provenance)
+    stand_in = next(sign for sign in STAND_INS if sign not in text)
+    outcome = read_policy_outcome(text.replace("\ufffd", stand_in), provenance)
+    return replace(outcome, value=outcome.value.replace(stand_in, "\ufffd")) if outcome.value else outcome
 
 
 def find_leaked(queries: Sequence[str], test: Sequence[str]) -> dict[str, str]:

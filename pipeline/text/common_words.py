@@ -1,4 +1,4 @@
-"""The words that all requests of a file share: an instruction around each query, which must not be trained on as one."""
+"""The words that all requests of a file share: an instruction around each query, no part of it."""
 
 import os
 from collections.abc import Collection

@@ -6,10 +6,10 @@ What each record says is found by keys and roles, in `ready_forms`; a record tha
 import math
 import re
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, TypeAlias, TypeVar
 
 from pydantic import ValidationError
 
@@ -25,8 +25,11 @@ from schemas.d_dpo import DDpo
 from schemas.d_sft import DSft
 from schemas.params import DpoParams
 from schemas.reasons import Reason
+from schemas.seams import Outcome
 
 R = TypeVar("R", DSft, DDpo)
+ReadAnswer: TypeAlias = Callable[[str, Provenance], Outcome[str]]
+"""Cleans an answer, or says why it is none: what models say is read in a room above this one."""
 OUR_ID = re.compile("[0-9a-f]{16}")
 SCORE_KEY = re.compile(r"(?P<before>\w*?)_?(?P<side>chosen|rejected)_?(?P<after>\w*)", re.IGNORECASE)
 SCORE_WORD = re.compile(r"(?:^|_)(?:score|rating|reward|grade|points)s?(?:$|_)")
@@ -51,21 +54,23 @@ class _Reading:
     parts: Parts
     typed: str
     query: str
+    answers: tuple[str, ...]
 
 
-def read_ready_sft(path: str, keep_flags: bool, frame: Frame | None = None) -> ReadySet[DSft]:
+def read_ready_sft(path: str, keep_flags: bool, read_answer: ReadAnswer, frame: Frame | None = None) -> ReadySet[DSft]:
     """Return the rows of a file in any of SFT_FORMS; `frame` is what the policy's template puts around the query.
 
-    Queries are cleaned as the stage `queries` cleans, so that one in the test split has that row's id. A record that
-    repeats another is dropped. Raises DataError for a file or a record that cannot be read.
+    Queries are cleaned as the stage `queries` cleans, so that one in the test split has that row's id, answers as a
+    policy's are. A record that repeats another, or whose answer is none, is dropped. Raises DataError for a file or a
+    record that cannot be read.
     """
-    by = Provenance(backend="file", model=Path(path).name, revision=hash_file(path)[:16])
+    provenance = Provenance(backend="file", model=Path(path).name, revision=hash_file(path)[:16])
     samples: Counter[str] = Counter()
     first: dict[tuple[str, str], int] = {}
-    rows, dropped = [], []
-    readings = list(_read(path, SFT_FORMS, keep_flags, frame))
+    rows: list[DSft] = []
+    readings, dropped = _part_answered(path, _read(path, SFT_FORMS, keep_flags, frame), read_answer)
     for reading in readings:
-        (prompt,), query_id = reading.parts.answers, content_id(reading.query)
+        (prompt,), query_id = reading.answers, content_id(reading.query)
         before = first.setdefault((query_id, fold(prompt)), reading.number)
         if before != reading.number:
             dropped.append(_drop_repeated(path, reading.number, before))
@@ -74,21 +79,23 @@ def read_ready_sft(path: str, keep_flags: bool, frame: Frame | None = None) -> R
             DSft(
                 query_id=query_id, query=reading.query, split="sft", safety=_flag(path, reading, "safety"),
                 prompt_id=content_id(query_id, prompt), prompt=prompt, arm="ready", sample=samples[query_id],
-                written_by=by, refined=False, violated=(),
+                written_by=provenance, refined=False, violated=(),
             )
         )  # fmt: skip
         samples[query_id] += 1
     return ReadySet(rows, dropped, _describe_reading(path, readings))
 
 
-def read_ready_dpo(path: str, params: DpoParams, keep_flags: bool, frame: Frame | None = None) -> ReadySet[DDpo]:
+def read_ready_dpo(
+    path: str, params: DpoParams, keep_flags: bool, read_answer: ReadAnswer, frame: Frame | None = None
+) -> ReadySet[DDpo]:
     """Return the pairs of a file in any of DPO_FORMS; see `read_ready_sft`.
 
     A `source` that names none of dpo.sources is where a collection is from: such pairs count as text.
     """
     rows: list[DDpo] = []
     foreign: Counter[str] = Counter()
-    readings = list(_read(path, DPO_FORMS, keep_flags, frame))
+    readings, dropped = _part_answered(path, _read(path, DPO_FORMS, keep_flags, frame), read_answer)
     for reading in readings:
         record = _list_values(reading.record)
         source = record.get("source", "text")
@@ -104,11 +111,11 @@ def read_ready_dpo(path: str, params: DpoParams, keep_flags: bool, frame: Frame 
             f"({', '.join(params.sources)}): read as where they are from; the pairs count as text. "
             "To say which feedback made them, rename that column"
         )
-    return ReadySet(rows, [], notes)
+    return ReadySet(rows, dropped, notes)
 
 
 def _make_pair(path: str, reading: _Reading, source: str, params: DpoParams) -> DDpo:
-    (chosen, rejected), query_id = reading.parts.answers, content_id(reading.query)
+    (chosen, rejected), query_id = reading.answers, content_id(reading.query)
     try:
         return DDpo(
             pair_id=content_id(query_id, chosen, rejected, source), query_id=query_id, query=reading.query,
@@ -139,7 +146,23 @@ def _read(path: str, forms: tuple[Form, ...], keep_flags: bool, frame: Frame | N
                 raise Misfit("nothing is left of its query once it is cleaned")
         except Misfit as misfit:
             raise DataError(f"{path}: record {number}: {misfit}") from None
-        yield _Reading(number, record, parts, typed, query)
+        yield _Reading(number, record, parts, typed, query, parts.answers)
+
+
+def _part_answered(
+    path: str, readings: Iterable[_Reading], read_answer: ReadAnswer
+) -> tuple[list[_Reading], list[Dropped]]:
+    """Return the records with their answers cleaned, and those of which an answer is none, with the reason."""
+    provenance = Provenance(backend="file", model=Path(path).name, revision="")
+    kept, dropped = list[_Reading](), list[Dropped]()
+    for reading in readings:
+        outcomes = [read_answer(text, provenance) for text in reading.answers]
+        if failed := next((outcome for outcome in outcomes if outcome.reason), None):
+            name = f"{Path(path).name}:{reading.number}"
+            dropped.append(Dropped(input_id=name, reason=failed.reason or Reason.UNPARSED, detail=failed.detail))
+        else:
+            kept.append(replace(reading, answers=tuple(outcome.value or "" for outcome in outcomes)))
+    return kept, dropped
 
 
 def _match_id(record: Any, parts: Parts, typed: str, keep_flags: bool) -> str:

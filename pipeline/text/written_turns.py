@@ -1,4 +1,4 @@
-"""Turns of a chat that somebody wrote into one text: read where their speakers are plain, refused where they are tokens.
+"""Turns of a chat that somebody wrote into one text: read where speakers are plain words, else refused.
 
 HH-RLHF writes "\\n\\nHuman: x\\n\\nAssistant: p"; Guanaco "### Human: x"; exports of a chat "User: x".
 """
