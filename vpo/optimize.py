@@ -21,9 +21,10 @@ if TYPE_CHECKING:
     from schemas.seams import Outcome, Policy
 
 TRAINED = ("dpo", "sft")
-QUERY_COLUMNS = ("query", "prompt", "text")
-TABLES = (".csv", ".tsv", ".json", ".jsonl", ".ndjson", ".parquet", ".xlsx")
-"""endings of names that tell of columns"""
+QUERY = "query"
+"""The column that is x beyond doubt: beside it a prompt is p."""
+TABLES = (".txt", ".csv", ".tsv", ".json", ".jsonl", ".ndjson", ".parquet", ".xlsx")
+"""endings of names that tell how to read a file"""
 EMPTY = "the query is empty once it is cleaned; say what the video should show"
 
 
@@ -131,12 +132,12 @@ class Answer:
 
 
 def read_queries(file: str, params: "QueriesParams") -> Iterator[str]:
-    """Yield the queries of a file as stage `queries` reads them, by their column query, prompt or text.
+    """Yield the queries of a file as stage `queries` reads them, by their column query, else prompt or text.
 
     A name that tells no format is a line each; "-" is standard input. Raises ClickException for a file that cannot be
     read, naming file and record.
     """
-    from pipeline.curation.files import open_table
+    from pipeline.curation.files import TEXT, open_table
     from pipeline.curation.sources import fold_name, read_frames
     from pipeline.runtime.io import DataError
     from pipeline.text.incoming_bytes import read_lines, strip_packing
@@ -148,7 +149,7 @@ def read_queries(file: str, params: "QueriesParams") -> Iterator[str]:
             yield from (line.rstrip("\r\n") for line in lines if line.strip())
             return
         names = [fold_name(name) for name in open_table(path).names]
-        column = next((name for name in QUERY_COLUMNS if name in names), None)
+        column = QUERY if QUERY in names else None
         changes = {"source": "file", "path": file, "query_column": column, "id_column": None, "limit": None}
         record = 0
         for frame in read_frames(params.model_copy(update=changes)):
@@ -156,7 +157,8 @@ def read_queries(file: str, params: "QueriesParams") -> Iterator[str]:
                 record += 1
                 if fault is not None:
                     raise click.ClickException(f"{file}: record {record}: {fault}")
-                yield text
+                if names != [TEXT] or text.strip():  # a blank line of a text is none of its queries
+                    yield text
     except (OSError, UnicodeDecodeError, DataError) as fault:
         raise click.ClickException(f"{file}: {fault}") from None
 
