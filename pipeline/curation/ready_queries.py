@@ -4,7 +4,6 @@ Ours: an id alone finds too few. A query that differs from a test query by a quo
 id and teaches the same answer.
 """
 
-import unicodedata
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import TypeVar
@@ -13,6 +12,7 @@ import numpy as np
 import regex
 
 from pipeline.curation.benchmark_overlap import find_overlap
+from pipeline.curation.disguises import replace_lookalikes
 from pipeline.curation.split import NEAR
 from pipeline.curation.tokens import tokenize
 from pipeline.llm.policy_answers import read_policy_outcome
@@ -30,7 +30,10 @@ from schemas.reasons import Reason
 from schemas.seams import Outcome
 
 R = TypeVar("R", DSft, DDpo)
-ACCENTS = regex.compile(r"[\u0300-\u036f]+")
+SMALL_WORDS = frozenset(("a", "an", "the", "is", "are", "was", "were"))
+"""say nothing of the scene"""
+ENDING = regex.compile(r"(?<=[a-z]{3})(?:ing|ed|(?<![su])s)$")
+DOUBLED = regex.compile(r"([bdgmnprt])\1$")
 STAND_INS = "\u25a1\u25af\u2b1a\u2b26"
 """Signs that cleaning leaves alone, one of which stands for U+FFFD meanwhile."""
 MARK = "\ue000"
@@ -66,16 +69,26 @@ def find_leaked(queries: Sequence[str], test: Sequence[str]) -> dict[str, str]:
     leaked = {query: exact[fold_words(query)] for query in queries if fold_words(query) in exact}
     worded = [query for query in dict.fromkeys(queries) if query not in leaked and tokens(query)]
     if worded and test:
-        numbered = tokenize(pl.Series("words", [" ".join(tokens(query)) for query in worded], pl.String))
-        rows, prompts, _ = find_overlap(numbered, np.arange(len(worded)), test, NEAR)
+        numbered = tokenize(pl.Series("words", [fold_words(query) for query in worded], pl.String))
+        folded = [fold_words(text) for text in test]
+        rows, prompts, _ = find_overlap(numbered, np.arange(len(worded)), folded, NEAR)
         leaked |= {worded[row]: test[prompt] for row, prompt in zip(rows, prompts, strict=True)}
     return leaked
 
 
 def fold_words(text: str) -> str:
-    """Return the words of a query without case and accents; of one without words its signs as they stand."""
-    words = " ".join(tokens(text)) or text.casefold()
-    return ACCENTS.sub("", unicodedata.normalize("NFKD", words))
+    """Return the stems of a query's words without case, accents and small words; its signs where it has no words.
+
+    Letters that look like Latin ones count as those, so that a word in disguise is found.
+    """
+    folded = tokens(replace_lookalikes(text)) or tokens(text)
+    return " ".join(stem(word) for word in folded if word not in SMALL_WORDS) or text.casefold()
+
+
+def stem(word: str) -> str:
+    """Return an English word without the ending of a verb's or noun's form: running, runs -> run."""
+    bare = ENDING.sub("", word)
+    return bare[:-1] if bare != word and DOUBLED.search(bare) else bare.removesuffix("e") if len(bare) > 3 else bare
 
 
 def part_from_test(ready: ReadySet[R], test: str | None, on_leakage: OnLeakage, path: str) -> ReadySet[R]:
