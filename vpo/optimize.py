@@ -73,7 +73,7 @@ def main(
         sampling = params.optimize.model_copy(update={"temperature": 0.0}) if greedy else params.optimize
         policy = make_policy(folder, params.policy)
         keep_flags = params.queries.keep_flags
-        if model is None and type(params.base_model).NEEDS.stand_in:
+        if is_made_here(folder, root, graph) and type(params.base_model).NEEDS.stand_in:
             texts = tell_if_strange(texts, keep_flags, params.world.queries, params.base.seed)
         for answer in optimize(texts, policy, sampling, params.base.seed, keep_flags=keep_flags, samples=samples):
             failures += not answer.is_served
@@ -114,6 +114,11 @@ def find_trained(root: Path, graph: Graph) -> Path:
             if stage.entry == name and (root / stage.outs[0] / "config.json").is_file():
                 return root / stage.outs[0]
     raise click.ClickException("no model is trained yet: run `dvc repro dpo`, or name one with --model")
+
+
+def is_made_here(folder: Path, root: Path, graph: Graph) -> bool:
+    """Return whether a model folder is what a stage of this project makes, so that params say of which base it is."""
+    return any(folder == root / out for stage in graph.stages.values() for out in stage.outs)
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from schemas.seams import Outcome
 from tests.support.llm_server import serving
 from tests.support.small_project import ROOT, write_params
 from vpo.graph import read_graph
-from vpo.optimize import EMPTY, find_trained, main, optimize, read_queries, say_if_strange
+from vpo.optimize import EMPTY, find_trained, is_made_here, main, optimize, read_queries, say_if_strange
 
 
 class Repeating:
@@ -223,3 +223,9 @@ def test_a_query_of_another_world_is_told_in_one_line(capsys):
     say_if_strange("собака бежит по траве", 600, 0)
     (line,) = capsys.readouterr().err.splitlines()
     assert "cannot read this query" in line and "vpo-cogvideox-2b" in line
+
+
+def test_a_model_that_is_named_may_be_one_of_this_project(tmp_path):
+    graph = read_graph(ROOT)
+    assert is_made_here(tmp_path / "data/models/sft", tmp_path, graph)
+    assert not is_made_here(tmp_path / "mine", tmp_path, graph)
