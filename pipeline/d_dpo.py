@@ -7,7 +7,7 @@ from itertools import chain
 
 import click
 
-from pipeline.curation.ready_queries import frame_of, part_from_test
+from pipeline.curation.ready_queries import part_from_test, read_frame, read_ready_answer
 from pipeline.llm.template import Template
 from pipeline.runtime.io import DataError, read_rows
 from pipeline.runtime.params_file import load_params, option
@@ -86,8 +86,8 @@ def gather_pairs(
     pairs: Iterable[Pair] = read_pairs(params.dpo.sources_of(arm))
     dropped, metrics = list[Dropped](), dict[str, str]()
     if path := params.d_dpo.path:
-        frame = frame_of(Template(params.policy.template, needs=("query",)))
-        ready = read_ready_dpo(path, params.dpo, params.queries.keep_flags, frame)
+        frame = read_frame(Template(params.policy.template, needs=("query",)))
+        ready = read_ready_dpo(path, params.dpo, params.queries.keep_flags, read_ready_answer, frame)
         ready = part_from_test(ready, test, params.d_dpo.on_leakage, path)
         for note in ready.notes:
             click.echo(make_visible(f"  d_dpo: {note}"), err=True)

@@ -5,7 +5,7 @@ from itertools import chain
 
 import click
 
-from pipeline.curation.ready_queries import frame_of, part_from_test
+from pipeline.curation.ready_queries import part_from_test, read_frame, read_ready_answer
 from pipeline.llm.template import Template
 from pipeline.runtime.io import read_rows
 from pipeline.runtime.params_file import load_params, option
@@ -55,8 +55,8 @@ def main(critique: str, refine: str, out: str, test: str | None, params_path: st
     params = load_params(params_path)
     with stage_output(out, DSft, label="d_sft") as writer:
         if params.d_sft.path:
-            frame = frame_of(Template(params.policy.template, needs=("query",)))
-            ready = read_ready_sft(params.d_sft.path, params.queries.keep_flags, frame)
+            frame = read_frame(Template(params.policy.template, needs=("query",)))
+            ready = read_ready_sft(params.d_sft.path, params.queries.keep_flags, read_ready_answer, frame)
             ready = part_from_test(ready, test, params.d_sft.on_leakage, params.d_sft.path)
             for note in ready.notes:
                 click.echo(make_visible(f"  d_sft: {note}"), err=True)

@@ -35,6 +35,7 @@ from pipeline.llm.template import Template
 from pipeline.runtime.io import read_rows
 from pipeline.runtime.params_file import load_params, option
 from pipeline.runtime.pyplot import open_pyplot
+from pipeline.runtime.stand_ins import say_if_unreadable
 from pipeline.runtime.store import home
 from pipeline.text.clean import clean_hash
 from pipeline.world.corpus import make_queries
@@ -165,6 +166,7 @@ STAGE = Declaration(reads=(), row=Query, unit="raw query", asks=(Ask("teacher", 
 def main(sft: str, dpo: str, test: str, params_path: Path) -> None:
     """raw -> x: clean, filter, deduplicate and re-judge what users typed, and draw the splits."""
     params = load_params(params_path)
+    say_if_unreadable(params, params.teacher)
     open_pyplot()  # a missing library is an error before the work
     with write_splits({"sft": Path(sft), "dpo": Path(dpo), "test": Path(test)}) as outputs:
         teacher = make_teacher(params.teacher, params.world)

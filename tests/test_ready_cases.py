@@ -6,6 +6,7 @@ import pytest
 from click.testing import CliRunner
 
 from pipeline.curation.filters import filter_rows
+from pipeline.curation.ready_queries import read_ready_answer
 from pipeline.curation.rules import check_readable
 from pipeline.curation.sources import join_frames, read_frames
 from pipeline.runtime.io import DataError
@@ -16,12 +17,12 @@ from tests.support.ready_files import INSTRUCTION, assistant, user, write_ready
 
 
 def read_sft(path) -> list[tuple[str, str]]:
-    return [(row.query, row.prompt) for row in read_ready_sft(str(path), False).rows]
+    return [(row.query, row.prompt) for row in read_ready_sft(str(path), False, read_ready_answer).rows]
 
 
 def read_dpo(path, laptop) -> tuple[list[tuple[str, str, str]], list[str]]:
     """Return the pairs that prefer something, and the reasons of the others."""
-    items = list(drop_undecided(read_ready_dpo(str(path), laptop.dpo, False).rows))
+    items = list(drop_undecided(read_ready_dpo(str(path), laptop.dpo, False, read_ready_answer).rows))
     kept = [item for item in items if not isinstance(item, Dropped)]
     return [(row.query, row.chosen, row.rejected) for row in kept], [
         item.reason for item in items if isinstance(item, Dropped)
@@ -44,8 +45,10 @@ def test_quotes_leave_as_a_pair_or_not_at_all(tmp_path):
     typed = ['a door that says "push"', '"stop" says a nurse to a thief', '"a dog on grass"', "'tis a dog's life"]
     path = write_ready(tmp_path, "a.json", chats(*((text, "P.") for text in typed)))
     right = [typed[0], typed[1], "a dog on grass", typed[3]]
-    assert [row.query for row in read_ready_sft(path, False).rows] == right
-    assert [row.query_id for row in read_ready_sft(path, False).rows] == [content_id(text) for text in right]
+    assert [row.query for row in read_ready_sft(path, False, read_ready_answer).rows] == right
+    assert [row.query_id for row in read_ready_sft(path, False, read_ready_answer).rows] == [
+        content_id(text) for text in right
+    ]
 
 
 def test_a_file_with_a_bom_or_half_a_character_is_read_as_queries_reads_it(tmp_path, laptop):
@@ -81,7 +84,7 @@ def test_each_ready_d_sft_of_the_cases_is_read_right_or_refused(cases):
         read_sft(cases / "04-sft-roles-reversed.jsonl")
     assert read_sft(cases / "05-sft-half-character.jsonl") == [("a dog on grass \ufffd", "A dog runs \ufffd.")]
     assert read_sft(cases / "06-sft-bom.jsonl") == [("a dog on grass", "A dog runs over the grass.")]
-    assert read_sft(cases / "07-sft-parquet.parquet")
+    assert read_sft(cases / "07-sft-parquet.parquet") == [DOG]
     assert read_sft(cases / "07-sft-published-shape.jsonl") == [DOG]
 
 

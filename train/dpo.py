@@ -143,7 +143,7 @@ STAGE = Declaration(reads=(DDpo,), row=None, unit="pair")
 def main(d_dpo: str, sft: Path, out: Path, arm: bool, params_path: str) -> None:
     """D_dpo -> policy: train the SFT model on preference pairs."""
     params = load_params(params_path)
-    say_if_unreadable(params, params.base_model)
+    say_if_unreadable(params, params.base_model, ready=("d_sft", "d_dpo"))
     pairs = list(read_rows(d_dpo, DDpo))
     try:
         if not pairs:

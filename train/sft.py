@@ -98,7 +98,7 @@ STAGE = Declaration(reads=(DSft,), row=None, unit="row of D_SFT")
 def main(d_sft: str, base: Path, out: Path, params_path: str) -> None:
     """D_SFT -> policy: fine-tune the base model on (x, s)."""
     params = load_params(params_path)
-    say_if_unreadable(params, params.base_model)
+    say_if_unreadable(params, params.base_model, ready=("d_sft",))
     rows = list(read_rows(d_sft, DSft))
     if not rows:
         raise DataError(f"{d_sft}: no rows, so nothing to train on")

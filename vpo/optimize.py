@@ -21,9 +21,10 @@ if TYPE_CHECKING:
     from schemas.seams import Outcome, Policy
 
 TRAINED = ("dpo", "sft")
-QUERY_COLUMNS = ("query", "prompt", "text")
-TABLES = (".csv", ".tsv", ".json", ".jsonl", ".ndjson", ".parquet", ".xlsx")
-"""endings of names that tell of columns"""
+QUERY = "query"
+"""The column that is x beyond doubt: beside it a prompt is p."""
+TABLES = (".txt", ".csv", ".tsv", ".json", ".jsonl", ".ndjson", ".parquet", ".xlsx")
+"""endings of names that tell how to read a file"""
 EMPTY = "the query is empty once it is cleaned; say what the video should show"
 
 
@@ -72,7 +73,7 @@ def main(
         sampling = params.optimize.model_copy(update={"temperature": 0.0}) if greedy else params.optimize
         policy = make_policy(folder, params.policy)
         keep_flags = params.queries.keep_flags
-        if model is None and type(params.base_model).NEEDS.stand_in:
+        if is_made_here(folder, root, graph) and type(params.base_model).NEEDS.stand_in:
             texts = tell_if_strange(texts, keep_flags, params.world.queries, params.base.seed)
         for answer in optimize(texts, policy, sampling, params.base.seed, keep_flags=keep_flags, samples=samples):
             failures += not answer.is_served
@@ -115,6 +116,11 @@ def find_trained(root: Path, graph: Graph) -> Path:
     raise click.ClickException("no model is trained yet: run `dvc repro dpo`, or name one with --model")
 
 
+def is_made_here(folder: Path, root: Path, graph: Graph) -> bool:
+    """Return whether a model folder is what a stage of this project makes, so that params say of which base it is."""
+    return any(folder == root / out for stage in graph.stages.values() for out in stage.outs)
+
+
 @dataclass(frozen=True)
 class Answer:
     """What x is served: a prompt p, x itself where the model wrote none, or nothing; `failure` says why not p."""
@@ -131,12 +137,12 @@ class Answer:
 
 
 def read_queries(file: str, params: "QueriesParams") -> Iterator[str]:
-    """Yield the queries of a file as stage `queries` reads them, by their column query, prompt or text.
+    """Yield the queries of a file as stage `queries` reads them, by their column query, else prompt or text.
 
     A name that tells no format is a line each; "-" is standard input. Raises ClickException for a file that cannot be
     read, naming file and record.
     """
-    from pipeline.curation.files import open_table
+    from pipeline.curation.files import TEXT, open_table
     from pipeline.curation.sources import fold_name, read_frames
     from pipeline.runtime.io import DataError
     from pipeline.text.incoming_bytes import read_lines, strip_packing
@@ -148,7 +154,7 @@ def read_queries(file: str, params: "QueriesParams") -> Iterator[str]:
             yield from (line.rstrip("\r\n") for line in lines if line.strip())
             return
         names = [fold_name(name) for name in open_table(path).names]
-        column = next((name for name in QUERY_COLUMNS if name in names), None)
+        column = QUERY if QUERY in names else None
         changes = {"source": "file", "path": file, "query_column": column, "id_column": None, "limit": None}
         record = 0
         for frame in read_frames(params.model_copy(update=changes)):
@@ -156,7 +162,8 @@ def read_queries(file: str, params: "QueriesParams") -> Iterator[str]:
                 record += 1
                 if fault is not None:
                     raise click.ClickException(f"{file}: record {record}: {fault}")
-                yield text
+                if names != [TEXT] or text.strip():  # a blank line of a text is none of its queries
+                    yield text
     except (OSError, UnicodeDecodeError, DataError) as fault:
         raise click.ClickException(f"{file}: {fault}") from None
 

@@ -67,7 +67,11 @@ def count_mendable(root: Path, stage: "Stage", params: "Params") -> int:
 
 
 def run_again(root: Path, graph: Graph, name: str) -> None:
-    """Run one stage by DVC, as it stands and alone. Raises ClickException where it fails."""
+    """Run one stage by DVC, as it stands and alone. Raises ClickException where it fails.
+
+    `--force` is for DVC alone: no file changed, and DVC cannot know that a host may answer otherwise today. Nothing is
+    bought twice, since every answer that was given comes from the store.
+    """
     # the dvc of this environment, which need not be on the path
     beside = Path(sys.executable).with_name("dvc")
     dvc = str(beside) if beside.exists() else shutil.which("dvc") or "dvc"

@@ -60,7 +60,7 @@ def list_readings(text: str) -> Iterator[tuple[str, ...]]:
         return
     for sign, name in PEOPLE.items():
         text = text.replace(sign, name)
-    plain = _replace_lookalikes(text)
+    plain = replace_lookalikes(text)
     yield words(_strip_marks(text))
     yield words(plain)
     for table in (NO_SIGNS, LEET, ONE_IS_L):
@@ -74,7 +74,7 @@ def find_spelled_out(text: str) -> Iterator[str]:
     """Yield the runs of single letters in a text, each written together: "n a k e d" and "n.4.k.e.d" are naked."""
     if not ODD.search(text):
         return
-    plain = _replace_lookalikes(text)
+    plain = replace_lookalikes(text)
     for reading in (plain, plain.translate(LEET)):
         for match in SPELLED.finditer(reading):
             yield "".join(filter(str.isalpha, match.group()))
@@ -84,7 +84,8 @@ def _strip_marks(text: str) -> str:
     return MARK.sub("", unicodedata.normalize("NFKD", text)).lower()
 
 
-def _replace_lookalikes(text: str) -> str:
+def replace_lookalikes(text: str) -> str:
+    """Return a text in lower case without marks, each letter that looks like a Latin one as that."""
     return _strip_marks(text).translate(LETTERS)
 
 

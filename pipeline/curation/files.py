@@ -17,6 +17,7 @@ from pipeline.curation.sheets import read_sheet
 from pipeline.runtime.io import DataError
 from pipeline.text.delimiters import DELIMITERS, find_delimiter
 from pipeline.text.incoming_bytes import read_lines, read_text, strip_packing
+from pipeline.text.ready_records import refuse_twice_named
 
 if TYPE_CHECKING:
     import polars as pl
@@ -205,15 +206,7 @@ def _open_excel(path: Path) -> RecordTable:
 
 def parse_json(text: str) -> object:
     """Return the value of JSON. Raises ValueError, also for an object with two values for one key."""
-    return json.loads(text, object_pairs_hook=_refuse_twice_named)
-
-
-def _refuse_twice_named(pairs: list[tuple[str, object]]) -> dict[str, object]:
-    record = dict(pairs)
-    if len(record) < len(pairs):
-        keys = [key for key, _ in pairs]
-        raise ValueError(f"an object names {next(key for key in record if keys.count(key) > 1)!r} twice")
-    return record
+    return json.loads(text, object_pairs_hook=refuse_twice_named)
 
 
 def _tabulate(path: Path, items: Iterator[object]) -> RecordTable:

@@ -4,7 +4,6 @@ Ours: an id alone finds too few. A query that differs from a test query by a quo
 id and teaches the same answer.
 """
 
-import unicodedata
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import TypeVar
@@ -13,30 +12,50 @@ import numpy as np
 import regex
 
 from pipeline.curation.benchmark_overlap import find_overlap
+from pipeline.curation.disguises import replace_lookalikes
 from pipeline.curation.split import NEAR
 from pipeline.curation.tokens import tokenize
+from pipeline.llm.policy_answers import read_policy_outcome
 from pipeline.llm.template import Template
 from pipeline.runtime.io import DataError, read_rows
 from pipeline.text.clean import tokens
 from pipeline.text.ready_forms import Frame
 from pipeline.text.ready_sets import ReadySet
-from schemas.base import Dropped, content_id
+from schemas.base import Dropped, Provenance, content_id
 from schemas.d_dpo import DDpo
 from schemas.d_sft import DSft
 from schemas.params import OnLeakage
 from schemas.queries import Query
 from schemas.reasons import Reason
+from schemas.seams import Outcome
 
 R = TypeVar("R", DSft, DDpo)
-ACCENTS = regex.compile(r"[\u0300-\u036f]+")
+SMALL_WORDS = frozenset(("a", "an", "the", "is", "are", "was", "were"))
+"""say nothing of the scene"""
+ENDING = regex.compile(r"(?<=[a-z]{3})(?:ing|ed|(?<![su])s)$")
+DOUBLED = regex.compile(r"([bdgmnprt])\1$")
+STAND_INS = "\u25a1\u25af\u2b1a\u2b26"
+"""Signs that cleaning leaves alone, one of which stands for U+FFFD meanwhile."""
 MARK = "\ue000"
 """Stands for the query where a template is filled in to see what is around it: a sign that no language uses."""
 
 
-def frame_of(template: Template) -> Frame:
+def read_frame(template: Template) -> Frame:
     """Return the words that a template puts before and after the query."""
     before, _, after = template.fill(query=MARK).partition(MARK)
     return Frame(before, after)
+
+
+def read_ready_answer(text: str, provenance: Provenance) -> Outcome[str]:
+    """Return an answer of a ready set cleaned as a policy's is, or why it is none.
+
+    U+FFFD alone makes none garbled here: half a character is replaced by it as the file is read, as `queries` does.
+    """
+    if "\ufffd" not in text:
+        return read_policy_outcome(text, provenance)
+    stand_in = next(sign for sign in STAND_INS if sign not in text)
+    outcome = read_policy_outcome(text.replace("\ufffd", stand_in), provenance)
+    return replace(outcome, value=outcome.value.replace(stand_in, "\ufffd")) if outcome.value else outcome
 
 
 def find_leaked(queries: Sequence[str], test: Sequence[str]) -> dict[str, str]:
@@ -50,16 +69,26 @@ def find_leaked(queries: Sequence[str], test: Sequence[str]) -> dict[str, str]:
     leaked = {query: exact[fold_words(query)] for query in queries if fold_words(query) in exact}
     worded = [query for query in dict.fromkeys(queries) if query not in leaked and tokens(query)]
     if worded and test:
-        numbered = tokenize(pl.Series("words", [" ".join(tokens(query)) for query in worded], pl.String))
-        rows, prompts, _ = find_overlap(numbered, np.arange(len(worded)), test, NEAR)
+        numbered = tokenize(pl.Series("words", [fold_words(query) for query in worded], pl.String))
+        folded = [fold_words(text) for text in test]
+        rows, prompts, _ = find_overlap(numbered, np.arange(len(worded)), folded, NEAR)
         leaked |= {worded[row]: test[prompt] for row, prompt in zip(rows, prompts, strict=True)}
     return leaked
 
 
 def fold_words(text: str) -> str:
-    """Return the words of a query without case and accents; of one without words its signs as they stand."""
-    words = " ".join(tokens(text)) or text.casefold()
-    return ACCENTS.sub("", unicodedata.normalize("NFKD", words))
+    """Return the stems of a query's words without case, accents and small words; its signs where it has no words.
+
+    Letters that look like Latin ones count as those, so that a word in disguise is found.
+    """
+    folded = tokens(replace_lookalikes(text)) or tokens(text)
+    return " ".join(stem(word) for word in folded if word not in SMALL_WORDS) or text.casefold()
+
+
+def stem(word: str) -> str:
+    """Return an English word without the ending of a verb's or noun's form: running, runs -> run."""
+    bare = ENDING.sub("", word)
+    return bare[:-1] if bare != word and DOUBLED.search(bare) else bare.removesuffix("e") if len(bare) > 3 else bare
 
 
 def part_from_test(ready: ReadySet[R], test: str | None, on_leakage: OnLeakage, path: str) -> ReadySet[R]:

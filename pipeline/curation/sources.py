@@ -100,9 +100,51 @@ def read_frames(params: QueriesParams, corpus: Iterable[dict[str, Any]] = ()) ->
             yield _convert_frame(batch, position, columns)
             position, left = position + len(batch), left - len(batch)
         return
-    records = enumerate(itertools.islice(table.records(columns.names), params.limit))
+    strange: dict[str, None] = {}
+    unified = unify_keys(table.records(columns.names), table.names, columns.names, strange)
+    records = enumerate(itertools.islice(unified, params.limit))
     while rows := [_read_record(record, position, columns) for position, record in itertools.islice(records, BATCH)]:
         yield to_frame(rows)
+    _tell_unread(list(strange), name_source(params))
+
+
+def unify_keys(
+    records: Iterable[object], header: Sequence[str], wanted: Sequence[str], strange: dict[str, None]
+) -> Iterator[object]:
+    """Yield records with the keys of `wanted` as they are spelled there; objects of JSON need not spell them alike.
+
+    `header` are the keys that were looked at before. Others that look like a score's are put into `strange`. A record
+    with two keys for one becomes a fault.
+    """
+    by_name = {fold_name(name): name for name in wanted}
+    spelled: dict[str, str] = {}
+    met = {*header, *wanted}
+    for number, record in enumerate(records, 1):
+        if not isinstance(record, dict):
+            yield record
+            continue
+        for key in record.keys() - met:
+            met.add(key)
+            if (name := fold_name(key)) in by_name:
+                spelled[key] = by_name[name]
+            elif LIKE_A_SCORE.search(name):
+                strange[str(key)] = None
+        if spelled and (others := record.keys() & spelled.keys()):
+            names = [spelled.get(key, key) for key in record]
+            if len({*names}) < len(names):
+                yield f"item {number}: two of its keys are {spelled[others.pop()]!r} but for case and blanks"
+                continue
+            record = dict(zip(names, record.values(), strict=True))
+        yield record
+
+
+def _tell_unread(names: Sequence[str], source: str) -> None:
+    if names:
+        line = (
+            f"  queries: {source}: not read as scores of unsafe queries: {_join_names(names)}; rename one to "
+            "unsafe_score if it holds probabilities of the text"
+        )
+        click.echo(make_visible(line), err=True)
 
 
 def _open_source(params: QueriesParams, corpus: Iterable[dict[str, Any]]) -> Table:
@@ -146,12 +188,8 @@ def fold_name(name: object) -> str:
 def _find_scores(table: Table, source: str) -> list[str]:
     """Return the columns of toxicity scores, as the table spells them; of others that look like it, say so."""
     scores = [name for name in table.names if fold_name(name) in SCORE_COLUMNS]
-    if unread := [str(name) for name in table.names if name not in scores and LIKE_A_SCORE.search(fold_name(name))]:
-        line = (
-            f"  queries: {source}: not read as scores of unsafe queries: {_join_names(unread)}; rename one to "
-            "unsafe_score if it holds probabilities of the text"
-        )
-        click.echo(make_visible(line), err=True)
+    unread = [str(name) for name in table.names if name not in scores and LIKE_A_SCORE.search(fold_name(name))]
+    _tell_unread(unread, source)
     if isinstance(table, RecordTable):
         # the names of a record table are those of its first record, which need not have them all
         folded = {fold_name(name) for name in scores}

@@ -20,8 +20,13 @@ JAPANESE = {"HIRAGANA", "KATAKANA", "KATAKANA-HIRAGANA", "CJK"}
 # what windows-1252 holds, as text of Western Europe uses it: an accent in a word's case, quotes and dashes around words
 ODD_IN_WESTERN = regex.compile(r"[a-zß-ÿ][À-ÖØ-ÞŠŒŽŸ‚„ƒˆ]|[\x81\x8d\x8f\x90\x9d]")
 BEYOND_ASCII = regex.compile(r"[\x80-\uffff]+")
-COMMON_RUN = regex.compile(r"[^\x80-\x9f]|[“‘„«¿¡’–—\u00a0…]{0,2}(?:[ß-öø-ÿœ]{1,2}|[À-ÖØ-ÞŒ]{1,2})?[’”»…–—\u00a0]{0,2}")
-"""a sign alone, or a letter or two of one case between opening and closing signs"""
+TURKISH_OR_ICELANDIC = regex.compile("[þðýÞÐÝ]")
+"""windows-1254 has ş, ğ, ı and their capitals at their places"""
+ICELANDIC_ALONE = regex.compile("[áíóúæÁÍÓÚÆ]")
+"""letters of those that write þ, ð or ý which Turkish does without"""
+_LETTERS = r"(?:[ß-öø-ÿœ]{1,2}|[À-ÖØ-ÞŒ]{1,2}|[äöüß]{3}|[ÄÖÜ]{3}|åäö|ÅÄÖ|æøå|ÆØÅ)"
+COMMON_RUN = regex.compile(rf"[^\x80-\x9f]|[“‘„«¿¡’–—\u00a0…]{{0,2}}{_LETTERS}?[’”»…–—\u00a0]{{0,2}}")
+"""a sign alone, or between opening and closing signs a letter or two of one case, or an alphabet's own three"""
 
 
 def is_windows_1252(line: bytes) -> bool:
@@ -29,6 +34,8 @@ def is_windows_1252(line: bytes) -> bool:
     text = line.decode("cp1252", errors="replace")
     runs = BEYOND_ASCII.findall(text)
     if not runs or "\ufffd" in text or ODD_IN_WESTERN.search(text):
+        return False
+    if TURKISH_OR_ICELANDIC.search(text) and not ICELANDIC_ALONE.search(text):
         return False
     return all(COMMON_RUN.fullmatch(run) for run in runs)
 

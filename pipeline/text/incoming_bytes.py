@@ -100,7 +100,7 @@ def _describe_not_utf8(path: Path, position: int, content: str, encoding: str | 
     advice = (
         f"`iconv -f {encoding} -t UTF-8 OLD > NEW`"
         if encoding
-        else "find out its encoding (GB18030, BIG5, SHIFT_JIS, EUC-KR, WINDOWS-1251, ...), then "
+        else "find out its encoding (GB18030, BIG5, SHIFT_JIS, EUC-KR, WINDOWS-1251, WINDOWS-1254, ...), then "
         "`iconv -f ENCODING -t UTF-8 OLD > NEW`"
     )
     name = " as windows-1252" if encoding == "WINDOWS-1252" else ""

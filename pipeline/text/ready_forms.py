@@ -13,12 +13,14 @@ import regex
 
 from pipeline.text.clean import words
 from pipeline.text.ready_turns import Exchange, Misfit, describe, list_keys, read_exchange
+from pipeline.text.written_turns import list_turns, name_speakers, read_request, refuse_tokens
 
 Record = dict[str, Any]
 CUE = regex.compile(r"(?:^|\n)[ \t#*]*(?:user[ \t]+)?query:\s*", regex.IGNORECASE)
 ANSWER_CUE = regex.compile(r"\s*(?:#+\s*)?video prompt:\s*", regex.IGNORECASE)
-TURNS_IN_TEXT = regex.compile(r"\n\n(Human|Assistant): ?")
-"""How Anthropic's HH-RLHF writes turns into one text, with the last turn to the assistant."""
+LAST_CUE = regex.compile(r"query:\s*", regex.IGNORECASE)
+LEAST_WORDS = 2
+"""Words that two texts must begin with before that counts as their query: one is an article as a rule. Ours."""
 
 
 class Parts(NamedTuple):
@@ -57,7 +59,7 @@ def read_record(record: Any, forms: tuple[Form, ...]) -> Parts:
         return _read_couple(record)
     if not isinstance(record, dict):
         raise Misfit(f"{describe(record)}; expected an object with {list_forms(forms)}")
-    values = _fold_keys(record)
+    values = fold_keys(record)
     if rejected := [key for key in ("label", "kto_tag") if values.get(key) is False]:
         raise Misfit(f"{rejected[0]} is false: it says that the answer is a bad one; take such records out")
     fitting = [form for form in forms if set(form.keys) <= values.keys()]
@@ -95,17 +97,21 @@ def list_forms(forms: tuple[Form, ...]) -> str:
 
 
 def find_query(parts: Parts, frame: Frame | None) -> str:
-    """Return x: the query that the record names, or the text between an instruction's words and its last cue."""
-    if parts.named:
+    """Return x: the query that the record names, or the text between an instruction's words and its last cue.
+
+    Turns that are written out in it are read. Raises Misfit for those that are not one question, and for chat tokens.
+    """
+    if parts.named:  # somebody typed it, whatever it begins with
+        refuse_tokens(parts.request)
         return parts.request
     whole = f"{parts.instruction}\n{parts.request}" if parts.instruction else parts.request
-    inside = _inside(whole, frame) if frame else None
+    inside = _cut_frame(whole, frame) if frame else None
     if inside is None:
         inside = _between_cues(whole)
-    return _untag(parts.request if inside is None else inside)
+    return _untag(read_request(parts.request if inside is None else inside))
 
 
-def _inside(text: str, frame: Frame) -> str | None:
+def _cut_frame(text: str, frame: Frame) -> str | None:
     text, before, after = text.strip(), frame.before.strip(), frame.after.strip()
     if before + after and text.startswith(before) and text.endswith(after) and len(text) >= len(before) + len(after):
         return text[len(before) : len(text) - len(after)].strip()
@@ -117,7 +123,7 @@ def _between_cues(text: str) -> str | None:
     if not cues or cues[-1].end() != len(text):
         return None
     end = cues[-1]
-    start = CUE.search(text, endpos=end.start()) or regex.search(r"query:\s*", text.lower(), endpos=end.start())
+    start = CUE.search(text, endpos=end.start()) or LAST_CUE.search(text, endpos=end.start())
     return text[start.end() : end.start()].strip() if start else None
 
 
@@ -126,7 +132,7 @@ def _untag(text: str) -> str:
     return match[1].strip() if match else text.strip()
 
 
-def _fold_keys(record: Record) -> Record:
+def fold_keys(record: Record) -> Record:
     """Return the record without null values, its keys in lower case without blanks around them."""
     values: Record = {}
     for key, value in record.items():
@@ -145,7 +151,7 @@ def _read_couple(record: list[Any]) -> Parts:
     return Parts(record[0].strip(), (record[1].strip(),), named=True)
 
 
-def text_of(record: Mapping[str, Any], key: str) -> str:
+def take_text(record: Mapping[str, Any], key: str) -> str:
     """Return the text of a key. Raises Misfit for anything else, and for an empty one."""
     value = record[key]
     if not isinstance(value, str) or not value.strip():
@@ -158,13 +164,13 @@ def _read_named(*answers: str) -> Callable[[Record], Parts]:
     """Return a reader of a query and answers in keys of their own."""
 
     def read(record: Record) -> Parts:
-        texts = tuple(_answer(record, key)[0] for key in answers)
-        return Parts(text_of(record, "query"), texts, named=True)
+        texts = tuple(_take_answer(record, key)[0] for key in answers)
+        return Parts(take_text(record, "query"), texts, named=True)
 
     return read
 
 
-def _answer(record: Record, key: str) -> tuple[str, Exchange]:
+def _take_answer(record: Record, key: str) -> tuple[str, Exchange]:
     exchange = read_exchange(key, record[key], bare_role="assistant")
     if exchange.answer is None:
         raise Misfit(f"{key} has no assistant turn")
@@ -197,7 +203,7 @@ def _read_answered(request_key: str, *answers: str) -> Callable[[Record], Parts]
         exchange = read_exchange(request_key, value, bare_role="user")
         if exchange.request is None:
             raise Misfit(f"{request_key} has no user turn")
-        sides = [_answer(record, key) for key in answers]
+        sides = [_take_answer(record, key) for key in answers]
         if exchange.answer is not None and exchange.answer not in [text for text, _ in sides]:
             raise Misfit(f"{request_key} ends with an assistant turn that is none of {' and '.join(answers)}")
         if others := [key for key, (_, side) in zip(answers, sides, strict=True)
@@ -215,9 +221,9 @@ def _read_alpaca(*answers: str) -> Callable[[Record], Parts]:
     def read(record: Record) -> Parts:
         if record.get("history"):
             raise Misfit("history holds earlier turns; expected one user turn alone")
-        texts = tuple(_answer(record, key)[0] for key in answers)
+        texts = tuple(_take_answer(record, key)[0] for key in answers)
         has_system = bool(record.get("system"))
-        instruction, given = text_of(record, "instruction"), record.get("input", "")
+        instruction, given = take_text(record, "instruction"), record.get("input", "")
         if not isinstance(given, str):
             raise Misfit(f"input is {describe(given)} where a text belongs")
         if not given.strip():
@@ -230,42 +236,43 @@ def _read_alpaca(*answers: str) -> Callable[[Record], Parts]:
 def _read_implicit(record: Record) -> Parts:
     """Read a pair whose sides hold the request themselves: as turns, as written turns, or as a common beginning."""
     if not (isinstance(record["chosen"], str) and isinstance(record["rejected"], str)):
-        (chosen, left), (rejected, right) = (_answer(record, key) for key in IMPLICIT)
+        (chosen, left), (rejected, right) = (_take_answer(record, key) for key in IMPLICIT)
         if left.request is None or left.request != right.request:
             raise Misfit(f"its keys are {list_keys(record)}; expected the same user turn in chosen and rejected")
         return Parts(left.request, (chosen, rejected), has_system=left.has_system or right.has_system)
-    sides = (text_of(record, "chosen"), text_of(record, "rejected"))
+    sides = (take_text(record, "chosen"), take_text(record, "rejected"))
     common = os.path.commonprefix(sides)
-    if (cues := [*ANSWER_CUE.finditer(common)]) or (cues := [*TURNS_IN_TEXT.finditer("\n\n" + common)][1:]):
-        return _cut_at_cue(sides, cues, common)
+    if cues := [*ANSWER_CUE.finditer(common)]:
+        return _cut_sides(sides, cues[-1].end())
+    if len(turns := list_turns(common)) > 1:
+        return _cut_at_turn(sides, turns, common)
     # TRL's rule, at the end of a word: what both sides begin with is the request
     if all(len(side) > len(common) for side in sides) and not common[-1:].isspace():
         common = common[: max(common.rfind(" "), common.rfind("\n")) + 1]
     common = common[: common.rfind("\n") + 1] or common
-    answers = tuple(side[len(common) :].strip() for side in sides)
-    if not common.strip() or not all(answers):
+    if len(words(common)) < LEAST_WORDS or not all(side[len(common) :].strip() for side in sides):
         raise Misfit(
             "chosen and rejected have no common beginning that could be the query; expected a key query or prompt"
         )
-    return Parts(common.strip(), answers, cut=True)
+    return _cut_sides(sides, len(common))._replace(cut=True)
 
 
-def _cut_at_cue(sides: tuple[str, str], cues: list["regex.Match[str]"], common: str) -> Parts:
-    if cues[0].re is ANSWER_CUE:
-        place = cues[-1].end()
-        request = common[:place]
-    else:
-        labels = [match[1] for match in TURNS_IN_TEXT.finditer("\n\n" + common.lstrip("\n"))]
-        if labels != ["Human", "Assistant"]:
-            raise Misfit(f"the turns written into its texts are {', '.join(labels)}; expected Human, Assistant")
-        place = cues[-1].end() - 2
-        request = regex.sub(r"^\s*Human: ?", "", common[: cues[-1].start() - 2])
-    answers = tuple(side[place:].strip() for side in sides)
-    if not request.strip() or not all(answers):
-        raise Misfit("a turn in chosen or rejected is empty")
-    if cues[0].re is not ANSWER_CUE and any(TURNS_IN_TEXT.search(answer) for answer in answers):
+def _cut_at_turn(sides: tuple[str, str], turns: list["regex.Match[str]"], common: str) -> Parts:
+    speakers = name_speakers(turns)
+    if speakers != ["Human", "Assistant"]:
+        raise Misfit(f"the turns written into its texts are {', '.join(speakers)}; expected Human, Assistant")
+    parts = _cut_sides(sides, len(common) - len(common.lstrip()) + turns[-1].end())
+    if any(list_turns(f"Human: {answer}")[1:] for answer in parts.answers):
         raise Misfit("more turns are written into chosen or rejected than one of the human and one of the assistant")
-    return Parts(request.strip(), answers)
+    return parts
+
+
+def _cut_sides(sides: tuple[str, str], place: int) -> Parts:
+    """Return the request before a place that both sides reach, and what each says behind it."""
+    request, answers = sides[0][:place].strip(), tuple(side[place:].strip() for side in sides)
+    if not request or not all(answers):
+        raise Misfit("a turn in chosen or rejected is empty")
+    return Parts(request, answers)
 
 
 IMPLICIT = ("chosen", "rejected")

@@ -68,7 +68,7 @@ def _read_json(path: Path) -> list[Any]:
 
 def _parse(text: str) -> list[Any]:
     """Return the items of a JSON list, or the values of a file with one a line (which may be lists themselves)."""
-    decoder = json.JSONDecoder(object_pairs_hook=_refuse_twice_named)
+    decoder = json.JSONDecoder(object_pairs_hook=refuse_twice_named)
     text = text.lstrip("\ufeff")
     if text.lstrip().startswith(("[", "{")):
         try:
@@ -90,7 +90,8 @@ def _parse(text: str) -> list[Any]:
     return records
 
 
-def _refuse_twice_named(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def refuse_twice_named(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Return the object of these keys and values, for JSON's decoder. Raises TwiceNamed for a key that comes again."""
     record = dict(pairs)
     if len(record) < len(pairs):
         keys = [key for key, _ in pairs]

@@ -135,6 +135,7 @@ def draw_json(random: Random, kind: str, texts: list[str]) -> Drawn:
         for record, value in zip(records, scores, strict=True):
             if score is not None:
                 record[names[score]] = value
+        records = [respell(random, record) for record in records]
     ascii_only = random.random() < 0.5
     if kind == "json":
         content = json.dumps(records, ensure_ascii=ascii_only, indent=random.choice((None, 2)))
@@ -142,6 +143,15 @@ def draw_json(random: Random, kind: str, texts: list[str]) -> Drawn:
         content = "\n".join(json.dumps(record, ensure_ascii=ascii_only) for record in records)
     ending = random.choice(("jsonl", "ndjson")) if kind == "jsonl" else kind
     return encode(random, Drawn(f"q.{ending}", content.encode(), texts, must, scores, params))
+
+
+def respell(random: Random, record: dict[str, Any]) -> dict[str, Any]:
+    """Return a record at times with its keys in another case and order: objects of JSON need not be alike."""
+    if random.random() < 0.7:
+        return record
+    items = [(random.choice((key, key.upper(), f" {key.lower()} ")), value) for key, value in record.items()]
+    random.shuffle(items)
+    return dict(items)
 
 
 def draw_columns(random: Random, kind: str, texts: list[str]) -> Drawn:

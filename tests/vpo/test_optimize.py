@@ -10,7 +10,7 @@ from schemas.seams import Outcome
 from tests.support.llm_server import serving
 from tests.support.small_project import ROOT, write_params
 from vpo.graph import read_graph
-from vpo.optimize import EMPTY, find_trained, main, optimize, read_queries, say_if_strange
+from vpo.optimize import EMPTY, find_trained, is_made_here, main, optimize, read_queries, say_if_strange
 
 
 class Repeating:
@@ -143,6 +143,7 @@ def test_prompts_come_before_the_last_query_is_read(laptop):
     ("name", "text"),
     [
         ("a.txt", "a dog\n\na cat\n"),
+        ("a.txt", "a dog\ra cat\r"),
         ("a", "a dog\r\na cat"),
         ("a.jsonl", '{"query": "a dog", "prompt": "p"}\n{"query": "a cat", "prompt": "p"}\n'),
         ("a.csv", "id,text\n1,a dog\n2,a cat\n"),
@@ -163,6 +164,9 @@ def test_queries_are_read_as_the_stage_reads_them(tmp_path, laptop, name, text):
         ("a.csv", b"id\n1\n", "a.csv: none of the columns prompt, query, text is there"),
         ("a.jsonl", b'{"query": "a dog"}\n{"query": 5}\n', "a.jsonl: record 2: query is int, not text"),
         ("a.txt", "a café".encode("cp1252"), "convert it as windows-1252"),
+        ("a.txt", b'{"query": "a dog"}\n', "it holds JSON: name it .jsonl"),
+        ("a.txt", b"id,prompt\n1,a dog\n", "the header of a table: name it .csv"),
+        ("a.csv", b"prompt,text\na dog,a cat\n", "prompt, text could all be meant"),
     ],
 )
 def test_a_file_without_queries_is_one_line(tmp_path, laptop, name, text, says):
@@ -219,3 +223,9 @@ def test_a_query_of_another_world_is_told_in_one_line(capsys):
     say_if_strange("собака бежит по траве", 600, 0)
     (line,) = capsys.readouterr().err.splitlines()
     assert "cannot read this query" in line and "vpo-cogvideox-2b" in line
+
+
+def test_a_model_that_is_named_may_be_one_of_this_project(tmp_path):
+    graph = read_graph(ROOT)
+    assert is_made_here(tmp_path / "data/models/sft", tmp_path, graph)
+    assert not is_made_here(tmp_path / "mine", tmp_path, graph)

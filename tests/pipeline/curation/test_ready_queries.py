@@ -1,6 +1,6 @@
 import pytest
 
-from pipeline.curation.ready_queries import find_leaked, frame_of, part_from_test
+from pipeline.curation.ready_queries import find_leaked, part_from_test, read_frame
 from pipeline.llm.template import Template
 from pipeline.runtime.io import DataError, write_rows
 from pipeline.text.ready_forms import Frame
@@ -72,5 +72,29 @@ def test_a_ready_set_with_a_test_query_is_refused_dropped_or_kept_as_told(test_s
 
 def test_the_frame_is_what_stands_around_the_query(tmp_path):
     (tmp_path / "t.jinja").write_text("{# a note #}\nRewrite: <query> {{ query }} </query>\nPrompt:\n")
-    frame = frame_of(Template(tmp_path / "t.jinja", needs=("query",)))
+    frame = read_frame(Template(tmp_path / "t.jinja", needs=("query",)))
     assert frame == Frame("Rewrite: <query> ", " </query>\nPrompt:")
+
+
+NEARLY = [
+    ("the red fox is running in the snow at night", "a red fox runs in snow at night"),
+    ("a dog on the grass", "a dog on grass"),
+    ("a dоg on grass", "a dog on grass"),
+    ("dogs on the grass", "a dog on grass"),
+    ("собака бежит по траве.", "Собака бежит по траве"),
+    ("le château de l'été", "le chateau de l'ete"),
+]
+
+
+@pytest.mark.parametrize(("query", "test"), NEARLY)
+def test_other_forms_of_the_same_words_are_found(query, test):
+    assert find_leaked([*OTHERS, query], [test]) == {query: test}
+
+
+@pytest.mark.parametrize(
+    ("query", "test"),
+    [("a cat on grass", "a dog on grass"), ("a glass of wine", "a grass of wind"), ("кот спит", "собака бежит"),
+     ("a ring on a king", "a red on a kid"), ("a boat by the sea", "an old mill in the rain")],
+)  # fmt: skip
+def test_other_scenes_in_the_same_frame_are_not(query, test):
+    assert find_leaked([query], [test]) == {}

@@ -289,3 +289,18 @@ def test_blank_lines_before_the_header_joined_marks_and_decimal_commas_are_read(
     assert texts_of(source("a.csv", "\ufeff\ufeffprompt,id\na dog,1\n")) == ["a dog"]
     (row,) = read(source("a.csv", "Prompt\u200b;prompt_nsfw\na dog;0,9\n"))
     assert (row.text, row.unsafe_score) == ("a dog", 0.9)
+
+
+def test_keys_that_records_spell_otherwise_are_read_and_scores_that_come_later_are_told(tmp_path, laptop, capsys):
+    records = [
+        {"prompt": "a dog", "toxicity": 0.1}, {"Prompt": "a cat", "Toxicity": 0.9},
+        {"prompt ": "a hen", "obscene": 0.8},
+        {"prompt": "a fox", "prompt_nsfw": 0.7, "hate_score": 0.9}, {"prompt": "a", "PROMPT": "b"},
+    ]  # fmt: skip
+    path = tmp_path / "q.jsonl"
+    path.write_text("".join(json.dumps(record) + "\n" for record in records))
+    frame = join_frames(read_frames(laptop.queries.model_copy(update={"source": "file", "path": str(path)})))
+    assert frame["text"].to_list() == ["a dog", "a cat", "a hen", "a fox", None]
+    assert frame["unsafe_score"].to_list() == [0.1, 0.9, 0.8, 0.7, None]
+    assert frame["fault"].to_list()[-1] == "item 5: two of its keys are 'prompt' but for case and blanks"
+    assert "not read as scores of unsafe queries: hate_score" in capsys.readouterr().err

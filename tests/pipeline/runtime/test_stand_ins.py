@@ -23,3 +23,13 @@ def test_the_recipe_that_is_named_is_there(root):
     from pipeline.runtime.stand_ins import RECIPE
 
     assert (root / f"recipes/{RECIPE}.yaml").is_file()
+
+
+@pytest.mark.parametrize("name", ["d_sft", "d_dpo"])
+def test_a_ready_set_is_another_world_to_the_stages_that_read_it(laptop, capsys, name):
+    ready = laptop.model_copy(update={name: getattr(laptop, name).model_copy(update={"path": "mine.jsonl"})})
+    say_if_unreadable(ready, ready.base_model)
+    assert capsys.readouterr().err == ""
+    say_if_unreadable(ready, ready.base_model, ready=("d_sft", "d_dpo"))
+    (line,) = capsys.readouterr().err.splitlines()
+    assert f"({name}.path: mine.jsonl)" in line

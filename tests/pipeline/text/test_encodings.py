@@ -5,7 +5,7 @@ from pipeline.text.encodings import find_seven_bit, is_windows_1252
 WESTERN = [
     "a dog on the “grass” field", "a café in the rain", "ação e emoção em São Paulo", "«Übung» – größer",
     "“É” and “à”…",
-    "l’été, ÉTÉ, œuvre", "¿qué? ¡olé!",
+    "Größe über Straße ÄÖÜ", "alfabetet slutar på åäö", "það er hundur á ísnum", "l’été, ÉTÉ, œuvre", "¿qué? ¡olé!",
 ]  # fmt: skip
 
 
@@ -20,6 +20,8 @@ def test_western_text_is_told_as_windows_1252(text):
         ("a dog on the “grass”", "gb18030"), ("一 dog 你", "gb18030"), ("黄昏时分", "gb18030"), ("犬が走る",
         "shift_jis"),
         ("собака бежит", "cp1251"), ("собака", "koi8-r"), ("개가 달린다", "euc-kr"), ("a “café”", "mac-roman"),
+
+        ("şehir ığdır", "cp1254"), ("İstanbul'da yağmur, güneş ve çocuk", "cp1254"),
         ("café à la carte", "cp437"), ("สุนัข", "tis-620"), ("一只狗", "big5"), ("a dog", "ascii"),
     ],
 )  # fmt: skip

@@ -166,3 +166,25 @@ def test_a_query_between_cues_keeps_its_own_quotes_and_lines():
 def test_a_record_of_json_is_read_as_one_of_a_table():
     for record in (*SFT.values(), *DPO.values()):
         assert json.loads(json.dumps(record)) == record
+
+
+def test_a_sign_that_is_longer_in_lower_case_moves_no_cut():
+    record = {"prompt": "İİİ expand it. The query: a dog on grass Video Prompt:", "completion": P}
+    assert find_query(read_record(record, SFT_FORMS), None) == X
+
+
+@pytest.mark.parametrize("text", [f"\n\nHuman: {X}\n\nAssistant:", f"User: {X}", f"### Human: {X}\n### Assistant:"])
+def test_turns_written_into_a_prompt_are_read(text):
+    for record, forms in (
+        ({"prompt": text, "completion": P}, SFT_FORMS),
+        ({"prompt": text, "chosen": GOOD, "rejected": BAD}, DPO_FORMS),
+        ({"instruction": text, "output": P}, SFT_FORMS),
+        ({"messages": [user(text), assistant()]}, SFT_FORMS),
+    ):
+        assert find_query(read_record(record, forms), OURS) == X
+
+
+@pytest.mark.parametrize("sides", [("A dog runs.", "A cat sits."), ("The sea.", "The hill."), ("dog A", "dog B")])
+def test_a_common_beginning_of_one_word_is_no_query(sides):
+    with pytest.raises(Misfit, match="no common beginning"):
+        read_record(dict(zip(("chosen", "rejected"), sides, strict=True)), DPO_FORMS)

@@ -3,8 +3,10 @@ import json
 import pytest
 from click.testing import CliRunner
 
+from pipeline.curation.ready_queries import read_ready_answer
 from pipeline.d_sft import main as d_sft
 from pipeline.runtime.io import DataError
+from pipeline.text.preference import drop_undecided
 from pipeline.text.ready_sets import drop_replaced, read_ready_dpo, read_ready_sft
 from schemas.base import content_id
 from tests.support.rows import critique_row
@@ -28,7 +30,7 @@ def written(tmp_path, text, name="ready.jsonl"):
     ],
 )  # fmt: skip
 def test_each_released_shape_of_d_sft_is_read(tmp_path, record):
-    (row,) = read_ready_sft(written(tmp_path, json.dumps([record]), "ready.json"), False).rows
+    (row,) = read_ready_sft(written(tmp_path, json.dumps([record]), "ready.json"), False, read_ready_answer).rows
     assert (row.query, row.prompt, row.arm, row.written_by.backend) == ("a dog", "A dog runs.", "ready", "file")
 
 
@@ -38,7 +40,7 @@ def test_released_pairs_of_vpo_are_read(tmp_path, laptop):
         "chosen": {"role": "assistant", "content": "good"},
         "rejected": {"role": "assistant", "content": "bad"},
     }
-    (pair,) = read_ready_dpo(written(tmp_path, json.dumps(record)), laptop.dpo, False).rows
+    (pair,) = read_ready_dpo(written(tmp_path, json.dumps(record)), laptop.dpo, False, read_ready_answer).rows
     assert (pair.query, pair.chosen, pair.rejected, pair.rule) == ("a dog", "good", "bad", "ready")
 
 
@@ -56,12 +58,12 @@ def test_released_pairs_of_vpo_are_read(tmp_path, laptop):
 )
 def test_a_file_that_is_not_a_ready_set_is_one_clear_error(tmp_path, text, says):
     with pytest.raises(DataError, match=says):
-        list(read_ready_sft(written(tmp_path, text), False))
+        list(read_ready_sft(written(tmp_path, text), False, read_ready_answer))
 
 
 def test_a_missing_file_is_named():
     with pytest.raises(DataError, match="nowhere.jsonl: No such file"):
-        list(read_ready_sft("nowhere.jsonl", False))
+        list(read_ready_sft("nowhere.jsonl", False, read_ready_answer))
 
 
 def test_a_ready_set_makes_the_stage_before_it_idle_and_says_so():
@@ -72,18 +74,24 @@ def test_a_ready_set_makes_the_stage_before_it_idle_and_says_so():
 
 
 def test_a_query_has_the_id_that_stage_queries_gives_it(tmp_path):
-    (row,) = read_ready_sft(written(tmp_path, '{"query": " a  dog -ar 16:9", "prompt": "A dog."}'), False).rows
+    (row,) = read_ready_sft(
+        written(tmp_path, '{"query": " a  dog -ar 16:9", "prompt": "A dog."}'), False, read_ready_answer
+    ).rows
     assert (row.query, row.query_id) == ("a dog", content_id("a dog"))
 
 
 def test_one_pair_a_line_is_read_and_only_a_newline_ends_a_line(tmp_path):
-    rows = list(read_ready_sft(written(tmp_path, '["a dog", "A dog\u2028runs."]\n["a cat", "A cat."]\n'), False).rows)
+    rows = list(
+        read_ready_sft(
+            written(tmp_path, '["a dog", "A dog\u2028runs."]\n["a cat", "A cat."]\n'), False, read_ready_answer
+        ).rows
+    )
     assert [row.query for row in rows] == ["a dog", "a cat"]
 
 
 def test_several_prompts_for_one_query_are_numbered(tmp_path):
     lines = "\n".join(json.dumps({"query": "a dog", "prompt": prompt}) for prompt in ("One.", "Two."))
-    assert [row.sample for row in read_ready_sft(written(tmp_path, lines), False).rows] == [0, 1]
+    assert [row.sample for row in read_ready_sft(written(tmp_path, lines), False, read_ready_answer).rows] == [0, 1]
 
 
 def test_a_stage_takes_a_ready_set_with_several_prompts_for_one_query(tmp_path, root, vpo_home):
@@ -109,7 +117,7 @@ def test_a_stage_takes_a_ready_set_with_several_prompts_for_one_query(tmp_path, 
 def test_a_wrong_value_of_a_ready_pair_is_one_clear_error(tmp_path, laptop, change):
     record = {"query": "a dog", "chosen": "good", "rejected": "bad"} | change
     with pytest.raises(DataError, match="record 1: "):
-        list(read_ready_dpo(written(tmp_path, json.dumps(record)), laptop.dpo, False))
+        list(read_ready_dpo(written(tmp_path, json.dumps(record)), laptop.dpo, False, read_ready_answer))
 
 
 @pytest.mark.parametrize(
@@ -123,12 +131,58 @@ def test_a_wrong_value_of_a_ready_pair_is_one_clear_error(tmp_path, laptop, chan
 )  # fmt: skip
 def test_scores_are_found_by_their_words(tmp_path, laptop, chosen, rejected):
     record = {"query": "a dog", "chosen": "good", "rejected": "bad", "chosen_length": 9, chosen: 1, rejected: 3.5}
-    (row,) = read_ready_dpo(written(tmp_path, json.dumps(record)), laptop.dpo, False).rows
+    (row,) = read_ready_dpo(written(tmp_path, json.dumps(record)), laptop.dpo, False, read_ready_answer).rows
     assert (row.score_chosen, row.score_rejected) == (1, 3.5)
 
 
 def test_of_several_kinds_of_scores_those_count_that_speak_least_for_the_labels(tmp_path, laptop):
     record = {"query": "a dog", "chosen": "good", "rejected": "bad"}
     record |= {"chosen_rating": 5, "rejected_rating": 1, "chosen_reward": 0.1, "rejected_reward": 0.7}
-    (row,) = read_ready_dpo(written(tmp_path, json.dumps(record)), laptop.dpo, False).rows
+    (row,) = read_ready_dpo(written(tmp_path, json.dumps(record)), laptop.dpo, False, read_ready_answer).rows
     assert (row.score_chosen, row.score_rejected) == (0.1, 0.7)
+
+
+def test_inputs_that_are_one_text_beside_instructions_that_differ_are_no_queries(tmp_path):
+    lines = "\n".join(
+        json.dumps({"instruction": f"a {beast}", "input": "cinematic style", "output": "P."})
+        for beast in ("dog", "cat")
+    )
+    with pytest.raises(DataError, match="the queries seem to be the instructions"):
+        read_ready_sft(written(tmp_path, lines), False, read_ready_answer)
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("I'm sorry, but I can't assist with that.", "refused"),
+        ("I am happy to help!", "unparsed"),
+        ("<think>a dog</think>", "empty"),
+        ("\u200b", "empty"),
+        ("Ã©tÃ© on a beach", "garbled"),
+    ],
+)
+def test_an_answer_that_is_none_leaves_with_its_reason(tmp_path, laptop, text, reason):
+    path = written(tmp_path, json.dumps({"query": "a dog", "prompt": text}))
+    ready = read_ready_sft(path, False, read_ready_answer)
+    assert (ready.rows, [(item.input_id, item.reason) for item in ready.dropped]) == ([], [("ready.jsonl:1", reason)])
+    for sides in ({"chosen": text, "rejected": "A dog."}, {"chosen": "A dog.", "rejected": text}):
+        path = written(tmp_path, json.dumps({"query": "a dog"} | sides))
+        ready = read_ready_dpo(path, laptop.dpo, False, read_ready_answer)
+        assert (ready.rows, [item.reason for item in ready.dropped]) == ([], [reason])
+
+
+RESIDUE = ("A dog.<|im_end|>", "<think>x</think>A dog.", "**A dog.**", "A\u202e dog.", "<think>\n\n</think>\n\nA dog.")
+
+
+@pytest.mark.parametrize("text", RESIDUE)
+def test_an_answer_is_cleaned_as_a_policys_is_and_residue_is_no_preference(tmp_path, laptop, text):
+    path = written(tmp_path, json.dumps({"query": "a dog", "prompt": text}))
+    assert [row.prompt for row in read_ready_sft(path, False, read_ready_answer).rows] == ["A dog."]
+    path = written(tmp_path, json.dumps({"query": "a dog", "chosen": text, "rejected": "A dog."}))
+    (item,) = drop_undecided(read_ready_dpo(path, laptop.dpo, False, read_ready_answer).rows)
+    assert item.reason == "no_preference"
+
+
+def test_half_a_character_that_was_replaced_does_not_set_an_answer_aside(tmp_path):
+    path = written(tmp_path, json.dumps({"query": "a dog", "prompt": "**A dog □ \ufffd.**"}))
+    assert [row.prompt for row in read_ready_sft(path, False, read_ready_answer).rows] == ["A dog □ \ufffd."]
