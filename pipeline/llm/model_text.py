@@ -20,7 +20,7 @@ from schemas.reasons import Reason
 from schemas.seams import Unparsed
 
 GARBLED = "garbled"
-REASONS = {REFUSAL: Reason.REFUSED, GARBLED: Reason.GARBLED}
+REASONS = {REFUSAL: Reason.REFUSED, GARBLED: Reason.GARBLED, "empty": Reason.EMPTY}
 """detail of Unparsed -> the reason of a row that is set aside for it; others are Reason.UNPARSED"""
 
 _PLACEHOLDER = regex.compile(
@@ -79,6 +79,6 @@ def has_words(text: str) -> bool:
     return any(unicodedata.category(sign)[0] in "LN" or unicodedata.category(sign) == "So" for sign in text)
 
 
-def reason_of(detail: str) -> Reason:
+def read_reason(detail: str) -> Reason:
     """Return the reason of an answer that could not be read, by the detail of its Unparsed."""
     return REASONS.get(detail.partition(" ")[0].rstrip(":"), Reason.UNPARSED)

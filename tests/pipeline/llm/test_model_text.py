@@ -5,7 +5,7 @@ import regex
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.llm.model_text import clean_prompt, clean_reply, find_talk, has_words, read_prompt, reason_of
+from pipeline.llm.model_text import clean_prompt, clean_reply, find_talk, has_words, read_prompt, read_reason
 from schemas.reasons import Reason
 from schemas.seams import Unparsed
 
@@ -135,6 +135,6 @@ def test_a_film_of_regret_is_no_talk():
 
 
 def test_the_detail_tells_the_reason():
-    assert [reason_of(detail) for detail in ("refusal", "garbled (3 answers)", "chatter", "no_start")] == [
-        Reason.REFUSED, Reason.GARBLED, Reason.UNPARSED, Reason.UNPARSED,
+    assert [read_reason(detail) for detail in ("refusal", "garbled (3 answers)", "empty", "chatter", "no_start")] == [
+        Reason.REFUSED, Reason.GARBLED, Reason.EMPTY, Reason.UNPARSED, Reason.UNPARSED,
     ]  # fmt: skip
