@@ -147,7 +147,7 @@ _CHATS = regex.compile(
     r"|(?:how|what) (?:can|may|could|would|should) (?:i|you)\b[^.?\n]{0,60}\b(?:help|assist|do for you|like|want|need"
     r"|create for|have in mind|be of)\b[^.?\n]{0,60}\?"
     r"|what (?:kind|type|sort|style) of\b[^.?\n]{0,40}\b(?:do|would|are|should) (?:you|i)\b"
-    r"|(?:do you (?:have|mean|want me|need me|prefer)|would you (?:like|prefer))\b[^.?\n]{0,60}\?"
+    r"|(?:do you (?:have (?:any|a (?:specific|preference))|mean|want me|need me|prefer)|would you (?:like|prefer))\b[^.?\n]{0,60}\?"
     r"|how are you(?: doing| today)*\s*\?*\s*$|please (?:try|rephrase|choose) (?:a |an |your )"
     r"|(?:could|can|would) you (?:please )?(?:provide|clarify|share|tell|give|specify)\b"
     r"|please (?:provide|share|clarify|tell me|let me know|specify|give me|describe your|enter your)\b"
