@@ -24,9 +24,14 @@ REASONS = {REFUSAL: Reason.REFUSED, GARBLED: Reason.GARBLED, "empty": Reason.EMP
 """detail of Unparsed -> the reason of a row that is set aside for it; others are Reason.UNPARSED"""
 
 _PLACEHOLDER = regex.compile(
-    r"[\[({<]*\s*(?:x+|\.+|none|n/?a|null|nil|undefined|nan|todo|tbd|string|lorem ipsum\b.*"
+    r"[\[({<]*\s*(?:(?:no|empty|missing) (?:video |valid )?prompt|x+|\.+|none|n/?a|null|nil|undefined|nan|todo|tbd|string|lorem ipsum\b.*"
     r"|(?:(?:insert|enter|add|write|put|type)\s+)?(?:(?:your|the|a)\s+)?(?:(?:final|refined|video|new)\s+)*prompts?(?:\s+here)?)"
     r"\s*[\])}>.]*",
+    regex.I,
+)
+# a second answer: nobody can say which one is meant
+_SECOND = regex.compile(
+    r"\b(?:prompts?|versions?|options?|variations?|alternatives?) ?\#?[2-9]\s*[:：]|(?:提示词|方案|版本) ?[2-9二三]\s*[:：]",
     regex.I,
 )
 # U+FFFD; a byte of a tokenizer or its sign for a blank; UTF-8 that was read as Latin-1 or cp1252; GBK that was not
@@ -68,7 +73,8 @@ def _clean_once(text: str) -> str:
 def read_prompt(text: str) -> str:
     """Return p of what a model wrote as a prompt, cleaned.
 
-    Raises Unparsed: empty (no letter, digit or symbol is left), refusal, chatter, placeholder, markup, garbled.
+    Raises Unparsed: empty (no letter, digit or symbol is left), refusal, chatter, placeholder, markup, garbled,
+    several (more than one prompt).
     """
     prompt = clean_prompt(text)
     if _PLACEHOLDER.fullmatch(prompt):
@@ -79,6 +85,8 @@ def read_prompt(text: str) -> str:
         raise Unparsed(detail)
     if is_garbled(prompt) or _BROKEN_BYTES.search(text):
         raise Unparsed(GARBLED)
+    if _SECOND.search(prompt):
+        raise Unparsed("several")
     if has_markup(prompt):
         raise Unparsed("markup")
     return prompt

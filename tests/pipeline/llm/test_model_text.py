@@ -111,6 +111,8 @@ def test_words_of_the_film_stay(text):
         ("\u200d\u200c\u200b", "empty"),
         ("...", "placeholder"),
         ("{your video prompt}", "placeholder"),
+        ("(no prompt)", "placeholder"),
+        ("Prompt 1: A dog runs.\nPrompt 2: A cat sleeps.", "several"),
         ("I'm sorry, but I can't assist with that.", "refusal"),
         ("**I’m sorry**, I cannot create that.", "refusal"),
         ("As an AI language model, I do not make such films.", "refusal"),
