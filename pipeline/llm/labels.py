@@ -31,7 +31,8 @@ _SURE = (
 _PICTURES = r"(?:\p{So}[\p{So}\ufe0f\u200d\s]*)?"
 _LABEL = regex.compile(
     rf"^{_PICTURES}{_SURE}{_ANSWER}\s*[:：]\s*|^{_PICTURES}{_NAME}\s+(?:is|reads|would be)(?: as follows)?\s*[:：]\s*"
-    rf"|^{_NAME}\s*=\s*(?=[\"'“])|^(?:video|refined|final)[ \t]+prompt\s*;\s*|^prompt\s+[-–—]\s+|^{_SURE}[\[(【《]\s*(?:{_NAME}|{_OTHER_NAMES})\s*[\])】》]\s*[:：]?\s*"
+    rf"|^{_NAME}\s*=\s*(?=[\"'“])|^(?:video|refined|final)[ \t]+prompt\s*;\s*|^prompt\s+[-–—]\s+"
+    rf"|^{_SURE}[\[(【《]\s*(?:{_NAME}|{_OTHER_NAMES})\s*[\])】》]\s*[:：]?\s*"
     r"|^(?:video|refined|final)[ \t]+prompt\s+[-–—]\s+"
     rf"|^{_SURE}(?:here(?:'s|’s|\s+is|\s+are)|below\s+is|this\s+is|the\s+following\s+is)\b[^:：\n.]{{0,100}}"
     r"\b(?:prompt|description|version|caption)s?\b[^:：\n.]{0,60}[:：]\s*"
@@ -46,7 +47,8 @@ _ALONE = regex.compile(
 )
 _SURE_ALONE = regex.compile(
     r"^(?:sure|certainly|of course|absolutely|okay|ok|got it|understood)(?: thing)?"
-    r"(?:\s*[!.]+\s+|(?<!ok|okay)\s*:\s+|\s*,\s+(?=here\b|this is\b|(?-i:\p{Lu})|(?:an?|the|in|on|at|with|as|two|three)\b))"
+    r"(?:\s*[!.]+\s+|(?<!ok|okay)\s*:\s+|\s*,\s+(?=here\b|this is\b|(?-i:\p{Lu})|(?:an?|the|in|on|at|with|as|two"
+    r"|three)\b))"
     r"(?:(?:and )?here you (?:go|are)\s*[!:.,]+\s*)?(?=\S)",
     regex.I,
 )
@@ -60,7 +62,8 @@ _ECHO = regex.compile(
 )
 # the question in a line of its own, or word that the model thinks
 _ASKED_ALONE = regex.compile(
-    rf"^{_MARKS}(?:(?:user(?:'s)?|original|input|given|short)[ \t]+)*(?:query|input|request|user){_MARKS}[:：][^\n]*\n+(?=\s*\S)"
+    rf"^{_MARKS}(?:(?:user(?:'s)?|original|input|given|short)[ \t]+)*(?:query|input|request"
+    rf"|user){_MARKS}[:：][^\n]*\n+(?=\s*\S)"
     r"|^\s*thinking\.\.\..*?\.\.\.\s*done thinking\.?\s*"
     r"|^\s*(?:thinking|generating|processing|working|let me think|hmm+)[ \t]*(?:\.{2,}|…)\s*\n+(?=\s*\S)",
     regex.I | regex.S,
@@ -85,8 +88,9 @@ _CLOSING = regex.compile(
 
 
 _CLOSING_IN_LINE = regex.compile(
-    r"(?<=[.!?。！？\"”)])\s+(?:i hope (?:this|it|that) (?:helps|works|meets|suits)\b|(?:please )?let me know (?:if|how|what)\b"
-    r"|(?:please )?feel free to (?:let|ask|adjust|modify|change|use)\b|would you like me\b|is there anything else\b"
+    r"(?<=[.!?。！？\"”)])\s+(?:i hope (?:this|it|that) (?:helps|works|meets|suits)\b"
+    r"|(?:please )?let me know (?:if|how|what)\b"
+    r"|(?:please )?feel free to (?:let|ask|adjust|modify|change)\b|would you like me\b|is there anything else\b"
     r"|enjoy!+\s*$).*$|(?<=[.!?。！？\"”])\s*\(\s*(?:note|nb|word count)\s*[:：][^()]*\)\s*$",
     regex.I | regex.S,
 )

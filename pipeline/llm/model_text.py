@@ -24,14 +24,16 @@ REASONS = {REFUSAL: Reason.REFUSED, GARBLED: Reason.GARBLED, "empty": Reason.EMP
 """detail of Unparsed -> the reason of a row that is set aside for it; others are Reason.UNPARSED"""
 
 _PLACEHOLDER = regex.compile(
-    r"[\[({<]*\s*(?:(?:no|empty|missing) (?:video |valid )?prompt|x+|\.+|none|n/?a|null|nil|undefined|nan|todo|tbd|string|lorem ipsum\b.*"
+    r"[\[({<]*\s*(?:(?:no|empty|missing) (?:video |valid )?prompt|x+|\.+|none|n/?a|null|nil|undefined|nan|todo|tbd"
+    r"|string|lorem ipsum\b.*"
     r"|(?:(?:insert|enter|add|write|put|type)\s+)?(?:(?:your|the|a)\s+)?(?:(?:final|refined|video|new)\s+)*prompts?(?:\s+here)?)"
     r"\s*[\])}>.]*",
     regex.I,
 )
 # a second answer: nobody can say which one is meant
 _SECOND = regex.compile(
-    r"\b(?:prompts?|versions?|options?|variations?|alternatives?) ?\#?[2-9]\s*[:：]|(?:提示词|方案|版本) ?[2-9二三]\s*[:：]",
+    r"\b(?:prompts?|versions?|options?|variations?|alternatives?) ?\#?[2-9]\s*[:：]|(?:提示词|方案"
+    r"|版本) ?[2-9二三]\s*[:：]",
     regex.I,
 )
 # U+FFFD; a byte of a tokenizer or its sign for a blank; UTF-8 that was read as Latin-1 or cp1252; GBK that was not
@@ -93,7 +95,7 @@ def read_prompt(text: str) -> str:
 
 
 def is_garbled(text: str) -> bool:
-    """Return whether a text has broken words: lost signs, pieces of a tokenizer, UTF-8 that was read as something else."""
+    """Return whether a text has broken words: lost signs, a tokenizer's pieces, UTF-8 read as something else."""
     if _BROKEN.search(text) or (len(_MARKED_WORD.findall(text)) > 1 and not _MALTESE.search(text)):
         return True
     return any(_is_misread(text[: match.start()][-1:], match.group()) for match in _RUN.finditer(text))

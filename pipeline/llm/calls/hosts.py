@@ -30,12 +30,14 @@ FILTER_WORDS = regex.compile(
     regex.I,
 )
 BLOCKED_ACCOUNT = regex.compile(
-    r"(?<!from )(?<!of )(?:your|this|the) (?:\w+ ){0,2}(?:account|organi[sz]ation|workspace|project|team|api[ _]key|access"
+    r"(?<!from )(?<!of )(?:your|this|the) (?:\w+ ){0,2}(?:account|organi[sz]ation|workspace|project|team"
+    r"|api[ _]key|access"
     r"|country|region|territory|location|ip(?: address)?|subscription)(?: \S+){0,3}?"
     r" (?:is|are|was|were|has been|have been|has|been)(?: \w+){0,2}?"
     r" (?:blocked|disabled|suspended|banned|deactivated|terminated|restricted|revoked|locked|closed|denied|flagged"
     r"|not (?:supported|allowed|available|permitted)|unsupported)\b"
-    r"|(?<!from your )(?<!from this )(?<!from the )\b(?:account|organi[sz]ation|project|api[ _]key)\b[^.\n]{0,20} (?:has been|is|was) (?:blocked|disabled|suspended|banned"
+    r"|(?<!from your )(?<!from this )(?<!from the )\b(?:account|organi[sz]ation|project"
+    r"|api[ _]key)\b[^.\n]{0,20} (?:has been|is|was) (?:blocked|disabled|suspended|banned"
     r"|deactivated|terminated|restricted|revoked)"
     r"|(?:账号|账户|帐号|帐户)[^。\n]{0,10}(?:封禁|禁用|冻结|停用|限制)",
     regex.I,
