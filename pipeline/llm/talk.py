@@ -20,7 +20,7 @@ _ADVERB = r"(?: (?:\w+ly|just|also|still|do|so|must|in good conscience,?))*"
 _CANNOT = (
     r"(?:can't|cant|cannot|can not|won't|will not|shouldn't|should not|couldn't|could not|must not|mustn't"
     rf"|(?:(?:'m|am|'re|are|were){_ADVERB} )?(?:unable to|not able to|not going to|not allowed to)"
-    r"|(?:do not|don't) (?:want to)?|(?:'d|would) (?:rather|prefer) not(?: to)?"
+    r"|(?:do not|don't)(?: want to)?|(?:'d|would) (?:rather|prefer) not(?: to)?"
     rf"|(?:will |would )?(?:\w+ly )?(?:decline|refuse)(?: to)?)"
 )
 # what a model is asked to do; the second may be done in a film too, and needs what it is done to
@@ -226,7 +226,7 @@ _WORD_ALONE = regex.compile(
     r"(?:hi|hello|hey|hello there|hi there|thanks|thank you|you'?re welcome|sure(?: thing)?|of course|certainly"
     r"|absolutely"
     r"|okay|ok|yes|no|got it|understood|great|alright|done|当然(?:可以)?|好的|没问题|你好|您好|收到|谢谢"
-    r"|no problem|my pleasure|yep|yeah|perfect|let'?s see|hola|bonjour|hallo|olá|привет|здравствуйте|안녕하세요"
+    r"|nope|no problem|my pleasure|yep|yeah|perfect|let'?s see|hola|bonjour|hallo|olá|привет|здравствуйте|안녕하세요"
     r"|こんにちは|مرحبا"
     r"|claro|por supuesto|bien sûr|natürlich|gerne|конечно|もちろん(?:です)?|물론(?:입니다|이죠)?)[!！。.，, ]*",
     regex.I,

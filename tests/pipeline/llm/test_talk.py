@@ -97,6 +97,7 @@ Content policy violation.
 I can't provide instructions for weapons.
 I won't give you such advice.
 I can only help with harmless films.
+I don't provide such content.
 Your request cannot be processed.
 すみません、できません。
 أنا آسف، لا أستطيع
