@@ -31,7 +31,8 @@ _NOTES = regex.compile(
 # left the tokens out of it and the words in
 _CHANNEL = regex.compile(
     r"^.*<\|channel\|>\s*final\b(?:[^<]*<\|constrain\|>)?[^<]*<\|message\|>"
-    r"|^\s*analysis(?=\s|[A-Z]).*assistant\s*final(?=\s|[A-Z\"])",
+    r"|^\s*analysis(?=\s|[A-Z]).*(?:assistantfinal(?=\s|[A-Z\"])"
+    r"|\n[ \t]*assistant\s*\n?[ \t]*final[ \t]*(?=\n|[A-Z\"]))",
     regex.S,
 )
 _OTHER_CHANNEL = regex.compile(r"<\|channel\|>.*$", regex.I | regex.S)
@@ -46,7 +47,7 @@ _NAMES = (
 TOKEN = (
     # <|eot_id|>, also without its second bar or cut at the end; <turn|>, |im_end|>
     rf"(?:{_LEFT}\s*{_BAR}[^<>|｜]{{0,60}}(?:{_BAR}?\s*{_RIGHT}|$)|[<＜‹|｜][\w▁.]{{1,40}}{_BAR}\s*{_RIGHT}"
-    rf"|{_LEFT}\s*/?\s*(?:{_NAMES})\s*/?\s*{_RIGHT}|<</?SYS>>|<\s*0x[0-9a-f]{{2}}\s*>"
+    rf"|{_LEFT}\s*/?\s*(?:{_NAMES})\s*/?\s*{_RIGHT}|<</?SYS>>"
     r"|\[\s*/?\s*(?:INST|SYS|SYSTEM_PROMPT|AVAILABLE_TOOLS|TOOL_CALLS|TOOL_RESULTS)\s*\]|\[/s\]"
     r"|\[\s*/?\s*(?-i:EOS|BOS|PAD|UNK|MASK|CLS|SEP|EOT|EOD|gMASK|sMASK)\s*\]|\[\|[^\[\]|]{0,40}\|\]"
     r"|\[e~\[|\]~!?b(?:\[|\])|\]<\]\w{1,40}\[>\[)"
@@ -73,6 +74,12 @@ _TAIL = regex.compile(rf"{TOKEN}.*$", regex.I | regex.S)
 # without one there is nothing but a bare role to look for
 _SIGNS = regex.compile(r"[<>＜＞‹›|｜\[\]◁]")
 _BREAK = regex.compile(r"\r\n?|[\u0085\u2028\u2029\v\f]")
+# what colours a terminal, moves its cursor or names its window
+_COLOUR = regex.compile(
+    r"(?:\x1b\[|\x9b)[0-?]*[ -/]*[@-~]|(?:\x1b[\]PX^_]|\x9d|\x90)[^\x07\x1b\x9c\n]*(?:\x07|\x1b\\|\x9c)"
+)
+# bytes that a tokenizer wrote as their names: those of ASCII are signs, others are halves of broken ones
+_BYTE = regex.compile(r"<\s*0x([0-9a-f]{2})\s*>", regex.I)
 _UNSEEN = regex.compile(rf"[{INVISIBLE.pattern[1:-1]}--[\n\t]]", regex.V1)
 
 
@@ -86,8 +93,14 @@ def clean_reply(text: str) -> str:
     return text
 
 
+def _read_byte(match: regex.Match[str]) -> str:
+    byte = int(match[1], 16)
+    return chr(byte) if byte < 128 else "\ufffd"
+
+
 def _clean_once(text: str) -> str:
-    text = _UNSEEN.sub("", _BREAK.sub("\n", text))
+    text = _UNSEEN.sub("", _BREAK.sub("\n", _COLOUR.sub("", text)))
+    text = _BYTE.sub(_read_byte, text)
     if not _SIGNS.search(text):  # most replies
         return _HEAD.sub("", _CHANNEL.sub("", text)).strip()
     text = _NOTES.sub("", _THOUGHT_ON.sub("", _THOUGHT_BEFORE.sub("", _THOUGHT.sub("", text))))

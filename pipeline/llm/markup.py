@@ -1,11 +1,10 @@
 """Markdown, tags, JSON and escapes around and in what a model wrote as a prompt: a film has none of them (ours)."""
 
-import html
 import json
 
 import regex
 
-from pipeline.text.clean import AMPERSANDS, ENTITY, QUOTES
+from pipeline.text.clean import QUOTES, resolve_entities
 
 _INLINE = r"b|i|u|em|strong|code|span|sub|sup|small|mark|font|a|del|ins|kbd|var|tt"
 _BLOCK = (
@@ -42,18 +41,22 @@ _TABLE = regex.compile(r"\|\s*:?-{2,}:?\s*\|")
 
 _ESCAPED_SIGN = regex.compile(r"(?:\\u[0-9A-Fa-f]{4})+")
 _ESCAPE = regex.compile(r"(?:\\r)?\\([nt\"'/*_#`~|>\[\](){}.!+-])")
+_DRIVE = regex.compile(r"(?<![A-Za-z])[A-Za-z]:\\[A-Za-z]|\\\\[A-Za-z]\w*\\[A-Za-z]")  # a path of Windows
 _DATA = regex.compile(r"^[\[{]\s*[\[{\"']|^\"\w{1,30}\"\s*:\s*(?:[\"\[{\d-]|true|false|null)|\{\{|\{%")
+# of Python or JavaScript: one key, with or without quotes, and one text
+_LOOSE_DATA = regex.compile(r"^\{\s*['\"]?\w{1,30}['\"]?\s*:\s*(['\"])(.*)\1\s*,?\s*\}$", regex.S)
+_NEXT_KEY = regex.compile(r"['\"]\s*,\s*['\"]?\w{1,30}['\"]?\s*:")
 _WRAPS = {**QUOTES, "{": "}", "[": "]", "「": "」", "『": "』", "【": "】"}
 _QUOTED_TWICE = regex.compile(r"^(\"{2,3}|'{2,3}|“{2,3})([^\"”]*)(?:\1|”{2,3})$")
 
 
 def resolve_signs(text: str) -> str:
     """Return a text with its entities and its escapes of JSON as the signs that they stand for."""
-    if "&" in text:
-        text = ENTITY.sub(lambda match: html.unescape(match.group()), AMPERSANDS.sub("&", text))
+    text = resolve_entities(text)
     if "\\" in text:
         text = _ESCAPED_SIGN.sub(lambda match: json.loads(f'"{match.group()}"'), text)
-        text = _ESCAPE.sub(lambda match: {"n": "\n", "t": " "}.get(match[1], match[1]), text)
+        if not _DRIVE.search(text):
+            text = _ESCAPE.sub(lambda match: {"n": "\n", "t": " "}.get(match[1], match[1]), text)
     return text
 
 
@@ -77,7 +80,8 @@ def open_data(text: str) -> str:
     try:
         value = json.loads(text, strict=False)
     except (ValueError, RecursionError):
-        return text
+        match = _LOOSE_DATA.match(text)
+        return match[2].strip() if match and not _NEXT_KEY.search(match[2]) else text
     while isinstance(value, list | dict):
         values = list(value.values()) if isinstance(value, dict) else value
         if isinstance(value, dict) and len(values) > 1:

@@ -1,9 +1,8 @@
 """A policy's answer, however it was asked, as an outcome: cleaned and typed as a teacher's is."""
 
-from pipeline.llm.model_text import clean_reply, reason_of
+from pipeline.llm.model_text import clean_reply, read_reason
 from pipeline.llm.replies import parse_policy_answer
 from schemas.base import Provenance
-from schemas.reasons import Reason
 from schemas.seams import Outcome, Unparsed
 
 
@@ -12,6 +11,4 @@ def read_policy_outcome(text: str, by: Provenance) -> Outcome[str]:
     try:
         return Outcome(value=parse_policy_answer(text), by=by)
     except Unparsed as fault:
-        if fault.detail == "empty":
-            return Outcome(by=by, reason=Reason.EMPTY)
-        return Outcome(by=by, reason=reason_of(fault.detail), detail=f"{fault.detail}: {clean_reply(text)[:200]}")
+        return Outcome(by=by, reason=read_reason(fault.detail), detail=f"{fault.detail}: {clean_reply(text)[:200]}")

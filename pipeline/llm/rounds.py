@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from typing import TypeVar
 
-from pipeline.llm.model_text import reason_of
+from pipeline.llm.model_text import read_reason
 from pipeline.runtime.paid_once import buy_missing
 from schemas.reasons import Reason
 from schemas.seams import Messages, Outcome, Teacher
@@ -26,7 +26,7 @@ def ask_teacher(
     """Yield each row with the teacher's Outcome for its messages, in order; the teacher may read rows ahead.
 
     `sample` tells several answers to the same messages apart. An answer that declines instead of answering has
-    Reason.REFUSED, one whose signs are broken Reason.GARBLED.
+    Reason.REFUSED, one whose signs are broken Reason.GARBLED, one without words Reason.EMPTY.
     """
     waiting: deque[I] = deque()
 
@@ -37,7 +37,7 @@ def ask_teacher(
 
     for outcome in teacher.map(write_messages(), parse, template=template, sample=sample):
         if outcome.reason is Reason.UNPARSED:
-            outcome = replace(outcome, reason=reason_of(outcome.detail))
+            outcome = replace(outcome, reason=read_reason(outcome.detail))
         yield waiting.popleft(), outcome
     if waiting:
         raise RuntimeError(f"the teacher left {len(waiting)} requests without an outcome")

@@ -14,6 +14,12 @@ import regex
 
 # Entities end in a semicolon here: html.unescape alone would also turn the "&copy" of "?a=1&copy=2" into a sign.
 ENTITY = regex.compile(r"&(?:#[0-9]{1,7}|#[xX][0-9a-fA-F]{1,6}|[A-Za-z][A-Za-z0-9]{1,31});")
+# Without one only the punctuation that is escaped most, where neither a word nor a value of an address follows.
+CUT_ENTITY = regex.compile(
+    r"&(?:(?:amp|lt|gt|quot|apos|nbsp)(?![\w=;])"
+    r"|\#0*(?:3[3-9]|4[0-7]|5[89]|6[0-4]|9[1-6]|12[3-6]|160|82[0-9]{2})(?![\d;])"
+    r"|\#[xX]0*(?:2[1-9A-Fa-f]|3[A-Fa-f]|60|[aA]0|20[12][0-9A-Fa-f])(?![0-9A-Fa-f;]))"
+)
 # A chain such as &amp;amp;amp; would otherwise cost a pass a link.
 AMPERSANDS = regex.compile(r"&(?:(?:amp|#38|#x26);)+", regex.IGNORECASE)
 # Zero-width (non-)joiners and signs of style stay: Persian, Indic scripts and emoji are spelled with them.
@@ -85,9 +91,16 @@ def clean(text: str, keep_flags: bool = False) -> str:
     return text
 
 
+def resolve_entities(text: str) -> str:
+    """Return a text with its HTML entities as the signs that they stand for, once."""
+    if "&" not in text:
+        return text
+    text = CUT_ENTITY.sub(lambda match: f"{match.group()};", AMPERSANDS.sub("&", text))
+    return ENTITY.sub(lambda match: html.unescape(match.group()), text)
+
+
 def _pass(text: str, keep_flags: bool) -> str:
-    if "&" in text:
-        text = ENTITY.sub(lambda match: html.unescape(match.group()), AMPERSANDS.sub("&", text))
+    text = resolve_entities(text)
     # printable ASCII has no blank but the space, and nothing invisible
     if "  " in text or not text.isascii() or not text.isprintable():
         text = INVISIBLE.sub("", SPACE.sub(" ", text))

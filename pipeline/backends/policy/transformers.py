@@ -138,7 +138,8 @@ class Transformers:
 
     def answer(self, text: Text) -> dict:
         tokens = text.written[:-1] if text.ended else text.written
-        words = self.tokenizer.decode(tokens, skip_special_tokens=True)
+        # with its special tokens: without them another turn's role would be a word of the film (see clean_reply)
+        words = self.tokenizer.decode(tokens, skip_special_tokens=False)
         return {"text": words, "n_tokens": len(text.written), "ended": text.ended}
 
     def pop_finished(self, order: deque[Sample]) -> Iterator[Outcome[str]]:

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 from pipeline.llm.answer_forms import Form
 from pipeline.llm.calls.answers import Answer, StoredAnswer, read_answers
 from pipeline.llm.calls.engine import Engine
-from pipeline.llm.model_text import REFUSAL, clean_reply, reason_of
+from pipeline.llm.model_text import REFUSAL, clean_reply, read_reason
 from pipeline.llm.template import Template
 from pipeline.runtime.store import Store
 from schemas.base import Provenance
@@ -73,7 +73,7 @@ class OpenAI:
                 {"role": "assistant", "content": answer.text},
                 {"role": "user", "content": self.again.fill(fault=fault)},
             ]
-        return Outcome(by=by, reason=reason_of(fault), detail=f"{fault} ({self.params.parse_attempts} answers)")
+        return Outcome(by=by, reason=read_reason(fault), detail=f"{fault} ({self.params.parse_attempts} answers)")
 
     def body(self, messages: Messages, parse: Callable) -> dict[str, Any]:
         """Return what is sent, and with it all that the answer depends on."""

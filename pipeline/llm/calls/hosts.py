@@ -29,6 +29,29 @@ FILTER_WORDS = regex.compile(
     r"|审核未通过",
     regex.I,
 )
+BLOCKED_ACCOUNT = regex.compile(
+    r"(?<!from )(?<!of )(?:your|this|the) (?:\w+ ){0,2}(?:account|organi[sz]ation|workspace|project|team"
+    r"|api[ _]key|access"
+    r"|country|region|territory|location|ip(?: address)?|subscription)(?: \S+){0,3}?"
+    r" (?:is|are|was|were|has been|have been|has|been)(?: \w+){0,2}?"
+    r" (?:blocked|disabled|suspended|banned|deactivated|terminated|restricted|revoked|locked|closed|denied|flagged"
+    r"|not (?:supported|allowed|available|permitted)|unsupported)\b"
+    r"|(?<!from your )(?<!from this )(?<!from the )\b(?:account|organi[sz]ation|project"
+    r"|api[ _]key)\b[^.\n]{0,20} (?:has been|is|was) (?:blocked|disabled|suspended|banned"
+    r"|deactivated|terminated|restricted|revoked)"
+    r"|(?:账号|账户|帐号|帐户)[^。\n]{0,10}(?:封禁|禁用|冻结|停用|限制)",
+    regex.I,
+)
+"""of an account, a key or a country that is shut out, be it for a policy: no request will pass"""
+OF_A_PARAMETER = regex.compile(
+    r"\b(?:unsupported|unknown|unrecogni[sz]ed|unexpected|missing|extra|deprecated|invalid|duplicate)"
+    r" (?:\S+ ){0,2}(?:parameters?|fields?|arguments?|propert(?:y|ies)|keys?|options?|headers?|keyword|inputs? are)\b"
+    r"|\b(?:is|are) (?:a )?required\b|\brequired (?:parameter|field|property)|extra inputs are not permitted"
+    r"|\bis not (?:a valid|supported|recogni[sz]ed|enabled|available)\b|\bmust be (?:an? |one of |either )"
+    r"|does not support|not (?:a )?(?:supported|valid) (?:parameter|field|option)",
+    regex.I,
+)
+"""of a request that is badly written: the words of a filter may be the name of what is wrong in it"""
 OF_NO_TEXT = {401, 402, 404, 405, 408, 409, 429}
 """statuses that no host gives for what a text holds"""
 
@@ -42,13 +65,18 @@ UNPAID = {
 UNPAID_WORDS = regex.compile(
     r"insufficient (?:\w+ )?(?:balance|quota|credits?|funds)|credit balance|(?:out of|no) credits?\b"
     r"|requires more credits"
-    r"|balance is (?:used up|not enough|insufficient|too low|empty|exhausted)|(?:account|your) balance\b"
+    r"|balance (?:is |was |has been )?(?:\w+ )?(?:used up|not enough|insufficient|low|empty|exhausted|depleted|negative"
+    r"|zero|ran out|run out|overdrawn)"
     r"|arrear|overdue|prepay\w* credits|account (?:\S+ ){0,6}(?:suspended|deactivated|in good standing)"
     r"|(?:spending|usage|billing) limit|budget has been exceeded|quota is not enough|resource package"
     r"|(?:daily|weekly|monthly) (?:\w+ ){0,3}(?:limit|quota)\b[^.\n]{0,20}(?:reached|exceeded|used up)"
     r"|余额|欠费|充值|限额已达|额度不足|使用上限",
     regex.I,
 )
+RATE_WORDS = regex.compile(
+    r"rate[ _-]?limit|too many requests|(?:requests|tokens) per (?:second|minute|min)\b", regex.I
+)
+"""of a 429 that passes by itself, whatever page about money it names beside"""
 PLAN_WORDS = regex.compile(r"check your plan and billing", regex.I)
 """OpenAI's of an empty account; Google says the same of a minute's limit, with RESOURCE_EXHAUSTED"""
 NO_ACCESS = {
@@ -113,7 +141,8 @@ def read_codes(body: Any) -> set[str]:
 
 def is_filtered(status: int, body: Any) -> bool:
     """Return whether an error is the host's judgement of this text alone, which it would pass again."""
-    if status in OF_NO_TEXT or is_unpaid(status, body):
+    words = read_error_message(body)
+    if status in OF_NO_TEXT or is_unpaid(status, body) or BLOCKED_ACCOUNT.search(words):
         return False
     codes = read_codes(body)
     if status == 451 or codes & FILTERED or any(FILTER_CODE.search(code) for code in codes):
@@ -123,13 +152,17 @@ def is_filtered(status: int, body: Any) -> bool:
     error = read_error(body)
     if "content_filter" in str(error.get("innererror")) or "flagged_input" in str(error.get("metadata")):
         return True
-    return bool(FILTER_WORDS.search(read_error_message(body)))
+    return bool(FILTER_WORDS.search(words)) and not OF_A_PARAMETER.search(words)
 
 
 def is_unpaid(status: int, body: Any) -> bool:
     """Return whether the account has no money: no request will do before somebody pays, or before the next day."""
     codes, words = read_codes(body), read_error_message(body)
-    if status == 402 or "402" in codes or codes & UNPAID or UNPAID_WORDS.search(words):
+    if status == 402 or "402" in codes or codes & UNPAID:
+        return True
+    if status == 429 and RATE_WORDS.search(words):
+        return False
+    if UNPAID_WORDS.search(words):
         return True
     return bool(PLAN_WORDS.search(words)) and "resource_exhausted" not in codes
 
@@ -139,7 +172,8 @@ def is_locked_out(status: int, body: Any) -> bool:
     codes = read_codes(body)
     if status in (401, 403, 404, 405, 410) or 300 <= status < 400 or codes & (NO_ACCESS | {"401"}):
         return True
-    return status in (200, 400) and bool(NO_ACCESS_WORDS.search(read_error_message(body)))
+    words = read_error_message(body)
+    return status in (200, 400) and bool(NO_ACCESS_WORDS.search(words) or BLOCKED_ACCOUNT.search(words))
 
 
 def read_block(body: Any) -> str | None:

@@ -59,6 +59,29 @@ def test_a_question_alone_that_is_repeated_leaves_nothing():
     assert clean_reply("<|im_start|>user\na cat<|im_end|>") == ""
 
 
+@pytest.mark.parametrize(
+    "form",
+    ["\x1b[31m{}\x1b[0m", "\x1b[1;38;5;9m{}\x1b[K", "\x1b]0;title\x07{}", "\x9b2J{}", "\x1b]8;;http://a\x1b\\{}"],
+)
+def test_what_colours_a_terminal_leaves_no_letters_behind(form):
+    assert clean_reply(form.format(FILM)) == FILM
+
+
+def test_a_byte_by_its_name_cuts_no_text():
+    assert clean_reply("A dog<0xE2><0x80><0x99>s tail<0x0A>wags") == "A dog\ufffd\ufffd\ufffds tail\nwags"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "analysis of a crime scene, an assistant final touches the tape.",
+        "analysis of a stage: the assistant\nfinal bow of a dancer",
+    ],
+)
+def test_a_film_of_an_analysis_is_no_channel(text):
+    assert clean_reply(text) == text
+
+
 @pytest.mark.parametrize("text", ["20 < 30 and 40 > 30", "<3 hearts", "a plan: b|c", "[a] and [b]", "dog[s] run"])
 def test_signs_of_a_text_are_no_tokens(text):
     assert clean_reply(text) == text

@@ -12,6 +12,8 @@ from pipeline.llm.markup import has_markup, open_data, resolve_signs, strip_mark
         (r"A dog\nruns\u2019s \"fast\"", 'A dog\nruns’s "fast"'),
         (r"\ud83d\ude00 smiles", "😀 smiles"),
         (r"\*A dog\*", "*A dog*"),
+        (r"a screen shows C:\new\table", r"a screen shows C:\new\table"),
+        ("A dog &amp runs, it&#39s sunny", "A dog & runs, it's sunny"),
     ],
 )
 def test_entities_and_escapes_are_the_signs_they_stand_for(text, signs):
@@ -51,6 +53,9 @@ def test_markdown_tags_and_formulas_leave_their_words(text, bare):
         ('[{"text": "A dog"}]', "A dog"),
         ('["A dog", "A cat"]', '["A dog", "A cat"]'),
         ('{"a": "A dog", "b": "A cat"}', '{"a": "A dog", "b": "A cat"}'),
+        ("{'prompt': 'A dog'}", "A dog"),
+        ('{prompt: "A dog\'s tail",}', "A dog's tail"),
+        ("{'a': 'A dog', 'b': 'A cat'}", "{'a': 'A dog', 'b': 'A cat'}"),
         ('{"prompt": "A d', '{"prompt": "A d'),
         ('{"prompt": 5}', '{"prompt": 5}'),
     ],

@@ -5,7 +5,15 @@ import regex
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.llm.model_text import clean_prompt, clean_reply, find_talk, has_words, read_prompt, reason_of
+from pipeline.llm.model_text import (
+    clean_prompt,
+    clean_reply,
+    find_talk,
+    has_words,
+    is_garbled,
+    read_prompt,
+    read_reason,
+)
 from schemas.reasons import Reason
 from schemas.seams import Unparsed
 
@@ -103,6 +111,8 @@ def test_words_of_the_film_stay(text):
         ("\u200d\u200c\u200b", "empty"),
         ("...", "placeholder"),
         ("{your video prompt}", "placeholder"),
+        ("(no prompt)", "placeholder"),
+        ("Prompt 1: A dog runs.\nPrompt 2: A cat sleeps.", "several"),
         ("I'm sorry, but I can't assist with that.", "refusal"),
         ("**I’m sorry**, I cannot create that.", "refusal"),
         ("As an AI language model, I do not make such films.", "refusal"),
@@ -122,6 +132,40 @@ def test_what_is_no_prompt_says_why(text, detail):
     assert fault.value.detail == detail
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "stars âœ¨ fall", "brandâ„¢ sign", "left â†’ right", "â‚¬5 note", "2Ã—2 dogs", "ÅŸehir at night", "Viá»‡t Nam",
+        "ã“ã‚“ã«ã¡ã¯", "ê°œê°€ ë‹¬ë¦°ë‹¤", "à¸ªà¸¸à¸™", "à¤•", "ÙƒÙ„Ø¨", "×›×œ×‘", "ÏƒÎºÏ…", "caf茅", "cafГ©",
+        "СЃРѕР±Р°РєР°", "caf├⌐",
+        "A Ġdog Ġruns", "##s run ##ning", "d@@ og", "it=E2=80=99s", "ï»¿A dog", "A dog\\xe2\\x80\\x99s",
+        "A dog<0xE2>s tail",
+        "▁A▁dog",
+    ],
+)  # fmt: skip
+def test_broken_words_of_every_script_are_garbled(text):
+    with pytest.raises(Unparsed, match="garbled"):
+        read_prompt(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "The il-Ġgantija temple in Malta", "Ġorġ walks", "▁▂▃▅▇ equalizer on a screen",
+        "the \uf8ff logo glows", "a “CAFÉ” sign",
+        "ein »MENÜ« und »Spaß«", "a “cliché…” and é…”", "“école” on a door", "NESCAFÉ® cup",
+        "Один пёс бежит по траве, Рё",
+        "Пес і кіт біжать: «Г»", "一只猫在草地上奔跑", "iPhone手机 and T恤", "สุนัขวิ่ง",
+        "Con chó chạy trên cỏ", "věšť, ješť, Příliš žluťoučký",
+        "كلب يجري", "כלב רץ", "Ένας σκύλος τρέχει", "犬が走る", "개가 달린다", "Çığ, şehir, ığdır",
+        "STRÓŻ, MÓŻDŻEK, żółć", "█▓▒░ bar",
+        "5 × 5, 20 °C, ½ ™ ® ©", "a cat 🐱‍👤 ✨", "## dog", "Łódź, Đà Nẵng, Ångström “Å”",
+    ],
+)  # fmt: skip
+def test_words_of_every_script_are_no_broken_ones(text):
+    assert not is_garbled(text)
+
+
 def test_a_reply_keeps_its_lines_and_a_verdict_its_stars():
     assert clean_reply("<think>No\n</think>Step 1\r\n**Final**: Yes\n") == "Step 1\n**Final**: Yes"
 
@@ -135,6 +179,6 @@ def test_a_film_of_regret_is_no_talk():
 
 
 def test_the_detail_tells_the_reason():
-    assert [reason_of(detail) for detail in ("refusal", "garbled (3 answers)", "chatter", "no_start")] == [
-        Reason.REFUSED, Reason.GARBLED, Reason.UNPARSED, Reason.UNPARSED,
+    assert [read_reason(detail) for detail in ("refusal", "garbled (3 answers)", "empty", "chatter", "no_start")] == [
+        Reason.REFUSED, Reason.GARBLED, Reason.EMPTY, Reason.UNPARSED, Reason.UNPARSED,
     ]  # fmt: skip

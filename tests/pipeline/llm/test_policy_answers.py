@@ -25,4 +25,4 @@ def test_a_policys_answer_is_cleaned_and_typed_as_a_teachers(text, value, reason
 
 
 def test_the_detail_says_what_the_policy_wrote_without_its_controls():
-    assert read_policy_outcome("I am happy to help!\x1b[2J", BY).detail == "chatter: I am happy to help![2J"
+    assert read_policy_outcome("I am happy to help!\x1b[2J", BY).detail == "chatter: I am happy to help!"

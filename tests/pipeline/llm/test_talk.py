@@ -75,6 +75,37 @@ Mi dispiace, ma non posso aiutarti.
 К сожалению, я не могу этого сделать.
 Xin lỗi, tôi không thể giúp.
 Maaf, saya tidak bisa membantu.
+I'm sorry—I can't help with that.
+I'm sorry… I can't
+Sorry — can't do that.
+🙂 I'm sorry, but I can't assist.
+I‘m sorry, but I can‘t
+Can't help with that.
+Cannot assist with that.
+Unable to comply.
+I really can't help with that.
+I simply cannot create this video.
+I'm really not able to do that.
+However, I cannot create this.
+I appreciate your interest; however, I cannot help.
+Oops! I can't do that.
+Regrettably, I can't do this.
+I am not programmed to do so.
+I shouldn't help with that.
+My guidelines prevent me from writing it.
+Content policy violation.
+I can't provide instructions for weapons.
+I won't give you such advice.
+I can only help with harmless films.
+I don't provide such content.
+Your request cannot be processed.
+すみません、できません。
+أنا آسف، لا أستطيع
+Przykro mi, nie mogę.
+Beklager, jeg kan ikke hjelpe.
+Jag kan tyvärr inte hjälpa till.
+Desværre kan jeg ikke hjælpe.
+Je ne peux pas vous aider.
 """.strip().splitlines()
 CHATS = """
 I am happy to help!
@@ -143,6 +174,26 @@ Below is the video prompt.
 当然，我可以帮您写一个提示词。
 error: rate limit exceeded
 Traceback (most recent call last):
+😊 I'm happy to help!
+Hi! 👋 How can I help?
+I'm excited to help you create a video!
+I'd love to create a video for you.
+I can definitely help with that.
+I can create that for you.
+I've rewritten your prompt.
+What kind of video do you want?
+Hello, how are you?
+Hmm, the user asks for a dog.
+Wait, the user said dog.
+I think the user wants a dog.
+Here's a thinking process:
+let's see. The user wants a video.
+Ich helfe gerne!
+Я рад помочь!
+도와드리겠습니다!
+Estaré encantado de ayudarte.
+Je serais ravi de vous aider.
+¡Claro!
 """.strip().splitlines()
 FILMS = """
 I can almost see a dog running.
@@ -188,6 +239,32 @@ Unfortunately for the cat, the dog wakes up.
 好的天气里，一只狗在奔跑。
 申し訳なさそうな犬が座っている。
 A user walks through a market and says "I can't assist".
+Sorry, a lonely clown, sits on a bench.
+Sorry: a letter on a table.
+I'm afraid of the dark: a child under a blanket.
+I am sorry for your loss: a funeral in the rain.
+I can't believe it! A surprised man jumps.
+I won't give up, sings a girl.
+I refuse to sink, a sailor tattoo.
+I can't stop dancing, sings a woman.
+I can't help falling in love: a couple dances.
+We cannot see the moon.
+How can I sleep? A woman looks at the ceiling.
+You're welcome sign hangs over a door.
+Great idea light bulb glows.
+404 not found sign flickers.
+Thank you for the music, a stage in gold.
+Я не могу спать: женщина у окна.
+К сожалению, дождь идёт над городом.
+我们不能停下脚步，一群登山者在雪中。
+抱歉的男孩低着头。
+遗憾的女人看着窗外。
+以下是森林的景色：阳光。
+عذراء تمشي في الحديقة
+Claro, un perro corre.
+Gerne, ein Hund läuft.
+Ich kann nicht schlafen: eine Frau am Fenster.
+Unable to sleep, a woman walks through the rain.
 """.strip().splitlines()
 
 

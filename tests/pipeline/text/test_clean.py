@@ -45,6 +45,9 @@ def test_the_words_of_a_query_are_those_of_its_cleaned_text(text):
     [
         ("90&#39;s car &amp;amp; a &quot;fox&quot;", '90\'s car & a "fox"'),
         ("see ?a=1&copy=2 there", "see ?a=1&copy=2 there"),
+        ("A dog &amp runs, it&#39s &quot;big&quot", 'A dog & runs, it\'s "big"'),
+        ("rock &#x27n&#x27 roll", "rock 'n' roll"),
+        ("see ?a=1&amp=2&lt=3, R&D, track &#1", "see ?a=1&amp=2&lt=3, R&D, track &#1"),
         ("a\x00 d\u200bog\n\n by  the\u00a0sea\ud800", "a dog by the sea"),
         ("a cafe\u0301", "a café"),
         ("a dog -ar 16:9 -motion 2", "a dog"),

@@ -104,7 +104,7 @@ def test_a_greedy_sample_is_what_generate_writes(policy, sampling, restless, tin
             to_user_turn(query.query, template), add_generation_prompt=True, return_tensors="pt", return_dict=False
         )
         written = model.generate(ids, attention_mask=torch.ones_like(ids), max_new_tokens=10, do_sample=False)
-        text = maker.tokenizer.decode(written[0, ids.shape[1] :], skip_special_tokens=True)
+        text = maker.tokenizer.decode(written[0, ids.shape[1] :], skip_special_tokens=False)
         assert text == maker.store.get(outcome.by.store_key)["text"] != ""
 
 

@@ -37,6 +37,11 @@ STOPPED = [
     (400, {"error": {"type": "budget_exceeded", "message": "Budget has been exceeded! Max budget: 10"}}),
     (400, {"error": {"code": "1211", "message": "Unknown Model, please check the model code."}}),
     (405, {"message": "Method Not Allowed"}),
+    (400, {"error": {"message": "Your account has been blocked due to a breach of our usage policies"}}),
+    (403, {"error": {"message": "Your organization has been disabled for violating our usage policy"}}),
+    (403, {"error": {"message": "Your country is blocked by our usage policies"}}),
+    (400, {"error": {"message": "This API key was suspended: moderation found abuse"}}),
+    (400, {"error": {"message": "The account balance has been exhausted"}}),
 ]  # fmt: skip
 OTHERS = [
     (400, {"error": {"message": "max_tokens is too large", "code": "invalid_request"}}, "rejected"),
@@ -45,6 +50,13 @@ OTHERS = [
      "limited"),
     (429, {"error": {"message": "Rate limit reached; add a payment method at https://platform.openai.com/account/billing",
            "code": "rate_limit_exceeded"}}, "limited"),
+    (429, {"error": {"message": "Rate limit reached. Visit your account balance page"}}, "limited"),
+    (400, {"error": {"message": "Unsupported parameter: moderation"}}, "rejected"),
+    (400, {"error": {"message": "Unknown field 'guardrail'"}}, "rejected"),
+    (400, {"error": {"message": "messages[0].content is required; see usage policies"}}, "rejected"),
+    (400, {"error": {"message": "content filter must be one of on, off"}}, "rejected"),
+    (400, {"error": {"message": "Invalid prompt: it was flagged as against our usage policy"}}, "answer"),
+    (400, {"error": {"message": "The request from your account was blocked by our content filter"}}, "answer"),
     (500, {"error": {"message": "the safety system is away"}}, "transient"),
     (529, {"error": {"type": "overloaded_error", "message": "Overloaded"}}, "transient"),
 ]  # fmt: skip
