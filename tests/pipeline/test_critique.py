@@ -46,7 +46,7 @@ def test_no_names_what_is_violated_and_keeps_the_reasoning(params):
 
 @pytest.mark.parametrize(
     ("reply", "reason", "detail"),
-    [("", "unparsed", "empty"), ("Looks good", "unparsed", "no_verdict"), (REFUSAL, "refused", "refusal")],
+    [("", "empty", "empty"), ("Looks good", "unparsed", "no_verdict"), (REFUSAL, "refused", "refusal")],
 )
 def test_a_reply_without_a_verdict_leaves_with_its_reason(params, reply, reason, detail):
     (dropped,) = critique([prompt_row()], Misbehaving(reply), params)

@@ -44,7 +44,7 @@ def test_the_teacher_reads_the_demonstrations_and_the_query_between_tags(params)
 @pytest.mark.parametrize(
     ("reply", "reason", "detail"),
     [
-        ("", "unparsed", "empty"),
+        ("", "empty", "empty"),
         ("A red dog runs.", "unparsed", "no_start"),
         ("[[start]]A red", "unparsed", "no_end"),
         (REFUSAL, "refused", "refusal"),

@@ -49,7 +49,7 @@ def test_the_refinement_continues_the_critics_conversation(params):
 
 @pytest.mark.parametrize(
     ("reply", "reason", "detail"),
-    [("", "unparsed", "empty"), ("A dog.", "unparsed", "no_start"), (REFUSAL, "refused", "refusal")],
+    [("", "empty", "empty"), ("A dog.", "unparsed", "no_start"), (REFUSAL, "refused", "refusal")],
 )
 def test_a_reply_without_a_prompt_leaves_with_its_reason(params, reply, reason, detail):
     (dropped,) = refine([critique_row(("accurate",))], Misbehaving(reply), *params)
@@ -141,7 +141,7 @@ def test_a_refinement_that_fails_at_the_second_try_leaves_with_its_reason(params
     replies = {("refine", 0): "[[start]]p1[[end]]", ("critique", 0): NO, ("refine", 1): ""}
     teacher = Panel(lambda messages, sample: replies[task_of(messages), sample])
     (dropped,) = refine([critique_row(("accurate",), prompt="p")], teacher, *verified(params, 2))
-    assert (dropped.reason, dropped.detail, len(teacher.asked)) == ("unparsed", "empty", 3)
+    assert (dropped.reason, dropped.detail, len(teacher.asked)) == ("empty", "empty", 3)
 
 
 @pytest.mark.parametrize("ahead", [0, 1, 50])

@@ -183,9 +183,11 @@ def test_an_arm_without_pairs_is_set_aside_and_leaves_what_the_stages_behind_it_
 
 def test_an_extra_arm_whose_pairs_all_go_is_set_aside_too(files, tiny_params, vpo_home):
     one = PAIRS[0]
-    pair_id = content_id(one.query_id, one.chosen, one.chosen, one.source)
-    write_rows(files / "dpo/d_dpo.jsonl", [one.model_copy(update={"rejected": one.chosen, "pair_id": pair_id})], DDpo)
+    same = {"rejected": one.chosen, "rejected_id": one.chosen_id}
+    same["pair_id"] = content_id(one.query_id, one.chosen, one.chosen, one.source)
+    write_rows(files / "dpo/d_dpo.jsonl", [one.model_copy(update=same)], DDpo)
     done = run(files, tiny_params, "--arm")
+    assert done.exit_code == 0, done.output
     assert done.exit_code == 0 and "dropped {'no_preference': 1}" in read_set_aside(files / "models/dpo")
     assert metrics(files / "models/dpo")["dropped"] == {"not_trained": 1}
 
