@@ -54,6 +54,15 @@ def test_input_that_is_left_unread_stops_the_stage(tmp_path, vpo_home):
     assert not list((tmp_path / "data" / "sft").glob("*"))
 
 
+def test_two_runs_of_a_stage_never_write_one_output(tmp_path, vpo_home):
+    out = tmp_path / "data/sft/out.jsonl"
+    with stage_output(out, Prompt) as writer:
+        writer.write(writer.count(prompts(1)))
+        with pytest.raises(DataError, match="another run is writing it"), stage_output(out, Prompt):
+            pass
+    assert len(out.read_text().splitlines()) == 1
+
+
 def test_a_stage_that_fails_leaves_the_old_output(tmp_path, vpo_home):
     run(tmp_path, lambda rows: rows, prompts(2))
     before = (tmp_path / "data/sft/out.jsonl").read_bytes()
