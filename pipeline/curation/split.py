@@ -1,19 +1,21 @@
 """Places queries into the splits sft, dpo and test (VPO S0 9: 10k, 10k, about 1k of each unsafe).
 
 Sampling is a step of its own: at no sensible similarity does a filter leave 20k of a million queries. Near-duplicates
-never stand in different splits, since a query answered in training would be no test.
+never stand in different splits, since a query answered in training would be no test. Which split a query prefers
+follows from its id, the seed and the wanted sizes alone: a longer source moves few of those that were there before.
 """
 
+import math
 from dataclasses import dataclass
 from typing import TypeAlias
 
 import numpy as np
 
-from pipeline.curation.arrays import Ints
+from pipeline.curation.arrays import Ints, UInt64s
 from pipeline.curation.ngrams import Ngrams
 from pipeline.curation.similarity_index import SimilarityIndex
 from pipeline.curation.tokens import Tokens
-from schemas.base import Split
+from schemas.base import Split, content_id
 from schemas.params import QueriesParams
 
 NEAR = 0.5
@@ -42,10 +44,13 @@ class Unplaced:
 
 
 class Splits:
-    """Places rows of token lists, by index; each stratum, general and safety, has its own sizes."""
+    """Places rows of token lists, by index; each stratum, general and safety, has its own sizes.
 
-    def __init__(self, tokens: Tokens, general: Sizes, safety: Sizes) -> None:
-        self.tokens = tokens
+    `heads` has the id of each row as a number.
+    """
+
+    def __init__(self, tokens: Tokens, heads: UInt64s, general: Sizes, safety: Sizes, seed: int) -> None:
+        self.tokens, self.heads, self.seed = tokens, heads, seed
         self.wanted = {False: general, True: safety}
         self.placed: dict[bool, Sizes] = {stratum: dict.fromkeys(general, 0) for stratum in (False, True)}
         self.split_of: dict[int, Split] = {}
@@ -67,7 +72,7 @@ class Splits:
                 if not self.count_missing(safety):
                     break
                 near = [(int(indexed[other]), score) for other, score in index.find_similar(place)]
-                fate = self._choose(near, safety)
+                fate = self._choose(int(indexed[place]), near, safety)
                 fates[int(indexed[place])] = fate
                 if not isinstance(fate, Unplaced):
                     self.placed[safety][fate] += 1
@@ -75,10 +80,10 @@ class Splits:
                     index.add([place])
         return fates
 
-    def _choose(self, near: list[tuple[int, float]], safety: bool) -> Split | Unplaced:
-        """Return the split that a row goes to: that of its near-duplicates, else the one that lacks the largest share.
+    def _choose(self, row: int, near: list[tuple[int, float]], safety: bool) -> Split | Unplaced:
+        """Return the split that a row goes to: that of its near-duplicates, else the one it prefers of those not full.
 
-        A source that is too small thereby fills all splits in proportion.
+        A small source fills the splits in proportion but for chance; none stays empty whose share of it is a whole row.
         """
         wanted, placed = self.wanted[safety], self.placed[safety]
         splits = {self.split_of[other] for other, _ in near}
@@ -87,7 +92,17 @@ class Splits:
         open_splits = [name for name in wanted if placed[name] < wanted[name] and (not splits or name in splits)]
         if not open_splits:
             return Unplaced("the split of its near-duplicates is full", *near[0])
-        return min(open_splits, key=lambda name: (placed[name] + 0.5) / wanted[name])
+        share = (sum(placed.values()) + 1) / sum(wanted.values())
+        empty = [name for name in open_splits if not placed[name] and share * wanted[name] >= 1]
+        return min(empty or open_splits, key=lambda name: self._wait(row, name) / wanted[name])
+
+    def _wait(self, row: int, split: Split) -> float:
+        """Return how long a row waits for a split, an exponential draw: of several the first wins in their proportion.
+
+        Ours, and not a turn for each split: whoever waits its turn changes split when a row comes before it.
+        """
+        chance = int(content_id("split", self.seed, f"{self.heads[row]:016x}", split), 16)
+        return -math.log((chance + 1) / 2**64)
 
     def report_sizes(self) -> dict[Split, dict[str, int]]:
         """Return the size of each split, as it is and as it was wanted."""
