@@ -68,8 +68,8 @@ def draw_splits(
     passed, strata = filtered.passed, filtered.strata.take(rows)
     heads = filtered.facts["query_id"].to_numpy()
     ids = spell_ids(heads[rows])
-    general, unsafe = (read_sizes(params, safety) for safety in (False, True))
-    splits = Splits(filtered.tokens, heads, general, unsafe, seed)
+    sizes = read_sizes(params, safety=False), read_sizes(params, safety=True)
+    splits = Splits(filtered.tokens, heads, *sizes, seed)
     suspect = nominate(frame["unsafe_score"].gather(passed), filtered.facts["candidate"], params.unsafe_threshold)
     if params.sample == "stratified":
         order = rows[order_by_strata(ids, seed, strata, params.sample_balance or 0.0, params.sample_weights or {})]
