@@ -16,10 +16,10 @@ from typing import Any, NamedTuple
 
 import click
 
+from bench.choices_page import SPLITS, Measured, compose_page, spell
 from bench.page import PARTS, read_basis, write_page
 from bench.project import ROOT, clone, hashes, load_yaml, run_dvc, set_params
 
-SPLITS = ("sft", "dpo", "test")
 CHOICES: dict[str, tuple[Any, ...]] = {
     # the yardstick: what a change of it does, no choice of a value can be told from
     "base.seed": (1, 2),
@@ -80,28 +80,6 @@ LEFT_OUT = {
     ),
 }  # fmt: skip
 """key that is ours and is not varied -> why"""
-
-
-class Measured(NamedTuple):
-    """One value of one constant; `figures` are by column, `note` says why there are none."""
-
-    key: str
-    value: Any
-    figures: dict[str, Any]
-    note: str = ""
-
-
-def spell(value: Any) -> str:
-    """Return a value as params.yaml has it, on one line."""
-    return "null" if value is None else json.dumps(value).strip('"')
-
-
-def read_default(key: str, tree: Mapping[str, Any]) -> Any:
-    """Return the value of a key of params.yaml."""
-    value: Any = tree
-    for word in key.split("."):
-        value = value[word]
-    return value
 
 
 # ---- real queries
@@ -292,125 +270,6 @@ def vary_demo(demo: Demo, choices: Mapping[str, Iterable[Any]], minutes: float, 
             rows.append(row)
             click.echo(f"{key} {spell(value)}: {row.figures or row.note} ({budget.spent / 60:.1f} min)", err=True)
     return rows
-
-
-# ---- the page
-
-
-def rank(rows: list[Measured], measure: Callable[[Mapping[str, Any], Mapping[str, Any]], float]) -> list[str]:
-    """Return the constants that move something, the one that moves it most first; the default's row is the first."""
-    moves: dict[str, float] = {}
-    for row in rows[1:]:
-        if row.figures and row.key != "base.seed":
-            moves[row.key] = max(moves.get(row.key, 0.0), measure(row.figures, rows[0].figures))
-    return [key for key in sorted(moves, key=moves.__getitem__, reverse=True) if moves[key] > 0]
-
-
-def measure_change(figures: Mapping[str, Any], default: Mapping[str, Any]) -> float:
-    """Return how far the reward of dpo - sft lies from the default's."""
-    return abs(figures["reward"][0] - default["reward"][0])
-
-
-def name_first(keys: list[str]) -> str:
-    return ", ".join(f"`{key}`" for key in keys[:3]) or "none"
-
-
-def name_value(row: Measured, tree: Mapping[str, Any]) -> str:
-    """Return the first two cells of a row: the constant with its default, and the value."""
-    return f"`{row.key}` ({spell(read_default(row.key, tree))}) | {spell(row.value)}" if row.key else "as it comes | "
-
-
-def tabulate_real(rows: list[Measured], tree: Mapping[str, Any]) -> list[str]:
-    """Return the lines of the table of real queries."""
-    head = (
-        "constant",
-        "value",
-        "kept",
-        "sft, dpo, test",
-        "other queries, %",
-        "other split, %",
-        "rows that leave by a rule",
-    )
-    lines = [f"| {' | '.join(head)} |", "|---" * len(head) + "|"]
-    for row in rows:
-        name = name_value(row, tree)
-        if not row.figures:
-            lines.append(f"| {name} | {row.note} | | | | |")
-            continue
-        figures = row.figures
-        reasons = ", ".join(f"{reason} {change:+d}" for reason, change in figures["reasons"].items()) or "-"
-        splits = ", ".join(str(figures["splits"][split]) for split in SPLITS)
-        lines.append(
-            f"| {name} | {figures['kept']} | {splits} | {100 * figures['moved']:.1f} | "
-            f"{100 * figures['other_split']:.1f} | {reasons} |"
-        )
-    return lines
-
-
-def tabulate_demo(rows: list[Measured], tree: Mapping[str, Any]) -> list[str]:
-    """Return the lines of the table of the demo."""
-    lines = [
-        "| constant | value | queries kept | D_text | D_video | D_dpo | reward, dpo - sft | unsafe, % | failed, % |",
-        "|---" * 9 + "|",
-    ]
-    for row in rows:
-        name = name_value(row, tree)
-        if not row.figures:
-            lines.append(f"| {name} | {row.note} | | | | | | |")
-            continue
-        figures = row.figures
-        value, low, high = figures["reward"]
-        lines.append(
-            f"| {name} | {figures['kept']} | {figures['d_text']} | {figures['d_video']} | {figures['d_dpo']} | "
-            f"{value:+.2f} [{low:+.2f}, {high:+.2f}] | {100 * figures['unsafe']:.1f} | {100 * figures['failed']:.1f} |"
-        )
-    return lines
-
-
-def compose_page(source: str, real: list[Measured], demo: list[Measured], tree: Mapping[str, Any]) -> str:
-    """Return the page; without rows of the demo it says that the demo was not run."""
-    lines = [
-        "# What our own choices do",
-        "",
-        "Where the papers are silent a value of params.yaml is ours. Each such constant that shapes data is set to "
-        "other values, one at a time; the default stands beside its name.",
-        "",
-        "## On real queries",
-        "",
-        f"`{source}`: stage `queries`, at the laptop's sizes.",
-        "",
-        "`other queries`: the share of the drawn queries that the default does not draw, or not so written, or of the "
-        "default's that are not drawn here, whichever is larger.",
-        "",
-        "`other split`: the share of the drawn queries that the default draws for another split.",
-        "",
-        *tabulate_real(real, tree),
-        "",
-        f"Most real queries move with {name_first(rank(real, lambda row, default: row['moved']))}.",
-        "",
-        "## On the demo",
-        "",
-    ]
-    if not demo:
-        return "\n".join([*lines, "Not run with this code.", ""])
-    seeds = [measure_change(row.figures, demo[0].figures) for row in demo if row.key == "base.seed" and row.figures]
-    return "\n".join(
-        [
-            *lines,
-            "Offline teacher, judge, generator and reward. Each value is one run of what it changes. `unsafe` and "
-            "`failed` are of the arm dpo.",
-            "",
-            *tabulate_demo(demo, tree),
-            "",
-            f"The demo's headline moves most with {name_first(rank(demo, measure_change))}.",
-            "",
-            f"Another seed alone moves it by {' and '.join(f'{change:.2f}' for change in seeds)}: a smaller change "
-            "says nothing."
-            if seeds
-            else "No other seed was run, so nothing says which changes are more than chance.",
-            "",
-        ]
-    )
 
 
 def read_finished(folder: Path, basis: Mapping[str, Any]) -> Finished:

@@ -113,7 +113,7 @@ def servers():
 def replayed(tmp_path_factory, servers):
     """Today's project after every stage but training has run on the fixture's inputs, and the commands that ran.
 
-    Its queries are the fixture's own: which split a query goes to has changed once since, so others would be asked about.
+    Its queries are those of the fixture: the draw has changed once since, so others would be asked about.
     """
     folder = tmp_path_factory.mktemp("replayed")
     project = Project(folder / "project", fill(folder / "home"), settings())
