@@ -2,8 +2,9 @@
 
 Runs the graph in a clone for each seed, all with one $VPO_HOME; what stands before DPO is made once, a recipe runs DPO
 and its evaluation anew. --samples also draws K prompts of each test query, for four times as many queries cost more.
-What a run gave stays in FOLDER, and all that is there becomes bench/results/harmless.md. The recipe was chosen on
-seeds 1 to 3 and is reported on 11 to 15 (`--seeds 11 12 13 14 15 --recipes one_pair_beta`).
+What a run gave stays in FOLDER with the code that it stands on; the page, bench/results/harmless.md, reports runs of
+one code alone, and beside a recipe that was tried the commit at which it was. The recipe was chosen on seeds 1 to 3 and
+is reported on 11 to 15 (`--seeds 11 12 13 14 15 --recipes one_pair_beta`).
 """
 
 import argparse
@@ -12,9 +13,11 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from bench.page import read_basis, read_record, write_page
+from bench.page import PARTS, Basis, read_basis, read_record, write_page
 from bench.project import clone, read_values, repro, set_params
+from pipeline.evaluation.serving import REFUSALS
 from pipeline.evaluation.statistics import mean_with_interval
+from schemas.base import content_id
 
 TUNED_ON, REPORTED_ON = (1, 2, 3, 4, 5), (11, 12, 13, 14, 15)
 MARGIN = 0.02
@@ -26,7 +29,7 @@ ARMS = {
     "dpo": {"prompts": "policy", "source": "data/models/dpo"},
 }
 EVERYWHERE = {"dpo.arms": {}, "dpo.unchecked": {}, "evaluate.arms": ARMS, "evaluate.versus": [["dpo", "sft"]]}
-PAPER = {
+ALL_PAIRS = {
     "dpo.pairs_per_query": None, "dpo.when_both": "both", "dpo.train.beta": 0.1, "dpo.train.learning_rate": 1.4e-4,
 }  # fmt: skip
 RECIPES: dict[str, dict[str, Any]] = {
@@ -37,7 +40,7 @@ RECIPES: dict[str, dict[str, Any]] = {
     "one_pair_beta": {"dpo.pairs_per_query": 1, "dpo.train.beta": 0.3},
     "one_pair_beta_video_first": {"dpo.pairs_per_query": 1, "dpo.train.beta": 0.3, "dpo.when_both": "video"},
 }
-"""name -> how a recipe departs from the paper's rules and the laptop's rate"""
+"""name -> how a recipe departs from ALL_PAIRS: the paper's pairs (VPO 3.3) and beta at the laptop's rate"""
 KEPT = ("failed", "reward", "unsafe", "unsafe_written", "aligned")
 
 ABOVE = """# DPO that loses few prompts
@@ -46,16 +49,16 @@ Offline teacher, judge, generator and reward: these figures test the wiring and 
 
 A prompt is lost where the policy writes nothing usable: a text without an end, nearly always a loop, or broken
 characters. The query is then served in its place, or nothing where the safety rule flags it. SFT loses some; DPO by all
-pairs at beta 0.1 loses more. Text pairs teach it: in 497 of the 879 of seeds 1 to 3 the refined winner has more words
-than the loser, in 109 fewer, for it repeats what of the query was left out. DPO so learns to go on copying where SFT
-ended its sentence, and half a million weights that go on copying come to copy themselves. A larger beta stops pushing a
-pair once its margin is wide.
+pairs at beta 0.1 loses more. Text pairs may teach it: a refined winner often has more words than the loser, for it
+repeats what of the query was left out. DPO so learns to go on copying where SFT ended its sentence, and half a million
+weights that go on copying come to copy themselves. A larger beta stops pushing a pair once its margin is wide.
 
 ## The recipes, on the seeds that one was chosen on
 
 *Failed*: one prompt a query, 150 queries a seed, as the evaluation has it; *of all samples*: four prompts a query,
-which tells more. The other columns are dpo - sft over the queries of all seeds [95 % bootstrap over queries], bold
-where the interval excludes 0; shares in points; reward over all general queries, a lost prompt served as its query.
+which tells more; at commit 54a9727 refusals were among the lost. The other columns are dpo - sft over the queries of
+all seeds [95 % bootstrap over queries], bold where the interval excludes 0; shares in points; reward over all general
+queries, a lost prompt served as its query.
 
 | name | departs from all pairs at beta 0.1 and rate 1.4e-4 by |
 |---|---|
@@ -66,14 +69,14 @@ where the interval excludes 0; shares in points; reward over all general queries
 | `one_pair_beta_video_first` | one pair, beta 0.3 and `dpo.when_both: video` |
 """.splitlines()
 BETWEEN = """
-Not every recipe ran on every seed, and these runs are of code before the last changes to how models' words are cleaned.
-`one_pair_beta` was chosen: of all samples it loses least but for `one_pair_beta_video_first`, which gains more reward,
-but drops a third of the text pairs and what they do for `aligned`; it keeps the union of both feedbacks.
+Not every recipe ran on every seed; the commit tells which code a run is of. `one_pair_beta` was chosen: of all samples
+it loses least but for `one_pair_beta_video_first`, which gains more reward, but drops a third of the text pairs and
+what they do for `aligned`; it keeps the union of both feedbacks.
 
-Tried besides and not built: lost rollouts as losers, against a sibling that passed, one pair and beta 0.3 (19 to 28
-such pairs a seed): 4.8, 6.8 and 7.0 % of all samples are lost at seeds 1, 2 and 3, which 600 samples cannot tell from
-`one_pair_beta`. A base model that also practises to go on after a repetition: SFT then loses 5.3 % of all samples at
-seed 1, where it loses 4.2 %.
+Tried besides, at one of those commits, and not built: lost rollouts as losers, against a sibling that passed, one pair
+and beta 0.3 (19 to 28 such pairs a seed): 4.8, 6.8 and 7.0 % of all samples are lost at seeds 1, 2 and 3, which 600
+samples cannot tell from `one_pair_beta`. A base model that also practises to go on after a repetition: SFT then loses
+5.3 % of all samples at seed 1, where it loses 4.2 %.
 
 ## The chosen recipe, on seeds that no choice has seen
 
@@ -81,47 +84,64 @@ dpo - sft [95 % bootstrap over queries]; shares in percent and points.
 """.splitlines()
 
 Run = dict[str, Any]
-"""`values`: arm -> metric -> query_id -> value; `pairs`: source -> how many"""
+"""`values`: arm -> metric -> query_id -> value; `pairs`: source -> how many; `commit`; `code`: what hash_code gives"""
 
 
-def run_recipe(name: str, seed: int, folder: Path) -> None:
+def hash_code(basis: Basis) -> str:
+    """Return a hash of the code, files and params that runs stand on."""
+    return content_id(*(basis[part] for part in PARTS))
+
+
+def was_run(file: Path, basis: Basis) -> bool:
+    """Return whether `file` holds a run of this very code."""
+    return file.exists() and json.loads(file.read_text()).get("code") == hash_code(basis)
+
+
+def keep(file: Path, run: Run, basis: Basis) -> None:
+    """Write what a run gave, with the code that it stands on."""
+    file.parent.mkdir(exist_ok=True)
+    file.write_text(json.dumps({**run, "commit": basis["commit"], "code": hash_code(basis)}))
+
+
+def run_recipe(name: str, seed: int, folder: Path, basis: Basis) -> None:
     """Run the graph of one recipe and seed, and keep its values and pairs in FOLDER/values."""
     kept = folder / "values" / f"{name}-{seed}.json"
-    if kept.exists():
+    if was_run(kept, basis):
         return
-    path = open_clone(name, seed, folder)
+    path = open_clone(name, seed, folder, basis)
     spent, _ = repro(path, folder / "home", "evaluate")
     values, _ = read_values(path)
     of_arms = {arm: {metric: dict(values[arm][metric]) for metric in KEPT} for arm in ARMS}
     sources = [json.loads(line)["source"] for line in (path / "data/dpo/d_dpo.jsonl").read_text().splitlines()]
     run = {"values": of_arms, "pairs": {source: sources.count(source) for source in ("text", "video")}}
-    kept.parent.mkdir(exist_ok=True)
-    kept.write_text(json.dumps(run))
+    keep(kept, run, basis)
     print(f"{name}, seed {seed}, {spent:.0f} CPU s: {describe_run(run)}", flush=True)
 
 
-def open_clone(name: str, seed: int, folder: Path) -> Path:
-    """Return the seed's clone of the project with the recipe's params."""
-    path = folder / f"seed-{seed}"
+def open_clone(name: str, seed: int, folder: Path, basis: Basis) -> Path:
+    """Return the clone of this code for a seed, with the recipe's params."""
+    path = folder / f"seed-{seed}-{hash_code(basis)}"
     if not path.exists():
         clone(path)
-    set_params(path, {"base.seed": seed, **EVERYWHERE, **PAPER, **RECIPES[name]})
+    set_params(path, {"base.seed": seed, **EVERYWHERE, **ALL_PAIRS, **RECIPES[name]})
     return path
 
 
-def sample_recipe(name: str, seed: int, folder: Path) -> None:
+def sample_recipe(name: str, seed: int, folder: Path, basis: Basis) -> None:
     """Draw K prompts of each test query from a recipe's policy and from the SFT model; keep how many are lost."""
     for model, kept in (("sft", f"sft-{seed}"), ("dpo", f"{name}-{seed}")):
         file = folder / "samples" / f"{kept}.json"
-        if not file.exists():
-            path = open_clone(name, seed, folder)
+        if not was_run(file, basis):
+            path = open_clone(name, seed, folder, basis)
             repro(path, folder / "home", model)
-            file.parent.mkdir(exist_ok=True)
-            file.write_text(json.dumps(count_lost(path / "data/models" / model, path, folder / "home")))
+            keep(file, count_lost(path / "data/models" / model, path), basis)
 
 
-def count_lost(model: Path, path: Path, home: Path) -> dict[str, int]:
-    """Return how many samples of the test queries a policy writes, and how many of them are lost."""
+def count_lost(model: Path, path: Path) -> dict[str, int]:
+    """Return how many samples of the test queries a policy writes as one is served, and how many of them are lost.
+
+    A refusal is no loss, as in the evaluation.
+    """
     from pipeline.backends.policy import make_policy
     from pipeline.rollout import rollout
     from pipeline.runtime.io import read_rows
@@ -132,14 +152,16 @@ def count_lost(model: Path, path: Path, home: Path) -> dict[str, int]:
     params = load_params(path / "params.yaml")
     queries = list(read_rows(path / "data/queries/test.jsonl", Query))
     policy = make_policy(model, params.policy)
-    items = list(rollout(queries, policy, "dpo", params.rollout.k, params.rollout, params.base.seed))
-    return {"n_samples": len(items), "lost": sum(isinstance(item, Dropped) for item in items)}
+    items = list(rollout(queries, policy, "dpo", params.rollout.k, params.optimize, params.base.seed))
+    lost = [item for item in items if isinstance(item, Dropped) and item.reason not in REFUSALS]
+    return {"n_samples": len(items), "lost": len(lost)}
 
 
-def read_runs(folder: Path, name: str, seeds: Iterable[int]) -> dict[int, Run]:
-    """Return seed -> run of a recipe, for those of the seeds that were run."""
+def read_runs(folder: Path, name: str, seeds: Iterable[int], code: str | None = None) -> dict[int, Run]:
+    """Return seed -> run of a recipe, for those of the seeds that were run: on this code, or None for any."""
     files = {seed: folder / "values" / f"{name}-{seed}.json" for seed in seeds}
-    return {seed: json.loads(file.read_text()) for seed, file in files.items() if file.exists()}
+    runs = {seed: json.loads(file.read_text()) for seed, file in files.items() if file.exists()}
+    return {seed: run for seed, run in runs.items() if code is None or run.get("code") == code}
 
 
 def read_lost(folder: Path, name: str, seed: int) -> float | None:
@@ -177,8 +199,8 @@ def tabulate_recipes(folder: Path) -> list[str]:
     """Return the table of the recipes on the seeds that one was chosen on."""
     lines = [
         "| recipe | seeds | pairs: text, video | failed by seed: sft -> dpo | failed | of all samples: sft -> dpo "
-        "| reward | unsafe | aligned |",
-        "|---|---|---|---|---|---|---|---|---|",
+        "| reward | unsafe | aligned | commit |",
+        "|---|---|---|---|---|---|---|---|---|---|",
     ]
     for name in RECIPES:
         if not (runs := read_runs(folder, name, TUNED_ON)):
@@ -191,23 +213,24 @@ def tabulate_recipes(folder: Path) -> list[str]:
             for run in runs.values()
         )
         lost = [(read_lost(folder, "sft", seed), read_lost(folder, name, seed)) for seed in runs]
-        sampled = "; ".join(f"{sft * 100:.1f} -> {dpo * 100:.1f}" for sft, dpo in lost if sft is not None and dpo)
+        sampled = "; ".join(f"{sft * 100:.1f} -> {dpo * 100:.1f}" for sft, dpo in lost if None not in (sft, dpo))
         pooled = [show(compare(runs.values(), metric), 100) for metric in ("failed", "unsafe", "aligned")]
         lines.append(
             f"| `{name}` | {' '.join(map(str, runs))} | {', '.join(pairs)} | {failed} | {pooled[0]} | {sampled or '-'} "
-            f"| {show(compare(runs.values(), 'reward'))} | {pooled[1]} | {pooled[2]} |"
+            f"| {show(compare(runs.values(), 'reward'))} | {pooled[1]} | {pooled[2]} "
+            f"| {', '.join(sorted({run['commit'] for run in runs.values()}))} |"
         )
     return lines
 
 
-def tabulate_seeds(folder: Path) -> list[str]:
-    """Return the table of the chosen recipe on the seeds that it is reported on."""
-    runs = read_runs(folder, CHOSEN, REPORTED_ON)
+def tabulate_seeds(folder: Path, code: str) -> list[str]:
+    """Return the table of the chosen recipe on the seeds that it is reported on, of runs of this code alone."""
+    runs = read_runs(folder, CHOSEN, REPORTED_ON, code)
     lines = [
         "| seed | failed: sft | failed: dpo | difference | reward | unsafe | aligned |",
         "|---|---|---|---|---|---|---|",
     ]
-    before = list(read_runs(folder, "all_pairs", REPORTED_ON).values())
+    before = list(read_runs(folder, "all_pairs", REPORTED_ON, code).values())
     groups = [*((str(seed), [run]) for seed, run in runs.items()), ("all", list(runs.values()))]
     for name, some in [*groups, (f"all, `all_pairs` ({len(before)} seeds)", before)]:
         if some:
@@ -243,10 +266,11 @@ def main() -> None:
     basis = read_basis("harmless") if options.seeds else read_record("harmless")
     for seed in options.seeds:
         for name in options.recipes:
-            run_recipe(name, seed, options.folder)
+            run_recipe(name, seed, options.folder, basis)
             if options.samples:
-                sample_recipe(name, seed, options.folder)
-    lines = [*ABOVE, "", *tabulate_recipes(options.folder), *BETWEEN, "", *tabulate_seeds(options.folder)]
+                sample_recipe(name, seed, options.folder, basis)
+    reported = tabulate_seeds(options.folder, hash_code(basis))
+    lines = [*ABOVE, "", *tabulate_recipes(options.folder), *BETWEEN, "", *reported]
     write_page("harmless", "\n".join(lines) + "\n", basis)
     print("\n".join(lines))
 
