@@ -13,11 +13,10 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from bench.page import PARTS, Basis, read_basis, read_record, write_page
+from bench.page import Basis, hash_code, read_basis, read_record, write_page
 from bench.project import clone, read_values, repro, set_params
 from pipeline.evaluation.serving import REFUSALS
 from pipeline.evaluation.statistics import mean_with_interval
-from schemas.base import content_id
 
 TUNED_ON, REPORTED_ON = (1, 2, 3, 4, 5), (11, 12, 13, 14, 15)
 MARGIN = 0.02
@@ -85,11 +84,6 @@ dpo - sft [95 % bootstrap over queries]; shares in percent and points.
 
 Run = dict[str, Any]
 """`values`: arm -> metric -> query_id -> value; `pairs`: source -> how many; `commit`; `code`: what hash_code gives"""
-
-
-def hash_code(basis: Basis) -> str:
-    """Return a hash of the code, files and params that runs stand on."""
-    return content_id(*(basis[part] for part in PARTS))
 
 
 def was_run(file: Path, basis: Basis) -> bool:

@@ -19,6 +19,7 @@ from ruamel.yaml import YAML
 from pipeline.params import file_hashes, named_paths
 from pipeline.runtime.fingerprint import CHECKS, PACKAGES, file_syntax_hash, imports, is_carrier, reach
 from pipeline.runtime.params_file import check_params
+from schemas.base import content_id
 from vpo.graph import read_graph
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -110,6 +111,11 @@ def describe_basis(name: str, root: Path = ROOT) -> Basis:
         "files": {path: digest for path in sorted(files) for digest in file_hashes([str(root / path)]).values()},
         "params": {key: _value(tree, key) for key in sorted(keys)},
     }
+
+
+def hash_code(basis: Basis) -> str:
+    """Return a hash of the code, files and params of a basis: a bench keeps a finished run under it."""
+    return content_id(*(basis[part] for part in PARTS))
 
 
 def write_page(name: str, text: str, basis: Basis, root: Path = ROOT) -> Path:

@@ -100,7 +100,8 @@ def fit(words: np.ndarray, values: np.ndarray, ridge: float, others: np.ndarray)
 
 
 class Scored(NamedTuple):
-    """Prompts with their rewards; `groups` names each one's run and query."""
+    """Prompts with their rewards; `groups` has each one's query, which several runs may share: what a fit has seen of it
+    in one run is not unseen in another."""
 
     texts: list[str]
     rewards: list[float]
@@ -115,7 +116,7 @@ class Scored(NamedTuple):
 def score_arms(paths: Sequence[Path]) -> Scored:
     """Return the prompts that all arms of finished runs were served on the general test queries."""
     scored = Scored([], [], [])
-    for number, path in enumerate(paths):
+    for path in paths:
         _, arms, _ = read_arms(path)
         values, _ = read_values(path)
         for name, left in arms.items():
@@ -123,7 +124,7 @@ def score_arms(paths: Sequence[Path]) -> Scored:
             # a reward is the mean over a query's prompts, of which an arm of several samples has more
             prompts = {row.query_id: row.prompt for row in left.prompts if row.sample == 0}
             for query_id in sorted(rewards.keys() & prompts.keys()):
-                scored.add(prompts[query_id], rewards[query_id], f"{number}/{query_id}")
+                scored.add(prompts[query_id], rewards[query_id], query_id)
     return scored
 
 
@@ -137,7 +138,7 @@ def score_rollouts(paths: Sequence[Path]) -> Scored:
     from schemas.rollout import Rollout
 
     scored = Scored([], [], [])
-    for number, path in enumerate(paths):
+    for path in paths:
         prompts = {row.prompt_id: row.prompt for row in read_rows(path / "data/dpo/rollout.jsonl", Rollout)}
         # no pair is made of the clips that are rendered once more
         first = {row.video_id for row in read_rows(path / "data/dpo/render.parquet", Render) if row.replicate == 0}
@@ -145,7 +146,7 @@ def score_rollouts(paths: Sequence[Path]) -> Scored:
         scores = compute_scores(rows, load_params(path / "params.yaml").reward)
         for row in {row.video_id: row for row in rows}.values():
             if row.video_id in scores:
-                scored.add(prompts[row.prompt_id], float(scores[row.video_id]), f"{number}/{row.query_id}")
+                scored.add(prompts[row.prompt_id], float(scores[row.video_id]), row.query_id)
     return scored
 
 

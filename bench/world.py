@@ -17,7 +17,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from bench.page import read_basis, write_page
+from bench.page import hash_code, read_basis, write_page
 from bench.project import ROOT, read_values
 from bench.stock_sentences import describe_words
 
@@ -87,19 +87,19 @@ def copy_project(path: Path, seed: int) -> None:
     subprocess.run(["git", "init", "-q"], cwd=path, check=True)
 
 
-def run_seed(seed: int, folder: Path) -> Path:
-    """Run the graph for one seed and return its project folder."""
-    path = folder / f"seed-{seed}"
+def run_seed(seed: int, folder: Path, code: str) -> Path:
+    """Run the graph for one seed and return its project folder; `code` names what a finished run stands on."""
+    path = folder / f"seed-{seed}-{code}"
     if not (path / "data" / "evaluate.jsonl").exists():
         path.mkdir(parents=True, exist_ok=True)
         copy_project(path, seed)
         environment = {**os.environ, "VPO_HOME": str(folder / f"home-{seed}"), "OMP_NUM_THREADS": "1"}
-        with (folder / f"seed-{seed}.log").open("w") as log:
+        with path.with_suffix(".log").open("w") as log:
             done = subprocess.run(
                 ["dvc", "repro", "evaluate"], cwd=path, env=environment, stdout=log, stderr=subprocess.STDOUT
             )
         if done.returncode:
-            sys.exit(f"seed {seed} failed; see {folder / f'seed-{seed}.log'}")
+            sys.exit(f"seed {seed} failed; see {path.with_suffix('.log')}")
     return path
 
 
@@ -165,7 +165,7 @@ def verdicts(rows) -> list[tuple[str, bool]]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--folder", type=Path, help="Keep the runs here; finished ones are not run again.")
+    parser.add_argument("--folder", type=Path, help="Keep the runs here; finished ones of this code are not run again.")
     parser.add_argument("--jobs", type=int, default=2)
     options = parser.parse_args()
     os.environ["PATH"] = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
@@ -173,7 +173,7 @@ def main() -> None:
     folder.mkdir(parents=True, exist_ok=True)
     start, basis = time.monotonic(), read_basis("world")
     with ThreadPoolExecutor(options.jobs) as pool:
-        paths = list(pool.map(lambda seed: run_seed(seed, folder), range(options.seeds)))
+        paths = list(pool.map(lambda seed: run_seed(seed, folder, hash_code(basis)), range(options.seeds)))
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
     minutes = (used.ru_utime + used.ru_stime) / 60
 

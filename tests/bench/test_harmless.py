@@ -12,12 +12,12 @@ from bench.harmless import (
     REPORTED_ON,
     TUNED_ON,
     compare,
-    hash_code,
     keep,
     tabulate_recipes,
     tabulate_seeds,
     was_run,
 )
+from bench.page import hash_code
 
 
 def value_of(tree, key):
@@ -110,10 +110,6 @@ def test_a_run_of_older_code_is_run_again_and_not_reported(keep_run):
     keep_run(CHOSEN, 11, run(1, 1, 0.5))
     assert was_run(folder / f"values/{CHOSEN}-11.json", BASIS)
     assert tabulate_seeds(folder, hash_code(BASIS))[2].startswith("| 11 | 10.0 | 10.0 |")
-
-
-def test_the_commit_of_a_run_says_nothing_of_its_code():
-    assert hash_code(BASIS) == hash_code(BASIS | {"commit": "another"}) != hash_code(OLDER)
 
 
 def test_a_recipe_that_loses_no_sample_has_its_share(keep_run):

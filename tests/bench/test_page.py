@@ -11,6 +11,7 @@ from bench.page import (
     FOLDER,
     PAGES,
     describe_basis,
+    hash_code,
     list_changes,
     mark,
     mark_pages,
@@ -176,3 +177,10 @@ def test_the_line_takes_the_place_of_an_older_one():
     assert page == f"# A page\n\n{fresh}\n\nText.\n"
     assert mark(page, old) == f"# A page\n\n{old}\n\nText.\n"
     assert mark(mark(page, old), fresh) == page
+
+
+def test_the_commit_of_a_basis_says_nothing_of_its_code():
+    basis = {"commit": "abc", "code": {"a.py": "1"}, "files": {}, "params": {}}
+    assert hash_code(basis) == hash_code(basis | {"commit": "another"})
+    for part, other in (("code", {"a.py": "0"}), ("files", {"a.txt": "0"}), ("params", {"seed": 1})):
+        assert hash_code(basis | {part: other}) != hash_code(basis)

@@ -81,7 +81,7 @@ def test_prompts_of_finished_runs_stand_beside_their_rewards_and_their_queries(t
     """In the small project the arm dpo adds a sentence and has the reward 1; original has 0."""
     project = small_project(tmp_path)
     served = score_arms([project, project])
-    assert len(served.texts) == 16 and len(set(served.groups)) == 8
+    assert len(served.texts) == 16 and len(set(served.groups)) == 4, "a query of two runs is one query"
     rewards = dict(zip(served.texts, served.rewards, strict=True))
     assert rewards["an old mill"] == 0 and rewards["an old mill The camera stays calm."] == 1
     rollouts = score_rollouts([project])
