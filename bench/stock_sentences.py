@@ -100,8 +100,10 @@ def fit(words: np.ndarray, values: np.ndarray, ridge: float, others: np.ndarray)
 
 
 class Scored(NamedTuple):
-    """Prompts with their rewards; `groups` has each one's query, which several runs may share: what a fit has seen of it
-    in one run is not unseen in another."""
+    """Prompts with their rewards; `groups` has each one's query.
+
+    Runs may share a query, and what a fit has seen of it in one run is not unseen in another.
+    """
 
     texts: list[str]
     rewards: list[float]
