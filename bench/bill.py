@@ -135,7 +135,7 @@ def serving(troubles: tuple[str, ...], **settings: Any) -> Iterator[BillingServe
 
 def compare(name: str, workers: int) -> dict[str, Any]:
     """Buy under a budget of half of all questions, and compare the account with the bill."""
-    mean_usd = sum(cost(number) for number in range(N)) / N
+    mean_usd = sum(price_answer(number) for number in range(N)) / N
     budget = N / 2 * mean_usd
     with serving(TROUBLES[name]) as server:
         settings = {"max_concurrency": workers, "budget_usd": budget, "timeout_s": TIMEOUT_S, "attempts": 4}
@@ -150,7 +150,8 @@ def compare(name: str, workers: int) -> dict[str, Any]:
         }  # fmt: skip
 
 
-def cost(number: int) -> float:
+def price_answer(number: int) -> float:
+    """Return the US dollars that the endpoint bills for a question."""
     words = len(write({"messages": [{"content": f"describe picture {number}"}]}).split())
     return (4 + 3) * 2.5e-6 + (1 + words) * 1e-5
 
@@ -171,18 +172,19 @@ def share_questions(killed: bool) -> dict[str, Any]:
             clients[0].wait()
             time.sleep(0.1)  # until the server has noticed
             in_flight = max(in_flight, sum(entry[2] == "gone" for entry in server.log))
-        said = [finish(client) for client in clients[1 if killed else 0 :]]
-        asked = Counter(entry[1] for entry in server.log)
+        outcomes = [finish(client) for client in clients[1 if killed else 0 :]]
+        requests_of = Counter(entry[1] for entry in server.log)
         return {
-            "killed": killed, "requests": len(server.log), "questions": len(asked), "in_flight": in_flight,
-            "digests": len({client["digest"] for client in said}), "answers": [client["answers"] for client in said],
-            "asked_twice": sum(count - 1 for count in asked.values()),
+            "killed": killed, "requests": len(server.log), "questions": len(requests_of), "in_flight": in_flight,
+            "digests": len({client["digest"] for client in outcomes}),
+            "answers": [client["answers"] for client in outcomes],
+            "asked_twice": sum(count - 1 for count in requests_of.values()),
         }  # fmt: skip
 
 
 def kill_often(workers: int, kills: int = 10) -> dict[str, Any]:
     """End the client by kill -9 again and again, then let it finish; what is the account short of the bill?"""
-    mean_usd = sum(cost(number) for number in range(N)) / N
+    mean_usd = sum(price_answer(number) for number in range(N)) / N
     with serving((), delay_s=0.2) as server:
         in_flight = 0
         for number in range(kills):
@@ -211,7 +213,7 @@ def measure() -> dict[str, Any]:
     return figures
 
 
-def table(figures: dict[str, Any]) -> str:
+def make_table(figures: dict[str, Any]) -> str:
     budget = "".join(
         f"| {run['troubles']} | {run['workers']} | {run['requests']} | {run['given_up']} | {run['bill']:.1f} | "
         f"{run['charged']:.1f} | {run['most_short']:.1f} | {run['short_at_end']:+.1f} | {run['beyond_budget']:+.1f} |\n"
@@ -251,10 +253,10 @@ A client that is ended by kill -9 again and again; the next one charges what was
 def main() -> None:
     basis, figures = read_basis("bill"), measure()
     (RESULTS / "bill.json").write_text(json.dumps(figures, indent=1) + "\n")
-    write_page("bill", table(figures), basis)
-    bad = [run for run in figures["budget"] if run["most_short"] > run["workers"] or run["short_at_end"] > 1]
-    print(table(figures))
-    sys.exit(bool(bad))
+    write_page("bill", make_table(figures), basis)
+    short_runs = [run for run in figures["budget"] if run["most_short"] > run["workers"] or run["short_at_end"] > 1]
+    print(make_table(figures))
+    sys.exit(bool(short_runs))
 
 
 if __name__ == "__main__":

@@ -1,25 +1,30 @@
 """What the kill bench and the soak share: a small graph whose teacher is a loopback endpoint, ways to end its dvc at
-any moment, damages, and what must be true of a graph that has finished all the same.
+any moment, and what must be true of a graph that has finished all the same.
 """
 
+import argparse
 import hashlib
 import json
 import os
 import random
 import shutil
 import signal
+import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from subprocess import Popen
+from typing import Any
 
-from tests.support.llm_server import Remote
+from tests.support.llm_server import Remote, serving_process
 from tests.support.project import TINY, Project, stage_processes
 
+RESULTS = Path(__file__).resolve().parent / "results"
 TARGETS = ("d_sft", "critique_eval@test-original", "reward_eval@test-original")
 """text, clips and scores; no training, which would cost more than all the rest"""
 FEW = {
@@ -77,12 +82,12 @@ def make_reply() -> Callable[[str, list[dict]], str]:
 
 @dataclass
 class Kill:
-    """How dvc was ended, and from when to when requests may have been on their way."""
+    """How dvc was ended, and from when to when, on the monotonic clock, requests may have been on their way."""
 
     how: str
     moment: str
-    at: float
-    gone: float
+    signalled_s: float
+    gone_s: float
 
 
 @dataclass
@@ -92,7 +97,7 @@ class Story:
     kills: list[Kill] = field(default_factory=list)
     damages: list[str] = field(default_factory=list)
     refusals: list[str] = field(default_factory=list)
-    """runs that stopped by themselves; `vpo doctor` said how to go on"""
+    """why runs stopped by themselves, and the command that `vpo doctor` named for each"""
     wrong: list[str] = field(default_factory=list)
     repeated: int = 0
     """answers that were bought once more, of those in flight at a kill"""
@@ -154,7 +159,7 @@ def count_bought(log: list[list]) -> Counter[str]:
 def is_in_flight(entry: list, kill: Kill) -> bool:
     """Return whether an answer of the server's log was on its way, or not yet stored, when dvc was ended."""
     arrived, latency_s = entry[0], entry[5]
-    return entry[2] == "ok" and arrived <= kill.gone and arrived + latency_s >= kill.at - NOT_YET_STORED_S
+    return entry[2] == "ok" and arrived <= kill.gone_s and arrived + latency_s >= kill.signalled_s - NOT_YET_STORED_S
 
 
 def read_files(folder: Path) -> dict[str, str]:
@@ -180,55 +185,56 @@ WRITES = {"dvc.lock": 0.02, "tmp/rwlock": 0.002, "tmp/lock": 0.002}
 
 
 def repro(bench: Bench, project: Project, **environment: str) -> Popen:
-    """Start `dvc repro` with its words in a file beside the checkout."""
-    words = (bench.folder / f"{project.path.name}.txt").open("w")
+    """Start `dvc repro` with its output in a file beside the checkout."""
+    output = (bench.folder / f"{project.path.name}.txt").open("w")
     return Popen(
-        ["dvc", "repro", *TARGETS], cwd=project.path, text=True, start_new_session=True, stdout=words, stderr=words,
+        ["dvc", "repro", *TARGETS], cwd=project.path, text=True, start_new_session=True, stdout=output, stderr=output,
         env=project.environment | {"OPENAI_API_KEY": KEY} | environment,
     )  # fmt: skip
 
 
-def words_of(bench: Bench, project: Project) -> str:
-    """Return what the last `dvc repro` said."""
+def read_output(bench: Bench, project: Project) -> str:
+    """Return the output of the last `dvc repro`."""
     return (bench.folder / f"{project.path.name}.txt").read_text()
 
 
 def run_and_kill(bench: Bench, project: Project, draw: random.Random, story: Story) -> None:
     """Run dvc and end it at a random moment; where it stops by itself before that, go by `vpo doctor`."""
     how = draw.choice(list(WAYS))
-    number, target = WAYS[how]
-    ended = bench.folder / f"{project.path.name}.ended"
-    ended.unlink(missing_ok=True)
+    signal_number, target = WAYS[how]
+    killed_mark = bench.folder / f"{project.path.name}.ended"
+    killed_mark.unlink(missing_ok=True)
     if draw.random() < 0.5:
-        write = draw.choice(list(WRITES))
+        written_file = draw.choice(list(WRITES))
         site = bench.folder / "site"
         site.mkdir(exist_ok=True)
         (site / "sitecustomize.py").write_text(SITE)
         path = os.pathsep.join([str(site), *filter(None, [os.environ.get("PYTHONPATH")])])
         process = repro(
-            bench, project, PYTHONPATH=path, ENDS_AT=write, ENDS_AT_WRITE=str(draw.randint(1, 8)), ENDS=target,
-            ENDS_BY=str(int(number)), ENDS_AFTER_S=f"{draw.uniform(0, WRITES[write]):.4f}", ENDED=str(ended),
+            bench, project, PYTHONPATH=path, ENDS_AT=written_file, ENDS_AT_WRITE=str(draw.randint(1, 8)), ENDS=target,
+            ENDS_BY=str(int(signal_number)), ENDS_AFTER_S=f"{draw.uniform(0, WRITES[written_file]):.4f}",
+            ENDED=str(killed_mark),
         )  # fmt: skip
         stages: list[int] = []
         while process.poll() is None:
             stages = stage_processes(process.pid) or stages
             time.sleep(0.02)
-        at, moment = time.monotonic(), f"while it writes {write}"
+        signalled_s, moment = time.monotonic(), f"while it writes {written_file}"
     else:
         process = repro(bench, project)
-        end = time.monotonic() + draw.uniform(0.5, 0.8 * bench.run_s)
-        while time.monotonic() < end and process.poll() is None:
+        deadline_s = time.monotonic() + draw.uniform(0.5, 0.8 * bench.run_s)
+        while time.monotonic() < deadline_s and process.poll() is None:
             time.sleep(0.02)
         stages = stage_processes(process.pid)
-        at, moment = time.monotonic(), "at any moment"
+        signalled_s, moment = time.monotonic(), "at any moment"
         if process.poll() is None:
-            ended.touch()
-            (os.killpg if target == "group" else os.kill)(process.pid, number)
+            killed_mark.touch()
+            (os.killpg if target == "group" else os.kill)(process.pid, signal_number)
         process.wait()
     while any(is_alive(pid) for pid in stages):  # a stage ends by itself when its dvc is gone
         time.sleep(0.02)
-    if ended.exists():
-        story.kills.append(Kill(how, moment, at, time.monotonic()))
+    if killed_mark.exists():
+        story.kills.append(Kill(how, moment, signalled_s, time.monotonic()))
     elif process.returncode:
         go_by_doctor(bench, project, story)
 
@@ -248,28 +254,28 @@ def go_on(bench: Bench, project: Project, story: Story) -> bool:
             return True
         if not go_by_doctor(bench, project, story):
             return False
-    story.wrong.append(f"does not go on: {words_of(bench, project)[-600:]}")
+    story.wrong.append(f"does not go on: {read_output(bench, project)[-600:]}")
     return False
 
 
 def go_by_doctor(bench: Bench, project: Project, story: Story) -> bool:
     """Note why dvc stopped by itself and do what `vpo doctor` says; return whether it says anything."""
-    words = words_of(bench, project)
-    last = next((line for line in words.splitlines()[::-1] if line.startswith(("ERROR", "Error"))), words[-300:])
-    if "Traceback" in words:
-        story.wrong.append(f"a traceback: {words[-600:]}")
+    output = read_output(bench, project)
+    error = next((line for line in output.splitlines()[::-1] if line.startswith(("ERROR", "Error"))), output[-300:])
+    if "Traceback" in output:
+        story.wrong.append(f"a traceback: {output[-600:]}")
     doctor = project.run("vpo", "doctor", check=False, OPENAI_API_KEY=KEY)
     lines = doctor.stdout.splitlines()
-    todo = [below.removeprefix("     -> ") for line, below in pairwise(lines) if line.startswith("MEND ")]
-    story.refusals.append(f"{' '.join(last.split())[:160]} -> {'; '.join(todo) or 'nothing'}")
+    remedies = [below.removeprefix("     -> ") for line, below in pairwise(lines) if line.startswith("MEND ")]
+    story.refusals.append(f"{' '.join(error.split())[:160]} -> {'; '.join(remedies) or 'nothing'}")
     if doctor.returncode == 0:
-        story.wrong.append(f"doctor finds nothing: {last[:300]}")
+        story.wrong.append(f"doctor finds nothing: {error[:300]}")
         return False
     project.run("vpo", "doctor", "--mend", check=False, OPENAI_API_KEY=KEY)
     return True
 
 
-def summarise(stories: list[Story]) -> dict[str, object]:
+def summarise(stories: list[Story]) -> dict[str, Any]:
     """Return counts over stories, as they stand in the results."""
     kills = [kill for story in stories for kill in story.kills]
     return {
@@ -279,10 +285,15 @@ def summarise(stories: list[Story]) -> dict[str, object]:
         "by_moment": dict(sorted(Counter(kill.moment for kill in kills).items())),
         "damages": dict(sorted(Counter(damage for story in stories for damage in story.damages).items())),
         "refusals": [refusal for story in stories for refusal in story.refusals],
-        "wrong": [what for story in stories for what in story.wrong],
+        "wrong": [fault for story in stories for fault in story.wrong],
         "repeated": sum(story.repeated for story in stories),
         "twice": sum(story.twice for story in stories),
     }
+
+
+def list_stops(figures: dict[str, Any]) -> str:
+    """Return the rows of a table: why runs stopped, how `vpo doctor` set them right, how often."""
+    return "".join(f"| {stop} | {count} |\n" for stop, count in Counter(figures["refusals"]).most_common())
 
 
 def describe(story: Story) -> str:
@@ -291,3 +302,44 @@ def describe(story: Story) -> str:
         "kills": [f"{kill.how}, {kill.moment}" for kill in story.kills], "damages": story.damages,
         "refusals": story.refusals, "wrong": story.wrong, "repeated": story.repeated, "twice": story.twice,
     })  # fmt: skip
+
+
+@contextmanager
+def opened_bench(**settings: Any) -> Iterator[Bench]:
+    """Give the undisturbed graph in a folder of its own, its endpoint's delays and faults as in `settings`."""
+    with (
+        tempfile.TemporaryDirectory(prefix="vpo-disturbance-") as folder,
+        serving_process(make_reply(), **settings) as server,
+    ):
+        yield Bench(Path(folder), server)
+
+
+def live_through(
+    bench: Bench, name: str, disturb: Callable[[Project, Story], None], times: int, finish: Callable[..., bool]
+) -> Story:
+    """Disturb a graph so many `times`, finish it, compare it with the undisturbed one, and return its story."""
+    story, project = Story(), bench.begin(name)
+    for _ in range(times):
+        disturb(project, story)
+    if finish(bench, project, story):
+        bench.judge(project, story)
+    print(describe(story), flush=True)
+    bench.drop(project)
+    return story
+
+
+def parse_arguments(summary: str, size: str, default: float) -> tuple[Any, int]:
+    """Return from the command line how much is measured, by the option named `size`, and the seed."""
+    parser = argparse.ArgumentParser(description=summary)
+    parser.add_argument(f"--{size}", type=type(default), default=default)
+    parser.add_argument("--seed", type=int, default=0)
+    arguments = parser.parse_args()
+    return getattr(arguments, size), arguments.seed
+
+
+def save_figures(name: str, figures: dict[str, Any]) -> bool:
+    """Write bench/results/<name>.json, and return whether all that must hold does."""
+    text = json.dumps(figures, indent=1, ensure_ascii=False)
+    (RESULTS / f"{name}.json").write_text(text + "\n")
+    print(text)
+    return not figures["wrong"] and not figures["twice"]

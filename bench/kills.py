@@ -4,47 +4,44 @@ A graph is killed up to six times, goes on, and is compared with an undisturbed 
 endpoint that stands for the teacher. Figures in bench/results/kills.json, the table in kills.md.
 """
 
-import argparse
-import json
 import random
 import sys
-import tempfile
-from pathlib import Path
 from typing import Any
 
-from bench.disturbance import Bench, Story, describe, go_on, make_reply, run_and_kill, summarise
+from bench.disturbance import (
+    Story,
+    go_on,
+    list_stops,
+    live_through,
+    opened_bench,
+    parse_arguments,
+    run_and_kill,
+    save_figures,
+    summarise,
+)
 from bench.page import read_basis, write_page
-from tests.support.llm_server import serving_process
+from tests.support.project import Project
 
-RESULTS = Path(__file__).resolve().parent / "results"
 MOST_A_GRAPH = 6
 
 
 def measure(kills: int, seed: int) -> dict[str, Any]:
     """Return the figures of at least so many kills."""
     draw, stories = random.Random(seed), []
-    with (
-        tempfile.TemporaryDirectory(prefix="vpo-kills-") as folder,
-        serving_process(make_reply(), delay_s=0.1, sigma=0.5) as server,
-    ):
-        bench = Bench(Path(folder), server)
+    with opened_bench(delay_s=0.1, sigma=0.5) as bench:
+
+        def kill(project: Project, story: Story) -> None:
+            run_and_kill(bench, project, draw, story)
+
         while sum(len(story.kills) for story in stories) < kills:
-            story = Story()
-            project = bench.begin(f"killed-{len(stories)}")
-            for _ in range(draw.randint(2, MOST_A_GRAPH)):
-                run_and_kill(bench, project, draw, story)
-            if go_on(bench, project, story):
-                bench.judge(project, story)
-            stories.append(story)
-            print(describe(story), flush=True)
-            bench.drop(project)
+            name = f"killed-{len(stories)}"
+            stories.append(live_through(bench, name, kill, draw.randint(2, MOST_A_GRAPH), go_on))
         return {"seed": seed, "bought_undisturbed": bench.bought.total(), **summarise(stories)}
 
 
-def table(figures: dict[str, Any]) -> str:
+def make_table(figures: dict[str, Any]) -> str:
     ways = "".join(f"| {how} | {count} |\n" for how, count in figures["by_way"].items())
     moments = "".join(f"| {moment} | {count} |\n" for moment, count in figures["by_moment"].items())
-    stops = "".join(f"* {line}\n" for line in figures["refusals"]) or "none\n"
     return f"""# dvc ended at random moments
 
 `python -m bench.kills --kills {figures["kills"]} --seed {figures["seed"]}`: {figures["graphs"]} graphs of text, clips
@@ -64,21 +61,16 @@ and scores, whose teacher is a loopback endpoint ({figures["bought_undisturbed"]
 | answers bought again that were in flight at a kill | {figures["repeated"]} |
 | answers bought twice beyond those | {figures["twice"]} |
 
-Runs that stopped, and what the doctor said:
-
-{stops}"""
+| a run stopped -> what the doctor said | times |
+|---|---|
+{list_stops(figures)}"""
 
 
 def main() -> None:
-    words = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    words.add_argument("--kills", type=int, default=40)
-    words.add_argument("--seed", type=int, default=0)
-    given = words.parse_args()
-    basis, figures = read_basis("kills"), measure(given.kills, given.seed)
-    (RESULTS / "kills.json").write_text(json.dumps(figures, indent=1, ensure_ascii=False) + "\n")
-    write_page("kills", table(figures), basis)
-    print(json.dumps(figures, indent=1, ensure_ascii=False))
-    sys.exit(bool(figures["wrong"] or figures["twice"]))
+    kills, seed = parse_arguments(__doc__.splitlines()[0], "kills", 40)
+    basis, figures = read_basis("kills"), measure(kills, seed)
+    write_page("kills", make_table(figures), basis)
+    sys.exit(0 if save_figures("kills", figures) else 1)
 
 
 if __name__ == "__main__":

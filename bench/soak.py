@@ -5,12 +5,9 @@ are cut, emptied, edited or removed. A person who only runs `dvc repro`, and doe
 the undisturbed bytes and pay for nothing twice. Figures in bench/results/soak.json, the table in soak.md.
 """
 
-import argparse
-import json
 import random
 import shutil
 import sys
-import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -20,19 +17,20 @@ from bench.disturbance import (
     TRANSIENT,
     Bench,
     Story,
-    describe,
     go_by_doctor,
     go_on,
-    make_reply,
+    list_stops,
+    live_through,
+    opened_bench,
+    parse_arguments,
     repro,
     run_and_kill,
+    save_figures,
     summarise,
 )
 from bench.page import read_basis, write_page
-from tests.support.llm_server import serving_process
 from tests.support.project import Project
 
-RESULTS = Path(__file__).resolve().parent / "results"
 MOST_A_GRAPH = 8
 
 
@@ -105,9 +103,9 @@ def empty_the_store(bench: Bench, project: Project, story: Story) -> bool:
     for path in store.glob("answers.sqlite*"):
         path.unlink()
     (store / "answers.sqlite").touch()
-    before = bench.server.totals()["requests"]
+    requests_before = bench.server.totals()["requests"]
     repro(bench, project).wait()
-    if (bought := bench.server.totals()["requests"] - before) > 0:
+    if (bought := bench.server.totals()["requests"] - requests_before) > 0:
         story.wrong.append(f"{bought} requests of a run whose store was empty")
     shutil.rmtree(store)
     aside.rename(store)
@@ -116,13 +114,13 @@ def empty_the_store(bench: Bench, project: Project, story: Story) -> bool:
 
 def disturb(bench: Bench, project: Project, draw: random.Random, story: Story) -> None:
     """Kill dvc, or damage something of the project and of its answers."""
-    number = draw.random()
-    name = draw.choice(list(DAMAGES))
-    if number < 0.5:
+    share = draw.random()
+    damage = draw.choice(list(DAMAGES))
+    if share < 0.5:
         run_and_kill(bench, project, draw, story)
-    elif number < 0.95:
-        if DAMAGES[name](project, draw):
-            story.damages.append(name)
+    elif share < 0.95:
+        if DAMAGES[damage](project, draw):
+            story.damages.append(damage)
     elif empty_the_store(bench, project, story):
         story.damages.append("store emptied for a run")
 
@@ -142,26 +140,19 @@ def finish(bench: Bench, project: Project, story: Story) -> bool:
 def measure(minutes: float, seed: int) -> dict[str, Any]:
     """Return the figures of as many graphs as are finished in `minutes`."""
     draw, stories = random.Random(seed), []
-    faulty = {"fault_share": 0.15, "faults": TRANSIENT, "seed": seed, "delay_s": 0.3, "sigma": 0.5}
-    with (
-        tempfile.TemporaryDirectory(prefix="vpo-soak-") as folder,
-        serving_process(make_reply(), **faulty) as server,
-    ):
-        bench, end = Bench(Path(folder), server), time.monotonic() + 60 * minutes
-        while time.monotonic() < end:
-            story = Story()
-            project = bench.begin(f"soaked-{len(stories)}")
-            for _ in range(draw.randint(2, MOST_A_GRAPH)):
-                disturb(bench, project, draw, story)
-            if finish(bench, project, story):
-                bench.judge(project, story)
-            stories.append(story)
-            print(describe(story), flush=True)
-            bench.drop(project)
+    with opened_bench(fault_share=0.15, faults=TRANSIENT, seed=seed, delay_s=0.3, sigma=0.5) as bench:
+
+        def kill_or_damage(project: Project, story: Story) -> None:
+            disturb(bench, project, draw, story)
+
+        deadline_s = time.monotonic() + 60 * minutes
+        while time.monotonic() < deadline_s:
+            name = f"soaked-{len(stories)}"
+            stories.append(live_through(bench, name, kill_or_damage, draw.randint(2, MOST_A_GRAPH), finish))
         return {"seed": seed, "minutes": minutes, "bought_undisturbed": bench.bought.total(), **summarise(stories)}
 
 
-def table(figures: dict[str, Any]) -> str:
+def make_table(figures: dict[str, Any]) -> str:
     damages = "".join(f"| {name} | {count} |\n" for name, count in figures["damages"].items())
     return f"""# A soak of kills and faults
 
@@ -181,19 +172,17 @@ undisturbed). Between the runs dvc is killed and files are damaged; whoever runs
 
 | damage | times |
 |---|---|
-{damages}"""
+{damages}
+| a run stopped -> what the doctor said | times |
+|---|---|
+{list_stops(figures)}"""
 
 
 def main() -> None:
-    words = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    words.add_argument("--minutes", type=float, default=60)
-    words.add_argument("--seed", type=int, default=0)
-    given = words.parse_args()
-    basis, figures = read_basis("soak"), measure(given.minutes, given.seed)
-    (RESULTS / "soak.json").write_text(json.dumps(figures, indent=1, ensure_ascii=False) + "\n")
-    write_page("soak", table(figures), basis)
-    print(json.dumps(figures, indent=1, ensure_ascii=False))
-    sys.exit(bool(figures["wrong"] or figures["twice"]))
+    minutes, seed = parse_arguments(__doc__.splitlines()[0], "minutes", 60.0)
+    basis, figures = read_basis("soak"), measure(minutes, seed)
+    write_page("soak", make_table(figures), basis)
+    sys.exit(0 if save_figures("soak", figures) else 1)
 
 
 if __name__ == "__main__":

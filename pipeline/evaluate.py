@@ -20,13 +20,15 @@ from pipeline.evaluation.arms import (
     name_judges,
     read_arm,
 )
+from pipeline.evaluation.figures import Sheet
 from pipeline.evaluation.losses import name_losses, untrained_metrics
-from pipeline.evaluation.report import Report, label, label_rows, write_report
+from pipeline.evaluation.report import Report, choose_queries, label, label_rows, write_report
 from pipeline.evaluation.statistics import means_with_intervals
 from pipeline.runtime.io import DataError, read_rows, write_rows
 from pipeline.runtime.locks import hold_lock
 from pipeline.runtime.params_file import load_params, option, refuse_same_judge
 from pipeline.runtime.shared_parts import SharedParts
+from pipeline.scoring.formulas import compute_scores
 from pipeline.text.shortcuts import describe_shortcuts
 from schemas.base import Provenance
 from schemas.critique import Critique
@@ -180,6 +182,16 @@ def read_shortcuts(folder: Path) -> list[str]:
     return sentences
 
 
+def make_sheet(queries: list[Query], arms: Mapping[str, Arm], params: Params, folder: Path) -> Sheet:
+    """Return the contact sheet of a suite's first queries; the arms' clips lie under `folder`."""
+    clips = {name: arm.clips for name, arm in arms.items()}
+    shown = choose_queries(queries, clips)
+    everyone = [row for arm in arms.values() for row in arm.rewards]
+    query_ids = {row.query_id for row in shown}
+    scores = compute_scores([row for row in everyone if row.query_id in query_ids], params.reward, everyone)
+    return Sheet(shown, clips, {video_id: float(score) for video_id, score in scores.items()}, folder)
+
+
 STAGE = Declaration(reads=(Query, Rollout, Critique, Render, Reward), row=Evaluate, unit="arm and metric")
 
 
@@ -213,8 +225,7 @@ def main(queries_folder: str, eval_folder: str, model_metrics: str, out: str, pa
     rows = [row for suite, arms in suites.items() for row in compare_suite(suite, queries[suite], arms, params)]
     with hold_lock(Path(out)):
         first, *_ = suites
-        clips = {name: arm.clips for name, arm in suites[first].items()}
         report = make_report(rows, queries, suites, params, read_shortcuts(Path(model_metrics)))
         report.warnings[:0] = warnings
-        write_report(Path(out), report, queries[first], clips, Path(eval_folder, first))
+        write_report(Path(out), report, make_sheet(queries[first], suites[first], params, Path(eval_folder, first)))
         write_rows(out, rows, Evaluate)

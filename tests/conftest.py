@@ -126,18 +126,20 @@ def vpo_home(tmp_path, monkeypatch) -> Path:
 @pytest.fixture(scope="session")
 def shared_data() -> Path:
     """Real queries and benchmark lists beside the checkout; tests that need them skip without."""
-    folder = ROOT.parent / "shared" / "data"
-    if not folder.exists():
-        pytest.skip("no shared/data beside the checkout")
-    return folder
+    return _find_beside("shared/data")
 
 
 @pytest.fixture(scope="session")
 def cases() -> Path:
     """Small inputs beside the checkout, each once misread; tests that read them skip without."""
-    folder = ROOT.parent / "shared" / "cases"
+    return _find_beside("shared/cases")
+
+
+def _find_beside(name: str) -> Path:
+    """Return a folder beside the checkout; skip the test where it is not there."""
+    folder = ROOT.parent / name
     if not folder.exists():
-        pytest.skip("no shared/cases beside the checkout")
+        pytest.skip(f"no {name} beside the checkout")
     return folder
 
 

@@ -1,9 +1,11 @@
 """Figures of `evaluate`: arms with their intervals, and a contact sheet of clips. Equal inputs give equal bytes."""
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from textwrap import shorten, wrap
+from textwrap import wrap
+from typing import Any
 
 import numpy as np
 
@@ -16,6 +18,10 @@ from schemas.queries import Query
 from schemas.render import Render
 
 COLUMNS = 4
+PICTURE, GAP, MARGIN, TITLE, CAPTION = 1.6, 0.1, 0.3, 0.65, 0.9
+"""inches of a contact sheet: a frame's width, between two, left of a row, above all, under a row (ours)"""
+QUERY_LINES, PROMPT_LINES = 4, 5
+"""lines that have room above and under a clip: they tell two prompts apart (ours)"""
 
 
 def draw_arms(path: Path, rows: Iterable[Evaluate], shares: set[str]) -> None:
@@ -56,33 +62,75 @@ def say_better(metric: str) -> str:
     return ""
 
 
-def draw_clips(path: Path, queries: list[Query], clips: dict[str, list[Render]], folder: Path) -> None:
-    """Draw the first and the middle frame of each query's clip: a row an arm, two columns a query, its text above.
+@dataclass(frozen=True)
+class Sheet:
+    """What a contact sheet shows: queries, their clips by arm, and each clip's score by its video_id.
 
-    `clips` are by arm; their shards lie beside <folder>/<arm>/render.parquet.
+    The clips' shards lie beside <folder>/<arm>/render.parquet; a clip without a score has none.
     """
-    plt = open_pyplot()
-    wide = max(1, len(queries)) * 2
-    figure, axes = plt.subplots(
-        max(1, len(clips)), wide, figsize=(1.7 * wide, 1.7 * len(clips) + 0.8), squeeze=False, layout="constrained"
-    )
+
+    queries: Sequence[Query]
+    clips: Mapping[str, Sequence[Render]]
+    scores: Mapping[str, float]
+    folder: Path
+
+
+def draw_clips(path: Path, sheet: Sheet) -> None:
+    """Write a contact sheet as a picture."""
+    save_figure(lay_out_clips(sheet), path)
+
+
+def lay_out_clips(sheet: Sheet) -> Any:
+    """Return a matplotlib figure with the first and the middle frame of each query's clip.
+
+    A row an arm, two columns a query; the query stands above, score and prompt under each clip.
+    """
+    first = {arm: {clip.query_id: clip for clip in reversed(clips)} for arm, clips in sheet.clips.items()}
+    shown = {arm: [by_query[query.query_id] for query in sheet.queries] for arm, by_query in first.items()}
+    frames = {arm: [_read_frames(sheet.folder / arm, clip) for clip in clips] for arm, clips in shown.items()}
+    figure, axes = _open_grid(max(1, len(shown)), 2 * max(1, len(sheet.queries)), _find_height(frames.values()))
+    for row, (arm, clips) in zip(axes, shown.items(), strict=False):
+        row[0].set_ylabel(arm, fontsize=9)
+        for place, clip in enumerate(clips):
+            pair = row[2 * place : 2 * place + 2]
+            for axis, frame in zip(pair, frames[arm][place], strict=True):
+                axis.imshow(frame, interpolation="nearest")
+            # a person's or a model's text is data: no $...$ is read as mathematics
+            text = write_caption(clip.prompt, sheet.scores.get(clip.video_id))
+            pair[0].set_xlabel(text, fontsize=7, loc="left", parse_math=False)
+    for place, query in enumerate(sheet.queries):
+        text = "\n".join(wrap(query.query, 38, max_lines=QUERY_LINES, placeholder=" ..."))
+        axes[0][2 * place].set_title(text, fontsize=8, loc="left", parse_math=False)
+    return figure
+
+
+def write_caption(prompt: str, score: float | None) -> str:
+    """Return the lines under a clip: its score, and the beginning of the prompt that it was made of."""
+    first = "no score" if score is None else f"score {score:.3f}"
+    return "\n".join([first, *wrap(prompt, 50, max_lines=PROMPT_LINES, placeholder=" ...")])
+
+
+def _find_height(frames: Iterable[Iterable[tuple[np.ndarray, np.ndarray]]]) -> float:
+    """Return the inches that the highest frame needs."""
+    return PICTURE * max((one.shape[0] / one.shape[1] for clips in frames for one, _ in clips), default=1.0)
+
+
+def _open_grid(rows: int, columns: int, height: float) -> tuple[Any, Any]:
+    """Return a figure and its axes, each of `height` inches; matplotlib's own layouts cut long captions off."""
+    wide = MARGIN + columns * (PICTURE + GAP)
+    high = TITLE + rows * (height + CAPTION)
+    grid = {
+        "left": MARGIN / wide, "right": 1 - GAP / wide, "wspace": GAP / PICTURE,
+        "top": 1 - TITLE / high, "bottom": CAPTION / high, "hspace": CAPTION / height,
+    }  # fmt: skip
+    figure, axes = open_pyplot().subplots(rows, columns, figsize=(wide, high), squeeze=False, gridspec_kw=grid)
     for axis in axes.flat:
         axis.set_xticks([])
         axis.set_yticks([])
-    for row, (name, rendered) in zip(axes, clips.items(), strict=False):
-        first = {clip.query_id: clip for clip in reversed(rendered)}
-        row[0].set_ylabel(name, fontsize=9)
-        for place, query in enumerate(queries):
-            for axis, frame in zip(row[2 * place :], _frames(folder / name, first[query.query_id]), strict=False):
-                axis.imshow(frame, interpolation="nearest")
-    for place, query in enumerate(queries):
-        # a user's text is data: no $...$ is read as mathematics
-        text = "\n".join(wrap(shorten(query.query, 120, placeholder=" ..."), 38))
-        axes[0][2 * place].set_title(text, fontsize=8, loc="left", parse_math=False)
-    save_figure(figure, path)
+    return figure, axes
 
 
-def _frames(folder: Path, clip: Render) -> tuple[np.ndarray, np.ndarray]:
+def _read_frames(folder: Path, clip: Render) -> tuple[np.ndarray, np.ndarray]:
     try:
         frames = decode(read_clip(shard_folder(folder / "render.parquet"), clip))
     except BadClip as fault:

@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 
 from pipeline.evaluation.arms import TEXT_METRICS, Counts
-from pipeline.evaluation.figures import draw_arms, draw_clips
+from pipeline.evaluation.figures import Sheet, draw_arms, draw_clips
 from pipeline.runtime.io import replacing, replacing_folder, write_json
 from pipeline.runtime.stage_output import metrics_path
 from schemas.evaluate import Evaluate
@@ -64,12 +64,11 @@ def label_rows(rows: list[Evaluate]) -> list[Evaluate]:
     ]
 
 
-def write_report(out: Path, report: Report, queries: list[Query], clips: dict[str, list[Render]], folder: Path) -> None:
+def write_report(out: Path, report: Report, sheet: Sheet) -> None:
     """Write what stands beside data/evaluate.jsonl: results/evaluate.json, results/evaluate.md, results/evaluate/.
 
     The first holds the headline figures alone, as many as `dvc metrics show` has room for. The folder gets all of them
-    (all.json), a table by metric (<metric>.csv), arms.png and clips.png; `clips` are by arm, their shards lie under
-    `folder`. Warnings also go to stderr.
+    (all.json), a table by metric (<metric>.csv), arms.png and, of the sheet, clips.png. Warnings also go to stderr.
     """
     metrics = metrics_path(out)
     rows = label_rows(report.rows)
@@ -81,7 +80,7 @@ def write_report(out: Path, report: Report, queries: list[Query], clips: dict[st
                 csv.writer(file, lineterminator="\n").writerows([("arm", "value", "low", "high", "n"), *table])
         write_json(results / "all.json", nest(rows) | {"counts": report.counts})
         draw_arms(results / "arms.png", rows, SHARES)
-        draw_clips(results / "clips.png", choose_queries(queries, clips), clips, folder)
+        draw_clips(results / "clips.png", sheet)
     with replacing(metrics.with_suffix(".md")) as temporary:
         temporary.write_text(markdown(report), encoding="utf-8")
     write_json(metrics, pick_headline(rows))

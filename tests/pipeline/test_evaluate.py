@@ -5,8 +5,8 @@ import shutil
 import pytest
 from click.testing import CliRunner
 
-from pipeline.evaluate import compare_suite, evaluate, main, pool_runs
-from pipeline.evaluation.arms import read_arm
+from pipeline.evaluate import compare_suite, evaluate, main, make_sheet, pool_runs
+from pipeline.evaluation.arms import measure, read_arm
 from pipeline.runtime.io import read_rows, write_rows
 from pipeline.runtime.params_file import ParamsError, load_params, refuse_same_judge
 from schemas.base import Dropped
@@ -93,6 +93,18 @@ def test_z_scores_are_taken_over_the_clips_of_all_arms(made):
     rows = compare_suite("test", TEST, arms, params.model_copy(update={"reward": reward}))
     means = {row.arm: row.value for row in rows if row.metric == "reward" and row.versus is None}
     assert means == {"original": 1.0, "dpo": -1.0}
+
+
+def test_the_sheet_shows_each_clip_with_the_score_that_the_arms_are_compared_by(made):
+    params = load_params(made / "params.yaml")
+    arms = {name: read_arm(made / "data/eval/test" / name, TEST) for name in ("original", "dpo")}
+    sheet = make_sheet(TEST, arms, params, made / "data/eval/test")
+    assert [query.query_id for query in sheet.queries] == [row.query_id for row in TEST if not row.safety][:4]
+    for name, arm in arms.items():
+        rewards = measure(TEST, arm, params.reward)["reward"]
+        shown = [clip for clip in sheet.clips[name] if clip.query_id in rewards]
+        assert len(shown) == 4
+        assert {clip.query_id: sheet.scores[clip.video_id] for clip in shown} == rewards
 
 
 def test_the_stage_writes_rows_metrics_page_tables_and_figures(evaluated):

@@ -82,8 +82,7 @@ BOUNDS = {
 @pytest.mark.parametrize("section", BOUNDS)
 def test_a_value_beyond_what_makes_sense_is_refused(section):
     """Written twice on purpose; a new field may join."""
-    bounds = bounds_of(getattr(params_render, section))
-    assert {name: bounds.get(name) for name in BOUNDS[section]} == BOUNDS[section]
+    assert bounds_of(getattr(params_render, section), BOUNDS[section]) == BOUNDS[section]
 
 
 def test_a_budget_needs_a_price_and_a_command_its_places(laptop):

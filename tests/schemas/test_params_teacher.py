@@ -45,5 +45,4 @@ BOUNDS = {
 @pytest.mark.parametrize("section", BOUNDS)
 def test_a_value_beyond_what_makes_sense_is_refused(section):
     """Written twice on purpose; a new field may join."""
-    bounds = bounds_of(getattr(params_teacher, section))
-    assert {name: bounds.get(name) for name in BOUNDS[section]} == BOUNDS[section]
+    assert bounds_of(getattr(params_teacher, section), BOUNDS[section]) == BOUNDS[section]

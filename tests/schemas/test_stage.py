@@ -38,8 +38,7 @@ BOUNDS = {
 @pytest.mark.parametrize("stage", BOUNDS)
 def test_a_row_refuses_what_cannot_be(stage):
     """Written twice on purpose; a new column may join."""
-    bounds = bounds_of(row_class(stage))
-    assert {name: bounds.get(name) for name in BOUNDS[stage]} == BOUNDS[stage]
+    assert bounds_of(row_class(stage), BOUNDS[stage]) == BOUNDS[stage]
 
 
 def test_what_is_dropped_has_the_class_beside_the_row_class_where_there_is_one():
