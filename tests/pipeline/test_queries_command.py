@@ -99,6 +99,16 @@ def test_the_seed_draws_the_splits_and_an_exemplars_query_is_in_none(command, ro
     assert counts["dropped"]["benchmark"] > 0
 
 
+def test_the_seed_writes_the_corpus(command):
+    texts = []
+    for seed in (0, 1):
+        result, folder = command(seed=seed, **NONE_SAFE)
+        assert result.exit_code == 0, result.output
+        texts.append({row.raw for split in ("sft", "dpo", "test")
+                      for row in read_rows(folder / f"data/queries/{split}.jsonl", Query)})  # fmt: skip
+    assert not texts[0] & texts[1]
+
+
 def test_a_row_that_cannot_be_read_has_no_length(command):
     result, folder = command(json.dumps([*UNLIKE, 1, 2, 3]), name="q.json", **NONE_SAFE)
     assert result.exit_code == 0, result.output
