@@ -6,7 +6,8 @@ import pytest
 from click.testing import CliRunner
 
 from pipeline.evaluate import compare_suite, evaluate, main, pool_runs
-from pipeline.evaluation.arms import read_arm
+from pipeline.evaluation.arms import measure, read_arm
+from pipeline.evaluation.statistics import mean_with_interval
 from pipeline.runtime.io import read_rows, write_rows
 from pipeline.runtime.params_file import ParamsError, load_params, refuse_same_judge
 from schemas.base import Dropped
@@ -93,6 +94,22 @@ def test_z_scores_are_taken_over_the_clips_of_all_arms(made):
     rows = compare_suite("test", TEST, arms, params.model_copy(update={"reward": reward}))
     means = {row.arm: row.value for row in rows if row.metric == "reward" and row.versus is None}
     assert means == {"original": 1.0, "dpo": -1.0}
+
+
+def test_intervals_are_drawn_by_the_seed_and_as_often_as_the_params_say(made):
+    params = load_params(made / "params.yaml")
+    arms = {name: read_arm(made / "data/eval/test" / name, TEST) for name in ("original", "dpo")}
+    numbers = list(measure(TEST, arms["dpo"], params.reward)["diversity"].values())
+
+    def interval(seed, resamples):
+        base = params.base.model_copy(update={"seed": seed})
+        evaluate = params.evaluate.model_copy(update={"bootstrap": resamples})
+        rows = compare_suite("test", TEST, arms, params.model_copy(update={"base": base, "evaluate": evaluate}))
+        (row,) = (row for row in rows if (row.arm, row.versus, row.metric) == ("dpo", None, "diversity"))
+        return row.value, row.low, row.high
+
+    assert interval(7, 101) == mean_with_interval(numbers, 101, 7)
+    assert interval(7, 101) not in (interval(0, 101), interval(7, 1000))
 
 
 def test_the_stage_writes_rows_metrics_page_tables_and_figures(evaluated):
