@@ -57,8 +57,8 @@ def warm_up() -> None:
             __import__(name)
 
 
-def run_tests(folder: Path, tests: Sequence[str], marks: str, most: int = 1) -> Run:
-    """Run tests in a forked process, up to the `most`-th that fails; 0 runs all."""
+def run_tests(folder: Path, tests: Sequence[str], marks: str, most: int = 1, most_cpu_s: int = MOST_CPU_S) -> Run:
+    """Run tests in a forked process, up to the `most`-th that fails (0 runs all), or for `most_cpu_s` seconds."""
     if not tests:
         return Run([])
     reading, writing = os.pipe()
@@ -67,7 +67,7 @@ def run_tests(folder: Path, tests: Sequence[str], marks: str, most: int = 1) -> 
         status = 1
         try:
             os.close(reading)
-            os.write(writing, json.dumps(_run_here(folder, tests, marks, most)).encode())
+            os.write(writing, json.dumps(_run_here(folder, tests, marks, most, most_cpu_s)).encode())
             status = 0
         finally:
             os._exit(status)
@@ -82,9 +82,9 @@ def run_tests(folder: Path, tests: Sequence[str], marks: str, most: int = 1) -> 
     return Run(reds, broke, cpu_s)
 
 
-def _run_here(folder: Path, tests: Sequence[str], marks: str, most: int) -> tuple[list[str], int]:
+def _run_here(folder: Path, tests: Sequence[str], marks: str, most: int, most_cpu_s: int) -> tuple[list[str], int]:
     os.setsid()
-    resource.setrlimit(resource.RLIMIT_CPU, (MOST_CPU_S, MOST_CPU_S))
+    resource.setrlimit(resource.RLIMIT_CPU, (most_cpu_s, most_cpu_s))
     sink = os.open(os.devnull, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
     os.dup2(sink, 1)
     os.dup2(sink, 2)

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from bench.faults import ROOT, Key, Planted, graph_tests
-from bench.forked_tests import Run, run_tests
+from bench.forked_tests import MOST_CPU_S, Run, run_tests
 
 PLAIN, SLOW, GRAPH = "not graph and not slow", "slow and not graph", "graph"
 
@@ -44,9 +44,9 @@ class Copy:
         self.folder, self.seconds, self.stamp = folder, 0.0, itertools.count(int(time.time()))
         copy(root, folder)
 
-    def run(self, tests: Sequence[str], marks: str, most: int = 1) -> Run:
-        """Run tests."""
-        run = run_tests(self.folder, tests, marks, most)
+    def run(self, tests: Sequence[str], marks: str, most: int = 1, most_cpu_s: int = MOST_CPU_S) -> Run:
+        """Run tests, as run_tests does."""
+        run = run_tests(self.folder, tests, marks, most, most_cpu_s)
         self.seconds += run.cpu_s
         return run
 
@@ -63,8 +63,10 @@ class Copy:
         without = self.run(tests, marks)
         if without.broke or without.reds:
             return Outcome(None, f"{run.broke}; without the fault: {without.broke or without.reds[0]}")
+        # one that loops for ever need not use up the whole limit a second time
+        most_cpu_s = min(MOST_CPU_S, 20 + int(4 * without.cpu_s))
         with self.holding(fault):
-            again = self.run(tests, marks)
+            again = self.run(tests, marks, most_cpu_s=most_cpu_s)
         if again.broke:
             return Outcome(f"{run.broke}, twice, and not without the fault")
         return Outcome(again.reds[0]) if again.reds else Outcome(None, f"{run.broke}; the same run again was green")
