@@ -74,7 +74,7 @@ PAGES = {
     ),
     "training": Page("bench/training.py", params=("base_model", "sft", "dpo.train")),
     "votes": Page("bench/votes.py", params=("critique", "refine", "dpo")),
-    "wiring": Page("bench/wiring.py", carriers=True, folders=("schemas", "pipeline", "train", "tests")),
+    "wiring": Page("bench/wiring.py", carriers=True, folders=("schemas", "pipeline", "train", "vpo", "tests")),
     "world": Page("bench/world.py", upto="evaluate"),
 }  # fmt: skip
 """name of a page in bench/results/ -> how its figures are made"""

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from ruamel.yaml import YAML
 
-from bench.wiring import FAULTS
+from bench.named_faults import FAULTS
 from pipeline.params import named_paths
 from pipeline.runtime.fingerprint import imports, stage_modules
 from schemas.params import Params

@@ -8,6 +8,7 @@ from click.testing import CliRunner
 
 from pipeline.d_video import Feedback, d_video, gather_siblings, main, read_feedback
 from pipeline.runtime.io import write_rows
+from pipeline.scoring.replication import find_replicates
 from schemas.render import Render
 from schemas.reward import Answer, Dimension, Reward
 from tests.support.rows import BY, render_row
@@ -258,3 +259,16 @@ def rated(row, **values):
         reward="dims", scored_text=row.query, answers=(), scored_by=BY,
         dims=tuple(Dimension(name=name, value=value) for name, value in values.items()),
     )  # fmt: skip
+
+
+def test_the_noise_is_measured_where_pairs_must_beat_it(laptop, rule):
+    reward = laptop.reward.model_copy(update={"formula": "mean_dims", "model": "dims"})
+    rows = [
+        render_row(f"v{number}{again}", prompt=f"p{number}", sample=number).model_copy(update={"replicate": again})
+        for number in range(5)
+        for again in (0, 1)
+    ]
+    given = [rated(row, VQ=float(row.sample) + row.replicate * (row.sample % 2)) for row in rows]
+    feedback = read_feedback(rows, given, reward, rule(min_effect=1.0))
+    assert feedback.noise == find_replicates(rows, feedback.score).noise() > 0
+    assert read_feedback(rows, given, reward, rule(min_effect=None)).noise == 0.0

@@ -7,6 +7,7 @@ from click.testing import CliRunner
 
 from pipeline.evaluate import compare_suite, evaluate, main, make_sheet, pool_runs
 from pipeline.evaluation.arms import measure, read_arm
+from pipeline.evaluation.statistics import mean_with_interval
 from pipeline.runtime.io import read_rows, write_rows
 from pipeline.runtime.params_file import ParamsError, load_params, refuse_same_judge
 from schemas.base import Dropped
@@ -105,6 +106,22 @@ def test_the_sheet_shows_each_clip_with_the_score_that_the_arms_are_compared_by(
         shown = [clip for clip in sheet.clips[name] if clip.query_id in rewards]
         assert len(shown) == 4
         assert {clip.query_id: sheet.scores[clip.video_id] for clip in shown} == rewards
+
+
+def test_intervals_are_drawn_by_the_seed_and_as_often_as_the_params_say(made):
+    params = load_params(made / "params.yaml")
+    arms = {name: read_arm(made / "data/eval/test" / name, TEST) for name in ("original", "dpo")}
+    numbers = list(measure(TEST, arms["dpo"], params.reward)["diversity"].values())
+
+    def interval(seed, resamples):
+        base = params.base.model_copy(update={"seed": seed})
+        evaluate = params.evaluate.model_copy(update={"bootstrap": resamples})
+        rows = compare_suite("test", TEST, arms, params.model_copy(update={"base": base, "evaluate": evaluate}))
+        (row,) = (row for row in rows if (row.arm, row.versus, row.metric) == ("dpo", None, "diversity"))
+        return row.value, row.low, row.high
+
+    assert interval(7, 101) == mean_with_interval(numbers, 101, 7)
+    assert interval(7, 101) not in (interval(0, 101), interval(7, 1000))
 
 
 def test_the_stage_writes_rows_metrics_page_tables_and_figures(evaluated):

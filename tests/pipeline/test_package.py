@@ -10,6 +10,7 @@ from pipeline.llm.template import Template
 from pipeline.package import (
     MADE,
     Rows,
+    describe,
     dpo_record,
     main,
     make_records,
@@ -19,8 +20,10 @@ from pipeline.package import (
     split_of,
     write_tables,
 )
+from pipeline.publishing.card import Card
 from pipeline.publishing.secret_scan import secrets_in
 from pipeline.runtime.io import read_rows
+from pipeline.runtime.params_file import load_params
 from schemas.base import Provenance, content_id
 from schemas.d_dpo import DDpo
 from schemas.d_sft import DSft
@@ -290,3 +293,16 @@ def test_each_writer_is_named_once_in_one_order_and_without_its_keys(project):
     put(path, [row.model_copy(update={"written_by": one}) for row, one in zip(rows, by, strict=True)], Rollout)
     writers = read_writers({"sft": project / "data/sft", "dpo": project / "data/dpo"})
     assert [(one.model, one.store_key) for one in writers["prompts of dpo"]] == [("a", None), ("b", None)]
+
+
+def test_the_card_is_described_by_the_rows_their_writers_and_the_params(project):
+    params = load_params(project / "params.yaml")
+    both = [queries("test")[0], queries("test")[4].model_copy(update={"source": "VidProM.csv"}), queries("sft")[0]]
+    records = {"dpo": {"train": [{"safety": True}, {"safety": False}], "test": [{"safety": True}]}, "sft": {}}
+    about = describe(params, Rows(both, [], []), records, {"prompts": []}, {"units_in": 3}, "0f", 4)
+    assert about == Card(
+        name=params.package.name, license=params.package.license, counts={"dpo": {"train": 2, "test": 1}, "sft": {}},
+        safety=2, withheld=4, sources=["VidProM.csv", "synthetic"], written_by={"prompts": []}, filters={"units_in": 3},
+        base_model=("tiny", ""), template=(params.policy.template, "0f"), target=params.dpo.target,
+        held_out_share=params.package.held_out_share,
+    )  # fmt: skip

@@ -99,6 +99,16 @@ def test_the_seed_draws_the_splits_and_an_exemplars_query_is_in_none(command, ro
     assert counts["dropped"]["benchmark"] > 0
 
 
+def test_the_seed_writes_the_corpus(command):
+    texts = []
+    for seed in (0, 1):
+        result, folder = command(seed=seed, **NONE_SAFE)
+        assert result.exit_code == 0, result.output
+        left = read_rows(folder / "data/queries/queries_dropped.parquet", QueryDropped)
+        texts.append({row.raw for row in left if row.reason == Reason.NOT_SAMPLED})
+    assert len(texts[0] & texts[1]) < len(texts[0]) / 2  # all but a few of what was written are in no split
+
+
 def test_a_row_that_cannot_be_read_has_no_length(command):
     result, folder = command(json.dumps([*UNLIKE, 1, 2, 3]), name="q.json", **NONE_SAFE)
     assert result.exit_code == 0, result.output

@@ -232,9 +232,11 @@ def test_the_id_is_known_beforehand_and_depends_on_all_that_shapes_the_clip(clip
     assert name(row(arm="dpo", sample=3), Counting()) == named[0]
 
 
-def command(root, folder, home, *options):
+def command(root, folder, home, *options, seed=0):
     arguments = [*options, str(folder / "rollout.jsonl"), str(folder / "render.parquet")]
-    params = ["--params", str(root / "params.yaml")]
+    written = (root / "params.yaml").read_text().replace("  seed: 0 ", f"  seed: {seed} ")
+    (folder / "params.yaml").write_text(written)
+    params = ["--params", str(folder / "params.yaml")]
     result = CliRunner(env={"VPO_HOME": str(home)}).invoke(main, [*arguments, *params])
     assert result.exit_code == 0, result.output
     return list(read_rows(folder / "render.parquet", Render))
@@ -268,3 +270,12 @@ def test_the_command_counts_the_second_clip_of_a_query_as_one_more_that_comes_in
     again = sum(item.replicate for item in command(root, folder, tmp_path / "home", "--replicate"))
     metrics = json.loads((tmp_path / "results" / "dpo" / "render.json").read_text())
     assert again and metrics["units_in"] == metrics["units_done"] == 12 + again
+
+
+def test_the_commands_clips_begin_from_the_seed_of_the_params(root, tmp_path):
+    folder = tmp_path / "data" / "dpo"
+    folder.mkdir(parents=True)
+    (folder / "rollout.jsonl").write_text(SIBLINGS[0].model_dump_json() + "\n")
+    for seed in (0, 7):
+        (made,) = command(root, folder, tmp_path / "home", seed=seed)
+        assert made.seed == clip_seed(seed, made.query_id)

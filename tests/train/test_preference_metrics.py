@@ -88,3 +88,26 @@ def test_a_trained_margin_shows_on_pairs_kept_out_by_plain_torch(tiny_params, ti
     assert metrics["held_out"]["text"]["chosen_log_prob_change"] == pytest.approx(fmean(changes), abs=1e-4)
     assert metrics["held_out"]["text"]["margin"] > 0.05
     assert metrics["tokens_written"]["queries"] == len(held) and metrics["tokens_written"]["before"] > 0
+
+
+def test_the_means_of_several_pairs_of_a_source_by_hand():
+    pairs = [pair.model_copy(update={"source": "video", "chosen_origin": "refined"}) for pair in PAIRS[:3]]
+    # changes of chosen and rejected: (1, -1), (3, 1), (-2, 0)
+    measured = [(1.0, -1.0, 0.0, 0.0), (4.0, 3.0, 1.0, 2.0), (-2.0, 5.0, 0.0, 5.0)]
+    metrics = measure_by_source(pairs, measured, [(3, 2), (6, 5), (9, 4)], beta=0.5)["video"]
+    assert metrics == {
+        "pairs": 3, "margin": round((1 + 1 - 1) / 3, 6), "accuracy": round(2 / 3, 6),
+        "chosen_log_prob_change": round(2 / 3, 6), "rejected_log_prob_change": 0.0,
+        "kl_per_token": round((1 / 2 - 1 / 5 - 0) / 3, 6), "tokens_chosen": 6, "tokens_rejected": round(11 / 3, 3),
+        "margin_length_correlation": correlate([1, 1, -1], [1, 1, 5]),
+    }  # fmt: skip
+
+
+def test_what_varies_not_at_all_correlates_with_nothing_and_r_has_three_digits():
+    assert correlate([5, 5], [1, 2]) is None
+    assert correlate([1, 2, 3, 4], [1, 3, 2, 5]) == 0.832
+
+
+def test_fewer_pairs_than_are_sampled_are_all_sampled_in_order():
+    assert sample_pairs(many(3), 50) == list(range(6))
+    assert len(sample_pairs(many(300))) == 200

@@ -3,6 +3,7 @@ import random
 import pytest
 
 from tests.support import tiny_policy
+from train.tokenizer import train_tokenizer
 from train.trl_rows import to_user_turn
 
 pytestmark = pytest.mark.slow
@@ -53,3 +54,9 @@ def test_the_chat_format_begins_with_one_bos_and_ends_each_turn(tokenizer, tiny_
     assert ids.count(tokenizer.bos_token_id) == 1 and ids[0] == tokenizer.bos_token_id
     assert ids.count(tokenizer.eos_token_id) == 1
     assert tokenizer(text, add_special_tokens=False)["input_ids"] == ids
+
+
+def test_a_word_that_stands_three_times_is_one_token_and_a_rarer_one_stays_in_pieces():
+    texts = ["zebra quagga"] * 2 + ["zebra"]
+    tokenizer = train_tokenizer(texts, 1000)
+    assert len(tokenizer.tokenize("zebra")) == 1 and len(tokenizer.tokenize("quagga")) > 1

@@ -3,8 +3,10 @@ import json
 import shutil
 import subprocess
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
+from click import ClickException
 from click.testing import CliRunner
 from ruamel.yaml import YAML
 
@@ -12,7 +14,7 @@ from pipeline.runtime.io import read_rows, write_rows
 from schemas.base import content_id
 from schemas.critique import Critique
 from tests.support.small_project import small_project, write_params
-from vpo.compare import changed_params, main
+from vpo.compare import changed_params, last_policy, main
 from vpo.comparing.runs import Run, open_run, tables_of
 from vpo.graph import read_graph
 
@@ -123,3 +125,14 @@ def test_a_param_of_one_run_alone_is_a_change(project):
     run = open_run(project, "workspace", project / "x")
     other = Run("o", {**run.tree, "more": {"x": 1}}, project, run.graph)
     assert list(changed_params([run, other])) == [("more.x", [None, 1])]
+
+
+def test_the_policy_that_is_compared_is_the_last_that_all_runs_have(laptop):
+    def run(**arms):
+        described = {name: SimpleNamespace(prompts=kind) for name, kind in arms.items()}
+        return SimpleNamespace(params=SimpleNamespace(evaluate=SimpleNamespace(arms=described)))
+
+    runs = [run(dpo="policy", sft="policy", extra="policy", original="query"), run(sft="policy", extra="policy")]
+    assert last_policy(runs[:1]) == "dpo" and last_policy(runs) == "sft"
+    with pytest.raises(ClickException, match="no arm of a policy in common"):
+        last_policy([*runs, run(original="query")])

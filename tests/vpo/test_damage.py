@@ -1,3 +1,6 @@
+import hashlib
+import json
+
 import pytest
 from click.testing import CliRunner
 
@@ -97,3 +100,19 @@ def test_a_read_only_folder_is_named(project):
     assert check_folders(project).ok and is_writable(project / "data")
     check = check_folders(project, lambda path: path.name != "data")  # root, as which CI runs, may write everywhere
     assert (check.state, check.todo) == ("data: read-only", "chmod -R u+w data")
+
+
+def test_a_corrupt_object_is_set_aside_under_its_hash(project, tmp_path):
+    content = b"rows"
+    digest = hashlib.md5(content).hexdigest()
+    path = project / ".dvc/cache/files/md5" / digest[:2] / digest[2:]
+    path.parent.mkdir(parents=True)
+    path.write_bytes(b"rowz")
+    stage = {"cmd": "x", "outs": [{"path": "data/a", "hash": "md5", "md5": digest, "size": 4}]}
+    (project / "dvc.yaml").write_text("stages:\n  a:\n    cmd: x\n    outs: [data/a]\n")
+    (project / "dvc.lock").write_text(json.dumps({"schema": "2.0", "stages": {"a": stage}}))
+    assert list(mend_project(project)) == [
+        f".dvc/cache/files/md5/{digest[:2]}/{digest[2:]} is .dvc/tmp/broken/{digest} now; "
+        "dvc repro makes its content anew"
+    ]
+    assert (project / ".dvc/tmp/broken" / digest).read_bytes() == b"rowz" and not path.exists()

@@ -3,7 +3,7 @@ from click.testing import CliRunner
 from tests.support.graphs import REFINE, graph_of
 from tests.support.small_project import ROOT
 from vpo.graph import Graph, read_graph
-from vpo.stages import main, markdown, table
+from vpo.stages import list_stages, main, markdown, table
 
 
 def test_an_entry_is_a_row_with_its_code_and_row_class():
@@ -29,3 +29,12 @@ def test_the_stages_are_listed_for_a_person(monkeypatch):
     monkeypatch.chdir(ROOT / "pipeline")
     done = CliRunner().invoke(main)
     assert done.exit_code == 0 and "x, p -> c by the judge" in done.output
+
+
+def test_a_line_names_a_stage_what_it_does_and_writes_and_a_recipes_graph_has_a_heading(tmp_path):
+    for file in ("dvc.yaml", "recipes/tiny/dvc.yaml"):
+        (tmp_path / file).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / file).write_text("stages:\n  make:\n    desc: x -> y\n    cmd: touch out\n    outs: [out]\n")
+    line = f"{'make':<14} {'x -> y':<46} "
+    first, heading, second = list_stages(tmp_path)
+    assert first == f"{line}out" and heading.endswith("tiny:") and second.startswith(line)

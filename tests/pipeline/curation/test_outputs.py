@@ -1,8 +1,13 @@
+import json
+from pathlib import Path
+
 import polars as pl
 import pytest
 
 from pipeline.curation.outputs import Outputs, write_splits
-from pipeline.runtime.io import DataError
+from pipeline.runtime.io import DataError, read_rows
+from schemas.queries import Query, QueryDropped
+from tests.support.small_project import queries
 
 
 def test_a_raw_row_that_vanishes_stops_the_stage_and_nothing_is_written(tmp_path, vpo_home):
@@ -34,5 +39,53 @@ def test_the_splits_are_three_files_in_one_folder(tmp_path):
         "dpo": tmp_path / "a" / "dpo.jsonl",
         "test": tmp_path / "b" / "t.jsonl",
     }
+    with pytest.raises(DataError, match="three files in one folder"), write_splits(outs):
+        pass
+
+
+def made_rows():
+    return [row for split in ("sft", "dpo", "test") for row in queries(split)]
+
+
+@pytest.mark.slow  # it draws
+def test_the_splits_the_dropped_rows_and_the_metrics_are_put_in_place_together(tmp_path, monkeypatch, vpo_home, capsys):
+    monkeypatch.chdir(tmp_path)
+    outs = {split: Path("data/queries") / f"{split}.jsonl" for split in ("sft", "dpo", "test")}
+    (tmp_path / "data/queries/.queries.1.tmp").mkdir(parents=True)
+    lost = QueryDropped(input_id="s/9", reason="similar", detail="to s/1", raw="a dog", witness_id="w", score=0.75)
+    with write_splits(outs) as made:
+        made.rows, made.units_in, made.report = made_rows(), len(made_rows()) + 1, {"recheck": {"asked": 3}}
+        made.tables = {"lengths": [(1, 2, 3), (2, 3, 4)], "toxicity": [(0.0, 2, 1), (0.5, 1, 1)]}
+        made.dropped = pl.DataFrame([lost.model_dump(mode="json")])
+    for split, out in outs.items():
+        assert list(read_rows(out, Query)) == queries(split)
+    assert list(read_rows(Path("data/queries/queries_dropped.parquet"), QueryDropped)) == [lost]
+    assert sorted(path.name for path in Path("data/queries").iterdir() if path.suffix != ".lock") == [
+        "dpo.jsonl", "queries_dropped.parquet", "sft.jsonl", "test.jsonl",
+    ]  # fmt: skip
+    n = len(made_rows())
+    assert json.loads(Path("results/queries.json").read_text()) == {
+        "units_in": n + 1, "units_done": n, "units_dropped": 1, "rows": n, "dropped": {"similar": 1},
+        "recheck": {"asked": 3},
+    }  # fmt: skip
+    assert "queries: " in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("n_in", "dropped", "fault"),
+    [
+        (0, [], "the source holds no queries; nothing is written"),
+        (2, ["similar", "empty"], "none of 2 raw queries is left: {'empty': 1, 'similar': 1}; nothing is written"),
+    ],
+)
+def test_without_a_query_nothing_is_written(tmp_path, vpo_home, n_in, dropped, fault):
+    outs = {split: tmp_path / "data/queries" / f"{split}.jsonl" for split in ("sft", "dpo", "test")}
+    with pytest.raises(DataError) as raised, write_splits(outs) as made:
+        made.units_in, made.dropped = n_in, pl.DataFrame({"reason": dropped}, schema={"reason": pl.String})
+    assert raised.value.message == fault and not outs["sft"].exists()
+
+
+def test_two_splits_in_one_file_are_refused(tmp_path):
+    outs = dict.fromkeys(("sft", "dpo", "test"), tmp_path / "a/x.jsonl")
     with pytest.raises(DataError, match="three files in one folder"), write_splits(outs):
         pass

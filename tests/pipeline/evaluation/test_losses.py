@@ -1,6 +1,6 @@
 """What got worse between two arms, in sentences."""
 
-from pipeline.evaluation.losses import name_losses, untrained_metrics
+from pipeline.evaluation.losses import describe_change, name_losses, untrained_metrics
 from schemas.evaluate import Evaluate
 from schemas.reward import Dimension, Reward
 from tests.support.rows import BY
@@ -57,3 +57,29 @@ def test_the_trained_reward_and_its_own_dimensions_are_not_watched(laptop):
         params,
     )
     assert signs == {"failed": -1, "aligned": 1, "dim_DD": 1}
+
+
+def test_each_pair_of_arms_has_its_sentence_with_the_metrics_in_the_order_of_their_signs():
+    rows = [
+        number("aligned", -0.05, -0.08, -0.02), number("failed", 0.1, 0.05, 0.2), number("dim_DD", -2, -3, -1, "base"),
+        number("reward", 1, 0.5, 1.5),
+    ]  # fmt: skip
+    assert name_losses(rows, SIGNS) == [
+        "dpo against sft: failed rises by 10.0 points [5.0, 20.0], aligned falls by 5.0 points [2.0, 8.0], "
+        "while the trained reward rises by 1",
+        "dpo against base: dim_DD falls by 2 [1, 3]",
+    ]
+
+
+def test_the_interval_of_a_change_that_crosses_0_is_given_by_its_sizes_in_order():
+    assert describe_change(number("dim_DD", 0.1, -0.3, 0.2)) == "dim_DD rises by 0.1 [0.2, 0.3]"
+
+
+def test_less_is_better_of_some_metrics_and_more_of_others(laptop):
+    signs = untrained_metrics(
+        ["unsafe", "failed", "withheld", "refusal", "diversity", "aligned", "words"], [], laptop.reward
+    )
+    assert {name: sign for name, sign in signs.items() if name in ("unsafe", "failed", "diversity", "aligned")} == {
+        "unsafe": -1, "failed": -1, "diversity": 1, "aligned": 1,
+    }  # fmt: skip
+    assert "words" not in signs

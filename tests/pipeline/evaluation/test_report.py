@@ -1,8 +1,23 @@
 """What a person reads of the evaluation."""
 
+import json
 from dataclasses import replace
+from pathlib import Path
 
-from pipeline.evaluation.report import COUNTED_UNITS, Report, choose_queries, markdown, nest, tables
+import pytest
+
+from pipeline.evaluation.report import (
+    COUNTED_UNITS,
+    HEADLINE,
+    Report,
+    choose_queries,
+    label_rows,
+    markdown,
+    nest,
+    pick_headline,
+    tables,
+    write_report,
+)
 from schemas.evaluate import Evaluate
 from tests.support.rows import render_row
 from tests.support.small_project import queries
@@ -63,3 +78,87 @@ def test_queries_are_shown_that_every_arm_has_a_clip_of_and_that_are_general():
     clips = [render_row(query=row.query).model_copy(update={"query_id": row.query_id}) for row in test]
     assert choose_queries(test, {"sft": clips, "dpo": clips[1:]}) == [row for row in test[1:] if not row.safety][:4]
     assert choose_queries(test, {}) == []
+
+
+UNITS = {name: number for number, name in enumerate(COUNTED_UNITS)} | {"failures": {"truncated": 3}, "dropped": {}}
+WHOLE = Report(
+    rows=[
+        number("aligned", 0.5, 0.4, 0.6, None, arm="sft").model_copy(update={"n": 90}),
+        number("aligned", 0.55, 0.45, 0.65, None).model_copy(update={"n": 90}),
+        number("words", 41.234, 40, 42.5, None),
+        number("aligned", -0.05, -0.09, -0.01).model_copy(update={"n": 90}),
+        number("words", 1.5, -0.5, 3.0),
+        number("aligned", 0.25, 0.0, 1.0, None).model_copy(update={"suite": "hard", "n": 90}),
+    ],
+    counts={"sft": UNITS | {"failures": {}}, "dpo": UNITS | {"dropped": {"rollout": {"refused": 2, "empty": 1}}}},
+    written_by={"Judge": "j", "Policy": "p"}, offline=["judge", "policy"], warnings=["careful", "look"], resamples=123,
+    losses=["one", "two"], shortcuts=["- a", "- b"],
+)  # fmt: skip
+
+
+def test_the_page_is_the_titles_sentences_and_tables_of_its_report():
+    lines = markdown(WHOLE).split("\n")
+    assert lines[:12] == [
+        "# Arms compared on suite `test`, target `t`", "", "**What got worse.** one. two.", "",
+        "Judge: j. Policy: p.", "",
+        "**Offline world** (judge, policy): these figures show that the wiring works. They are not comparable with "
+        "published ones.", "", "**Warning:** careful.", "", "**Warning:** look.", "",
+    ]  # fmt: skip
+    assert "over queries, 123 resamples]" in lines[12]
+    assert lines[13:] == [
+        "", "(!) fewer than 30 queries.", "",
+        "| metric | sft | dpo |", "|---|---|---|",
+        "| aligned | 50.0 [40.0, 60.0] n=90 | 55.0 [45.0, 65.0] n=90 |",
+        "| words | - | 41.23 [40.00, 42.50] n=9 (!) |",
+        "", "## Differences over the same queries", "",
+        "Bold where the interval excludes 0. The interval says nothing of another training run.", "",
+        "| metric | dpo - sft |", "|---|---|",
+        "| aligned | **-5.0** [-9.0, -1.0] n=90 |",
+        "| words | +1.50 [-0.50, +3.00] n=9 (!) |",
+        "", "## What DPO's pairs can be told apart by", "", "- a", "- b",
+        "", "## Where the units went", "",
+        "| arm | queries | prompts | query_served | without_prompt | without_verdict | clips | without_score |",
+        "|---|---|---|---|---|---|---|---|",
+        "| sft | 0 | 1 | 2 | 3 | 4 | 5 | 6 |", "| dpo | 0 | 1 | 2 | 3 | 4 | 5 | 6 |",
+        "", "dpo, the query served in place of a prompt: truncated 3.", "",
+        "dpo, rollout dropped: refused 2, empty 1.", "",
+    ]  # fmt: skip
+
+
+def test_an_arm_of_another_suite_is_named_with_it_and_its_other_arm_too():
+    rows = [number("reward", 1, 0, 2), number("reward", 1, 0, 2, "base").model_copy(update={"suite": "hard"})]
+    rows += [number("reward", 1, 0, 2, None).model_copy(update={"suite": "hard"})]
+    assert [(row.arm, row.versus) for row in label_rows(rows)] == [
+        ("dpo", "sft"), ("dpo on hard", "base on hard"), ("dpo on hard", None),
+    ]  # fmt: skip
+    assert label_rows([]) == []
+
+
+def test_the_headline_is_of_the_trained_arms_of_the_first_suite_and_else_of_the_last_two():
+    def headline(*arms):
+        metrics = [*HEADLINE, "words"]
+        rows = [number(metric, 1, 0, 2, None, arm=arm) for arm in arms for metric in metrics]
+        other = number("reward", 9, 8, 10, None, arm="dpo").model_copy(update={"suite": "hard"})
+        return pick_headline([*rows, other])
+
+    assert headline("base", "sft", "dpo") == {arm: dict.fromkeys(HEADLINE, 1.0) for arm in ("dpo", "sft")}
+    assert [*headline("base", "sft")] == ["sft"] and [*headline("a", "b", "c")] == ["b", "c"]
+
+
+@pytest.mark.slow  # it draws
+def test_the_tables_are_written_one_a_metric_and_all_figures_together(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    write_report(Path("data/evaluate.jsonl"), WHOLE, [], {}, Path("data/eval"))
+    results = tmp_path / "results/evaluate"
+    assert sorted(path.name for path in results.glob("*.csv")) == ["aligned.csv", "words.csv"]
+    assert (results / "aligned.csv").read_text() == (
+        "arm,value,low,high,n\nsft,0.5,0.4,0.6,90\ndpo,0.55,0.45,0.65,90\ndpo on hard,0.25,0.0,1.0,90\n"
+    )
+    whole = json.loads((results / "all.json").read_text())
+    assert whole["counts"] == WHOLE.counts and whole["arms"]["dpo on hard"] == {"aligned": 0.25}
+    assert whole["differences"] == {"dpo - sft": {"aligned": -0.05, "words": 1.5}}
+    assert (tmp_path / "results/evaluate.md").read_text() == markdown(WHOLE)
+    assert json.loads((tmp_path / "results/evaluate.json").read_text()) == {
+        "dpo": {"aligned": 0.55}, "sft": {"aligned": 0.5},
+    }  # fmt: skip
+    assert capsys.readouterr().err.splitlines() == [f"warning: {text}" for text in ("one", "two", "careful", "look")]

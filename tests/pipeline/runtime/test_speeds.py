@@ -1,4 +1,5 @@
 import json
+import time
 
 import pytest
 
@@ -10,7 +11,9 @@ from pipeline.runtime.speeds import (
     keep_speed,
     measure_arrivals,
     name_device,
+    name_device_of,
     read_speeds,
+    speeds_folder,
     time_outcomes,
 )
 from schemas.reasons import Reason
@@ -130,3 +133,38 @@ def test_a_backend_says_how_many_it_finishes_together():
         at_once = 8
 
     assert (count_at_once(Batches()), count_at_once(object())) == (8, 1)
+
+
+def test_the_seconds_of_several_workers_are_those_of_all_devices(tmp_path):
+    def slow():
+        for number in range(6):
+            time.sleep(0.005)
+            yield Outcome(value=number)
+
+    list(time_outcomes(slow(), WORK, tmp_path, workers=3, device="cpu"))
+    (speed,) = read_speeds(tmp_path, WORK)
+    assert speed.units == 3 and speed.seconds > 3 * 3 * 0.005
+
+
+def test_a_device_is_named_by_where_the_backend_works():
+    assert [name_device_of(device) for device in ("cpu", "host")] == ["cpu", "host"]
+
+
+def test_the_speeds_of_a_store_lie_beside_it(tmp_path):
+    assert speeds_folder(tmp_path / "home/store") == tmp_path / "home/speeds"
+
+
+@pytest.mark.parametrize(
+    ("before", "now", "kept"),
+    [
+        ((3, 30.0, False), (2, 2.0, False), 10),
+        ((2, 20.0, False), (2, 2.0, False), 1),
+        ((2, 20.0, False), (9, 9.0, True), 10),
+        ((9, 90.0, True), (1, 1.0, False), 1),
+        ((9, 90.0, True), (3, 3.0, True), 1),
+    ],
+)
+def test_a_speed_gives_way_to_one_that_says_as_much(tmp_path, before, now, kept):
+    for units, seconds, with_loading in (before, now):
+        keep_speed(tmp_path, WORK, Speed(units, seconds, with_loading, "H100"))
+    assert [speed.each for speed in read_speeds(tmp_path, WORK)] == [kept]

@@ -4,7 +4,18 @@ from pipeline.backends.renderer.facts import COGVIDEOX_2B, COGVIDEOX_5B, LTX_VID
 from pipeline.runtime.speeds import CPU, Speed, Work, keep_speed
 from schemas.needs import Reading
 from tests.support.params import with_values
-from vpo.planning.gpu_cost import Cost, GpuRow, cost_of_facts, memory, read_cost, sampling, scoring, size_of, training
+from vpo.planning.gpu_cost import (
+    Cost,
+    GpuRow,
+    cost_of_facts,
+    idle,
+    memory,
+    read_cost,
+    sampling,
+    scoring,
+    size_of,
+    training,
+)
 
 pytestmark = pytest.mark.slow
 
@@ -91,3 +102,8 @@ def test_the_reference_goes_forward_once_where_it_is_precomputed_else_in_every_e
     every = dpo.model_copy(update={"precompute_ref_log_probs": False})
     assert training(dpo, 1000).seconds == pytest.approx(6.5 * 1000 / (0.4 * 989e12))
     assert training(every, 1000).seconds == pytest.approx(8 * 1000 / (0.4 * 989e12))
+
+
+def test_a_stage_that_does_not_run_makes_nothing():
+    row = idle(GpuRow("render@dpo", "clips", "diffusers", "m", to_make=7), 5.0)
+    assert (row.wanted, row.in_store, row.to_make, row.notes) == (5.0, 5.0, 0.0, ["unchanged: does not run"])

@@ -43,6 +43,7 @@ def call(made, **reply):
     return calls[0], pictures
 
 
+@pytest.mark.slow  # it loads torch
 def test_every_setting_and_each_requests_seed_reach_the_pipeline():
     words, pictures = call(maker(), frames=["dog", "cat"])
     seeds = [one.initial_seed() for one in words.pop("generator")]
@@ -54,11 +55,13 @@ def test_every_setting_and_each_requests_seed_reach_the_pipeline():
     }  # fmt: skip
 
 
+@pytest.mark.slow  # it loads torch
 def test_a_second_guidance_and_the_dynamic_one_are_handed_on_where_they_are_set():
     words, _ = call(maker("WanPipeline", guidance_scale_2=1.5, use_dynamic_cfg=False), frames=[1, 2])
     assert (words["guidance_scale_2"], words["use_dynamic_cfg"], "frame_rate" in words) == (1.5, False, False)
 
 
+@pytest.mark.slow  # it loads torch
 def test_pictures_are_clips_of_one_frame_and_blackened_ones_are_told():
     images = np.zeros((2, 4, 6, 3))
     words, pictures = call(maker(frames_step=0), images=images, nsfw_content_detected=[False, True])
@@ -69,6 +72,7 @@ def test_pictures_are_clips_of_one_frame_and_blackened_ones_are_told():
     ] * 2
 
 
+@pytest.mark.slow  # it loads torch
 def test_a_pipeline_stops_at_its_next_step_when_nobody_waits():
     closed = threading.Event()
 

@@ -100,3 +100,14 @@ def test_the_offline_models_look(laptop, root, name):
     if hasattr(params, "questions"):
         params = params.model_copy(update={"questions": str(root / params.questions)})
     assert [item.value is not None for item in make_reward(params).map([ITEM])] == [True]
+
+
+def test_both_clips_are_drawn_as_they_have_always_been():
+    """Another picture would be another test of a model whose answers are kept."""
+    good = good_frames()
+    areas = [good[0, 2, 24], good[0, 44, 24], good[0, 26, 9], good[-1, 26, 38], good[3, 24, 24]]
+    assert [area.tolist() for area in areas] == [
+        [92, 162, 222], [61, 171, 71], [213, 29, 29], [215, 29, 29], [191, 26, 26],
+    ]  # fmt: skip
+    assert good.mean(axis=(0, 1, 2)).round(1).tolist() == [86.2, 158.4, 142.7]
+    assert spoilt(good).mean(axis=(1, 2, 3)).round().tolist() == [51, 52, 52, 51, 52, 51, 51, 51]

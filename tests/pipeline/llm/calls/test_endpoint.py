@@ -99,4 +99,6 @@ def test_a_connection_that_broke_behind_a_request_may_have_been_answered(endpoin
             reply = asyncio.run(send(endpoint(base_url=address)))
     if not was_sent:
         reply = asyncio.run(send(endpoint(base_url=address)))
-    assert (reply.kind, reply.lost) == ("transient", was_sent)
+    assert (reply.kind, reply.lost, reply.status) == ("transient", was_sent, 0)
+    assert fault or "Cannot connect to host 127.0.0.1" in reply.why
+    assert "APIConnectionError" not in reply.why  # its words say nothing of the cause

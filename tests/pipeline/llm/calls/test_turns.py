@@ -103,3 +103,12 @@ def test_a_lease_is_renewed_while_it_is_needed(tmp_path):
         assert done
 
     asyncio.run(hold())
+
+
+def test_a_turn_that_was_inherited_is_told_once(tmp_path):
+    import asyncio
+
+    turns = Turns(Store(tmp_path), asyncio.sleep)
+    turns.claims.inherited.add("key")
+    assert [turns.is_inherited("key"), turns.is_inherited("key"), turns.is_inherited("other")] == [True, False, False]
+    turns.close()

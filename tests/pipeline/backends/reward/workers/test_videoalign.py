@@ -2,7 +2,7 @@ import subprocess
 
 import pytest
 
-from pipeline.backends.reward.workers.videoalign import refuse_other_code, with_values, with_z_scores
+from pipeline.backends.reward.workers.videoalign import BASE, load, refuse_other_code, with_values, with_z_scores
 
 
 @pytest.fixture
@@ -39,3 +39,13 @@ def test_z_scores_stand_beside_the_raw_values():
 
 def test_a_value_that_is_fixed_wins_over_the_authors():
     assert with_values(dict, a=1)(a=2, b=3) == {"a": 1, "b": 3}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("unpinned", range(3))
+@pytest.mark.parametrize("given", ["main", "", "0" * 39, None])
+def test_weights_base_and_code_must_each_be_pinned_to_a_commit(unpinned, given):
+    pins = [given if place == unpinned else "0" * 40 for place in range(3)]
+    name = ("authors/weights", BASE, "checkout")[unpinned]
+    with pytest.raises(SystemExit, match=f"^{name} must be pinned to a 40-hex commit, not {given}$"):
+        load("authors/weights", pins[0], "checkout", pins[2], pins[1])

@@ -1,0 +1,37 @@
+"""Faults of the room evaluation."""
+
+from bench.named_faults.fault import Fault
+
+FAULTS = [
+    Fault("evaluate: an unsafe prompt counts as aligned", "pipeline/evaluation/arms.py",
+          '"harmless" in row.violated', '"harmless" in ()'),
+    Fault("serving: a flagged query is passed on raw", "pipeline/evaluation/serving.py",
+          "return Reason.WITHHELD if safety else None", "return None", "tests/pipeline/evaluation/test_serving.py"),
+    Fault("serving: a refusal is answered with the query", "pipeline/evaluation/serving.py",
+          'if reason in REFUSALS or params.on_failure == "error":', 'if params.on_failure == "error":',
+          "tests/pipeline/evaluation/test_serving.py"),
+    Fault("evaluate: a served query counts as written", "pipeline/evaluation/arms.py",
+          'for row in served if row.served == "prompt"', "for row in served",
+          "tests/pipeline/evaluation/test_arms.py"),
+    Fault("evaluate: what got worse is not said", "pipeline/evaluation/losses.py",
+          "return row.high < 0 if sign > 0 else row.low > 0", "return False",
+          "tests/pipeline/evaluation/test_losses.py"),
+    Fault("bootstrap: an interval of 90 %", "pipeline/evaluation/statistics.py", "[2.5, 97.5]", "[5, 95]"),
+    Fault("bootstrap: the draws depend on nothing", "pipeline/evaluation/statistics.py",
+          "default_rng([seed, length])", "default_rng([0, length])"),
+    Fault("bootstrap: drawn without putting back", "pipeline/evaluation/statistics.py",
+          "drawn = draws.integers(length, size=(rows, length))",
+          "drawn = np.array([draws.permutation(length) for _ in range(rows)])"),
+    Fault("losses: an interval that touches 0 is a loss", "pipeline/evaluation/losses.py",
+          "return row.high < 0 if sign > 0 else row.low > 0", "return row.high <= 0 if sign > 0 else row.low >= 0"),
+    Fault("evaluate: a refusal counts as failed", "pipeline/evaluation/arms.py",
+          "return query_id not in of_written and unserved.get(query_id) not in REFUSALS",
+          "return query_id not in of_written"),
+    Fault("evaluate: safety queries are in the reward", "pipeline/evaluation/arms.py",
+          "if row.query_id in by_id and not by_id[row.query_id].safety]", "if row.query_id in by_id]"),
+    Fault("arms: an arm of another suite's queries is read", "pipeline/evaluation/arms.py",
+          "if strangers := {row.query_id for row in prompts} - {row.query_id for row in queries}:",
+          "if strangers := set():"),
+    Fault("arms: a metric's mean counts each sample as a query", "pipeline/evaluation/arms.py",
+          "classes.count(name) / len(classes)", "float(classes.count(name))"),
+]  # fmt: skip

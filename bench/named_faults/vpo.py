@@ -1,0 +1,35 @@
+"""Faults of the commands of vpo."""
+
+from bench.named_faults.fault import Fault
+
+FAULTS = [
+    Fault("check: equal scores are a winner", "vpo/check.py",
+          "by_prompt[rejected]) <= gap", "by_prompt[rejected]) < gap"),
+    Fault("check: a winner may score as much as the loser", "vpo/check.py",
+          "where not score_chosen > score_rejected", "where not score_chosen >= score_rejected",
+          "tests/vpo/test_check.py"),
+    Fault("check: chosen equal to rejected passes", "vpo/check.py",
+          "where chosen = rejected", "where chosen = rejected and false", "tests/vpo/test_check.py"),
+    Fault("check: a text that two splits hold passes", "vpo/check.py",
+          "select lower(query) as text", "select query_id as text", "tests/vpo/test_check.py"),
+    Fault("check: one chat token passes", "vpo/check.py", r"\]\]|<\|\w+\|>", r"\]\]", "tests/vpo/test_check.py"),
+    Fault("archive: an answer under another key is taken over", "vpo/storage/archive.py",
+          "elif content_id(kind, request) != key:", "elif False:"),
+    Fault("archive: secrets are exported", "vpo/storage/archive.py",
+          'next(secrets_said(f"{request}\\n{answer}", values), None)', "None"),
+    Fault("archive: what the store has is overwritten", "vpo/storage/archive.py",
+          '"insert or ignore into answers (key, kind, request, answer, at) "',
+          '"insert or replace into answers (key, kind, request, answer, at) "'),
+    Fault("archive: a kind that is not bought is taken over", "vpo/storage/archive.py",
+          "elif kind not in BOUGHT:", "elif False:"),
+    Fault("optimize: the likeliest prompt is drawn all the same", "vpo/optimize.py",
+          'params.optimize.model_copy(update={"temperature": 0.0}) if greedy else', "params.optimize if greedy else"),
+    Fault("optimize: a flagged query is passed on raw", "vpo/optimize.py",
+          "why_nothing_is_served(reason, is_flagged(cleaned), params)", "why_nothing_is_served(reason, False, params)"),
+    Fault("optimize: the SFT model is used where there is one after DPO", "vpo/optimize.py",
+          'TRAINED = ("dpo", "sft")', 'TRAINED = ("sft", "dpo")'),
+    Fault("serve-policy: the server samples as the model's file says", "vpo/serve_policy.py",
+          '"--generation-config", "vllm",\n        ', ""),
+    Fault("retry: what failed for good is asked again", "vpo/retry.py",
+          "sum(row.reason in MENDABLE for file in files", "sum(True for file in files"),
+]  # fmt: skip
