@@ -52,51 +52,44 @@ def name_value(row: Measured, tree: Mapping[str, Any]) -> str:
     return f"`{row.key}` ({spell(read_default(row.key, tree))}) | {spell(row.value)}" if row.key else "as it comes | "
 
 
+def tabulate(
+    rows: list[Measured],
+    tree: Mapping[str, Any],
+    head: list[str],
+    fill: Callable[[Mapping[str, Any]], list[str]],
+) -> list[str]:
+    """Return the lines of a table: constant, value, and what `fill` makes of a row's figures, or why it has none."""
+    lines = [f"| constant | value | {' | '.join(head)} |", "|---" * (len(head) + 2) + "|"]
+    for row in rows:
+        cells = fill(row.figures) if row.figures else [row.note] + [""] * (len(head) - 1)
+        lines.append(f"| {name_value(row, tree)} | {' | '.join(cells)} |")
+    return lines
+
+
 def tabulate_real(rows: list[Measured], tree: Mapping[str, Any]) -> list[str]:
     """Return the lines of the table of real queries."""
-    head = (
-        "constant",
-        "value",
-        "kept",
-        "sft, dpo, test",
-        "other queries, %",
-        "other split, %",
-        "rows that leave by a rule",
-    )
-    lines = [f"| {' | '.join(head)} |", "|---" * len(head) + "|"]
-    for row in rows:
-        name = name_value(row, tree)
-        if not row.figures:
-            lines.append(f"| {name} | {row.note} | | | | |")
-            continue
-        figures = row.figures
+    head = ["kept", "sft, dpo, test", "other queries, %", "other split, %", "rows that leave by a rule"]
+
+    def fill(figures: Mapping[str, Any]) -> list[str]:
         reasons = ", ".join(f"{reason} {change:+d}" for reason, change in figures["reasons"].items()) or "-"
         splits = ", ".join(str(figures["splits"][split]) for split in SPLITS)
-        lines.append(
-            f"| {name} | {figures['kept']} | {splits} | {100 * figures['moved']:.1f} | "
-            f"{100 * figures['other_split']:.1f} | {reasons} |"
-        )
-    return lines
+        shares = [f"{100 * figures[name]:.1f}" for name in ("moved", "other_split")]
+        return [str(figures["kept"]), splits, *shares, reasons]
+
+    return tabulate(rows, tree, head, fill)
 
 
 def tabulate_demo(rows: list[Measured], tree: Mapping[str, Any]) -> list[str]:
     """Return the lines of the table of the demo."""
-    lines = [
-        "| constant | value | queries kept | D_text | D_video | D_dpo | reward, dpo - sft | unsafe, % | failed, % |",
-        "|---" * 9 + "|",
-    ]
-    for row in rows:
-        name = name_value(row, tree)
-        if not row.figures:
-            lines.append(f"| {name} | {row.note} | | | | | | |")
-            continue
-        figures = row.figures
+    head = ["queries kept", "D_text", "D_video", "D_dpo", "reward, dpo - sft", "unsafe, %", "failed, %"]
+
+    def fill(figures: Mapping[str, Any]) -> list[str]:
         value, low, high = figures["reward"]
-        lines.append(
-            f"| {name} | {figures['kept']} | {figures['d_text']} | {figures['d_video']} | {figures['d_dpo']} | "
-            f"{value:+.2f} [{low:+.2f}, {high:+.2f}] | {100 * figures['unsafe']:.1f} | {100 * figures['failed']:.1f} |"
-        )
-    return lines
+        sizes = [str(figures[name]) for name in ("kept", "d_text", "d_video", "d_dpo")]
+        shares = [f"{100 * figures[name]:.1f}" for name in ("unsafe", "failed")]
+        return [*sizes, f"{value:+.2f} [{low:+.2f}, {high:+.2f}]", *shares]
+
+    return tabulate(rows, tree, head, fill)
 
 
 def compose_page(source: str, real: list[Measured], demo: list[Measured], tree: Mapping[str, Any]) -> str:

@@ -3,7 +3,6 @@
 import contextlib
 import itertools
 import os
-import shutil
 import subprocess
 import tempfile
 import time
@@ -13,6 +12,7 @@ from typing import NamedTuple
 
 from bench.faults import ROOT, Key, Planted, graph_tests
 from bench.forked_tests import MOST_CPU_S, Run, run_tests
+from bench.project import copy_files
 
 PLAIN, SLOW, GRAPH = "not graph and not slow", "slow and not graph", "graph"
 
@@ -25,14 +25,8 @@ class Outcome(NamedTuple):
 
 
 def copy(root: Path, folder: Path) -> None:
-    """Copy what git lists or would list of the project at `root`."""
-    names = subprocess.run(
-        ["git", "ls-files", "-co", "--exclude-standard"], cwd=root, capture_output=True, text=True, check=True
-    ).stdout.splitlines()
-    for name in names:
-        if (root / name).is_file():
-            (folder / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(root / name, folder / name)
+    """Copy the project at `root` as it is, and make it a repository of its own."""
+    copy_files(folder, root)
     for command in (["init", "-q"], ["add", "-A"], ["-c", "user.name=t", "-c", "user.email=t@t", "commit", "-qm", "x"]):
         subprocess.run(["git", *command], cwd=folder, check=True, capture_output=True)
 

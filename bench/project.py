@@ -2,6 +2,7 @@
 
 import os
 import resource
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -19,6 +20,17 @@ def cpu_s() -> float:
 def clone(path: Path) -> None:
     """Clone the project, as it is committed, to `path`."""
     subprocess.run(["git", "clone", "-q", str(ROOT), str(path)], check=True)
+
+
+def copy_files(path: Path, root: Path = ROOT) -> None:
+    """Copy what git lists, or would list, of the project at `root`, uncommitted changes too, to `path`."""
+    listed = subprocess.run(
+        ["git", "ls-files", "-co", "--exclude-standard"], cwd=root, capture_output=True, text=True, check=True
+    ).stdout.splitlines()
+    for name in listed:
+        if (root / name).is_file():
+            (path / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(root / name, path / name)
 
 
 def repro(path: Path, home: Path, *stages: str) -> tuple[float, str]:

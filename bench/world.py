@@ -9,7 +9,6 @@ import argparse
 import json
 import os
 import resource
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -18,7 +17,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from bench.page import hash_code, read_basis, write_page
-from bench.project import ROOT, read_values
+from bench.project import ROOT, copy_files, read_values
 from bench.stock_sentences import describe_words
 
 RESULTS = ROOT / "bench" / "results"
@@ -66,13 +65,7 @@ def copy_project(path: Path, seed: int) -> None:
     """Copy the tracked and new files to `path`, set this bench's params, and make it a git repository."""
     from ruamel.yaml import YAML
 
-    listed = subprocess.run(
-        ["git", "ls-files", "-co", "--exclude-standard"], cwd=ROOT, capture_output=True, text=True, check=True
-    ).stdout.splitlines()
-    for name in listed:
-        if (ROOT / name).is_file():
-            (path / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(ROOT / name, path / name)
+    copy_files(path)
     yaml = YAML()
     tree = yaml.load((path / "params.yaml").read_text())
     for key, value in {**SETTING, "base.seed": seed}.items():

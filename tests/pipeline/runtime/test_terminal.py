@@ -54,6 +54,20 @@ def test_an_error_of_a_command_is_shown_and_does_nothing():
     assert result.exit_code == 1 and "^[[31mno" in result.output and "\x1b" not in result.output
 
 
+def door_to(fault):
+    """Return a command line whose command `fail` ends with a fault."""
+
+    @click.group(cls=Door)
+    def main():
+        pass
+
+    @main.command()
+    def fail():
+        raise fault
+
+    return main
+
+
 @pytest.mark.parametrize(
     ("fault", "line"),
     [
@@ -65,26 +79,10 @@ def test_an_error_of_a_command_is_shown_and_does_nothing():
     ],
 )
 def test_a_fault_of_disk_or_store_is_one_line_with_the_way_out(fault, line):
-    @click.group(cls=Door)
-    def main():
-        pass
-
-    @main.command()
-    def fail():
-        raise fault
-
-    result = CliRunner().invoke(main, ["fail"])
+    result = CliRunner().invoke(door_to(fault), ["fail"])
     assert result.exit_code == 1 and line in result.output and "Traceback" not in result.output
 
 
 @pytest.mark.parametrize("fault", [OSError("of no file"), ChildProcessError(errno.ECHILD, "No child"), KeyError("a")])
 def test_a_fault_that_nobody_knows_a_way_out_of_shows_where_it_came_from(fault):
-    @click.group(cls=Door)
-    def main():
-        pass
-
-    @main.command()
-    def fail():
-        raise fault
-
-    assert CliRunner().invoke(main, ["fail"], standalone_mode=False).exception is fault
+    assert CliRunner().invoke(door_to(fault), ["fail"], standalone_mode=False).exception is fault
