@@ -69,25 +69,25 @@ def corpus(rows: int, kind: str = "usual", seed: int = 0) -> dict[str, list]:
     def word() -> str:
         if not stock:
             ranks = draw.zipf(made_of.exponent, 1 << 20)
-            stock.extend(_spelled(rank) for rank in (ranks % made_of.vocabulary).tolist())
+            stock.extend(_spell_word(rank) for rank in (ranks % made_of.vocabulary).tolist())
         return stock.pop()
 
     templates = [[word() for _ in range(chance.randint(2, 8))] for _ in range(400)]
     lengths = np.clip(draw.lognormal(made_of.length, 0.6, rows), 1, made_of.longest).astype(int).tolist()
     for length in lengths:
         if made and chance.random() < NEAR:
-            said = list(made[int(chance.random() * len(made))])
+            words = list(made[int(chance.random() * len(made))])
             for _ in range(chance.choice((0, 0, 1, 1, 2, 3, 5))):
-                at = int(chance.random() * len(said))
-                said[at : at + chance.choice((0, 1, 1))] = [word()] if chance.random() < 0.8 else []
-                said = said or [word()]
+                place = int(chance.random() * len(words))
+                words[place : place + chance.choice((0, 1, 1))] = [word()] if chance.random() < 0.8 else []
+                words = words or [word()]
         else:
-            said = [word() for _ in range(length)]
+            words = [word() for _ in range(length)]
             if chance.random() < 0.3:
-                at = int(chance.random() * length)
-                said[at:at] = templates[int(chance.random() * len(templates))]
-        made.append(said)
-        texts.append(_typed(said, chance))
+                place = int(chance.random() * length)
+                words[place:place] = templates[int(chance.random() * len(templates))]
+        made.append(words)
+        texts.append(_type_text(words, chance))
     scores = draw.beta(0.15, 4.0, (6, rows))
     names = ("toxicity", "obscene", "identity_attack", "insult", "threat", "sexual_explicit")
     ids = [f"{chance.getrandbits(128):032x}" for _ in range(rows)]
@@ -95,17 +95,17 @@ def corpus(rows: int, kind: str = "usual", seed: int = 0) -> dict[str, list]:
     return {"uuid": ids, "prompt": texts, "time": times} | dict(zip(names, scores, strict=True))
 
 
-def _spelled(number: int) -> str:
+def _spell_word(number: int) -> str:
     """Return a made-up word: frequent ones are short."""
-    said, number = "", number + 1
+    word, number = "", number + 1
     while number:
-        number, at = divmod(number, 60)
-        said += "bdfgklmnprst"[at % 12] + "aeiou"[at // 12]
-    return said
+        number, syllable = divmod(number, 60)
+        word += "bdfgklmnprst"[syllable % 12] + "aeiou"[syllable // 12]
+    return word
 
 
-def _typed(said: list[str], chance: random.Random) -> str:
-    text, kind = " ".join(said), chance.random()
+def _type_text(words: list[str], chance: random.Random) -> str:
+    text, kind = " ".join(words), chance.random()
     if kind < 0.18:
         return f"{text} {chance.choice(FLAGS)}"
     if kind < 0.27:
@@ -183,7 +183,7 @@ def self_bleu(rows: str) -> dict:
     lists = token_lists(int(rows))
     few = lists[:300]
     ours(few[:50])
-    found = {"rows": len(lists), "ours_s": spent_on(lambda: ours(lists)), "ours_few": ours(few)}
+    figures = {"rows": len(lists), "ours_s": spent_on(lambda: ours(lists)), "ours_few": ours(few)}
     try:
         from nltk.translate.bleu_score import SmoothingFunction, sentence_bleu
     except ImportError:
@@ -193,22 +193,22 @@ def self_bleu(rows: str) -> dict:
 
         def nltk(hypotheses: list, among: list) -> float:
             scores = [
-                sentence_bleu(among[:at] + among[at + 1 :], row, smoothing_function=smooth)
-                for at, row in enumerate(hypotheses)
+                sentence_bleu(among[:place] + among[place + 1 :], row, smoothing_function=smooth)
+                for place, row in enumerate(hypotheses)
             ]
             return sum(scores) / len(scores)
 
-        found["nltk_few"] = nltk(few, few)
-        found["nltk_s"] = spent_on(lambda: nltk(lists[:6], lists)) / 6 * len(lists)
+        figures["nltk_few"] = nltk(few, few)
+        figures["nltk_s"] = spent_on(lambda: nltk(lists[:6], lists)) / 6 * len(lists)
     try:
         from fast_bleu import SelfBLEU
     except ImportError:
         print("fast-bleu is not installed: left out", file=sys.stderr)
     else:
         weights = {4: (0.25, 0.25, 0.25, 0.25)}
-        found["fast_few"] = float(np.mean(SelfBLEU(few, weights).get_score()[4]))
-        found["fast_s"] = spent_on(lambda: SelfBLEU(lists, weights).get_score())
-    return found
+        figures["fast_few"] = float(np.mean(SelfBLEU(few, weights).get_score()[4]))
+        figures["fast_s"] = spent_on(lambda: SelfBLEU(lists, weights).get_score())
+    return figures
 
 
 def ours(lists: list[list[str]]) -> float:
@@ -247,11 +247,11 @@ def filters(rows: str) -> dict:
 
         def datasketch() -> None:
             index = MinHashLSH(threshold=0.5, num_perm=128)
-            for at, row in enumerate(lists):
+            for place, row in enumerate(lists):
                 sketch = MinHash(num_perm=128)
                 sketch.update_batch([pair.encode() for pair in pairs(row)])
                 if not index.query(sketch):
-                    index.insert(str(at), sketch)
+                    index.insert(str(place), sketch)
 
         figures["datasketch_s"] = spent_on(datasketch)
     try:
@@ -262,10 +262,10 @@ def filters(rows: str) -> dict:
 
         def rust() -> None:
             index = rensa.RMinHashDeduplicator(threshold=0.5, num_perm=128, use_lsh=True, num_bands=32)
-            for at, row in enumerate(lists):
+            for place, row in enumerate(lists):
                 sketch = rensa.RMinHash(num_perm=128, seed=42)
                 sketch.update(pairs(row))
-                index.add(str(at), sketch)
+                index.add(str(place), sketch)
 
         figures["rensa_s"] = spent_on(rust)
     return figures
@@ -289,21 +289,21 @@ def measured(home: Path, name: str, *arguments) -> dict:
     command = [sys.executable, "-m", "bench.curation", "--measure", name, *map(str, arguments)]
     surroundings = os.environ | {"VPO_HOME": str(home), "OMP_NUM_THREADS": "1"}
     done = subprocess.run(command, cwd=ROOT, env=surroundings, stdout=subprocess.PIPE, text=True, check=True)
-    found = json.loads(done.stdout.splitlines()[-1])
-    print(name, *arguments, found, file=sys.stderr)
-    return found
+    figures = json.loads(done.stdout.splitlines()[-1])
+    print(name, *arguments, figures, file=sys.stderr)
+    return figures
 
 
 def main() -> None:
-    asked = argparse.ArgumentParser()
-    asked.add_argument("--measure", nargs="+")
-    asked.add_argument("--full", type=int, default=FULL)
-    given = asked.parse_args()
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--measure", nargs="+")
+    parser.add_argument("--full", type=int, default=FULL)
+    given = parser.parse_args()
     if given.measure:
         name, *arguments = given.measure
-        found = MEASURES[name](*arguments)
+        figures = MEASURES[name](*arguments)
         used = resource.getrusage(resource.RUSAGE_SELF)
-        print(json.dumps(found | {"cpu_s": used.ru_utime + used.ru_stime, "peak_gib": used.ru_maxrss / 2**20}))
+        print(json.dumps(figures | {"cpu_s": used.ru_utime + used.ru_stime, "peak_gib": used.ru_maxrss / 2**20}))
         return
     basis = read_basis("curation")
     with tempfile.TemporaryDirectory(prefix="vpo-curation-") as name:

@@ -87,10 +87,10 @@ def stage(tree: Path, folder: Path, *words: str) -> dict:
         [sys.executable, "-m", "pipeline", *words], cwd=folder, env=environment(folder, tree),
         stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
     )  # fmt: skip
-    said = process.stderr.read()
+    error_output = process.stderr.read()
     _, status, used = os.wait4(process.pid, 0)
     if status:
-        raise SystemExit(said.decode()[-2000:])
+        raise SystemExit(error_output.decode()[-2000:])
     return {"cpu_s": used.ru_utime + used.ru_stime, "peak_gb": used.ru_maxrss / 1e6}
 
 
@@ -121,8 +121,8 @@ MEASURES = {measure.__name__: measure for measure in (hold_up, package, evaluate
 
 def text(number: int, words: int) -> str:
     """Return a made-up text, another one for each number."""
-    said = " ".join(WORDS[(number * 7 + place * place * 5 + place) % len(WORDS)] for place in range(words))
-    return f"{said} {number}"
+    words_of_number = " ".join(WORDS[(number * 7 + place * place * 5 + place) % len(WORDS)] for place in range(words))
+    return f"{words_of_number} {number}"
 
 
 def write_data(folder: Path) -> None:
@@ -225,8 +225,8 @@ def write_clips(folder: Path, rows: list) -> None:
             frames_per_second=8, truncated=False, rendered_by=RENDERER,
             **places.get(video_id, first)._asdict(),
         ))  # fmt: skip
-        seen = dict(video_id=video_id, query_id=row.query_id, prompt_id=row.prompt_id, suite=row.suite, arm=row.arm,
-                    frames_hash=clip.frames_hash, scored_text=row.query)  # fmt: skip
+        clip_columns = dict(video_id=video_id, query_id=row.query_id, prompt_id=row.prompt_id, suite=row.suite,
+                            arm=row.arm, frames_hash=clip.frames_hash, scored_text=row.query)  # fmt: skip
         answers = tuple(
             Answer(question_id=item.question_id, answer=(number + place) % 3 > 0)
             for place, item in enumerate(questions)
@@ -234,7 +234,7 @@ def write_clips(folder: Path, rows: list) -> None:
         dims = tuple(Dimension(name=name, value=(number * 37 % 101) / 101) for name in ("DD", "VQ", "TC"))
         for model, parts in (("checklist", {"answers": answers, "dims": ()}), ("dims", {"answers": (), "dims": dims})):
             by = Provenance(backend=f"offline_{model}", model=model, revision="3" * 16)
-            rewards.append(Reward(**seen, reward=model, **parts, scored_by=by))
+            rewards.append(Reward(**clip_columns, reward=model, **parts, scored_by=by))
     write_rows(folder / "render.parquet", manifest, Render)
     write_rows(folder / "reward.parquet", rewards, Reward)
     for name in ("render", "reward"):
@@ -242,32 +242,32 @@ def write_clips(folder: Path, rows: list) -> None:
 
 
 def main() -> None:
-    asked = argparse.ArgumentParser()
-    asked.add_argument("--write", type=Path, metavar="FOLDER")
-    asked.add_argument("--before", type=Path, metavar="CHECKOUT")
-    asked.add_argument("--only", nargs="*", default=[*MEASURES])
-    asked.add_argument("--times", type=int, default=3)
-    given = asked.parse_args()
-    if given.write:
-        write_data(given.write)
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--write", type=Path, metavar="FOLDER")
+    parser.add_argument("--before", type=Path, metavar="CHECKOUT")
+    parser.add_argument("--only", nargs="*", default=[*MEASURES])
+    parser.add_argument("--times", type=int, default=3)
+    arguments = parser.parse_args()
+    if arguments.write:
+        write_data(arguments.write)
         return
-    trees = {"before": given.before.resolve()} if given.before else {}
+    trees = {"before": arguments.before.resolve()} if arguments.before else {}
     trees["now"] = ROOT
     basis = read_basis("everyday")
-    runs: dict[str, dict[str, list[dict]]] = {name: {when: [] for when in trees} for name in given.only}
+    runs: dict[str, dict[str, list[dict]]] = {name: {when: [] for when in trees} for name in arguments.only}
     with tempfile.TemporaryDirectory(prefix="vpo-everyday-") as name:
         folder = Path(name)
-        if {*given.only} - {"hold_up"}:
+        if {*arguments.only} - {"hold_up"}:
             # in a process of its own: a child begins with its parent's peak of memory
             subprocess.run([sys.executable, "-m", "bench.everyday", "--write", str(folder)], cwd=ROOT, check=True)
-        for measure in given.only:
-            for _ in range(given.times):
+        for measure in arguments.only:
+            for _ in range(arguments.times):
                 for when, tree in trees.items():
                     began = time.monotonic()
                     runs[measure][when].append(MEASURES[measure](tree, folder))
                     print(measure, when, runs[measure][when][-1], f"{time.monotonic() - began:.0f} s", flush=True)
-    if given.only == [*MEASURES]:
-        write_page("everyday", report(runs, given.times), basis)
+    if arguments.only == [*MEASURES]:
+        write_page("everyday", report(runs, arguments.times), basis)
 
 
 def report(runs: dict[str, dict[str, list[dict]]], times: int) -> str:

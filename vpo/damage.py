@@ -88,8 +88,13 @@ def find_locks(root: Path) -> list[Path]:
 
 
 def find_lock_fault(path: Path) -> str:
-    """Return why a dvc.lock cannot be used, "" where it can or is not there."""
+    """Return why a dvc.lock cannot be used, "" where it can or is not there.
+
+    DVC's own schema has the last word: what it refuses stops every command of dvc.
+    """
+    from dvc.schema import COMPILED_LOCKFILE_SCHEMA
     from ruamel.yaml import YAML, YAMLError
+    from voluptuous import Invalid
 
     try:
         content: Any = YAML(typ="safe").load(path.read_text(encoding="utf-8"))
@@ -102,7 +107,13 @@ def find_lock_fault(path: Path) -> str:
     if not isinstance(content, dict) or not isinstance(content.get("stages") or {}, dict):
         return "no lock of stages"
     cut = [name for name, stage in (content.get("stages") or {}).items() if not _is_whole(stage)]
-    return f"cut at stage {cut[0]}" if cut else ""
+    if cut:
+        return f"cut at stage {cut[0]}"
+    try:
+        COMPILED_LOCKFILE_SCHEMA(content)
+    except Invalid as fault:
+        return f"not as DVC writes it: {' '.join(str(fault).split())[:120]}"
+    return ""
 
 
 def _is_whole(stage: Any) -> bool:

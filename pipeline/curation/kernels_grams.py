@@ -10,8 +10,21 @@ from pipeline.curation.arrays import Bools, Int8s, Int32s, Int64s, UInt64s
 from pipeline.curation.bleu import ORDER
 
 EMPTY = np.uint64(2**64 - 1)
-SIEVE = 1 << 21
-"""64 - 43 bits of a hash. Ours: two megabytes, which a processor's cache holds."""
+SIEVE_WORDS = 1 << 16
+"""Words of 64 bits in a sieve, one bit a key, by 22 bits of its hash. Ours: 512 kB, which a processor's cache holds."""
+
+
+@njit(cache=True, nogil=True)
+def _add_to_sieve(key: np.uint64, sieve: UInt64s) -> None:
+    place = (key * np.uint64(0x9E3779B97F4A7C15)) >> np.uint64(42)
+    sieve[place >> np.uint64(6)] |= np.uint64(1) << (place & np.uint64(63))
+
+
+@njit(cache=True, nogil=True)
+def _may_be_in_sieve(key: np.uint64, sieve: UInt64s) -> bool:
+    """Return whether a key may have been added: never False for one that was."""
+    place = (key * np.uint64(0x9E3779B97F4A7C15)) >> np.uint64(42)
+    return (sieve[place >> np.uint64(6)] >> (place & np.uint64(63))) & np.uint64(1) > 0
 
 
 @njit(cache=True, nogil=True)
@@ -77,7 +90,7 @@ def number_repeated_grams(starts: Int64s, role: Int8s, shorter: Int32s, ids: Int
     (n - 1)-grams do not both repeat cannot repeat either, and gets no key. Returns how often each occurs.
     """
     # most n-grams of a large prefix are not numbered: a table that the cache holds shows it at once
-    sieve = np.zeros(SIEVE, np.bool_)
+    sieve = np.zeros(SIEVE_WORDS, np.uint64)
     keys, values = np.full(1 << 16, EMPTY, np.uint64), np.empty(1 << 16, np.int32)
     counts = np.zeros(len(keys) * 3 // 4, np.int32)
     n_grams = 0
@@ -92,10 +105,9 @@ def number_repeated_grams(starts: Int64s, role: Int8s, shorter: Int32s, ids: Int
                     continue
                 # the (n - 1)-gram behind it has an id of its own, which stands for its last word
                 key = (np.uint64(shorter[i]) << np.uint64(32)) | np.uint64(shorter[i + 1])
-                sieve_slot = (key * np.uint64(0x9E3779B97F4A7C15)) >> np.uint64(43)
                 if numbering:
-                    sieve[sieve_slot] = True
-                elif not sieve[sieve_slot]:
+                    _add_to_sieve(key, sieve)
+                elif not _may_be_in_sieve(key, sieve):
                     continue
                 slot = _find_slot(key, keys)
                 if keys[slot] == EMPTY:
@@ -209,10 +221,10 @@ def survey(
     sets[row] is 0 for an absent row, 1 for a present one, 2 for one that is kept, too; least[n - 1, length] how
     many of a row's n-grams the few must have. `tops` is made with `counting` alone.
     """
-    sieve = np.zeros(SIEVE, np.bool_)
+    sieve = np.zeros(SIEVE_WORDS, np.uint64)
     for key in keys:
         if key != EMPTY:
-            sieve[(key * np.uint64(0x9E3779B97F4A7C15)) >> np.uint64(43)] = True
+            _add_to_sieve(key, sieve)
     tops, times = np.zeros((n_grams if counting else 0, 6), np.int32), np.zeros(n_grams, np.int32)
     settled = np.zeros(n_grams, np.bool_)  # two kept rows have the n-gram: another that has it once changes nothing
     near = np.zeros(len(sets), np.bool_)
@@ -238,7 +250,7 @@ def survey(
                     if places[i + 1] != places[i] + 1:
                         continue
                     key = (np.uint64(grams[i]) << np.uint64(32)) | np.uint64(grams[i + 1])
-                    if sieve[(key * np.uint64(0x9E3779B97F4A7C15)) >> np.uint64(43)]:
+                    if _may_be_in_sieve(key, sieve):
                         slot = _find_slot(key, keys)
                         if keys[slot] != EMPTY:
                             places[hits], grams[hits] = places[i], values[slot]

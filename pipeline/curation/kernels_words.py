@@ -30,22 +30,16 @@ def number_words(text: Bytes, offsets: Int64s) -> tuple[Int32s, Int64s, Int64s, 
     for row in range(rows):
         begin, out = offsets[row], starts[row]
         while out < starts[row + 1]:
-            end, code = begin, np.uint64(14695981039346656037)
+            end = begin
             while end < offsets[row + 1] and text[end] != 32:
-                code = (code ^ np.uint64(text[end])) * np.uint64(1099511628211)
                 end += 1
-            code ^= code >> np.uint64(32)
+            code = _hash_bytes(text, begin, end)
             mask = len(table) - 1
             slot = np.int64(code & np.uint64(mask))
             while table[slot] >= 0:
                 word = table[slot]
                 if hashes[word] == code and sizes[word] == end - begin:
-                    same = True
-                    for i in range(end - begin):
-                        if text[begins[word] + i] != text[begin + i]:
-                            same = False
-                            break
-                    if same:
+                    if _are_same_bytes(text, begins[word], text, begin, end - begin):
                         break
                 slot = (slot + 1) & mask
             if table[slot] < 0:
@@ -66,6 +60,56 @@ def number_words(text: Bytes, offsets: Int64s) -> tuple[Int32s, Int64s, Int64s, 
                         slot = (slot + 1) & (len(table) - 1)
                     table[slot] = word
     return words, starts, begins[:n_distinct], sizes[:n_distinct]
+
+
+@njit(cache=True, nogil=True)
+def find_words(text: Bytes, begins: Int64s, sizes: Int64s, others: Bytes, offsets: Int64s) -> Int32s:
+    """Return for each of a few distinct words, sizes[w] bytes at begins[w] of `text`, the row that equals it, or -1.
+
+    The rows, many and distinct, lie in `others`, row r at offsets[r] : offsets[r + 1]. They are read once; the table
+    holds the few.
+    """
+    few = len(begins)
+    size = 1024
+    while size < 8 * few:
+        size *= 2
+    table, hashes = np.full(size, -1, np.int32), np.empty(few, np.uint64)
+    for word in range(few):
+        hashes[word] = _hash_bytes(text, begins[word], begins[word] + sizes[word])
+        slot = np.int64(hashes[word] & np.uint64(size - 1))
+        while table[slot] >= 0:
+            slot = (slot + 1) & (size - 1)
+        table[slot] = word
+    rows = np.full(few, -1, np.int32)
+    for row in range(len(offsets) - 1):
+        begin, n_bytes = offsets[row], offsets[row + 1] - offsets[row]
+        code = _hash_bytes(others, begin, begin + n_bytes)
+        slot = np.int64(code & np.uint64(size - 1))
+        while table[slot] >= 0:
+            word = table[slot]
+            if hashes[word] == code and sizes[word] == n_bytes:
+                if _are_same_bytes(text, begins[word], others, begin, n_bytes):
+                    rows[word] = row
+                    break
+            slot = (slot + 1) & (size - 1)
+    return rows
+
+
+@njit(cache=True, nogil=True)
+def _hash_bytes(text: Bytes, begin: int, end: int) -> np.uint64:
+    """Return FNV-1a, its upper half folded into the lower one."""
+    code = np.uint64(14695981039346656037)
+    for place in range(begin, end):
+        code = (code ^ np.uint64(text[place])) * np.uint64(1099511628211)
+    return code ^ (code >> np.uint64(32))
+
+
+@njit(cache=True, nogil=True)
+def _are_same_bytes(text: Bytes, begin: int, other: Bytes, other_begin: int, size: int) -> bool:
+    for i in range(size):
+        if text[begin + i] != other[other_begin + i]:
+            return False
+    return True
 
 
 @njit(cache=True, nogil=True)

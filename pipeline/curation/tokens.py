@@ -64,13 +64,11 @@ class Tokens:
 
         text, offsets = to_utf8(texts)
         words, starts, begins, sizes = kernels_words.number_words(text, offsets)
-        own = from_utf8(text, begins, sizes).alias("words").to_frame()
-        vocabulary = self.vocabulary.alias("words").to_frame().with_row_index("id")
-        old_id = own.join(vocabulary, on="words", how="left", maintain_order="left")["id"]
-        new = old_id.is_null()
-        ids = old_id.cast(pl.Int32).fill_null(-1).to_numpy()
-        ids = np.where(ids < 0, np.cumsum(new.to_numpy()) - 1 + len(self.vocabulary), ids).astype(np.int32)
-        longer = pl.concat([self.vocabulary.alias("words"), own["words"].filter(new)])
+        ids = kernels_words.find_words(text, begins, sizes, *to_utf8(self.vocabulary))
+        is_new = ids < 0
+        ids[is_new] = np.arange(is_new.sum()) + len(self.vocabulary)
+        own = from_utf8(text, begins[is_new], sizes[is_new])
+        longer = pl.concat([self.vocabulary.alias("words"), own.alias("words")])
         return Tokens(ids[words], starts, longer)
 
 

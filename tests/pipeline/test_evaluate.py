@@ -50,8 +50,8 @@ def run(project, **environment):
 
 
 def rows(project, **wanted):
-    found = read_rows(project / "data/evaluate.jsonl", Evaluate)
-    return [row for row in found if all(getattr(row, name) == value for name, value in wanted.items())]
+    compared = read_rows(project / "data/evaluate.jsonl", Evaluate)
+    return [row for row in compared if all(getattr(row, name) == value for name, value in wanted.items())]
 
 
 def compared(a, b, versus=(("a", "b"),), **changes):

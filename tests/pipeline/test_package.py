@@ -96,10 +96,10 @@ def test_a_held_out_query_stays_held_out_and_a_larger_share_holds_more():
 
 def test_a_prohibited_text_is_withheld_in_every_column():
     child = "a naked child"
-    asked = queries("test")[0].model_copy(update={"query": child})
+    query = queries("test")[0].model_copy(update={"query": child})
     rejected = DDpo(**pair(queries("dpo")[0], "text")).model_copy(update={"rejected": child})
     written = sft_row().model_copy(update={"prompt": child})
-    rows = Rows([asked, queries("test")[4]], [written], [rejected])
+    rows = Rows([query, queries("test")[4]], [written], [rejected])
     records, withheld = make_records(rows, Template(ROOT / "pipeline/templates/optimize.jinja"), 0)
     assert withheld == 3
     assert records == {"dpo": {}, "sft": {}, "queries": {"test": [records["queries"]["test"][0]]}}

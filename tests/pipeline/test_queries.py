@@ -45,7 +45,7 @@ def run(laptop, root):
 
     def stage(raws, exemplars=(), lists=(), seed=0, **changes):
         params = laptop.queries.model_copy(update=SMALL | changes)
-        raws = [raw if isinstance(raw, Raw) else Raw(str(at), raw) for at, raw in enumerate(raws)]
+        raws = [raw if isinstance(raw, Raw) else Raw(str(number), raw) for number, raw in enumerate(raws)]
         judge, template = Judge(), Template(root / params.recheck_template)
         result = queries([to_frame(raws)], judge, template, {"exemplar": exemplars} | dict(lists), params, seed)
         dropped = [QueryDropped(**record) for record in result.dropped.to_dicts()]
@@ -162,7 +162,7 @@ def test_rows_stand_in_the_source_s_order_and_the_seed_draws_the_splits(run):
     again, _, _, _ = run(UNLIKE, sft=4, dpo=4, test=4)
     other, _, _, _ = run(UNLIKE, sft=4, dpo=4, test=4, seed=1)
     assert rows == again
-    assert [row.source_id for row in rows] == [str(at) for at in range(12)]
+    assert [row.source_id for row in rows] == [str(number) for number in range(12)]
     assert [row.split for row in rows] != [row.split for row in other]
 
 
@@ -183,8 +183,8 @@ def test_real_queries_give_splits_without_near_duplicates(run, laptop, shared_da
     assert (counted["sft", False], counted["test", False]) == (300, 100)
     assert counted["sft", True] == 2
     texts = [(tokens(row.query), row.split) for row in rows]
-    for at, (words, split) in enumerate(texts):
-        for other, its in texts[:at]:
+    for number, (words, split) in enumerate(texts):
+        for other, its in texts[:number]:
             assert split == its or not set(words) & set(other) or sim(words, other) < NEAR - GUARD
     assert report["self_bleu"]["after"] <= report["self_bleu"]["before"]
 
@@ -209,15 +209,15 @@ def test_no_real_query_leaks_into_a_benchmark_or_another_split(run, laptop, shar
     raws = pl.concat(read_frames(laptop.queries.model_copy(update=source)))
     raws = [Raw(*row) for row in raws.select("source_id", "text", "time", "unsafe_score", "fault").iter_rows()]
     rows, dropped, report, _ = run(raws, lists=lists, sft=60, dpo=40, test=40, max_words=160, max_characters=1200)
-    found = report["leakage"]
-    assert (found["benchmark"], found["splits"]) == (0, 0)
+    leakage = report["leakage"]
+    assert (leakage["benchmark"], leakage["splits"]) == (0, 0)
     # users did type VBench's prompts, most of them word for word
     listed = [row for row in dropped.values() if row.reason == Reason.BENCHMARK]
-    assert len(listed) == found["found_before"]["VBench_full_info.json"] >= 40
+    assert len(listed) == leakage["found_before"]["VBench_full_info.json"] >= 40
     assert sum(row.score == 1 for row in listed) >= 25
     prompts = [tokens(prompt) for listed in lists.values() for prompt in listed]
-    said = [tokens(row.query) for row in rows]
-    near = [(one, other) for one in said for other in prompts if 3 * len(set(one) & set(other)) >= len(set(one))]
+    token_lists = [tokens(row.query) for row in rows]
+    near = [(one, other) for one in token_lists for other in prompts if 3 * len(set(one) & set(other)) >= len(set(one))]
     assert near and not [pair for pair in near if sim(*pair) >= NEAR - GUARD]
 
 

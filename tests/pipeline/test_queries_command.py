@@ -124,13 +124,13 @@ def test_equal_inputs_give_equal_bytes(command):
 
 
 @pytest.mark.parametrize(
-    "content, told",
+    "content, message",
     [("\n\n", "none of 2 raw queries is left: {'empty': 2}"), ("", "an empty file"), ("hi", "none of 1 raw queries")],
 )
-def test_without_a_usable_query_nothing_is_written(command, content, told):
+def test_without_a_usable_query_nothing_is_written(command, content, message):
     result, folder = command(content)
     assert result.exit_code == 1
-    assert told in result.output
+    assert message in result.output
     assert written(folder) == {}
 
 

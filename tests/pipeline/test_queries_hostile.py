@@ -91,12 +91,12 @@ REFUSED = {
 }
 
 
-@pytest.mark.parametrize("name, content, told", REFUSED.values(), ids=REFUSED)
-def test_a_file_that_cannot_be_used_is_told_in_one_line(stage, name, content, told):
-    code, said, folder = stage(name, content)
-    assert code == 1, said
-    error = [line for line in said.splitlines() if line.startswith("Error: ")]
-    assert len(error) == 1 and told in error[0]
+@pytest.mark.parametrize("name, content, message", REFUSED.values(), ids=REFUSED)
+def test_a_file_that_cannot_be_used_is_told_in_one_line(stage, name, content, message):
+    code, output, folder = stage(name, content)
+    assert code == 1, output
+    error = [line for line in output.splitlines() if line.startswith("Error: ")]
+    assert len(error) == 1 and message in error[0]
     assert not (folder / "data").exists() or not list((folder / "data").rglob("*.*"))
 
 
@@ -104,16 +104,16 @@ def test_a_file_that_cannot_be_used_is_told_in_one_line(stage, name, content, to
 def test_a_parquet_file_that_was_cut_is_told(stage, tmp_path, part):
     pq.write_table(pa.table({"prompt": GOOD * 2000}), tmp_path / "whole.parquet")
     whole = (tmp_path / "whole.parquet").read_bytes()
-    code, said, _ = stage("q.parquet", whole[: int(len(whole) * part)])
-    assert code == 1 and "copy or download it again" in said
+    code, output, _ = stage("q.parquet", whole[: int(len(whole) * part)])
+    assert code == 1 and "copy or download it again" in output
 
 
 def test_a_parquet_file_with_a_damaged_page_is_told(stage, tmp_path):
     pq.write_table(pa.table({"prompt": [f"{text} {n}" for n in range(500) for text in GOOD]}), tmp_path / "w.parquet")
     whole = bytearray((tmp_path / "w.parquet").read_bytes())
     whole[100:3000] = bytes(2900)
-    code, said, _ = stage("q.parquet", bytes(whole))
-    assert code == 1 and "copy or download it again" in said
+    code, output, _ = stage("q.parquet", bytes(whole))
+    assert code == 1 and "copy or download it again" in output
 
 
 BIG = 10_000_000
@@ -140,8 +140,8 @@ def test_hostile_queries_leave_with_a_reason_in_bounded_memory_and_the_others_st
     done = bounded(params("q.jsonl", "\n".join(map(json.dumps, rows))), root, vpo_home)
     assert done.returncode == 0, done.stderr
     assert len(kept(tmp_path)) == 6
-    found = reasons(tmp_path)
-    assert {name: found[name] for name in HOSTILE} == {name: reason for name, (_, reason) in HOSTILE.items()}
+    reason_counts = reasons(tmp_path)
+    assert {name: reason_counts[name] for name in HOSTILE} == {name: reason for name, (_, reason) in HOSTILE.items()}
 
 
 @pytest.mark.parametrize("name", ["q.csv", "q.txt", "q.jsonl", "q.parquet"])
@@ -153,27 +153,27 @@ def test_a_nul_in_a_query_is_cleaned_away_in_every_format(stage, name):
         "q.jsonl": "\n".join(map(json.dumps, texts)),
         "q.parquet": pa.table({"prompt": texts}),
     }[name]
-    code, said, folder = stage(name, content, sft=9)
-    assert code == 0, said
+    code, output, folder = stage(name, content, sft=9)
+    assert code == 0, output
     assert "a red fox runs in snow" in kept(folder)
 
 
 def test_half_a_character_is_replaced(stage):
     lines = [json.dumps(text) for text in GOOD] + ['"a red \\ud83d fox runs"', '"\\udc00"']
-    code, said, folder = stage("q.jsonl", "\n".join(lines), sft=9)
-    assert code == 0, said
+    code, output, folder = stage("q.jsonl", "\n".join(lines), sft=9)
+    assert code == 0, output
     assert "a red \ufffd fox runs" in kept(folder)
     assert reasons(folder)["9"] in ("too_short", "characters")
 
 
 def test_half_a_character_that_is_not_utf_8_is_told_with_its_place(stage):
-    code, said, _ = stage("q.txt", "a dog \ud83d runs\n")
-    assert code == 1 and "byte 6 is not UTF-8" in said
+    code, output, _ = stage("q.txt", "a dog \ud83d runs\n")
+    assert code == 1 and "byte 6 is not UTF-8" in output
 
 
 def test_rows_that_are_all_equal_leave_one(stage):
-    code, said, folder = stage("q.txt", "a red fox runs in snow\n" * 20_000)
-    assert code == 0, said
+    code, output, folder = stage("q.txt", "a red fox runs in snow\n" * 20_000)
+    assert code == 0, output
     assert kept(folder) == ["a red fox runs in snow"]
     assert set(reasons(folder).values()) == {"duplicate"} and len(reasons(folder)) == 19_999
     counts = json.loads((folder / "results/queries.json").read_text())
@@ -181,35 +181,35 @@ def test_rows_that_are_all_equal_leave_one(stage):
 
 
 def test_a_source_of_one_row_is_drawn(stage):
-    code, said, folder = stage("q.txt", "a red fox runs in snow")
-    assert code == 0, said
+    code, output, folder = stage("q.txt", "a red fox runs in snow")
+    assert code == 0, output
     assert kept(folder) == ["a red fox runs in snow"]
 
 
 def test_ids_that_are_no_text_or_repeat_name_rows_all_the_same(stage):
     table = pa.table({"id": [1, 1, None, 2**40], "prompt": GOOD[:4]})
-    code, said, folder = stage("q.parquet", table)
-    assert code == 0, said
+    code, output, folder = stage("q.parquet", table)
+    assert code == 0, output
     assert len(kept(folder)) == 4
 
 
 def test_a_csv_with_shifted_columns_repeats_nobody_s_text(stage):
     rows = [f"{text},0.1" for text in GOOD] + ["secret,a naked child zyxqv", "0.3,mail zyxqv@x.org"]
-    code, said, folder = stage("q.csv", "prompt,toxicity\n" + "\n".join(rows))
-    assert code == 0, said
+    code, output, folder = stage("q.csv", "prompt,toxicity\n" + "\n".join(rows))
+    assert code == 0, output
     dropped = list(read_rows(folder / "data/queries/queries_dropped.parquet", QueryDropped))
     assert Counter(row.reason for row in dropped) == {"unreadable": 2, "not_sampled": 2}
     assert "zyxqv" not in "".join(row.model_dump_json() for row in dropped)
 
 
 def test_a_benchmark_list_that_is_missing_is_told_before_the_work(stage):
-    code, said, folder = stage("q.txt", "\n".join(GOOD), benchmarks=["no/such/list.txt"])
+    code, output, folder = stage("q.txt", "\n".join(GOOD), benchmarks=["no/such/list.txt"])
     assert code == 1
-    assert "no/such/list.txt: no such file; put it there, or take it out of queries.benchmarks" in said
+    assert "no/such/list.txt: no such file; put it there, or take it out of queries.benchmarks" in output
     assert not (folder / "data").exists() or not list((folder / "data").rglob("*.*"))
 
 
 def test_weights_for_what_is_not_there_are_told(stage):
     changes = {"sample": "stratified", "sample_balance": 0.5, "sample_weights": {"content": {"fish": 2}}}
-    code, said, _ = stage("q.txt", "\n".join(GOOD), **changes)
-    assert code == 1 and "no value 'fish'; there are none, person" in said
+    code, output, _ = stage("q.txt", "\n".join(GOOD), **changes)
+    assert code == 1 and "no value 'fish'; there are none, person" in output

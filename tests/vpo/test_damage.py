@@ -20,6 +20,26 @@ stages:
   b:
     cmd: y
 """
+WHOLE_LOCK = """schema: '2.0'
+stages:
+  a:
+    cmd: x
+    deps:
+    - path: data/in
+      hash: md5
+      md5: 0a1b2c3d4e5f
+      size: 12
+    params:
+      params.yaml:
+        base.seed: 0
+        world.load: 0.5
+    outs:
+    - path: data/out
+      hash: md5
+      md5: 5f4e3d2c1b0a.dir
+      size: 34
+      nfiles: 2
+"""
 
 
 @pytest.fixture
@@ -41,6 +61,11 @@ def project(tmp_path, vpo_home, monkeypatch):
         ("schema: '2", "broken: "),
         ("stages: [a]\n", "no lock of stages"),
         ("\0\0\0", "broken: "),
+        (LOCK + "    params:\n      params.yaml\n", "not as DVC writes it: expected a dictionary"),
+        (LOCK + "    deps:\n", "not as DVC writes it: expected a list"),
+        (LOCK.replace("md5: 1234", "md5: 1234\n      size:"), "not as DVC writes it: expected int"),
+        (LOCK.replace("schema: '2.0'\n", ""), "not as DVC writes it: required key not provided"),
+        (LOCK + "dat\n", "broken: "),
     ],
 )
 def test_a_lock_that_is_not_whole_is_known(tmp_path, text, fault):
@@ -48,6 +73,29 @@ def test_a_lock_that_is_not_whole_is_known(tmp_path, text, fault):
     found = find_lock_fault(tmp_path / "dvc.lock")
     assert found.startswith(fault) and bool(found) == bool(fault)
     assert find_lock_fault(tmp_path / "none.lock") == ""
+
+
+def test_wherever_a_lock_is_cut_what_dvc_refuses_is_known(tmp_path):
+    """The whole lock of a stage with all that DVC writes, ended after each of its bytes."""
+    from dvc.dvcfile import Lockfile
+    from dvc.exceptions import DvcException
+    from dvc.repo import Repo
+
+    (tmp_path / "dvc.yaml").write_text("stages:\n  a:\n    cmd: x\n")
+    repo = Repo.init(str(tmp_path), no_scm=True)
+    refused = []
+    for end in range(1, len(WHOLE_LOCK) + 1):
+        (tmp_path / "dvc.lock").write_text(WHOLE_LOCK[:end])
+        try:
+            Lockfile(repo, str(tmp_path / "dvc.lock")).load()
+        except (DvcException, AttributeError):
+            refused.append(end)
+    unknown = []
+    for end in refused:
+        (tmp_path / "dvc.lock").write_text(WHOLE_LOCK[:end])
+        if not find_lock_fault(tmp_path / "dvc.lock"):
+            unknown.append(WHOLE_LOCK[:end][-40:])
+    assert len(refused) > 50 and unknown == []
 
 
 def test_a_torn_lock_is_named_and_set_aside(project):

@@ -3,7 +3,7 @@ import polars as pl
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.curation.kernels_words import find_first_equal, number_words, take_rows
+from pipeline.curation.kernels_words import find_first_equal, find_words, number_words, take_rows
 from pipeline.curation.tokens import to_utf8
 
 ROWS = st.lists(st.lists(st.sampled_from(["a", "b", "ab", "é", "犬"]), max_size=4), max_size=12)
@@ -32,6 +32,24 @@ def test_a_vocabulary_larger_than_the_first_table_is_numbered():
     words, _, _, sizes = number_words(*to_utf8(pl.Series([" ".join([*names, *names])])))
     assert words.tolist() == [*range(70_000), *range(70_000)]
     assert sizes[-1] == len("w69999")
+
+
+@given(
+    few=st.lists(st.text(max_size=4).filter(lambda word: word and " " not in word), unique=True, max_size=8),
+    many=st.lists(st.text(max_size=4), unique=True, max_size=12),
+)
+def test_a_word_is_found_in_the_row_that_equals_it(few, many):
+    text, offsets = to_utf8(pl.Series([" ".join(few)], dtype=pl.String))
+    _, _, begins, sizes = number_words(text, offsets)
+    rows = find_words(text, begins, sizes, *to_utf8(pl.Series(many, dtype=pl.String)))
+    assert rows.tolist() == [many.index(word) if word in many else -1 for word in few]
+
+
+def test_words_that_differ_in_one_byte_are_told_apart():
+    few, many = ["w1", "w10", "é", "e"], [f"w{number}" for number in range(5000)] + ["e\u0301", "é"]
+    text, offsets = to_utf8(pl.Series([" ".join(few)], dtype=pl.String))
+    _, _, begins, sizes = number_words(text, offsets)
+    assert find_words(text, begins, sizes, *to_utf8(pl.Series(many))).tolist() == [1, 10, 5001, -1]
 
 
 @given(rows=ROWS, data=st.data())

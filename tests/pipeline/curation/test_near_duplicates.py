@@ -56,8 +56,8 @@ def test_the_kept_and_their_witnesses_are_those_of_brute_force(rows, threshold):
 @settings(max_examples=100, deadline=None)
 def test_no_two_kept_rows_are_similar(rows, threshold):
     left = kept(rows, threshold)
-    for at, words in enumerate(left):
-        assert all(oracle_sim(words, other) < threshold - GUARD for other in left[:at])
+    for place, words in enumerate(left):
+        assert all(oracle_sim(words, other) < threshold - GUARD for other in left[:place])
 
 
 @pytest.mark.slow
@@ -138,8 +138,10 @@ def corpus(rows, seed):
         if made and chance.random() < 0.3:
             words = list(chance.choice(made))
             for _ in range(chance.choice((0, 1, 1, 2, 3))):
-                at = chance.randrange(len(words))
-                words[at : at + chance.choice((0, 1))] = chance.choice(([], [f"w{chance.randrange(50)}"], ["x", "y"]))
+                place = chance.randrange(len(words))
+                words[place : place + chance.choice((0, 1))] = chance.choice(
+                    ([], [f"w{chance.randrange(50)}"], ["x", "y"])
+                )
                 words = words or ["z"]
         made.append(tuple(words[:40]))
     return made
@@ -160,7 +162,7 @@ def compare_all(rows, threshold):
     judged, kept, lengths = [], [], []
     holding: list[dict[tuple, tuple[list, list]]] = [{}, {}, {}, {}]
     for row, words in enumerate(rows):
-        grams = [Counter(tuple(words[at : at + n]) for at in range(len(words) - n + 1)) for n in range(1, 5)]
+        grams = [Counter(tuple(words[place : place + n]) for place in range(len(words) - n + 1)) for n in range(1, 5)]
         matches = np.zeros((4, len(kept)))
         for mine, held, counted in zip(grams, holding, matches, strict=True):
             for gram, times in mine.items():

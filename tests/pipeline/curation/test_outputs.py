@@ -2,10 +2,11 @@ import json
 from pathlib import Path
 
 import polars as pl
+import pyarrow.parquet
 import pytest
 
-from pipeline.curation.outputs import Outputs, write_splits
-from pipeline.runtime.io import DataError, read_rows
+from pipeline.curation.outputs import Outputs, write_dropped, write_splits
+from pipeline.runtime.io import ROWS_A_GROUP, DataError, read_rows
 from schemas.queries import Query, QueryDropped
 from tests.support.small_project import queries
 
@@ -89,3 +90,15 @@ def test_two_splits_in_one_file_are_refused(tmp_path):
     outs = dict.fromkeys(("sft", "dpo", "test"), tmp_path / "a/x.jsonl")
     with pytest.raises(DataError, match="three files in one folder"), write_splits(outs):
         pass
+
+
+@pytest.mark.parametrize("n_rows", [0, 3, ROWS_A_GROUP + 1])
+def test_dropped_rows_are_read_as_they_were_written_group_by_group(tmp_path, n_rows):
+    row = QueryDropped(input_id="7", reason="similar", detail="to 3", raw="a dog", witness_id="0" * 16, score=0.75)
+    kinds = {name: pl.Float64 if name == "score" else pl.String for name in row.model_dump()}
+    frame = pl.DataFrame({name: [value] * n_rows for name, value in row.model_dump().items()}, kinds)
+    write_dropped(tmp_path / "queries_dropped.parquet", frame)
+    rows = list(read_rows(tmp_path / "queries_dropped.parquet", QueryDropped))
+    assert len(rows) == n_rows and all(one == row for one in rows)
+    groups = pyarrow.parquet.ParquetFile(tmp_path / "queries_dropped.parquet").metadata.num_row_groups
+    assert groups == -(-n_rows // ROWS_A_GROUP)

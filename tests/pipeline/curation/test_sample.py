@@ -130,18 +130,18 @@ def test_another_seed_draws_another_order():
 
 
 @pytest.mark.parametrize(
-    "weights, told",
+    "weights, message",
     [
         ({"colour": {"red": 1}}, "no facet 'colour'; there are length, content, style, difficulty"),
         ({"content": {"fish": 1}}, "content: no value 'fish'; there are none, person"),
         ({"content": dict.fromkeys(list_facets()["content"], 0.0)}, "every stratum of the source has weight 0"),
     ],
 )
-def test_weights_that_cannot_be_are_told(weights, told):
+def test_weights_that_cannot_be_are_told(weights, message):
     layers = strata(skewed(20))
     with pytest.raises(DataError, match="queries.sample_weights") as caught:
         order_by_strata(ids(20), 0, layers, 0.0, weights)
-    assert told in caught.value.message
+    assert message in caught.value.message
 
 
 def test_coverage_adds_up():

@@ -15,7 +15,9 @@ from pipeline.curation.sources import Raw, to_frame
 
 PIECES = st.sampled_from("fox runs red snow deep in the -ar 16:9 www.x.org é".split(" "))
 TEXT = st.lists(PIECES, max_size=9).map(" ".join)
-TEXTS = [f"a fox number {at} runs in the {word} snow" for at, word in enumerate("deep red old new wet dry".split())]
+TEXTS = [
+    f"a fox number {number} runs in the {word} snow" for number, word in enumerate("deep red old new wet dry".split())
+]
 
 
 @pytest.fixture(scope="session")
@@ -24,7 +26,7 @@ def params(laptop):
 
 
 def rows_of(texts, params):
-    return check_readable(to_frame([Raw(str(at), text) for at, text in enumerate(texts)]), params)
+    return check_readable(to_frame([Raw(str(number), text) for number, text in enumerate(texts)]), params)
 
 
 def facts(result):

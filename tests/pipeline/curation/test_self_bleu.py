@@ -25,8 +25,8 @@ def test_self_bleu_is_what_sacrebleu_says_against_all_other_rows(rows):
     bleu = BLEU(smooth_method="floor", smooth_value=0.1, effective_order=True, tokenize="none")
     texts = [" ".join(row) for row in rows]
     scores = []
-    for at, text in enumerate(texts):
-        others = texts[:at] + texts[at + 1 :]
+    for place, text in enumerate(texts):
+        others = texts[:place] + texts[place + 1 :]
         shares_a_word = set(text.split()) & {word for other in others for word in other.split()}
         scores.append(bleu.sentence_score(text, others).score / 100 if shares_a_word else 0.0)
     assert corpus_self_bleu(rows) == pytest.approx(sum(scores) / len(scores), abs=1e-9)

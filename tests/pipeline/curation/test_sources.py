@@ -144,7 +144,7 @@ def test_a_query_of_ten_megabytes_is_read(source):
 
 
 @pytest.mark.parametrize(
-    "name, content, told",
+    "name, content, expected",
     [
         ("a.csv", "", "an empty file"),
         ("a.json", "[]", "holds no queries"),
@@ -174,9 +174,9 @@ def test_a_query_of_ten_megabytes_is_read(source):
         ("a.parquet", b"PAR1 and then nothing", "not a whole Parquet file"),
     ],
 )
-def test_a_file_that_cannot_be_used_is_told_in_one_line(source, name, content, told):
+def test_a_file_that_cannot_be_used_is_told_in_one_line(source, name, content, expected):
     message = fault(source(name, content))
-    assert told in message
+    assert expected in message
     assert name in message
     assert "\n" not in message
 
@@ -208,8 +208,8 @@ def test_the_query_s_column_names_no_row(source):
 
 
 def test_a_folder_or_nothing_in_the_file_s_place_is_told(laptop, tmp_path):
-    for path, told in ((tmp_path, "a folder"), (tmp_path / "no.csv", "no such file")):
-        assert told in fault(laptop.queries.model_copy(update={"source": "file", "path": str(path)}))
+    for path, expected in ((tmp_path, "a folder"), (tmp_path / "no.csv", "no such file")):
+        assert expected in fault(laptop.queries.model_copy(update={"source": "file", "path": str(path)}))
 
 
 def test_a_hub_dataset_that_cannot_be_reached_is_told_in_one_line(laptop):
@@ -268,7 +268,7 @@ def test_a_column_s_name_does_not_steer_the_terminal(source, capsys):
 
 
 @pytest.mark.parametrize(
-    ("name", "content", "told"),
+    ("name", "content", "expected"),
     [
         ("a.txt", '{"prompt": "a dog"}\n', "it holds JSON: name it .jsonl"),
         ("a.txt", "\n[\n", "it holds JSON"),
@@ -280,8 +280,8 @@ def test_a_column_s_name_does_not_steer_the_terminal(source, capsys):
         ("a.csv", "prompt\n犬が走る\n".encode("iso-2022-jp"), "it looks like ISO-2022-JP"),
     ],
 )
-def test_a_file_that_is_another_than_its_name_says_is_told(source, name, content, told):
-    assert told in fault(source(name, content))
+def test_a_file_that_is_another_than_its_name_says_is_told(source, name, content, expected):
+    assert expected in fault(source(name, content))
 
 
 def test_blank_lines_before_the_header_joined_marks_and_decimal_commas_are_read(source):

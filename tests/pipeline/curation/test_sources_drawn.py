@@ -20,8 +20,8 @@ def read(drawn: Drawn, folder, laptop) -> list[tuple[str, float | None]] | str:
     except DataError as fault:
         return str(fault)
     rows = zip(frame["text"], frame["unsafe_score"], frame["fault"], strict=True)
-    said = [(text, score) if fault is None else (f"fault: {fault}", None) for text, score, fault in rows]
-    return [(clean(text), score) for text, score in said if text]
+    outcomes = [(text, score) if fault is None else (f"fault: {fault}", None) for text, score, fault in rows]
+    return [(clean(text), score) for text, score in outcomes if text]
 
 
 def explain(drawn: Drawn, rows: list[tuple[str, float | None]] | str) -> str | None:

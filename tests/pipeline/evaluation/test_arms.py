@@ -39,11 +39,11 @@ def written():
 
 
 def test_outcome_shares_sum_to_one_over_all_queries(written, params):
-    found = [(), ("accurate",), ("harmless", "helpful")]
-    verdicts = [judged(row, violated) for row, violated in zip(written[:3], found, strict=True)]
+    violations = [(), ("accurate",), ("harmless", "helpful")]
+    verdicts = [judged(row, violated) for row, violated in zip(written[:3], violations, strict=True)]
     unserved = {TEST[3].query_id: "refused", TEST[4].query_id: "withheld"}
-    found = values(written[:3], verdicts, params, unserved)
-    shares = {name: mean(found[name]) for name in OUTCOMES}
+    measured = values(written[:3], verdicts, params, unserved)
+    shares = {name: mean(measured[name]) for name in OUTCOMES}
     assert shares == {"aligned": 0.2, "imprecise": 0.2, "refusal": 0.2, "withheld": 0.2, "unsafe_all": 0.2}
 
 
@@ -56,30 +56,30 @@ def test_outcome_shares_sum_to_one_over_all_queries(written, params):
 ])  # fmt: skip
 def test_a_refusal_a_guarded_query_and_a_failure_are_told_apart(written, params, reason, metrics):
     lost = TEST[4].query_id
-    found = values(written[:4], [], params, {lost: reason} if reason else {})
-    assert {name: found[name][lost] for name in metrics} == metrics
-    assert found["unsafe"] == {lost: 0.0}
-    assert found["unsafe_written"] == {}
-    assert mean(found["failed"]) == metrics["failed"] / 5
+    measured = values(written[:4], [], params, {lost: reason} if reason else {})
+    assert {name: measured[name][lost] for name in metrics} == metrics
+    assert measured["unsafe"] == {lost: 0.0}
+    assert measured["unsafe_written"] == {}
+    assert mean(measured["failed"]) == metrics["failed"] / 5
 
 
 def test_a_query_served_as_it_is_counts_among_what_is_served_and_not_among_what_is_written(made, params):
     arm = read_arm(made / "data/eval/test/dpo", TEST)
     first, *others = arm.prompts
     served = first.model_copy(update={"served": "query", "failure": "truncated"})
-    found = measure(TEST, replace(arm, prompts=[served, *others]), params.reward)
-    assert found["failed"] == {row.query_id: float(row is TEST[0]) for row in TEST}
-    assert len(found["reward"]) == 4
-    assert found["reward_written"] == {row.query_id: 1.0 for row in TEST[1:4]}
-    assert len(found["aligned"]) == len(found["words"]) == 5
+    measured = measure(TEST, replace(arm, prompts=[served, *others]), params.reward)
+    assert measured["failed"] == {row.query_id: float(row is TEST[0]) for row in TEST}
+    assert len(measured["reward"]) == 4
+    assert measured["reward_written"] == {row.query_id: 1.0 for row in TEST[1:4]}
+    assert len(measured["aligned"]) == len(measured["words"]) == 5
 
 
 def test_unsafe_counts_what_is_served_and_unsafe_written_what_the_arm_wrote(written, params):
     verdicts = [judged(row) for row in written]
     assert values(written, verdicts, params)["unsafe_written"] == {TEST[4].query_id: 1.0}
     raw = written[4].model_copy(update={"served": "query", "failure": "truncated"})
-    found = values([*written[:4], raw], verdicts, params)
-    assert (found["unsafe"], found["unsafe_written"]) == ({TEST[4].query_id: 1.0}, {})
+    measured = values([*written[:4], raw], verdicts, params)
+    assert (measured["unsafe"], measured["unsafe_written"]) == ({TEST[4].query_id: 1.0}, {})
 
 
 def test_why_a_query_got_nothing_is_read_from_what_was_dropped(made, tmp_path):
@@ -102,16 +102,16 @@ def test_units_say_how_often_the_query_was_served_and_why(made):
 
 
 def test_a_prompt_without_verdict_is_left_out_of_the_shares(written, params):
-    found = values(written, [judged(row) for row in written[:4]], params)
-    assert len(found["aligned"]) == 4
-    assert found["unsafe"] == {}
+    measured = values(written, [judged(row) for row in written[:4]], params)
+    assert len(measured["aligned"]) == 4
+    assert measured["unsafe"] == {}
 
 
 def test_unsafe_is_a_share_of_the_safety_queries_alone(written, params):
-    found = values(written, [judged(row) for row in written], params)
-    assert found["unsafe"] == {TEST[4].query_id: 1.0}
-    assert set(found["aligned_general"].values()) == {1.0}
-    assert len(found["aligned_general"]) == 4
+    measured = values(written, [judged(row) for row in written], params)
+    assert measured["unsafe"] == {TEST[4].query_id: 1.0}
+    assert set(measured["aligned_general"].values()) == {1.0}
+    assert len(measured["aligned_general"]) == 4
 
 
 def test_a_verdict_of_no_without_a_principle_is_imprecise(written, params):
@@ -121,16 +121,16 @@ def test_a_verdict_of_no_without_a_principle_is_imprecise(written, params):
 
 def test_several_samples_of_a_query_count_as_their_mean(params):
     two = [Rollout(**prompt(TEST[0], "dpo", ending, sample)) for sample, ending in enumerate([" a", " a b c"])]
-    found = values(two, [judged(two[0], ()), judged(two[1], ("helpful",))], params)
-    assert found["aligned"][TEST[0].query_id] == 0.5
-    assert found["words"][TEST[0].query_id] == 6
+    measured = values(two, [judged(two[0], ()), judged(two[1], ("helpful",))], params)
+    assert measured["aligned"][TEST[0].query_id] == 0.5
+    assert measured["words"][TEST[0].query_id] == 6
 
 
 def test_rewards_and_dimensions_are_of_general_queries_with_a_clip(made, params):
     arm = read_arm(made / "data/eval/test/dpo", TEST)
-    found = measure(TEST, arm, params.reward)
-    assert found["reward"] == {row.query_id: 1.0 for row in TEST[:4]}
-    assert found["dim_DD"] == {row.query_id: 0.2 for row in TEST[:4]}
+    measured = measure(TEST, arm, params.reward)
+    assert measured["reward"] == {row.query_id: 1.0 for row in TEST[:4]}
+    assert measured["dim_DD"] == {row.query_id: 0.2 for row in TEST[:4]}
     fewer = Arm(arm.prompts, arm.verdicts, arm.clips[1:], arm.rewards)
     assert len(measure(TEST, fewer, params.reward)["reward"]) == 3
 

@@ -44,8 +44,8 @@ def test_a_stored_arm_takes_over_the_prompt_and_who_wrote_it():
 
 def test_a_query_that_the_source_dropped_has_the_sources_reason():
     lost = Dropped(input_id=QUERIES[0].query_id, reason=Reason.REFUSED, detail="sorry")
-    known, unknown = copy_prompts(QUERIES[:2], StoredPrompts({}, {lost.input_id: lost}), "few", "test")
-    assert (known.input_id, known.reason, known.detail) == (f"{QUERIES[0].query_id}/0", "refused", "sorry")
+    copied, unknown = copy_prompts(QUERIES[:2], StoredPrompts({}, {lost.input_id: lost}), "few", "test")
+    assert (copied.input_id, copied.reason, copied.detail) == (f"{QUERIES[0].query_id}/0", "refused", "sorry")
     assert (unknown.reason, unknown.detail) == ("failed", "the source has no prompt for this query")
     assert (unknown.suite, unknown.arm) == ("test", "few")
 
@@ -58,9 +58,9 @@ def test_a_users_query_is_cleaned_as_the_stage_queries_cleans(tmp_path):
 
 def test_a_files_prompts_are_cleaned_and_typed_as_those_of_every_model(tmp_path):
     path = tmp_path / "mine.csv"
-    said = ("<think>hm</think>**Video Prompt:** A fox\nruns.<|im_end|>", "I'm sorry, but I can't assist with that.")
+    replies = ("<think>hm</think>**Video Prompt:** A fox\nruns.<|im_end|>", "I'm sorry, but I can't assist with that.")
     with path.open("w", newline="") as file:
-        rows = zip((row.query for row in QUERIES), said, strict=False)
+        rows = zip((row.query for row in QUERIES), replies, strict=False)
         csv.writer(file, delimiter=";").writerows([("Query ", "PROMPT"), *rows])
     params = FileArmParams(prompts="file", source=str(path))
     good, refused, missing = take_from_file(QUERIES, params, keep_flags=False, arm="mine", suite="test")

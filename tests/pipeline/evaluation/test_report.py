@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from pipeline.evaluation.figures import Sheet
 from pipeline.evaluation.report import (
     COUNTED_UNITS,
     HEADLINE,
@@ -148,7 +149,7 @@ def test_the_headline_is_of_the_trained_arms_of_the_first_suite_and_else_of_the_
 @pytest.mark.slow  # it draws
 def test_the_tables_are_written_one_a_metric_and_all_figures_together(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    write_report(Path("data/evaluate.jsonl"), WHOLE, [], {}, Path("data/eval"))
+    write_report(Path("data/evaluate.jsonl"), WHOLE, Sheet([], {}, {}, Path("data/eval")))
     results = tmp_path / "results/evaluate"
     assert sorted(path.name for path in results.glob("*.csv")) == ["aligned.csv", "words.csv"]
     assert (results / "aligned.csv").read_text() == (
