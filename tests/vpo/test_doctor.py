@@ -192,7 +192,8 @@ def test_no_file_from_outside_needs_no_look_and_another_metric_is_not_its_own(pr
 @pytest.mark.parametrize(
     ("changes", "extra"),
     [
-        ({"queries": {"source": "hub", "path": "a/b"}}, "hub"), ({"queries": {"languages": ["en"]}}, "language"),
+        ({"queries": {"source": "hub", "path": "a/b", "revision": "0" * 40}}, "hub"),
+        ({"queries": {"languages": ["en"]}}, "language"),
         ({"teacher": {"backend": "openai", "model": "m"}}, "openai"),
     ],
 )  # fmt: skip
@@ -217,7 +218,12 @@ def test_what_is_offline_needs_no_network_and_a_program_must_be_there(project, l
     render = load_params(
         write_params(
             project,
-            render={"backend": "command", "model": "m", "revision": "r", "command": ["no-such-program", "{manifest}"]},
+            render={
+                "backend": "command",
+                "model": "m",
+                "revision": "r",
+                "command": ["no-such-program", "{manifest}", "{clips}"],
+            },
         )
     ).render
     check = check_backend("render", render, online=False)
