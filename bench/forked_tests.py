@@ -59,7 +59,7 @@ def warm_up() -> None:
 
 
 def run_tests(folder: Path, tests: Sequence[str], marks: str, most: int = 1, most_cpu_s: int | None = None) -> Run:
-    """Run tests in a forked process up to the `most`-th that fails, 0 for all; `most_cpu_s` is by default MOST_CPU_S."""
+    """Run tests in a forked process up to the `most`-th that fails, 0 for all; `most_cpu_s`: else MOST_CPU_S."""
     if not tests:
         return Run([])
     reading, writing = os.pipe()
