@@ -85,7 +85,7 @@ def test_the_guard_of_the_terminal_is_drawn_and_what_a_person_looks_at_is_not():
 
 
 def test_drawn_faults_are_spread_over_modules_before_one_has_a_second():
-    text = drawn(30, 1, "pipeline/text/*")
-    modules = {one.file for one in drawn(100, 1, "pipeline/text/*")}
+    text = drawn(30, 1, "pipeline/scoring/*")
+    modules = {one.file for one in drawn(100, 1, "pipeline/scoring/*")}
     assert len({one.file for one in text[: len(modules)]}) == len(modules) > 3
-    assert text == drawn(30, 1, "pipeline/text/*") != drawn(30, 2, "pipeline/text/*")
+    assert text == drawn(30, 1, "pipeline/scoring/*") != drawn(30, 2, "pipeline/scoring/*")

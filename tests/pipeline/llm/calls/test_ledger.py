@@ -159,7 +159,9 @@ def test_what_a_process_did_is_written_for_its_owner_alone(ledger, vpo_home, mon
     assert (record["input_tokens"], record["output_tokens"], record["usd"]) == (3, 4, 7.0)
 
 
-@pytest.mark.parametrize(("prices", "money"), [({}, "$7.00"), (dict.fromkeys(PRICES), "price unknown")])
+@pytest.mark.parametrize(
+    ("prices", "money"), [({}, "$7.00"), pytest.param(dict.fromkeys(PRICES), "price unknown", marks=pytest.mark.slow)]
+)
 def test_a_person_sees_what_came_from_the_store_tokens_and_money(ledger, prices, money):
     books = ledger(**prices)
     books.count_tokens(reply(3, 4))
