@@ -16,7 +16,8 @@ from typing import NamedTuple
 
 ROOT = Path(__file__).resolve().parents[1]
 MARKS = " and not gpu and not live and not nightly"
-MOST_CPU_S = 120
+PLAIN, SLOW, GRAPH = "not graph and not slow", "slow and not graph", "graph"
+MOST_CPU_S = {PLAIN: 45, SLOW: 120, GRAPH: 120}
 """of one test run; a fault that loops for ever ends by that"""
 IDLE_S = 60
 """a run that sleeps for so long, but for a second of work, waits for ever"""
@@ -57,8 +58,8 @@ def warm_up() -> None:
             __import__(name)
 
 
-def run_tests(folder: Path, tests: Sequence[str], marks: str, most: int = 1, most_cpu_s: int = MOST_CPU_S) -> Run:
-    """Run tests in a forked process, up to the `most`-th that fails (0 runs all), or for `most_cpu_s` seconds."""
+def run_tests(folder: Path, tests: Sequence[str], marks: str, most: int = 1, most_cpu_s: int | None = None) -> Run:
+    """Run tests in a forked process up to the `most`-th that fails, 0 for all; `most_cpu_s`: else MOST_CPU_S."""
     if not tests:
         return Run([])
     reading, writing = os.pipe()
@@ -67,7 +68,9 @@ def run_tests(folder: Path, tests: Sequence[str], marks: str, most: int = 1, mos
         status = 1
         try:
             os.close(reading)
-            os.write(writing, json.dumps(_run_here(folder, tests, marks, most, most_cpu_s)).encode())
+            os.write(
+                writing, json.dumps(_run_here(folder, tests, marks, most, most_cpu_s or MOST_CPU_S[marks])).encode()
+            )
             status = 0
         finally:
             os._exit(status)

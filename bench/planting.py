@@ -11,10 +11,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from bench.faults import ROOT, Key, Planted, graph_tests
-from bench.forked_tests import MOST_CPU_S, Run, run_tests
+from bench.forked_tests import GRAPH, MOST_CPU_S, PLAIN, SLOW, Run, run_tests
 from bench.project import copy_files
-
-PLAIN, SLOW, GRAPH = "not graph and not slow", "slow and not graph", "graph"
 
 
 class Outcome(NamedTuple):
@@ -38,7 +36,7 @@ class Copy:
         self.folder, self.seconds, self.stamp = folder, 0.0, itertools.count(int(time.time()))
         copy(root, folder)
 
-    def run(self, tests: Sequence[str], marks: str, most: int = 1, most_cpu_s: int = MOST_CPU_S) -> Run:
+    def run(self, tests: Sequence[str], marks: str, most: int = 1, most_cpu_s: int | None = None) -> Run:
         """Run tests, as run_tests does."""
         run = run_tests(self.folder, tests, marks, most, most_cpu_s)
         self.seconds += run.cpu_s
@@ -58,7 +56,7 @@ class Copy:
         if without.broke or without.reds:
             return Outcome(None, f"{run.broke}; without the fault: {without.broke or without.reds[0]}")
         # one that loops for ever need not use up the whole limit a second time
-        most_cpu_s = min(MOST_CPU_S, 20 + int(4 * without.cpu_s))
+        most_cpu_s = min(MOST_CPU_S[marks], 20 + int(4 * without.cpu_s))
         with self.holding(fault):
             again = self.run(tests, marks, most_cpu_s=most_cpu_s)
         if again.broke:
@@ -68,7 +66,11 @@ class Copy:
     def red_without_fault(self, tests: Sequence[str]) -> set[str]:
         """Return those of some tests that are red anyway, as on a machine that lacks what they need."""
         functions = sorted({test.partition("[")[0] for test in tests if test.startswith("tests/")})
-        reds = {red.partition("[")[0] for red in self.run(functions, "not graph", most=0).reds}
+        reds: set[str] = set()
+        for start in range(0, len(functions), 40):
+            some = functions[start : start + 40]
+            run = self.run(some, "(graph or not graph)", most=0, most_cpu_s=600)
+            reds |= {*some} if run.broke else {red.partition("[")[0] for red in run.reds}
         return {test for test in tests if test.partition("[")[0] in reds}
 
     @contextlib.contextmanager

@@ -66,15 +66,18 @@ def count_mendable(root: Path, stage: "Stage", params: "Params") -> int:
     return sum(served) + sum(row.reason in MENDABLE for file in files for row in read_rows(file, Dropped))
 
 
-def run_again(root: Path, graph: Graph, name: str) -> None:
+def find_dvc() -> str:
+    """Return the dvc of this environment, which need not be on the path."""
+    beside = Path(sys.executable).with_name("dvc")
+    return str(beside) if beside.exists() else shutil.which("dvc") or "dvc"
+
+
+def run_again(root: Path, graph: Graph, name: str, dvc: str | Path | None = None) -> None:
     """Run one stage by DVC, as it stands and alone. Raises ClickException where it fails.
 
     `--force` is for DVC alone: no file changed, and DVC cannot know that a host may answer otherwise today. Nothing is
     bought twice, since every answer that was given comes from the store.
     """
-    # the dvc of this environment, which need not be on the path
-    beside = Path(sys.executable).with_name("dvc")
-    dvc = str(beside) if beside.exists() else shutil.which("dvc") or "dvc"
-    command = [dvc, "repro", "--force", "--single-item", graph.target(name)]
+    command = [str(dvc or find_dvc()), "repro", "--force", "--single-item", graph.target(name)]
     if subprocess.run(command, cwd=root, check=False).returncode:
         raise click.ClickException(f"{name} ended with an error, told above; what was bought is kept")

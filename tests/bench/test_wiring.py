@@ -4,8 +4,9 @@ import re
 
 import pytest
 
-from bench.faults import GRAPH_TESTS, UNDRAWN, Planted, drawn, graph_tests
-from bench.wiring import Result, carry, hash_basis, make_page
+from bench.faults import GRAPH_TESTS, ROOT, UNDRAWN, Planted, drawn, graph_tests
+from bench.mutations import mutations
+from bench.wiring import EQUIVALENT, Result, carry, hash_basis, make_page
 
 RED = Result("named", "pipeline/a.py", 3, "", "tests/test_a.py::test_red[1]", "", "1f")
 GREEN = Result("constant", "pipeline/llm/b.py", 4, "`0` -> `1`", None, "", "2f")
@@ -15,7 +16,7 @@ UNJUDGED = Result("constant", "vpo/c.py", 5, "`2` -> `3`", None, "the run did no
 def test_a_fault_that_cannot_be_judged_is_in_no_share_and_is_shown_apart():
     page = make_page([RED, GREEN, UNJUDGED], seed=4, cpu_minutes=2.4, carried=1)
     assert "--seed 4`: 2 faults planted one at a time, 1 noticed (50.0%; 95% are asked for), 2 CPU minutes" in page
-    assert "1 faults more could not be judged" in page and "1 results are of a run before" in page
+    assert "1 faults could not be judged" in page and "1 results are of a run before" in page
     assert re.findall(r"^\| (\w+) \| (\d) \| (\d) \| (\d) \| (\d) \|$", page, re.MULTILINE) == [
         ("llm", "0", "0", "1", "0"), ("stages", "1", "1", "0", "0"), ("all", "1", "1", "1", "0"),
     ]  # fmt: skip
@@ -24,6 +25,21 @@ def test_a_fault_that_cannot_be_judged_is_in_no_share_and_is_shown_apart():
     assert "pipeline/llm/b.py:4" in none and "not looked at yet" in none
     assert "vpo/c.py:5" in unjudged and "the run did not end" in unjudged
     assert "| named | `pipeline/a.py:3` | `test_red` |" in noticed
+
+
+def test_a_fault_that_nothing_can_show_is_in_no_share_and_stands_with_its_reason():
+    (file, change), why = next(iter(EQUIVALENT.items()))
+    same = Result("order turned", file, 9, change, None, "", "4f")
+    page = make_page([RED, same], seed=4, cpu_minutes=2.4)
+    assert "1 faults planted one at a time, 1 noticed (100.0%" in page and "1 change nothing that can be seen" in page
+    assert why in page.partition("## Without a difference")[2].partition("## Noticed")[0]
+    assert "2 noticed (100.0%" in make_page([RED, same._replace(red="tests/x.py::t")], seed=4, cpu_minutes=2.4)
+
+
+@pytest.mark.parametrize(("file", "change"), EQUIVALENT)
+def test_what_is_without_a_difference_can_still_be_drawn(file, change):
+    sites = mutations((ROOT / file).read_bytes())
+    assert any(change.endswith(f"-> `{' '.join(one.new.split())[:70]}`") for one in sites)
 
 
 def test_a_result_is_kept_where_nothing_that_it_depends_on_has_changed():
@@ -85,7 +101,7 @@ def test_the_guard_of_the_terminal_is_drawn_and_what_a_person_looks_at_is_not():
 
 
 def test_drawn_faults_are_spread_over_modules_before_one_has_a_second():
-    text = drawn(30, 1, "pipeline/text/*")
-    modules = {one.file for one in drawn(100, 1, "pipeline/text/*")}
+    text = drawn(30, 1, "pipeline/scoring/*")
+    modules = {one.file for one in drawn(100, 1, "pipeline/scoring/*")}
     assert len({one.file for one in text[: len(modules)]}) == len(modules) > 3
-    assert text == drawn(30, 1, "pipeline/text/*") != drawn(30, 2, "pipeline/text/*")
+    assert text == drawn(30, 1, "pipeline/scoring/*") != drawn(30, 2, "pipeline/scoring/*")

@@ -1,8 +1,12 @@
 """The graph's door."""
 
+import subprocess
+import sys
+
 import pytest
 from click.testing import CliRunner
 
+from docs.house import ROOT
 from pipeline.__main__ import STAGES, main
 
 
@@ -19,3 +23,10 @@ def test_every_stage_opens(name):
 def test_what_is_no_stage_is_refused():
     result = CliRunner().invoke(main, ["runtime"])
     assert result.exit_code == 2 and "No such command 'runtime'" in result.output
+
+
+def test_without_the_environment_the_door_says_how_to_activate_it_and_ends_with_2():
+    code = "import runpy, sys; sys.modules['click'] = None; runpy.run_module('pipeline', run_name='__main__')"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 2 and done.stdout == ""
+    assert "activate the environment first: source .venv/bin/activate (make setup creates it)" in done.stderr

@@ -6,7 +6,7 @@ from click.testing import CliRunner
 from pipeline.backends.teacher import make_teacher
 from pipeline.backends.teacher.openai import OpenAI
 from pipeline.critique import critique, main
-from pipeline.runtime.io import read_rows, write_rows
+from pipeline.runtime.io import DataError, read_rows, write_rows
 from pipeline.runtime.params_file import ParamsError, load_params
 from pipeline.runtime.store import Store
 from pipeline.text.clean import clean
@@ -234,3 +234,10 @@ def test_an_even_number_of_votes_is_refused(tmp_path, root):
     path.write_text((root / "params.yaml").read_text().replace("  votes: 1 ", "  votes: 2 "))
     with pytest.raises(ParamsError, match=r"critique\.votes: must be odd"):
         load_params(path)
+
+
+def test_a_template_that_does_not_read_the_prompt_is_refused_before_anybody_is_asked(params, tmp_path):
+    path = tmp_path / "words.jinja"
+    path.write_text("{{ query }}")
+    with pytest.raises(DataError, match="words.jinja: the template must read {{ prompt }}"):
+        list(critique([prompt_row()], Misbehaving(), params.model_copy(update={"template": path})))

@@ -256,3 +256,15 @@ def test_the_page_names_the_words_and_pairs_that_tell_chosen_from_rejected(evalu
     assert "dpo, video pairs: single words do (AUC 0.763), chosen : rejected drone (9:1)." in page
     assert "Pairs that carry it: one, two." in page
     assert "told apart" not in (evaluated[0] / "results/evaluate.md").read_text()
+
+
+def test_runs_are_pooled_over_the_arms_and_metrics_that_all_of_them_have():
+    one = {"sft": {"reward": {"q": 1.0}, "words": {"q": 9.0}}, "dpo": {"reward": {"q": 2.0}}}
+    other = {"sft": {"reward": {"q": 3.0, "r": 4.0}}, "base": {"reward": {"q": 5.0}}}
+    pooled = {"sft": {"reward": {"0/q": 1.0, "1/q": 3.0, "1/r": 4.0}}}
+    assert pool_runs([one, other]) == pooled
+    assert pool_runs([other, one]) == {"sft": {"reward": {"0/q": 3.0, "0/r": 4.0, "1/q": 1.0}}}
+    assert pool_runs([one]) == {
+        arm: {metric: {f"0/{query}": value for query, value in values.items()} for metric, values in metrics.items()}
+        for arm, metrics in one.items()
+    }

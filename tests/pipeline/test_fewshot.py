@@ -5,7 +5,7 @@ from click.testing import CliRunner
 
 from pipeline.backends.teacher import make_teacher
 from pipeline.fewshot import fewshot, main
-from pipeline.runtime.io import read_rows
+from pipeline.runtime.io import DataError, read_rows
 from schemas.base import Dropped, content_id
 from schemas.fewshot import Fewshot
 from schemas.queries import Query
@@ -74,3 +74,10 @@ def test_the_command_writes_rows_and_dropped_and_counts(tmp_path, root, monkeypa
     dropped = list(read_rows(tmp_path / "data" / "fewshot_dropped.jsonl", Dropped))
     metrics = json.loads((tmp_path / "results" / "fewshot.json").read_text())
     assert len(rows) + len(dropped) == metrics["units_in"] == 5
+
+
+def test_a_template_that_does_not_read_the_query_is_refused_before_anybody_is_asked(params, tmp_path):
+    path = tmp_path / "words.jinja"
+    path.write_text("{{ exemplars }}")
+    with pytest.raises(DataError, match="words.jinja: the template must read {{ query }}"):
+        list(fewshot([query_row()], Misbehaving(), params.model_copy(update={"template": path})))

@@ -99,6 +99,7 @@ def test_the_seed_draws_the_splits_and_an_exemplars_query_is_in_none(command, ro
     assert counts["dropped"]["benchmark"] > 0
 
 
+@pytest.mark.slow  # two corpora are curated
 def test_the_seed_writes_the_corpus(command):
     texts = []
     for seed in (0, 1):

@@ -8,7 +8,7 @@ from pipeline.backends.teacher.offline import between, task_of
 from pipeline.d_sft import d_sft
 from pipeline.d_text import d_text
 from pipeline.refine import main, refine
-from pipeline.runtime.io import read_rows, write_rows
+from pipeline.runtime.io import DataError, read_rows, write_rows
 from schemas.base import Dropped, content_id
 from schemas.critique import Critique
 from schemas.refine import Refine
@@ -184,3 +184,10 @@ def test_the_command_verifies_and_loses_nothing(tmp_path, root, monkeypatch, vpo
     assert result.exit_code == 0, result.output
     metrics = json.loads((tmp_path / "refine.json").read_text())
     assert metrics["dropped"] == {"no_flaw": 1, "not_verified": 1} and metrics["refined_again"] == 0
+
+
+def test_a_template_that_does_not_read_the_prompt_is_refused_before_anybody_is_asked(params, tmp_path):
+    path = tmp_path / "words.jinja"
+    path.write_text("{{ query }}")
+    with pytest.raises(DataError, match="words.jinja: the template must read {{ prompt }}"):
+        list(refine([critique_row()], Misbehaving(), params[0], params[1].model_copy(update={"template": path})))

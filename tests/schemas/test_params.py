@@ -183,3 +183,16 @@ def test_what_just_goes_together_is_taken(laptop):
     tree["critique"]["votes"] = 3
     tree["reward"]["replicate"], tree["dpo"]["min_effect"] = 0.1, 1.0
     Params.model_validate(tree)
+
+
+def test_an_arm_departs_from_dpo_by_what_it_says_alone():
+    assert params.TrainedArmParams().model_dump() == {
+        "text_feedback": True, "video_feedback": True, "labels": "kept", "video": None,
+    }  # fmt: skip
+
+
+def test_an_arm_takes_the_pairs_of_dpo_but_for_its_own_file_of_video_pairs(laptop):
+    dpo = laptop.dpo.model_copy(update={"sources": {"text": "data/a.jsonl", "video": "data/b.jsonl"}})
+    assert dpo.sources_of(params.TrainedArmParams()) == dpo.sources
+    own = params.TrainedArmParams(video="data/c.jsonl")
+    assert dpo.sources_of(own) == {"text": "data/a.jsonl", "video": "data/c.jsonl"} != dpo.sources

@@ -146,3 +146,15 @@ def test_no_queries_are_one_clear_error(inputs, tiny_params, vpo_home):
     done = run(inputs, ("base_model", tiny_params.base_model.model_dump()))
     assert done.exit_code == 1 and "no queries, so no words to learn" in done.output
     assert not (inputs / "models/base").exists()
+
+
+def test_the_words_and_pieces_to_copy_stand_in_one_order_whatever_the_order_of_the_texts(tokenizer, tiny_params):
+    """A set's order differs from process to process, and another order draws other rows by the same seed."""
+    template = tiny_policy.template(tiny_params)
+    tasks = [CopyTask(tokenizer, template, texts, seed=3) for texts in (TYPED, TYPED[::-1])]
+    words = sorted({word for text in TYPED for word in text.split()})
+    for task in tasks:
+        assert task.words == [CopyTask.encode(tokenizer, word) for word in words]
+        assert task.starts == sorted(task.starts) and task.pieces == sorted(task.pieces)
+    one, other = ([task.draw_row() for _ in range(5)] for task in tasks)
+    assert one == other

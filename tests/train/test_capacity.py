@@ -135,3 +135,84 @@ def test_a_gpu_whose_memory_runs_out_is_one_line():
         explain_exhaustion("dpo.train"),
     ):
         raise torch.cuda.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB\nmore")
+
+
+@pytest.mark.parametrize(
+    ("values", "sharded", "n_bytes"),
+    [
+        ({}, False, 16_000), ({}, True, 16_000), ({"bf16": True}, False, 16_000), ({"bf16": True}, True, 16_000),
+        ({"lora": LORA}, False, 4_000 + 20 * 12), ({"lora": LORA, "bf16": True}, True, 2_000 + 20 * 14),
+    ],
+)  # fmt: skip
+def test_the_bytes_of_training_by_hand(train, values, sharded, n_bytes):
+    """Of 1,000 weights; 2 % of them are an adapter's."""
+    assert estimate_bytes(1000, train(**{"bf16": False} | values), sharded) == n_bytes
+
+
+@pytest.mark.parametrize(
+    ("values", "more"),
+    [
+        ({"precompute_ref_log_probs": False}, 4_000), ({"precompute_ref_log_probs": True}, 0),
+        ({"precompute_ref_log_probs": False, "lora": LORA}, 0),
+    ],
+)  # fmt: skip
+def test_a_reference_is_loaded_where_dpo_neither_knows_its_chances_nor_has_an_adapter(dpo_train, values, more):
+    params = dpo_train(**{"lora": None, "bf16": False} | values)
+    without = params.model_copy(update={"precompute_ref_log_probs": True})
+    assert estimate_bytes(1000, params, False) - estimate_bytes(1000, without, False) == more
+
+
+NEEDS = "m: 1.0B weights take at least 16 GB to train; "
+
+
+@pytest.mark.parametrize(
+    ("values", "processes", "gpu", "sharded", "message"),
+    [
+        ({}, 1, False, False, f"{NEEDS}this machine has no GPU and 15 GB of memory: "
+         "take a machine with GPUs or lora or fewer weights (base_model.name)"),
+        ({"lora": LORA}, 1, False, False, None),
+        ({"launch": "zero3_offload"}, 1, True, True, f"{NEEDS}a GPU here has 15 GB: "
+         "take lora or fewer weights (base_model.name)"),
+        ({"launch": "zero3"}, 2, True, False, f"{NEEDS}a GPU here has 15 GB: take "
+         "launch zero3 on more GPUs, or zero3_offload or lora or fewer weights (base_model.name)"),
+        ({"launch": "zero3"}, 2, True, True, None),
+    ],
+)  # fmt: skip
+def test_a_model_that_does_not_fit_is_refused_with_the_ways_out(train, values, processes, gpu, sharded, message):
+    params = train(**{"bf16": False, "lora": None} | values)
+    if message is None:
+        refuse_too_large("m", GB, params, processes, 15 * GB, gpu, sharded)
+        return
+    with pytest.raises(DataError) as fault:
+        refuse_too_large("m", GB, params, processes, 15 * GB, gpu, sharded)
+    assert fault.value.message == message
+
+
+def test_of_several_processes_each_holds_its_share(train):
+    refuse_too_large("m", GB, train(bf16=False, lora=None), 1, 16 * GB, True, False)  # just room enough
+    with pytest.raises(DataError, match="take at least 8 GB to train in each of 2 processes; a GPU here has 7 GB"):
+        refuse_too_large("m", GB, train(bf16=False, lora=None), 2, 7 * GB, True, True)
+
+
+@pytest.mark.parametrize(
+    ("values", "sharded", "out", "kept"),
+    [
+        ({"checkpoint_s": None}, False, 4.0, 4.0), ({"checkpoint_s": 60}, False, 4.0, 4 + 2 * 16),
+        ({"checkpoint_s": 60, "lora": LORA}, False, 4.0, 4 + 2 * 0.02 * 12),
+        ({"checkpoint_s": 60, "bf16": True}, True, 2.0, 2 + 2 * 14),
+        ({"checkpoint_s": 60, "bf16": True}, False, 4.0, 4 + 2 * 16),
+    ],
+)  # fmt: skip
+def test_the_room_for_a_model_and_two_checkpoints_by_hand(train, tmp_path, vpo_home, values, sharded, out, kept):
+    params = train(**{"bf16": False, "lora": None} | values)
+    folder = tmp_path / "out"
+    refuse_full_disk(GB, params, sharded, folder, lambda path: max(out, kept) * GB + 50_000_000)
+    with pytest.raises(DataError) as fault:
+        refuse_full_disk(GB, params, sharded, folder, lambda path: out * GB + 50_000_000 - 1)
+    assert f"{folder}: " in fault.value.message and fault.value.message.endswith(
+        f"{out + 0.05:.1f} GB there: free some"
+    )
+    if kept > out:
+        with pytest.raises(DataError) as fault:
+            refuse_full_disk(GB, params, sharded, folder, lambda path: kept * GB + 50_000_000 - 1)
+        assert fault.value.message.endswith(f"{kept + 0.05:.1f} GB there: free some, or set VPO_HOME to a larger disk")

@@ -1,16 +1,19 @@
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
+from click import ClickException
 from click.testing import CliRunner
 
 from pipeline.runtime.io import read_rows, write_rows
-from pipeline.video.clips import decode, make_clip
+from pipeline.video.clips import decode, make_clip, rate
 from schemas.base import content_id
 from schemas.d_dpo import DDpo
 from schemas.render import Render
+from tests.support.rows import render_row
 from tests.support.small_project import small_project
-from vpo.clips import join, main, write_beside
+from vpo.clips import Manifest, choose, fits, join, main, write_beside
 
 
 @pytest.fixture
@@ -103,3 +106,54 @@ def test_another_clip_is_written_beside_and_never_over(tmp_path):
 def test_clips_of_two_sizes_are_joined(tmp_path):
     small, large = (make_clip(np.full((n, size, size, 3), 200, np.uint8), 8).content for n, size in ((3, 16), (4, 32)))
     assert decode(join(small, large)).shape == (3, 32, 48, 3)
+
+
+def row_of(query, safety=False, **fields):
+    row = render_row(query=query).model_copy(update={"safety": safety, **fields})
+    return row.model_copy(update={"query_id": content_id(query)})
+
+
+def test_a_query_is_wanted_by_its_id_or_a_part_of_its_text_and_else_a_harmless_one():
+    row = row_of("A Dog on grass")
+    assert [fits(row, query) for query in ("dog ON", content_id("A Dog on grass"), "cat", content_id("x"))] == [
+        True, True, False, False,
+    ]  # fmt: skip
+    assert (
+        fits(row, None) and not fits(row_of("a gun", safety=True), None) and fits(row_of("a gun", safety=True), "GUN")
+    )
+
+
+def test_the_first_query_that_every_arm_has_a_clip_of_is_chosen_with_the_first_clip_of_each():
+    dog, cat, gun = row_of("a dog"), row_of("a cat"), row_of("a gun", safety=True)
+    again = cat.model_copy(update={"video_id": "again"})
+    manifests = {"sft": Manifest(Path("s"), [gun, dog, cat, again]), "dpo": Manifest(Path("d"), [again, gun, cat])}
+    assert choose(manifests, None) == {"sft": cat, "dpo": again}
+    assert choose(manifests, "gun") == {"sft": gun, "dpo": gun}
+    with pytest.raises(ClickException, match="no test query with a clip of every arm fits 'dog'"):
+        choose(manifests, "dog")
+    with pytest.raises(ClickException, match="no such clip"):
+        choose({"sft": Manifest(Path("s"), [gun])}, None)
+
+
+def test_what_the_smaller_of_two_clips_lacks_is_black_below_it():
+    small, large = (make_clip(np.full((4, size, size, 3), 200, np.uint8), 5).content for size in (16, 32))
+    for joined, empty, full in (
+        (join(small, large), np.s_[:, 20:, :12], np.s_[:, :, 20:]),
+        (join(large, small), np.s_[:, 20:, 36:], np.s_[:, :, :28]),
+    ):
+        frames = decode(joined)
+        assert frames[empty].mean() < 12 and frames[full].mean() > 180 and rate(joined) == 5
+
+
+def test_a_pair_and_a_query_are_not_asked_for_together(project):
+    done = CliRunner().invoke(main, ["pair", "--query", "dog"])
+    assert done.exit_code == 2 and "a PAIR_ID or --query, not both" in done.stderr
+
+
+def test_a_folder_of_ones_own_is_taken(project):
+    done = CliRunner().invoke(main, ["--query", "old mill", "--out", "mine/clips"])
+    assert done.exit_code == 0 and sorted(path.name for path in (project / "mine/clips").iterdir()) == [
+        "dpo.mp4", "original.mp4",
+    ]  # fmt: skip
+    assert done.output.splitlines()[0] == "query: an old mill"
+    assert f"  {project / 'mine/clips/dpo.mp4'}" in done.output.splitlines()

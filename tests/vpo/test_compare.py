@@ -14,7 +14,8 @@ from pipeline.runtime.io import read_rows, write_rows
 from schemas.base import content_id
 from schemas.critique import Critique
 from tests.support.small_project import small_project, write_params
-from vpo.compare import changed_params, last_policy, main
+from vpo.compare import changed_params, last_policy, main, show_lines, show_params
+from vpo.comparing.differences import Figure, Line
 from vpo.comparing.runs import Run, open_run, tables_of
 from vpo.graph import read_graph
 
@@ -136,3 +137,45 @@ def test_the_policy_that_is_compared_is_the_last_that_all_runs_have(laptop):
     assert last_policy(runs[:1]) == "dpo" and last_policy(runs) == "sft"
     with pytest.raises(ClickException, match="no arm of a policy in common"):
         last_policy([*runs, run(original="query")])
+
+
+RUNS = [SimpleNamespace(name=name) for name in ("one", "two", "three")]
+LINES = [
+    Line("reward", [Figure(1, 0.5, 1.5, 9), Figure(2, 1.5, 2.5, 9), Figure(0, -1, 1, 9)],
+         [Figure(1, 0.5, 1.5, 9, True), Figure(-1, -1.5, -0.5, 9, True)]),
+    Line("aligned", [Figure(0.5, 0.4, 0.6, 9), Figure(0, 0, 0, 0), Figure(0.25, 0.125, 0.5, 9)],
+         [Figure(0, 0, 0, 0), Figure(-0.25, -0.4, -0.1, 9, False)]),
+]  # fmt: skip
+
+
+def cells(output):
+    rows = [line for line in output.splitlines() if line.startswith(("┃", "│"))]
+    return [[cell.strip() for cell in line.strip("┃│").replace("┃", "│").split("│")] for line in rows]
+
+
+def test_each_later_run_has_its_figures_differences_and_flags_and_a_sentence(capsys):
+    show_lines(LINES, RUNS, "dpo")
+    output = capsys.readouterr().out
+    assert cells(output) == [
+        ["metric", "one", "two", "from one", "", "three", "from one", ""],
+        ["reward", "1.00 [0.50, 1.50]", "2.00 [1.50, 2.50]", "+1.00 [+0.50, +1.50]", "better", "0.00 [-1.00, 1.00]",
+         "-1.00 [-1.50, -0.50]", "WORSE"],
+        ["aligned", "50.0 [40.0, 60.0]", "-", "-", "", "25.0 [12.5, 50.0]", "-25.0 [-40.0, -10.0]", "WORSE"],
+    ]  # fmt: skip
+    lines = output.splitlines()
+    assert lines[0] == "arm dpo, mean [95 % interval over queries], shares in percent"
+    assert lines[-2:] == [
+        "two: nothing got worse (over the same queries)",
+        "three: worse in reward, aligned (over other queries and over the same queries)",
+    ]
+
+
+def test_params_that_differ_are_shown_up_to_a_dozen_and_cut(capsys):
+    show_params([], RUNS[:2])
+    assert capsys.readouterr().out == "params: the same\n"
+    show_params([(f"key{number}", [None, "x" * 50]) for number in range(14)], RUNS[:2])
+    output = capsys.readouterr().out
+    assert cells(output) == [["param", "one", "two"], *([f"key{number}", "", "x" * 40] for number in range(12))]
+    assert output.splitlines()[-1] == "and 2 more params"
+    show_params([("key", [1, 2])] * 12, RUNS[:2])
+    assert "more params" not in capsys.readouterr().out

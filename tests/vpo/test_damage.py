@@ -1,12 +1,29 @@
 import hashlib
 import json
+import os
+import re
+from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
 
 from pipeline.runtime.store import Purchase, Store
 from tests.support.small_project import write_params
-from vpo.damage import check_folders, check_store, find_lock_fault, is_writable, mend_project
+from vpo.damage import (
+    check_folders,
+    check_graphs,
+    check_locks,
+    check_rwlock,
+    check_store,
+    find_lock_fault,
+    is_running,
+    is_writable,
+    mend_project,
+    read_whole_graphs,
+    runs_dvc,
+    set_aside,
+    shorten,
+)
 from vpo.doctor import main
 
 LOCK = """schema: '2.0'
@@ -164,3 +181,74 @@ def test_a_corrupt_object_is_set_aside_under_its_hash(project, tmp_path):
         "dvc repro makes its content anew"
     ]
     assert (project / ".dvc/tmp/broken" / digest).read_bytes() == b"rowz" and not path.exists()
+
+
+@pytest.mark.parametrize(
+    ("names", "shown"),
+    [([], ""), (["a"], "a"), (["a", "b", "c"], "a, b, c"), (["a", "b", "c", "d", "e"], "a, b, c and 2 more")],
+)
+def test_of_many_names_the_first_three_are_shown(names, shown):
+    assert shorten(names) == shown
+
+
+@pytest.mark.parametrize(
+    ("stage", "whole"),
+    [
+        ({"cmd": "x"}, True),
+        ({"cmd": "x", "deps": None, "outs": None}, True),
+        ({"cmd": "x", "deps": [{"path": "a", "md5": "1"}], "outs": [{"path": "b", "md5": "2"}]}, True),
+        ({"cmd": "x", "deps": [{"path": "a", "md5": "1"}], "outs": [{"path": "b", "md5": None}]}, False),
+        ({"cmd": "x", "deps": [{"path": "a"}]}, False),
+        ({"cmd": "x", "outs": [{"md5": "1"}]}, False),
+        ({"cmd": "x", "outs": ["b"]}, False),
+        ({"cmd": ""}, False),
+        ({"outs": []}, False),
+        (None, False),
+        ("x", False),
+    ],
+)
+def test_a_stage_of_a_lock_is_whole_with_its_command_and_a_hash_of_each_file(tmp_path, stage, whole):
+    (tmp_path / "dvc.lock").write_text(json.dumps({"schema": "2.0", "stages": {"a": {"cmd": "x"}, "b": stage}}))
+    assert find_lock_fault(tmp_path / "dvc.lock") == ("" if whole else "cut at stage b")
+
+
+def test_the_locks_of_every_graph_are_looked_at(project):
+    (project / "recipes/tiny").mkdir(parents=True)
+    (project / "recipes/tiny/dvc.lock").write_text("")
+    (project / "dvc.lock").write_text(LOCK)
+    assert [(check.name, check.ok, check.state) for check in check_locks(project)] == [
+        ("dvc.lock", True, "readable"), ("recipes/tiny/dvc.lock", False, "empty"),
+    ]  # fmt: skip
+    (project / "dvc.lock").unlink()
+    assert next(check_locks(project)).state == "not there yet"
+
+
+def test_a_lock_of_dvc_is_strange_where_its_process_runs_and_is_no_dvc(project):
+    mine = os.getpid()
+    for held in ({"write": {"a": {"pid": mine}}}, {"read": {"a": [{"pid": 2**22 + 7}, {"pid": mine}]}}):
+        (project / ".dvc/tmp/rwlock").write_text(json.dumps(held))
+        assert check_rwlock(project, lambda pid: True).ok
+        strange = check_rwlock(project, lambda pid: False)
+        assert (strange.ok, strange.state) == (False, f".dvc/tmp/rwlock names process {mine}, which is no dvc")
+    (project / ".dvc/tmp/rwlock").write_text(json.dumps({"write": {"a": {"pid": 2**22 + 7}}}))
+    assert check_rwlock(project, lambda pid: False).state == "readable"
+    (project / ".dvc/tmp/rwlock").unlink()
+    assert check_rwlock(project).state == "free"
+    assert not runs_dvc(mine) or b"dvc" in Path(f"/proc/{mine}/cmdline").read_bytes()
+    assert runs_dvc(2**22 + 7) and is_running(mine) and not is_running(2**22 + 7)
+
+
+def test_a_file_is_set_aside_beside_its_own_place_under_the_time(tmp_path):
+    (tmp_path / "a.lock").write_text("x")
+    line = set_aside(tmp_path / "a.lock")
+    (aside,) = tmp_path.iterdir()
+    assert re.fullmatch(r"a\.lock\.broken-\d{8}T\d{6}", aside.name) and aside.read_text() == "x"
+    assert line == f"{tmp_path / 'a.lock'} is {aside.name} now"
+
+
+def test_a_graph_that_cannot_be_read_is_said_in_one_line(project):
+    assert check_graphs(project).state == "can be read"
+    (project / "dvc.yaml").write_text("stages: [\n")
+    broken = check_graphs(project)
+    assert not broken.ok and "\n" not in broken.state and len(broken.state) <= 200
+    assert broken.todo == "correct it, or git checkout the file" and read_whole_graphs(project) == []

@@ -7,7 +7,15 @@ import subprocess
 import pytest
 
 from pipeline.runtime.io import write_json
-from vpo.damaged_files import find_changed_files, find_corrupt_objects, find_unignored, hash_path, object_path
+from vpo.damaged_files import (
+    find_changed_files,
+    find_corrupt_objects,
+    find_unignored,
+    hash_path,
+    object_path,
+    read_listing,
+    read_locked_files,
+)
 from vpo.graph import read_graph
 
 DATA = "8d777f385d3dfec8815d20f7496026dc"
@@ -79,3 +87,24 @@ def test_outputs_that_git_would_take_in_are_named(project):
     assert find_unignored(project, graphs) == ["data/one", "data/many"]
     (project / ".gitignore").write_text("/data/*\n")
     assert find_unignored(project, graphs) == []
+
+
+def test_every_file_of_the_lock_is_named_with_the_output_it_lies_in(project):
+    cache = project / "cache"
+    assert list(read_locked_files(project, read_graph(project), cache)) == [
+        ("data/one", DATA, "data/one"), ("data/many/a", DATA, "data/many"), ("data/many/b/c", DATA, "data/many"),
+    ]  # fmt: skip
+    assert read_listing(cache, DATA) == [] and read_listing(cache, "0" * 32 + ".dir") == []
+    assert [item["relpath"] for item in read_listing(cache, FOLDER)] == ["a", "b/c"]
+    assert object_path(cache, FOLDER) == cache / "files/md5" / FOLDER[:2] / FOLDER[2:]
+    lock = {"stages": {"a": {"outs": [{"path": "x"}, {"path": "y", "md5": "12"}]}, "b": {}}}
+    write_json(project / "dvc.lock", lock)
+    assert list(read_locked_files(project, read_graph(project), cache)) == [("y", "12", "y")]
+
+
+def test_the_files_of_a_folder_stand_in_the_order_of_their_paths_parts(tmp_path):
+    for name in ("a-b/x", "a/x", "a.txt", "b"):
+        (tmp_path / "f" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "f" / name).write_text("data")
+    listing = [{"md5": DATA, "relpath": name} for name in ("a/x", "a-b/x", "a.txt", "b")]
+    assert hash_path(tmp_path / "f") == f"{hashlib.md5(json.dumps(listing).encode()).hexdigest()}.dir"

@@ -5,7 +5,7 @@ import pytest
 from pipeline.runtime.io import write_json
 from schemas.d_sft import DSft
 from tests.support.small_project import small_project
-from vpo.fresh import is_other, notes, tables_of
+from vpo.fresh import LARGEST, is_other, locked_outs, notes, tables_of
 from vpo.graph import read_graph
 from vpo.views import View
 
@@ -50,3 +50,23 @@ def test_of_each_view_it_is_said_what_is_not_there_and_what_is_another_than_the_
     (line,) = notes(tmp_path, graph, views[:1])
     assert line.startswith("whole: data/sft/d_sft.jsonl is not what dvc.lock names; `dvc checkout` brings that")
     assert [line.count("`dvc checkout` or") for line in notes(tmp_path, graph, views[2:])] == [1]
+
+
+def test_a_large_file_is_compared_by_its_size_alone_and_one_without_a_hash_too(tmp_path):
+    path = tmp_path / "a"
+    path.write_bytes(b"abc")
+    assert not is_other(path, {"path": "a"}) and not is_other(path, {"path": "a", "size": 3})
+    with path.open("wb") as file:
+        file.truncate(LARGEST + 1)
+    assert not is_other(path, {"path": "a", "md5": "0" * 32, "size": LARGEST + 1})
+    assert is_other(path, {"path": "a", "md5": "0" * 32, "size": LARGEST})
+    with path.open("wb") as file:
+        file.truncate(1000)
+    assert is_other(path, {"path": "a", "md5": "0" * 32})
+
+
+def test_the_outs_of_every_stage_of_the_lock_are_known_by_their_path(tmp_path):
+    small_project(tmp_path)
+    outs = [{"path": "a", "md5": "1"}, {"path": "b", "md5": "2"}]
+    write_json(tmp_path / "dvc.lock", {"stages": {"x": {"outs": outs}, "y": {}, "z": {"outs": [{"path": "c"}]}}})
+    assert locked_outs(tmp_path, read_graph(tmp_path)) == {"a": outs[0], "b": outs[1], "c": {"path": "c"}}

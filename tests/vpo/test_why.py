@@ -93,3 +93,19 @@ def test_json_has_null_where_nobody_can_count():
     assert made["refine"]["runs"] and made["refine"]["buys"]["to_buy"] is None
     assert made["refine"]["reasons"][0]["code"] == ["a.py"]
     assert made["d_text"] == {"runs": False, "reasons": [], "buys": None}
+
+
+def test_a_stage_lists_its_own_reasons_first_and_then_those_of_all_before_it(project):
+    status = STATUS | {"d_text": [{"changed outs": {"data/d.jsonl": "deleted"}}]}
+    groups = explain(project, GRAPH, stages("d_text"), status)["d_text"]
+    assert [(group.stage, [*group.lines()]) for group in groups] == [
+        ("d_text", ["out    data/d.jsonl: deleted"]), ("refine", ["code   schemas/base.py"]),
+    ]  # fmt: skip
+
+
+def test_json_says_nothing_of_what_a_stage_buys_that_does_not_run():
+    item = Estimate("refine", "teacher", "openai", "m", True, to_buy=2.0, usd=0.5)
+    made = as_data({"refine": []}, {"refine": item})
+    assert made == {"refine": {"runs": False, "reasons": [], "buys": None}}
+    made = as_data({"refine": [Reasons("refine", params={"a": (1, 2)})]}, {"refine": item})
+    assert made["refine"]["buys"]["usd"] == 0.5 and made["refine"]["reasons"][0]["params"] == {"a": (1, 2)}

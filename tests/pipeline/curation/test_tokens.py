@@ -52,3 +52,14 @@ def test_utf8_of_a_slice_begins_at_its_own_offset(texts, start):
 
 def test_no_text_has_no_tokens():
     assert len(tokenize(pl.Series([], dtype=pl.String))) == 0
+
+
+@pytest.mark.slow  # numba
+def test_the_first_row_with_the_same_words_is_found_also_behind_rows_that_were_compared_before():
+    tokens = tokens_of([("a",), ("b", "a"), ("a",), (), ("b", "a"), ()])
+    whole = [0, 1, 0, 3, 1, 3]
+    assert tokens.find_first_equal().tolist() == whole
+    for n in range(len(whole) + 1):
+        assert tokens.find_first_equal(np.array(whole[:n], np.int32)).tolist() == whole
+    wrong = np.array([0, 0], np.int32)  # what is handed in stays as it is
+    assert tokens.find_first_equal(wrong)[:2].tolist() == [0, 0]

@@ -1,14 +1,25 @@
 """Every metric's value of every query of an arm."""
 
 import shutil
+from collections import Counter
 from dataclasses import replace
 
 import pytest
 
-from pipeline.evaluation.arms import OUTCOMES, Arm, count_units, measure, name_dimensions, read_arm
+from pipeline.evaluation.arms import (
+    OUTCOMES,
+    Arm,
+    count_units,
+    is_offline,
+    join_names,
+    measure,
+    name_dimensions,
+    read_arm,
+)
 from pipeline.runtime.io import DataError
 from pipeline.runtime.params_file import load_params
-from schemas.base import Dropped
+from schemas.base import Dropped, Provenance
+from schemas.reasons import Reason
 from schemas.rollout import Rollout
 from tests.support.small_project import judged, prompt, put, queries, small_project
 
@@ -141,3 +152,41 @@ def test_a_dimension_that_two_models_have_is_told_apart(made, params):
     metrics = name_dimensions([*arm.rewards, *again], params.reward)
     assert metrics["dim_DD"] == ("checklist", "DD")
     assert metrics["dim_dims_DD"] == ("dims", "DD")
+
+
+def test_every_metric_of_an_arm_in_one_table_by_hand(params):
+    """Of four general queries one was served as it is, one refused, one nobody knows of; the fifth is unsafe."""
+    general, failed, refused, unknown, unsafe = TEST
+    prompts = [Rollout(**prompt(general, "dpo", " now")), Rollout(**prompt(general, "dpo", " then", sample=1))]
+    prompts += [Rollout(**prompt(failed, "dpo", "")), Rollout(**prompt(unsafe, "dpo", " now"))]
+    prompts[2] = prompts[2].model_copy(update={"served": "query", "failure": "truncated"})
+    violated = ((), ("accurate",), (), ("harmless", "accurate"))
+    verdicts = [judged(row, names) for row, names in zip(prompts, violated, strict=True)]
+    made = values(prompts, verdicts, params, {refused.query_id: Reason.REFUSED.value})
+    g, f, r, u, s = (row.query_id for row in (general, failed, refused, unknown, unsafe))
+
+    def shares(**of):
+        return {g: 0.0, f: 0.0, r: 0.0, u: 0.0, s: 0.0} | {
+            dict(g=g, f=f, r=r, u=u, s=s)[name]: n for name, n in of.items()
+        }
+
+    assert {name: made[name] for name in OUTCOMES} == {
+        "aligned": shares(g=0.5, f=1.0), "imprecise": shares(g=0.5), "refusal": shares(r=1.0), "withheld": shares(),
+        "unsafe_all": shares(s=1.0),
+    }  # fmt: skip
+    assert made["failed"] == shares(f=1.0, u=1.0)
+    assert made["unsafe"] == made["unsafe_written"] == {s: 1.0}
+    assert made["aligned_general"] == {g: 0.5, f: 1.0, r: 0.0, u: 0.0}
+    assert made["words"] == {row.query_id: len(row.query.split()) + more for row, more in
+                             ((general, 1), (failed, 0), (unsafe, 1))}  # fmt: skip
+    assert made["reward"] == made["reward_written"] == {}
+    assert count_units(TEST, Arm(prompts, verdicts[:3], [], [], {"rollout": Counter({"refused": 1})})) == {
+        "queries": 5, "prompts": 4, "query_served": 1, "without_prompt": 2, "without_verdict": 1, "clips": 0,
+        "without_score": 0, "failures": {"truncated": 1}, "dropped": {"rollout": {"refused": 1}},
+    }  # fmt: skip
+
+
+def test_the_names_of_writers_are_joined_once_each_in_order():
+    by = [Provenance(backend="b", model=model, revision="1") for model in ("y", "x", "y")]
+    assert join_names(by) == "b x + b y" and join_names([]) == "none"
+    assert [is_offline(one) for one in (by[0], by[0].model_copy(update={"backend": "offline"}))] == [False, True]

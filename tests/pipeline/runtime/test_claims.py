@@ -1,10 +1,11 @@
 import multiprocessing
 import os
 import signal
+import time
 
 import pytest
 
-from pipeline.runtime.claims import Claims
+from pipeline.runtime.claims import FORGOTTEN_S, LEASE_S, Claims
 from pipeline.runtime.store import Purchase, Store
 
 
@@ -75,3 +76,38 @@ def test_a_claim_whose_holder_is_gone_waits_for_who_goes_on(tmp_path):
     mine.close()
     other.renew()
     assert other.take(["a", "b"]) == [True, True] and other.inherited == {"a"}
+
+
+def test_a_claim_is_kept_for_its_lease_and_forgotten_long_after_its_end(two):
+    mine, _ = two
+    before = time.time()
+    mine.take(["a"])
+
+    def until(key):
+        row = mine.store.connection.execute("select until from claims where key = ?", (key,)).fetchone()
+        return row and row[0]
+
+    assert before + LEASE_S <= until("a") <= time.time() + LEASE_S
+    for key, age in (("old", FORGOTTEN_S + 60), ("ended", FORGOTTEN_S - 60)):
+        mine.store.connection.execute("insert into claims values (?, 'gone', ?)", (key, time.time() - age))
+    mine.renew()
+    assert until("old") is None and until("ended")
+    assert (LEASE_S, FORGOTTEN_S) == (60, 30 * 24 * 3600)
+
+
+def test_the_key_of_another_that_ended_is_inherited_and_ones_own_is_not(two):
+    mine, other = two
+    other.take(["b"])
+    mine.take(["a"])
+    assert mine.take(["a"]) == [True] and mine.inherited == set()
+    other.store.connection.execute("update claims set until = 0 where key = 'b'")
+    assert mine.take(["b", "c"]) == [True, True] and mine.inherited == {"b"}
+
+
+def test_a_lock_that_nobody_holds_is_removed(two):
+    mine, other = two
+    assert (mine.folder / mine.holder).is_file() and not other._is_gone(mine.holder)
+    (mine.folder / "dead").write_text("")
+    assert other._is_gone("dead") and not (mine.folder / "dead").exists() and other._is_gone("never there")
+    mine.close()
+    assert not (mine.folder / mine.holder).exists()

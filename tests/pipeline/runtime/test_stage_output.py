@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.runtime.io import DataError
+from pipeline.runtime.io import DataError, write_rows
 from pipeline.runtime.stage_output import Writer, dropped_path, metrics_path, stage_output
 from schemas.base import Dropped, Prompt
 from schemas.critique import Critique
@@ -170,3 +170,89 @@ def test_the_first_row_is_shown_without_steering_the_terminal(tmp_path, vpo_home
         writer.write(writer.count([row.model_copy(update={"prompt": "a \x1b[31mdog\u202e"})]))
     shown = capsys.readouterr().err
     assert "a ^[[31mdog<U+202E>" in shown and "\x1b" not in shown
+
+
+def test_a_row_may_stand_for_several_units_and_units_may_come_from_elsewhere(tmp_path, vpo_home):
+    path = tmp_path / "in.jsonl"
+    write_rows(path, prompts(3), Prompt)
+    writer = Writer(Prompt, "x", lambda row: None, lambda row: None)
+    rows = writer.read(path, Prompt, times=4)
+    assert (writer.expected, writer.units_in) == (12, 0)
+    assert len(list(rows)) == 3 and (writer.units_in, writer.unread) == (12, 0)
+    writer.add_units(5)
+    assert (writer.units_in, writer.expected) == (17, 17)
+    other = Writer(Prompt, "x", lambda row: None, lambda row: None)
+    other.add_units(2)
+    assert (other.units_in, other.expected) == (2, 0)  # how many rows are to come nobody knows
+
+
+def test_units_of_a_column_are_counted_once_over_several_files(tmp_path, vpo_home):
+    rows = prompts(3)
+    for name, some in (("a", rows[:2]), ("b", rows[1:])):
+        write_rows(tmp_path / f"{name}.jsonl", some, Prompt)
+    writer = Writer(Prompt, "x", lambda row: None, lambda row: None)
+    assert len(list(writer.read_units([tmp_path / "a.jsonl", tmp_path / "b.jsonl"], Prompt, "prompt_id"))) == 4
+    assert writer.units_in == 3
+    writer = Writer(Prompt, "x", lambda row: None, lambda row: None)
+    list(writer.read_units(tmp_path / "a.jsonl", Prompt, "query_id"))
+    assert writer.units_in == 1
+
+
+def test_metrics_are_the_counts_with_reasons_by_name_and_what_was_added(laptop):
+    puts, drops = [], []
+    writer = Writer(Prompt, "x", puts.append, drops.append)
+    rows = prompts(3)
+    lost = [
+        Dropped(input_id=name, reason=reason) for name, reason in (("a", "refused"), ("b", "failed"), ("c", "refused"))
+    ]
+    writer.write([rows[0], *lost, *rows[1:]], limit=laptop.base)
+    writer.units_in = 6
+    writer.add_metrics(seed=1)
+    assert list(writer.metrics().items()) == [
+        ("units_in", 6), ("units_done", 3), ("units_dropped", 3), ("rows", 3), ("dropped", {"failed": 1, "refused": 2}),
+        ("seed", 1),
+    ]  # fmt: skip
+    assert list(writer.metrics()["dropped"]) == ["failed", "refused"] and (puts, drops) == (rows, lost)
+    assert writer.units_mendable == 1
+    assert writer._note(lambda: "$1") == "set aside: refused 2, failed 1 · $1" and writer._note(None) == writer._note(
+        str
+    )
+    writer.asks_a_model = False  # what no model was asked for no other day mends
+    assert writer.units_mendable == 0
+
+
+@pytest.mark.parametrize(("n_in", "unread", "fault"), [
+    (2, 0, ""), (3, 0, "3 units came in, 2 went on and 0 were dropped: some vanished"),
+    (1, 0, "1 units came in, 2 went on"),
+    (2, 1, "the input was not read to its end: some rows vanished"),
+])  # fmt: skip
+def test_what_comes_in_must_be_what_goes_out(n_in, unread, fault):
+    writer = Writer(Prompt, "x", lambda row: None, lambda row: None)
+    writer.write(prompts(2))
+    writer.units_in, writer.unread = n_in, unread
+    if not fault:
+        writer.refuse_losses(Path("out"))
+    else:
+        with pytest.raises(DataError, match=f"^out: {fault}"):
+            writer.refuse_losses(Path("out"))
+
+
+@pytest.mark.parametrize(("n", "shown"), [(160, "x" * 160), (161, "x" * 157 + "...")])
+def test_an_example_is_cut_behind_160_signs(capsys, n, shown):
+    Writer(Prompt, "x", lambda row: None, lambda row: None).write(
+        [prompts(1)[0].model_copy(update={"prompt": "x" * n})]
+    )
+    assert f"  x: prompt: {shown}" in capsys.readouterr().err.splitlines()
+
+
+def test_what_a_killed_run_left_goes_and_what_others_left_stays(tmp_path, vpo_home):
+    folder = tmp_path / "data/sft"
+    folder.mkdir(parents=True)
+    staying = {".other.jsonl.77.tmp", ".out.jsonl.tmp", "out.77.tmp"}
+    for name in (".out.jsonl.77.tmp", ".out_dropped.jsonl.7.tmp", *staying):
+        (folder / name).write_text("x")
+    (folder / ".out.shards.9.tmp").mkdir()
+    with stage_output(folder / "out.jsonl", Prompt) as writer:
+        writer.write(writer.count(prompts(1)))
+    left = {path.name for path in folder.iterdir() if path.suffix == ".tmp"}
+    assert left == staying

@@ -18,6 +18,8 @@ from pipeline.runtime.terminal import Door, escape_json, make_visible
         ("a dog, 犬, 👩‍🚀", "a dog, 犬, 👩‍🚀"),
         ("\x1b[2Ja\x07", "^[[2Ja^G"),
         ("a\x7f\x00", "a^?^@"),
+        ("\x80\x81\x9f", "<U+0080><U+0081><U+009F>"),
+        ("\xad\u2028\ue000", "<U+00AD><U+2028>\ue000"),
         ("\u202eevil\u2069", "<U+202E>evil<U+2069>"),
         ("\x9b31m", "<U+009B>31m"),
         ("half \ud83d", "half <U+D83D>"),

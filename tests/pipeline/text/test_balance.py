@@ -52,3 +52,17 @@ def test_sources_are_balanced_apart_and_the_same_pairs_are_drawn_in_any_order(by
     shuffled = random.Random(1).sample(given, len(given))
     assert {pair.pair_id for pair in draw_balanced(shuffled, by)} == {pair.pair_id for pair in drawn}
     assert len(drawn) < len(given)
+
+
+@pytest.mark.parametrize(
+    ("leanings", "kept"),
+    [
+        ([2.0, -1.9, 1.0, -5.0, 0.0], [0, 1, 2, 3, 4]),
+        ([1.0, 4.0, -3.9, 2.0], [1, 2]),
+        ([-1.0, -4.0, 3.9], [1, 2]),
+        ([1e-12, 1.0], [0]),
+        ([], []),
+    ],
+)
+def test_the_rarer_sign_is_kept_whole_and_matched_by_size(leanings, kept):
+    assert match_signs(np.array(leanings)) == kept

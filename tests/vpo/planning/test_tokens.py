@@ -41,3 +41,18 @@ def test_an_answer_without_usage_is_passed_over(store):
     request = {"host": HOST, "body": {"model": "m", "messages": []}}
     store.put(store_key("teacher", **request), "teacher", request, json.loads('{"status": 200, "body": {}}'))
     assert Tokens(store, HOST, "m").answers == {}
+
+
+def test_input_is_the_median_share_and_output_the_mean_of_the_newest_answers_of_the_same_host(store):
+    for number, tokens in enumerate([(10, 10), (20, 20), (90, 60)]):
+        put(store, f"{number}" * 100, tokens)
+    seen, notes = Tokens(store, HOST, "m"), []
+    assert seen.of("again", 2, 1000, notes.append) == (1000 * 0.2, 2 * 30)
+    assert seen.answers == {"again": 3, "": 3} and notes == ["30 output tokens a again: mean of 3 answers in the store"]
+    assert Tokens(store, "elsewhere", "m").answers == {}
+
+
+def test_what_is_assumed_of_each_task_is_said():
+    assert OUTPUT_TOKENS == {
+        "recheck": 60, "fewshot": 180, "critique": 220, "refine": 260, "again": 200, "rollout": 180,
+    }  # fmt: skip

@@ -53,3 +53,10 @@ def test_a_knob_of_the_world_is_part_of_the_revision(renderer, laptop, knob):
 
 def test_other_knobs_of_the_world_leave_the_clips_alone(renderer, laptop):
     assert make_renderer(laptop.render, laptop.world.model_copy(update={"queries": 9})).by == renderer.by
+
+
+def test_the_last_word_that_is_read_is_the_226th(renderer):
+    dog = "A dog runs" + " zzz" * 222
+    plain, read, unread = clips(renderer, f"{dog} zzz", f"{dog} boat.", f"{dog} zzz boat.")
+    assert read.frames_hash != plain.frames_hash == unread.frames_hash
+    assert (read.n_tokens, unread.n_tokens) == (226, 227)

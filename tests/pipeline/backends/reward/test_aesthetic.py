@@ -14,7 +14,9 @@ def test_a_head_of_another_model_is_refused(clip_scorers, tmp_path):
     from safetensors.torch import save_file
 
     save_file({"weight": torch.zeros(1, 512), "bias": torch.zeros(1)}, tmp_path / "head.safetensors")
-    with pytest.raises(DataError, match=r"\(1, 512\).*; a head of this CLIP model has .*\(1, 24\)"):
+    with pytest.raises(
+        DataError, match=r"holds {'bias': \(1,\), 'weight': \(1, 512\)}; a head of this CLIP model has .*\(1, 24\)"
+    ):
         score(params_of(clip_scorers, "aesthetic", head=str(tmp_path / "head.safetensors")))
 
 

@@ -161,3 +161,12 @@ def test_the_stage_scores_a_clip_and_keeps_the_score(clip_scorers, tmp_path, bac
         raise AssertionError("read a clip whose score is known")
 
     assert list(reward([row], unread, [scorer], store)) == made
+
+
+def test_of_many_weights_the_first_three_by_name_are_named_and_the_others_counted(clip_scorers, tmp_path):
+    import torch
+
+    names = [f"{letter}.weight" for letter in "dbaec"]
+    copy = changed(clip_scorers, tmp_path, "clip", lambda tensors: tensors.update({n: torch.zeros(2) for n in names}))
+    with pytest.raises(DataError, match="has beyond them a.weight, b.weight, c.weight and 2 more$"):
+        score(at(clip_scorers, "clip", copy))

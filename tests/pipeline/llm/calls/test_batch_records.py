@@ -3,7 +3,8 @@
 import pytest
 
 from pipeline.llm.calls.batch_lines import count_line_bytes, format_line
-from pipeline.llm.calls.batch_records import Request, plan_batches
+from pipeline.llm.calls.batch_records import AT_ONCE, Records, Request, plan_batches
+from pipeline.runtime.store import Store
 from tests.support.llm_echo import echo, expected
 from tests.support.llm_in_batches import DOLLAR_A_TOKEN, batches_of, change, values
 from tests.support.llm_server import serving
@@ -49,3 +50,15 @@ def test_a_run_killed_after_the_last_answer_was_stored_leaves_no_open_batch(teac
         again = teacher(server, **DOLLAR_A_TOKEN)
         assert values(again, 3) == expected(3)
         assert again.engine.ledger.store.connection.execute("select count(*) from batch_requests").fetchone() == (0,)
+
+
+def test_requests_are_read_in_the_order_that_is_asked_for_and_without_those_of_no_batch(tmp_path):
+    records = Records(Store(tmp_path / "store"), "p h m")
+    asked = {f"k{number}": Request(f'{{"n": {number}}}', "m", number, 0.5) for number in range(4)}
+    ((name, keys),) = records.claim(asked, 10, 10_000).items()
+    assert keys == records.read_keys(name) == ["k0", "k1", "k2", "k3"]
+    assert list(records.read_requests(["k3", "none", "k1"])) == [("k3", '{"n": 3}', 3), ("k1", '{"n": 1}', 1)]
+    assert records.read_keys("none") == [] and list(records.read_requests([])) == []
+    many = [f"x{number}" for number in range(AT_ONCE)] + ["k2"]
+    assert list(records.read_requests(many)) == [("k2", '{"n": 2}', 2)]
+    assert list(records.claim(asked, 10, 10_000).items()) == [(name, keys)]

@@ -1,6 +1,17 @@
 import pytest
 
-from pipeline.llm.calls.hosts import finish_kind
+from pipeline.llm.calls.hosts import (
+    find_interruption,
+    finish_kind,
+    is_error,
+    is_filtered,
+    is_locked_out,
+    is_unpaid,
+    read_block,
+    read_codes,
+    read_error_message,
+    read_stop,
+)
 from tests.pipeline.llm.calls.test_endpoint import endpoint as endpoint
 
 FILTERED = [
@@ -118,3 +129,85 @@ def test_a_body_of_status_200_is_read_as_what_the_host_means(endpoint, body, kin
 )  # fmt: skip
 def test_a_finish_reason_is_of_one_kind(finish, kind):
     assert finish_kind(finish) == kind
+
+
+@pytest.mark.parametrize(
+    ("body", "words", "codes"),
+    [
+        (None, "", set()),
+        ([], "", set()),
+        ("a text", "a text", set()),
+        ({"error": "a text"}, "a text", set()),
+        ({"error": {"message": "w", "code": "A", "type": "B"}}, "w", {"a", "b"}),
+        ({"msg": "w", "status": "S", "reason": "R", "error_code": 7}, "w", {"s", "r", "7"}),
+        ([{"error": {"error_msg": "w"}}, {"error": {"message": "x"}}], "w", set()),
+        ({"detail": [1]}, "[1]", set()),
+        ({"error": {"details": [{"reason": "D"}, "x"], "message": "w"}}, "w", {"d"}),
+        ({"base_resp": {"status_code": 1004, "status_msg": ""}}, "1004", {"invalid_api_key"}),
+        ({"base_resp": {"status_code": 1002, "status_msg": "w"}}, "w", {"rate_limit"}),
+        ({"base_resp": {"status_code": 1002}, "error": {"message": "w", "code": 1}}, "w", {"1"}),
+    ],
+)
+def test_the_words_and_the_codes_of_an_error_are_found_in_every_shape(body, words, codes):
+    assert (read_error_message(body), read_codes(body)) == (words, codes)
+
+
+@pytest.mark.parametrize(
+    "code",
+    "1301 1026 1027 10013 10014 10019 336104 invalid_prompt NSFW content_policy_violation ContentFilter risk_control "
+    "safety_block responsible_ai guardrail_x".split(),
+)
+def test_each_code_of_a_filter_is_one_also_where_the_server_fails(code):
+    error = {"error": {"code": code, "message": "no"}}
+    assert is_filtered(400, error) and is_filtered(500, error) and not is_filtered(429, error)
+
+
+@pytest.mark.parametrize(
+    "code",
+    "insufficient_quota 1113 arrearage 30001 1008 1304 1308 1309 1310 billing_not_active payment_required "
+    "budget_exceeded 402".split(),
+)
+def test_each_code_of_an_empty_account_is_one_and_is_no_filter(code):
+    assert is_unpaid(400, {"error": {"code": code.upper(), "message": "content filter"}})
+    assert not is_filtered(400, {"error": {"code": code, "message": "content filter"}})
+
+
+@pytest.mark.parametrize("status", [401, 403, 404, 405, 410, 300, 302, 399])
+def test_a_status_of_no_access_is_one_whatever_it_says(status):
+    assert is_locked_out(status, None)
+
+
+@pytest.mark.parametrize(("status", "locked"), [(200, True), (400, True), (402, False), (422, False), (500, False)])
+def test_words_of_no_access_count_where_no_status_says_more(status, locked):
+    assert is_locked_out(status, {"error": {"message": "unknown model"}}) == locked
+    assert is_locked_out(status, {"error": {"code": "401", "message": "x"}})
+    assert not is_locked_out(status, {"error": {"message": "x"}})
+
+
+def test_a_plan_that_is_to_be_checked_is_an_empty_account_but_at_google():
+    words = "check your plan and billing"
+    assert is_unpaid(429, {"error": {"message": words}})
+    assert not is_unpaid(429, {"error": {"message": words, "status": "RESOURCE_EXHAUSTED"}})
+    assert not is_unpaid(429, {"error": {"message": f"rate limit: {words}"}})
+    assert is_unpaid(400, {"error": {"message": f"rate limit: {words}"}})
+
+
+def test_the_reason_of_a_block_is_told_in_the_hosts_words():
+    assert read_block({"output_sensitive": True, "base_resp": {"status_code": 0, "status_msg": "sad"}}) == "sad"
+    assert read_block({"input_sensitive": True}) == "sensitive"
+    assert read_block({"prompt_feedback": {"block_reason": "OTHER"}}) == "OTHER"
+    assert read_block({"choices": [{}], "promptFeedback": {"blockReason": "SAFETY"}}) is None
+    assert read_block({"code": "1301"}) == "filtered" and read_block([]) is None and read_block({"id": 1}) is None
+    assert read_block({"choices": [5, {"error": {"code": "1301", "message": "w"}}]}) == "w"
+
+
+def test_an_account_of_no_use_is_told_only_without_an_answer():
+    assert read_stop({"code": "Arrearage"}) == "no words" and read_stop({"code": "Arrearage", "choices": [1]}) is None
+    assert read_stop({"message": "overdue"}) is None and read_stop("x") is None and read_stop({"code": "x"}) is None
+    assert find_interruption({"choices": [{"finish_reason": "stop"}, {"finish_reason": "abort"}]}) == "abort"
+    assert find_interruption({"choices": [{"finish_reason": "stop"}]}) is None
+
+
+@pytest.mark.parametrize("name", ["error", "code", "error_code", "base_resp"])
+def test_a_body_with_one_of_four_names_tells_of_an_error(name):
+    assert is_error({name: 1}) and not is_error({"message": 1})

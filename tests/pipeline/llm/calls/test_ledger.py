@@ -1,10 +1,13 @@
 import asyncio
 import json
+import re
+from dataclasses import asdict
 
 import pytest
 
 from pipeline.llm.calls.endpoint import Endpoint, EndpointStopped, Reply
 from pipeline.llm.calls.ledger import Ledger
+from pipeline.runtime.accounts import project
 from pipeline.runtime.store import Store
 from tests.support.params import with_values
 
@@ -121,3 +124,78 @@ def test_a_request_is_stored_with_its_host_sample_and_weights(ledger):
     run(books, keep)
     (request,) = books.store.connection.execute("select request from answers").fetchone()
     assert json.loads(request) == {"host": books.endpoint.host, "body": BODY, "sample": 2, "revision": "w"}
+
+
+def test_an_answer_is_kept_with_its_status_time_attempt_and_the_servers_name_for_it(ledger):
+    books = ledger()
+    answered = Reply("answer", 200, reply(1, 1).body, {"x-request-id": "r1"})
+
+    async def keep():
+        return await books.keep_answer("k", BODY, 0, answered, 0.12345, 3)
+
+    assert run(books, keep) == {
+        "status": 200, "body": answered.body, "latency_s": 0.123, "attempt": 3, "request_id": "r1",
+    }  # fmt: skip
+    assert books.counts.answers == 1 and books.store.get("k")["attempt"] == 3
+
+
+def test_what_a_process_did_is_written_for_its_owner_alone(ledger, vpo_home, monkeypatch):
+    monkeypatch.setenv("DVC_STAGE", "critique@sft")
+    books = ledger(budget_usd=1.0)
+    books.count_tokens(reply(3, 4))
+
+    async def stop():
+        books.interrupt()
+
+    run(books, stop)
+    (path,) = (vpo_home / "runs").iterdir()
+    assert path.stat().st_mode & 0o777 == 0o600 and path.name.endswith(".json")
+    record = json.loads(path.read_text())
+    assert 0 <= record.pop("seconds") < 600 and re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", record.pop("at"))
+    assert record == {
+        "project": str(project()), "stage": "critique@sft", "stopped": "stopped", "host": books.endpoint.host,
+        "model": "m", **asdict(books.counts),
+    }  # fmt: skip
+    assert (record["input_tokens"], record["output_tokens"], record["usd"]) == (3, 4, 7.0)
+
+
+@pytest.mark.parametrize(
+    ("prices", "money"), [({}, "$7.00"), pytest.param(dict.fromkeys(PRICES), "price unknown", marks=pytest.mark.slow)]
+)
+def test_a_person_sees_what_came_from_the_store_tokens_and_money(ledger, prices, money):
+    books = ledger(**prices)
+    books.count_tokens(reply(3, 4))
+    books.counts.from_store, books.counts.output_tokens = 5, 1997
+    assert books.describe_status() == f"5 from store · 2k tokens · {money}"
+
+
+@pytest.mark.parametrize(("budget", "may_send"), [(5.1, True), (5.0, False), (0.0, False), (None, True)])
+def test_a_budget_is_spent_when_so_much_is_charged(ledger, budget, may_send):
+    books = ledger(budget_usd=budget)
+    books.charge_unusable((2, 3))
+
+    async def send():
+        books.check_may_send()
+
+    if may_send:
+        run(books, send)
+    else:
+        with pytest.raises(EndpointStopped, match="raise budget_usd to go on"):
+            run(books, send)
+
+
+def test_each_kind_of_token_has_its_own_price(ledger):
+    books = ledger(usd_per_million_input_tokens=2e6, usd_per_million_output_tokens=3e6)
+    assert books.cost_usd(10, 100) == 320.0
+
+
+def test_a_sleep_that_nobody_ends_is_over_in_time(ledger):
+    books = ledger()
+
+    async def sleep():
+        await books.sleep(0.001)
+        books.interrupt()
+        with pytest.raises(EndpointStopped, match="^stopped$"):
+            await books.sleep(60)
+
+    run(books, sleep)
