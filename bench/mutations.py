@@ -30,7 +30,7 @@ TENDING = re.compile(
 QUIET = re.compile(
     r"(?i)encoding|errors|newline|flush|strict|help|description|detail|label|title|color|style|width|indent|dpi|fig"
     r"|timeout|batch_size|buffer|chunk|workers|thread|daemon|name$|exist_ok|parents|capture_output|text|ignore_errors"
-    r"|missing_ok|stacklevel|cache|inline|nogil|fastmath|frozen|slots|disable|metavar|unit|check$|cwd|repr|level"
+    r"|missing_ok|stacklevel|cache|maxsize|inline|nogil|fastmath|frozen|slots|disable|metavar|unit|check$|cwd|repr|level"
     r"|counting|typ$|default$|default_factory|compression|row_group|page_index|_at_once|block|rows_a|room_s|poll|pause|wait"
 )
 """Names of what is for people, for speed, or that Python and a linter hold."""

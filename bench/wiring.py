@@ -35,6 +35,11 @@ EQUIVALENT: dict[tuple[str, str], str] = {
         "the order in which files are removed is seen by nobody",
     ("pipeline/runtime/params_file.py", "`sorted(read)` -> `(sorted(read, reverse=True))`"):
         "keys for the test of dvc.yaml, which reads them as a set",
+    (
+        "pipeline/text/common_words.py",
+        "`sorted({request.strip() for request in requests})` -> "
+        "`(sorted({request.strip() for request in requests}, reverse=True))`",
+    ): "os.path.commonprefix compares the least and the greatest text, whatever their order",
 }  # fmt: skip
 """(file, change) of a drawn fault that no behaviour can show -> why; it is in no count."""
 

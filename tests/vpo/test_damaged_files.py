@@ -108,3 +108,19 @@ def test_the_files_of_a_folder_stand_in_the_order_of_their_paths_parts(tmp_path)
         (tmp_path / "f" / name).write_text("data")
     listing = [{"md5": DATA, "relpath": name} for name in ("a/x", "a-b/x", "a.txt", "b")]
     assert hash_path(tmp_path / "f") == f"{hashlib.md5(json.dumps(listing).encode()).hexdigest()}.dir"
+
+
+def test_strays_are_named_by_the_order_of_their_outputs(project):
+    lines = [{"md5": DATA, "relpath": "a"}]
+    listing = json.dumps(lines)
+    md5 = f"{hashlib.md5(listing.encode()).hexdigest()}.dir"
+    object_path(project / "cache", md5).parent.mkdir(parents=True, exist_ok=True)
+    object_path(project / "cache", md5).write_text(listing)
+    folders = ("data/z", "data/b", "data/m")
+    for folder in folders:
+        (project / folder).mkdir()
+        for name in ("a", "stray"):
+            (project / folder / name).write_text("data")
+    outs = [{"path": folder, "md5": md5} for folder in folders]
+    write_json(project / "dvc.lock", {"stages": {"a": {"cmd": "x", "outs": outs}}})
+    assert changed(project) == [f"{folder}/stray" for folder in sorted(folders)]

@@ -108,3 +108,14 @@ def test_a_query_longer_than_csv_allows_by_itself_is_read_and_the_limit_is_put_b
     (tmp_path / "a.csv").write_text("text\n" + "a" * 200_000 + "\n\nb\n")
     assert [len(row["text"]) for row in read_all(tmp_path / "a.csv")[1]] == [200_000, 1]
     assert csv.field_size_limit() == before
+
+
+def test_a_row_of_a_sheet_with_an_empty_cell_stays_and_an_empty_row_goes(tmp_path):
+    import openpyxl
+
+    book = openpyxl.Workbook()
+    for row in (["text", 7], ["a", None], [None, None], [None, "b"], ["c", 1]):
+        book.active.append(row)
+    book.save(tmp_path / "a.xlsx")
+    names, rows = read_all(tmp_path / "a.xlsx")
+    assert names == ["text", "7"] and [[*row.values()] for row in rows] == [["a", None], [None, "b"], ["c", 1]]

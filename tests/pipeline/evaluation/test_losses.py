@@ -83,3 +83,8 @@ def test_less_is_better_of_some_metrics_and_more_of_others(laptop):
         "unsafe": -1, "failed": -1, "diversity": 1, "aligned": 1,
     }  # fmt: skip
     assert "words" not in signs
+
+
+def test_a_pair_of_arms_in_which_nothing_got_worse_hides_none_behind_it():
+    rows = [number("failed", -0.1, -0.2, -0.05, "base"), number("failed", 0.1, 0.05, 0.2)]
+    assert name_losses(rows, SIGNS) == ["dpo against sft: failed rises by 10.0 points [5.0, 20.0]"]

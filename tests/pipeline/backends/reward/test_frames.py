@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from pipeline.backends.reward.frames import spread
+from pipeline.backends.reward.frames import FEW, VIDEOSCORE, spread
 
 
 def numbered(n):
@@ -34,3 +34,7 @@ def test_spread_takes_all_frames_of_a_short_clip(n):
 def test_spread_never_gives_more_than_asked_for_whatever_rounding_does():
     sizes = {len(spread(numbered(n), most)) for most in (4, 16, 48) for n in range(most + 1, 600)}
     assert sizes == {4, 16, 48}
+
+
+def test_the_frames_that_models_look_at_are_as_many_as_their_authors_take():
+    assert (VIDEOSCORE, FEW) == (16, 4)
