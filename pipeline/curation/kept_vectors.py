@@ -33,8 +33,8 @@ def embed_rows(
 
     `get_texts` returns the texts at some places of `query_ids`.
     """
-    known, vectors = read_vectors(folder)
-    new = np.flatnonzero(~np.isin(query_ids, known))
+    kept_ids, vectors = read_vectors(folder)
+    new = np.flatnonzero(~np.isin(query_ids, kept_ids))
     with progress("queries: meaning", len(new)) as report:
         parts = [vectors]
         for begin in range(0, len(new), size):
@@ -43,7 +43,7 @@ def embed_rows(
             write_vectors(folder, query_ids[places], made)
             parts.append(made)
             report(begin + len(places))
-    ids = np.concatenate([known, query_ids[new]])
+    ids = np.concatenate([kept_ids, query_ids[new]])
     # an empty folder tells no number of dimensions
     everything = np.concatenate([part for part in parts if len(part)]) if len(ids) else vectors
     order = np.argsort(ids, kind="stable")
