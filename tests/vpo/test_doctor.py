@@ -156,7 +156,7 @@ def test_every_thing_that_a_run_needs_is_looked_at_in_one_order(project):
     assert names == [
         "python", "params.yaml", "libraries", *extras, "dvc", "graph", "dvc lock", "dvc.lock", "folders", "outputs",
         "dvc cache", ".gitignore", "store", "account", "VPO_HOME", "disk (project)", "disk (VPO_HOME)",
-        "disk (temporary files)", "queries.path", "queries.benchmarks", "d_sft.path", "d_dpo.path",
+        "disk (temporary files)", "queries.path", "queries.benchmarks", "queries.semantic", "d_sft.path", "d_dpo.path",
         *load_params(project / "params.yaml").backends,
     ]  # fmt: skip
 
