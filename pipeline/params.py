@@ -10,6 +10,7 @@ from pathlib import Path
 
 import click
 
+from pipeline.backends.sentences import find_fault, refuse
 from pipeline.runtime.fingerprint import code_of, stage_modules
 from pipeline.runtime.io import replacing_folder, write_json
 from pipeline.runtime.params_file import load_params, option, refuse_same_judge, refuse_unpinned
@@ -28,6 +29,8 @@ def named_paths(params: Params) -> dict[str, list[str]]:
     queries = [*params.queries.benchmarks]
     if params.queries.source == "file" and params.queries.path is not None:
         queries.append(params.queries.path)
+    if params.queries.semantic is not None:
+        queries.append(params.queries.semantic.model)
     models = params.reward.models.values()
     return {
         "queries": queries,
@@ -76,6 +79,8 @@ def main(out: str, code: str, files: str, params_path: str) -> None:
     params = load_params(params_path)
     refuse_same_judge(params)
     refuse_unpinned(params)
+    if params.queries.semantic is not None:  # else it would be found out when all queries are filtered
+        refuse(find_fault(params.queries.semantic))
     for model in params.reward.models.values():
         if isinstance(model, ChecklistParams):  # else it would be found out when all clips are rendered
             read_questions(model.questions)

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import click
 import numpy as np
 
+from pipeline.backends.sentences import SentenceModel
 from pipeline.backends.teacher import make_teacher
 from pipeline.curation.arrays import Int64s, UInt64s
 from pipeline.curation.benchmark_overlap import count_leakage, drop_overlap
@@ -24,11 +25,13 @@ from pipeline.curation.draw import Placement, clean_rows, draw_splits
 from pipeline.curation.drops import describe_drops, list_duplicates, list_refused
 from pipeline.curation.files import guard_file
 from pipeline.curation.filters import FilterResult, filter_rows
+from pipeline.curation.kept_vectors import embed_rows
 from pipeline.curation.outputs import write_splits
 from pipeline.curation.plots import Table, tabulate_lengths, tabulate_toxicity
 from pipeline.curation.query_ids import spell_ids
 from pipeline.curation.rules import OUTCOME, check_readable
 from pipeline.curation.saved_state import hash_rules, resume
+from pipeline.curation.similar_meaning import EmbedRows, drop_similar_meaning
 from pipeline.curation.sources import get_path, join_frames, name_source, read_frames
 from pipeline.curation.split import NEAR
 from pipeline.llm.template import Template
@@ -41,7 +44,7 @@ from pipeline.text.clean import clean_hash
 from pipeline.world.corpus import make_queries
 from schemas.base import content_id
 from schemas.fewshot import Exemplar
-from schemas.params import Params, QueriesParams
+from schemas.params import Params, QueriesParams, SemanticParams
 from schemas.queries import Query
 from schemas.seams import Teacher
 from schemas.stage import Ask, Declaration
@@ -71,11 +74,13 @@ def queries(
     params: QueriesParams,
     seed: int,
     run_filters: Filter = filter_rows,
+    embed: EmbedRows | None = None,
 ) -> QueriesResult:
     """Return the queries of all splits, and why each other raw row left.
 
     `raws` are frames of pipeline.curation.sources; `lists` are texts that no split may hold, by the list's name: the
-    queries of the few-shot demonstrations, benchmark prompts. `run_filters` may remember rows of an earlier run.
+    queries of the few-shot demonstrations, benchmark prompts. `run_filters` may remember rows of an earlier run;
+    `embed` gives the vectors that `params.semantic` compares.
     Raises DataError when the source holds no rows.
     """
     import polars as pl
@@ -85,23 +90,31 @@ def queries(
     frame = raw.drop(OUTCOME)
     del raw
     overlap = drop_overlap(filtered, lists, NEAR)
-    draw = draw_splits(frame, filtered, overlap.left, teacher, template, params, seed)
+    left, drops = overlap.left, [overlap.drops]
+    heads = filtered.facts["query_id"].to_numpy()
+    semantic: dict[str, Any] = {}
+    if params.semantic and embed:
+        passed = filtered.passed
+        vectors = embed(heads[left], lambda places: clean_rows(frame, passed[left[places]], params))
+        meaning = drop_similar_meaning(left, vectors, params.semantic.threshold, passed, frame["source_id"])
+        semantic = {"semantic": {"rows": len(left), "left": len(meaning.left)}}
+        left, drops = meaning.left, [*drops, meaning.drops]
+    draw = draw_splits(frame, filtered, left, teacher, template, params, seed)
     splits = [placement.split for placement in draw.placements]
     leakage = count_leakage(filtered.tokens.take(draw.rows), splits, lists, NEAR)
     counts = {**overlap.counts, "splits": draw.between_splits}
     report = {
         "self_bleu": filtered.self_bleu,
         "leakage": {"threshold": NEAR, "found_before": counts, **leakage},
+        **semantic,
         **draw.report,
     }
     tables = tabulate(frame, filtered, draw.rows)
-    drops = pl.concat(
-        [list_refused(filtered), list_duplicates(frame["source_id"], filtered), overlap.drops, draw.drops]
-    )
-    passed, heads = filtered.passed, filtered.facts["query_id"].to_numpy()
+    everything = pl.concat([list_refused(filtered), list_duplicates(frame["source_id"], filtered), *drops, draw.drops])
+    passed = filtered.passed
     del filtered  # a million rows' tokens are hundreds of MB
     rows = make_rows(frame, passed, draw.placements, heads, params)
-    return QueriesResult(rows, describe_drops(frame, drops, heads), report, tables)
+    return QueriesResult(rows, describe_drops(frame, everything, heads), report, tables)
 
 
 def tabulate(frame: pl.DataFrame, filtered: FilterResult, drawn: Int64s) -> dict[str, Table]:
@@ -136,6 +149,13 @@ def remember_filters(params: QueriesParams) -> Filter:
     """Return `filter_rows` that keeps its results under $VPO_HOME, for the same source under the same rules."""
     folder = home() / "curation" / f"{hash_rules(params)}-{content_id(name_source(params))}"
     return lambda readable, params: resume(readable, params, folder)
+
+
+def remember_vectors(params: SemanticParams) -> EmbedRows:
+    """Return what embeds queries by the model and keeps their vectors under $VPO_HOME, for every source."""
+    model = SentenceModel(params)
+    folder = home() / "curation" / "vectors" / model.revision
+    return lambda query_ids, get_texts: embed_rows(query_ids, get_texts, model.embed, folder)
 
 
 @contextmanager
@@ -178,7 +198,8 @@ def main(sft: str, dpo: str, test: str, params_path: Path) -> None:
         with trace_source(params.queries) as origin:
             raws = outputs.count_in(read_frames(params.queries, corpus))
             run_filters = remember_filters(params.queries)
-            result = queries(raws, teacher, template, lists, params.queries, params.base.seed, run_filters)
+            embed = remember_vectors(params.queries.semantic) if params.queries.semantic else None
+            result = queries(raws, teacher, template, lists, params.queries, params.base.seed, run_filters, embed)
         outputs.rows, outputs.dropped, outputs.tables = result.rows, result.dropped, result.tables
         outputs.report = {"benchmarks": sizes, **origin, **result.report}
         for line in result.report["short"]:

@@ -4,11 +4,13 @@ Unknown keys are refused, so a typo is an error and not a default.
 """
 
 import re
-from typing import Annotated, Literal
+from dataclasses import replace
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, field_validator, model_validator
 
 from schemas.base import NAME
+from schemas.needs import Needs, Weights
 from schemas.params_policy import (
     BaseModelParams,
     OptimizeParams,
@@ -27,8 +29,8 @@ __all__ = [
     "BaseModelParams", "BaseParams", "CritiqueParams", "DDpoParams", "DSftParams", "DpoParams", "DpoTrainParams",
     "EndpointParams", "EvaluateParams", "FewshotParams", "OptimizeParams", "PackageParams",
     "Params", "PolicyEndpointParams", "PolicyParams", "QueriesParams", "RefineParams", "RenderParams",
-    "RewardModelParams", "RewardParams", "RolloutParams", "SamplingParams", "SftParams", "TeacherParams",
-    "TrainedArmParams", "WorldParams",
+    "RewardModelParams", "RewardParams", "RolloutParams", "SamplingParams", "SemanticParams", "SftParams",
+    "TeacherParams", "TrainedArmParams", "WorldParams",
 ]  # fmt: skip
 
 Name = Annotated[str, Field(pattern=NAME)]
@@ -42,6 +44,21 @@ class BaseParams(Section):
         gt=0, le=1, description="A stage stops when more than this share of its inputs ends for one reason of a model."
     )
     stop_after: int = Field(ge=1, description="Inputs that must have ended before stop_share counts.")
+
+
+class SemanticParams(Section):
+    """Which queries mean the same, by a model of sentence-transformers."""
+
+    NEEDS: ClassVar[Needs] = Needs(device="gpu", extras=("semantic",))
+
+    model: str = Field(min_length=1, description="A model's folder, or owner/name on the Hub.")
+    revision: str | None = Field(pattern=COMMIT, description="40-hex commit of a Hub model; null for a folder.")
+    threshold: float = Field(gt=0, le=1, description="A query whose cosine to a kept one is >= this leaves.")
+
+    @property
+    def needs(self) -> Needs:
+        """What the model needs, as a backend tells it."""
+        return replace(self.NEEDS, weights=Weights(self.model, self.revision))
 
 
 class QueriesParams(Section):
@@ -66,6 +83,7 @@ class QueriesParams(Section):
         description="Files of benchmark prompts (txt, csv, json, jsonl, parquet): what resembles one leaves."
     )
     max_similarity: float = Field(gt=0, le=1, description="A query with sim >= this to a kept one leaves (self-BLEU).")
+    semantic: SemanticParams | None = Field(description="Drop what means the same in other words; null: no such rule.")
     unsafe_threshold: float = Field(gt=0, le=1, description="A source's toxicity score above this: safety candidate.")
     sft: int = Field(ge=0, description="General queries of split sft.")
     sft_safety: int = Field(ge=0, description="Safety queries of split sft.")

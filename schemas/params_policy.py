@@ -34,6 +34,9 @@ class HubModelParams(BackendParams):
     backend: Literal["hub"]
     name: str = Field(description="owner/name on the Hub, or a model's folder.")
     revision: str | None = Field(default=None, pattern=COMMIT, description="40-hex commit of a Hub model.")
+    chat_template: Literal["plain"] | None = Field(
+        default=None, description="A chat format of ours in place of the model's own; null: its own."
+    )
 
     @property
     def needs(self) -> Needs:

@@ -17,6 +17,7 @@ class Reason(StrEnum):
     DUPLICATE = "duplicate"
     SIMILAR = "similar"
     BENCHMARK = "benchmark"
+    SIMILAR_MEANING = "similar_meaning"
     NOT_SAMPLED = "not_sampled"
     UNREADABLE = "unreadable"
     # teacher and policy

@@ -176,6 +176,8 @@ def main(queries: tuple[str, ...], out: Path, params_path: str) -> None:
     with hold_lock(out), replacing_folder(out, owns=(*KEPT, NAMED)) as folder:
         if isinstance(params.base_model, HubModelParams):
             named = pin(params.base_model.name, params.base_model.revision)
+            if chat_template := params.base_model.chat_template:
+                named["chat_template"] = chat_template
             write_json(folder / NAMED, named)
             write_json(metrics_path(out), named)
             return

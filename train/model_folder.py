@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pipeline.llm.chat_format import prepare_tokenizer
 from pipeline.runtime.io import DataError
 from pipeline.runtime.named_model import read_name
 
@@ -50,11 +51,13 @@ def read_origin(folder: Path) -> str | None:
     return None
 
 
-def load_tokenizer(folder: str) -> "PreTrainedTokenizerBase":
-    """Return the tokenizer of a model folder. Raises DataError for one that knows no chat format."""
+def load_tokenizer(folder: str, chat_template: str | None = None) -> "PreTrainedTokenizerBase":
+    """Return the tokenizer of a model folder in its chat format, or in ours of the name `chat_template`.
+
+    Raises DataError for one that knows no chat format, or none that an answer can be trained in.
+    """
     from transformers import AutoTokenizer
 
     tokenizer = AutoTokenizer.from_pretrained(folder)
-    if not tokenizer.chat_template:
-        raise DataError(f"{folder}: the tokenizer has no chat template; take an instruct model as base_model.name")
+    prepare_tokenizer(tokenizer, chat_template, folder)
     return tokenizer

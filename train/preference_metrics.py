@@ -6,6 +6,7 @@ from pathlib import Path
 from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
+from pipeline.llm.chat_format import find_stop
 from pipeline.runtime.io import write_json
 from schemas.base import Pair, content_id
 from train.trl_rows import Row, Turns
@@ -119,7 +120,7 @@ def measure_answer_tokens(trainer: "DPOTrainer", prompts: Sequence[Turns]) -> fl
             input_ids=input_ids.to(model.device), attention_mask=mask.to(model.device), max_new_tokens=MOST_TOKENS,
             do_sample=False, temperature=None, top_p=None, top_k=None,
         )[:, width:]  # fmt: skip
-    ends = {tokenizer.eos_token_id, tokenizer.pad_token_id}
+    ends = {tokenizer.eos_token_id, tokenizer.pad_token_id, find_stop(tokenizer)}
     return fmean(next((n for n, i in enumerate(row) if i in ends), len(row)) for row in answers.tolist())
 
 
@@ -173,4 +174,4 @@ class PreferenceMetrics:
         return measure_by_source([self.pairs[i] for i in positions], log_probs, tokens, self.beta)
 
     def _count_tokens(self, turns: Turns) -> int:
-        return len(self.trainer.processing_class(turns[0]["content"])["input_ids"])
+        return len(self.trainer.processing_class(turns[0]["content"], add_special_tokens=False)["input_ids"])

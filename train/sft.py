@@ -8,7 +8,7 @@ import click
 
 from pipeline.llm.template import Template
 from pipeline.runtime.io import DataError, read_rows
-from pipeline.runtime.named_model import download
+from pipeline.runtime.named_model import download, read_chat_template
 from pipeline.runtime.one_thread import use_one_thread
 from pipeline.runtime.params_file import load_params, option
 from pipeline.runtime.stand_ins import say_if_unreadable
@@ -26,6 +26,7 @@ from train.trainer import describe_setting, make_arguments, make_dataset, open_w
 from train.trl_rows import FittingRows, select_fitting, to_sft_rows
 
 if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
     from trl import SFTTrainer
 
 
@@ -41,11 +42,14 @@ def sft(rows: list[DSft], base: Path, out: Path, params: Params) -> None:
 
     template = Template(params.policy.template, needs=("query",))
     trl_rows = to_sft_rows(rows, template)
-    key = make_run_key("sft", trl_rows, model, train, describe_setting(train), params.base.seed)
+    chat_template = read_chat_template(base)
+    setting = describe_setting(train) | ({"chat_template": chat_template} if chat_template else {})
+    key = make_run_key("sft", trl_rows, model, train, setting, params.base.seed)
 
     with explain_exhaustion("sft"), open_work_folder(key, out) as work:
-        fitting = select_fitting(trl_rows, load_tokenizer(model), train.max_length, train.long_rows)
-        trainer = make_sft_trainer(fitting, model, work, params)
+        tokenizer = load_tokenizer(model, chat_template)
+        fitting = select_fitting(trl_rows, tokenizer, train.max_length, train.long_rows)
+        trainer = make_sft_trainer(fitting, model, work, params, tokenizer)
         record_throughput(trainer, describe_work("sft", read_origin(base), train))
         train_with_checkpoints(trainer, work, key, train.checkpoint_s)
 
@@ -64,8 +68,14 @@ def sft(rows: list[DSft], base: Path, out: Path, params: Params) -> None:
         save_model(trainer, work, out, about, fitting.count_units(), origin=Path(model))
 
 
-def make_sft_trainer(fitting: FittingRows, model: str, work: Path, params: Params) -> "SFTTrainer":
-    """Return an SFTTrainer of the model in folder `model`; `work` is the run's folder.
+def make_sft_trainer(
+    fitting: FittingRows,
+    model: str,
+    work: Path,
+    params: Params,
+    tokenizer: "PreTrainedTokenizerBase | None" = None,
+) -> "SFTTrainer":
+    """Return an SFTTrainer of the model in folder `model`, whose own tokenizer is null; `work` is the run's folder.
 
     Raises DataError where no row fits.
     """
@@ -82,7 +92,7 @@ def make_sft_trainer(fitting: FittingRows, model: str, work: Path, params: Param
         model=model,
         args=SFTConfig(**arguments, completion_only_loss=True),
         train_dataset=make_dataset(fitting.rows, work),
-        processing_class=load_tokenizer(model),
+        processing_class=tokenizer or load_tokenizer(model),
         peft_config=make_peft_config(train.lora),
     )
 

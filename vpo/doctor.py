@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 
 import click
 
-from schemas.params import Params
+from schemas.params import Params, SemanticParams
 from schemas.section import BackendParams
 from vpo.damage import (
     Check,
@@ -39,6 +39,7 @@ EXTRAS = {
     "video": ("av",),
     "plots": ("matplotlib",),
     "language": ("pycld2",),
+    "semantic": ("sentence_transformers",),
     "train": ("torch", "transformers", "trl", "peft", "accelerate"),
     "render": ("diffusers", "ftfy", "sentencepiece"),
     "reward": ("transformers", "PIL"),
@@ -100,6 +101,7 @@ def examine(root: Path, online: bool = False) -> Iterator[Check]:
         yield check_outside_file(root, "queries.path", params.queries.path if params.queries.source == "file" else None)
         for given in params.queries.benchmarks:
             yield check_outside_file(root, "queries.benchmarks", given)
+        yield check_sentence_model(root, params.queries.semantic)
         yield check_outside_file(root, "d_sft.path", params.d_sft.path)
         yield check_outside_file(root, "d_dpo.path", params.d_dpo.path)
         for place, section in params.backends.items():
@@ -121,6 +123,8 @@ def needed_extras(params: Params) -> set[str]:
         needed.add("hub")
     if params.queries.languages is not None:
         needed.add("language")
+    if params.queries.semantic is not None:
+        needed |= {*params.queries.semantic.needs.extras}
     if os.environ.get("VPO_EXECUTOR") == "ray":
         needed.add("ray")
     return needed
@@ -212,6 +216,18 @@ def check_outside_file(root: Path, name: str, given: str | None) -> Check:
     if now == before:
         return Check(name, True, f"{given} is what the last run read")
     return Check(name, False, f"{given} changed since the last run", f"dvc repro --force {stage}, then dvc repro")
+
+
+def check_sentence_model(root: Path, params: SemanticParams | None) -> Check:
+    """The model that finds queries which mean the same."""
+    from pipeline.backends.sentences import find_fault
+
+    if params is None:
+        return Check("queries.semantic", True, "no model is read")
+    fault = find_fault(params, root)
+    return Check(
+        "queries.semantic", not fault, fault or params.model, "name a model, or set it to null" if fault else ""
+    )
 
 
 def check_backend(place: str, params: BackendParams, online: bool) -> Check:

@@ -57,7 +57,7 @@ def use(name: str) -> None:
 
 def recipes(root: Path) -> dict[str, Path]:
     """Return the files of the recipes by name."""
-    return {path.stem: path for path in sorted((root / "recipes").glob("*.yaml"))}
+    return {path.stem: path for path in sorted((root / "recipes").glob("*.yaml"), key=lambda path: path.stem)}
 
 
 def recipe(root: Path, name: str) -> Path:

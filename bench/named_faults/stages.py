@@ -107,7 +107,7 @@ FAULTS = [
     Fault("render: prompts are rendered though the check refused them", "pipeline/render.py",
           "for row in read_rows(critique, Critique)} if critique else None", "for row in ()} if critique else None"),
     Fault("queries: the draw does not depend on the seed", "pipeline/queries.py",
-          "params.queries, params.base.seed, run_filters)", "params.queries, 0, run_filters)"),
+          "params.queries, params.base.seed, run_filters, embed)", "params.queries, 0, run_filters, embed)"),
     Fault("queries: the corpus does not depend on the seed", "pipeline/queries.py",
           "make_queries(params.world.queries, params.base.seed)", "make_queries(params.world.queries, 0)"),
     Fault("queries: exemplars may be drawn", "pipeline/queries.py",

@@ -19,7 +19,7 @@ STEPS: dict[str, tuple[Reason, ...] | None] = {
         Reason.EMPTY, Reason.TOO_SHORT, Reason.TOO_LONG, Reason.CHARACTERS, Reason.KEYWORD, Reason.URL, Reason.LANGUAGE,
     ),
     "distinct": (Reason.DUPLICATE,),
-    "diverse": (Reason.SIMILAR,),
+    "diverse": (Reason.SIMILAR, Reason.SIMILAR_MEANING),
     "unlike benchmarks": (Reason.BENCHMARK,),
     "drawn": None,
 }  # fmt: skip

@@ -39,7 +39,7 @@ Piece: TypeAlias = "npt.NDArray[Any] | pl.DataFrame"
 NO_RULE = {
     "source", "path", "revision", "query_column", "id_column", "limit", "unsafe_threshold", "sft", "sft_safety", "dpo",
     "dpo_safety", "test", "test_safety", "recheck_template", "sample", "sample_balance", "sample_weights",
-    "benchmarks",
+    "benchmarks", "semantic",
 }  # fmt: skip
 
 NEWEST = 2

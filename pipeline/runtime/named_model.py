@@ -29,6 +29,12 @@ def read_name(folder: Path) -> tuple[str, str | None] | None:
     return base["name"], base["revision"]
 
 
+def read_chat_template(folder: Path) -> str | None:
+    """Return the name of our chat format that a folder gives the model it names, None for the model's own."""
+    named = folder / NAMED
+    return json.loads(named.read_text(encoding="utf-8")).get("chat_template") if named.is_file() else None
+
+
 def locate_model(folder: Path) -> str:
     """Return where the files of a folder's model lie: there, or where the one that it names is, fetched if need be.
 

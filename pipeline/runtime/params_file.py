@@ -95,7 +95,10 @@ def _who(params: TeacherParams) -> tuple[str, str, str]:
 
 def refuse_unpinned(params: Params) -> None:
     """Raise ParamsError (exit 2) when a model on the Hub could change unseen, before anything is bought for it."""
-    named = [(key, weights) for key, section in params.backends.items() if (weights := section.needs.weights)]
+    needs = {key: section.needs for key, section in params.backends.items()}
+    if params.queries.semantic:
+        needs["queries.semantic"] = params.queries.semantic.needs
+    named = [(key, need.weights) for key, need in needs.items() if need.weights]
     faults = [
         f"{key}.revision: {weights.model} is a model on the Hub; pin it to the 40-hex commit you have the licence for "
         "(its page, Files and versions), or name a folder"

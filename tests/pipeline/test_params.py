@@ -7,6 +7,7 @@ from click.testing import CliRunner
 from pipeline.params import file_hashes, named_paths
 from pipeline.params import main as params_main
 from pipeline.runtime.fingerprint import code_of
+from schemas.params import SemanticParams
 
 
 def folders(out):
@@ -40,6 +41,15 @@ def test_a_stage_exits_with_2_before_any_work(tmp_path, root):
     assert done.returncode == 2
     assert "dpo.reward_gap" in done.stderr and "Traceback" not in done.stderr
     assert not out.exists()
+
+
+def test_a_sentence_model_that_is_missing_is_found_before_any_work(tmp_path, root):
+    named = "semantic: {model: no/such/folder, revision: null, threshold: 0.9} #"
+    path = changed(tmp_path, root, "semantic:                 ", named)
+    out = tmp_path / "data" / "params.json"
+    done = CliRunner().invoke(params_main, [str(out), *folders(out), "--params", str(path)])
+    assert done.exit_code == 2 and not out.exists()
+    assert "queries.semantic: no/such/folder: no such folder" in done.output
 
 
 def test_the_gate_writes_the_code_of_each_stage_and_the_files_of_each_section(tmp_path, root):
@@ -80,3 +90,6 @@ def test_each_section_names_its_files(laptop):
         "queries": ["b.json", "a.csv"], "d_sft": ["c.jsonl"], "d_dpo": [], "reward": questions,
     }  # fmt: skip
     assert named_paths(laptop.model_copy(update={"queries": hub}))["queries"] == ["b.json"]
+    semantic = SemanticParams(model="models/minilm", revision=None, threshold=0.9)
+    meaning = laptop.queries.model_copy(update={"semantic": semantic})
+    assert named_paths(laptop.model_copy(update={"queries": meaning}))["queries"] == ["models/minilm"]

@@ -2,6 +2,7 @@
 
 from collections import Counter
 
+import numpy as np
 import polars as pl
 import pytest
 
@@ -14,6 +15,7 @@ from pipeline.llm.template import Template
 from pipeline.queries import queries
 from pipeline.text.clean import clean, tokens
 from schemas.base import content_id
+from schemas.params import SemanticParams
 from schemas.queries import Query, QueryDropped
 from schemas.reasons import Reason
 from schemas.seams import Outcome, Unparsed
@@ -43,11 +45,13 @@ class Judge:
 def run(laptop, root):
     """Run the stage over texts or Raws; return (rows, dropped by source_id, report, judge)."""
 
-    def stage(raws, exemplars=(), lists=(), seed=0, **changes):
+    def stage(raws, exemplars=(), lists=(), seed=0, embed=None, **changes):
         params = laptop.queries.model_copy(update=SMALL | changes)
         raws = [raw if isinstance(raw, Raw) else Raw(str(number), raw) for number, raw in enumerate(raws)]
         judge, template = Judge(), Template(root / params.recheck_template)
-        result = queries([to_frame(raws)], judge, template, {"exemplar": exemplars} | dict(lists), params, seed)
+        result = queries(
+            [to_frame(raws)], judge, template, {"exemplar": exemplars} | dict(lists), params, seed, embed=embed
+        )
         dropped = [QueryDropped(**record) for record in result.dropped.to_dicts()]
         assert len(result.rows) + len(dropped) == len(raws)
         return result.rows, {item.input_id: item for item in dropped}, result.report, judge
@@ -66,6 +70,27 @@ def test_a_row_says_where_it_comes_from(run):
         query_id=content_id("a dog & a cat"), query="a dog & a cat", split="sft", safety=False, raw=raw.text,
         source="synthetic", source_id="u1", time="Sun Sep  3", unsafe_score=0.25,
     )  # fmt: skip
+
+
+def test_a_query_that_means_the_same_leaves_after_all_that_words_tell(run):
+    """The vector tells a dog from all else; a repeated row, and one like a benchmark's, are not asked about."""
+    texts = ["a dog runs in deep snow", "A dog runs, in DEEP snow", "a puppy sprints over ice", "a red fox in rain"]
+    embedded = []
+
+    def embed(query_ids, get_texts):
+        assert len(query_ids) == len(set(query_ids.tolist()))
+        embedded.extend(get_texts(np.arange(len(query_ids))))
+        return np.array([[1, 0] if "dog" in text or "puppy" in text else [0, 1] for text in embedded], np.float16)
+
+    semantic = SemanticParams(model="m", revision=None, threshold=0.9)
+    lists = {"b.txt": ["a red fox in rain"]}
+    rows, dropped, report, _ = run(texts, lists=lists, embed=embed, semantic=semantic)
+    assert embedded == [texts[0], texts[2]] and [row.source_id for row in rows] == ["0"]
+    assert [dropped[name].reason for name in "123"] == [Reason.DUPLICATE, Reason.SIMILAR_MEANING, Reason.BENCHMARK]
+    assert (dropped["2"].witness_id, dropped["2"].score, dropped["2"].detail) == (rows[0].query_id, 1.0, "to 0")
+    assert report["semantic"] == {"rows": 2, "left": 1}
+    rows, dropped, report, _ = run(texts, lists=lists)
+    assert {row.source_id for row in rows} == {"0", "2"} and "semantic" not in report
 
 
 def test_a_repeated_and_a_similar_query_name_the_kept_one(run):

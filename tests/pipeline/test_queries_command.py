@@ -14,9 +14,12 @@ import pytest
 from click.testing import CliRunner
 from ruamel.yaml import YAML
 
+from pipeline.curation.kept_vectors import read_vectors
 from pipeline.runtime.io import read_rows
+from schemas.base import content_id
 from schemas.queries import Query, QueryDropped
 from schemas.reasons import Reason
+from tests.support import tiny_sentences
 from tests.support.few_queries import NONE_SAFE, SMALL, UNLIKE
 
 
@@ -232,4 +235,24 @@ def test_rows_added_several_times_give_the_bytes_of_a_run_from_nothing(command, 
     shutil.rmtree(vpo_home / "curation")
     result, folder = command("\n".join(texts), **changes)
     assert "known from" not in result.output
+    assert written(folder) == added
+
+
+@pytest.mark.slow
+def test_what_means_the_same_leaves_and_appended_rows_give_the_bytes_of_a_run_from_nothing(command, vpo_home, tmp_path):
+    model = tiny_sentences.write(tmp_path / "tiny")
+    changes = NONE_SAFE | {"semantic": {"model": str(model), "revision": None, "threshold": 0.9}}
+    texts = ["the dog runs along a beach", "two hounds on ice", "a puppy sprints near that shore", "one cat on a sofa"]
+    for size in (2, 4):
+        result, folder = command("\n".join(texts[:size]), **changes)
+        assert result.exit_code == 0, result.output
+    added = written(folder)
+    dropped = read_rows(folder / "data/queries/queries_dropped.parquet", QueryDropped)
+    (gone,) = [row for row in dropped if row.reason == Reason.SIMILAR_MEANING]
+    assert (gone.raw, gone.score, gone.witness_id) == (texts[2], 1.0, content_id(texts[0]))
+    assert json.loads((folder / "results/queries.json").read_text())["semantic"] == {"rows": 4, "left": 3}
+    kept = sorted(len(read_vectors(path.parent)[0]) for path in (vpo_home / "curation/vectors").rglob("*.npz"))
+    assert kept == [4, 4]  # two files in one folder, two queries each
+    shutil.rmtree(vpo_home / "curation")
+    result, folder = command("\n".join(texts), **changes)
     assert written(folder) == added

@@ -138,6 +138,9 @@ BOUNDS = {
     "RefineParams": {
         "verify": ">= 0",
     },
+    "SemanticParams": {
+        "model": "length >= 1", "threshold": "> 0, <= 1",
+    },
     "WorldParams": {
         "queries": "> 0", "teacher_flaws": ">= 0, <= 1", "teacher_simplifies": ">= 0, <= 1",
         "teacher_keeps_unsafe": ">= 0, <= 1", "teacher_refuses": ">= 0, <= 1", "critic_recall_own": ">= 0, <= 1",

@@ -123,6 +123,13 @@ def test_a_hub_model_is_named_with_its_revision(inputs, vpo_home):
     assert read_base(folder) == ("meta-llama/Meta-Llama-3-8B-Instruct", REVISION)
 
 
+def test_a_chat_format_of_ours_is_named_beside_the_model(inputs, vpo_home):
+    done = run(inputs, ("base_model", hub(chat_template="plain")))
+    assert done.exit_code == 0, done.output
+    named = json.loads((inputs / "models/base" / NAMED).read_text())
+    assert (named["revision"], named["chat_template"]) == (REVISION, "plain")
+
+
 def test_a_hub_model_without_a_revision_is_refused(inputs, vpo_home):
     done = run(inputs, ("base_model", hub(revision=None)))
     assert done.exit_code == 1 and "pin it to the 40-hex commit" in done.output

@@ -4,11 +4,12 @@ import shutil
 import pytest
 from click.testing import CliRunner
 
+from pipeline.llm.chat_format import OURS
 from pipeline.runtime.io import DataError, write_rows
 from schemas.base import content_id
 from schemas.d_sft import DSft
 from schemas.params_train import LoraParams
-from tests.support import tiny_policy
+from tests.support import chat_models, tiny_policy
 from tests.support.small_project import write_params
 from train.checkpoints import hash_weights, read_versions
 from train.model_folder import KEPT, read_base
@@ -68,6 +69,38 @@ def test_before_the_answer_the_model_reads_what_it_will_be_asked_with(trainer, t
     read = [[i for i, label, there in zip(*row, strict=True) if there and label == -100] for row in rows]
     assert sorted(read) == sorted(prompts)
     assert all(ids.count(tokenizer.bos_token_id) == 1 for ids in read)
+
+
+@pytest.mark.parametrize("name", chat_models.families())
+def test_every_familys_rows_begin_once_and_end_with_the_turn_that_is_learnt(name, tiny_params, tmp_path):
+    """Also where the token that ends a text pads too, as Llama's does, which has none to pad with."""
+    family = chat_models.families()[name]
+    model = chat_models.write_model(tmp_path / "model", chat_models.make_tokenizer(family))
+    four = tiny_policy.params(tiny_params, sft={"global_batch_size": 4})
+    rows = all_of(to_sft_rows(ROWS[:4], tiny_policy.template(four)))
+    trainer = make_sft_trainer(rows, str(model), tmp_path, four)
+    tokenizer = trainer.processing_class
+    (batch,) = trainer.get_train_dataloader()
+    learnt = [[token for token in row if token != -100] for row in batch["labels"].tolist()]
+    assert sorted(tokenizer.decode(row).strip() for row in learnt) == sorted(
+        f"{row.prompt}{family.stop}" for row in ROWS[:4]
+    )
+    read = zip(batch["input_ids"].tolist(), batch["attention_mask"].tolist(), strict=True)
+    texts = [[token for token, there in zip(*row, strict=True) if there] for row in read]
+    assert [ids.count(tokenizer.bos_token_id) for ids in texts] == [int(family.bos is not None)] * 4
+
+
+def test_a_base_model_learns_the_format_of_ours_that_is_named_and_keeps_it(tiny_params, tmp_path, vpo_home):
+    tokenizer = chat_models.make_tokenizer(chat_models.families()["llama3"], template=None)
+    model, base = chat_models.write_model(tmp_path / "model", tokenizer), tmp_path / "data/models/base"
+    base.mkdir(parents=True)
+    long = tiny_policy.params(tiny_params, sft={"max_length": 2048})
+    with pytest.raises(DataError, match="set base_model.chat_template to plain"):
+        (base / "base.json").write_text(json.dumps({"name": str(model), "revision": None}))
+        sft(ROWS, base, tmp_path / "data/models/sft", long)
+    (base / "base.json").write_text(json.dumps({"name": str(model), "revision": None, "chat_template": "plain"}))
+    sft(ROWS, base, tmp_path / "data/models/sft", long)
+    assert (tmp_path / "data/models/sft/chat_template.jinja").read_text().rstrip() == OURS["plain"].rstrip()
 
 
 # peft asks transformers by the old name

@@ -9,7 +9,7 @@ from click.testing import CliRunner
 
 from pipeline.runtime.io import write_json
 from pipeline.runtime.params_file import load_params
-from schemas.params import Params
+from schemas.params import Params, SemanticParams
 from tests.support.params import with_values
 from tests.support.small_project import write_params
 from vpo.damage import check_rwlock
@@ -22,6 +22,7 @@ from vpo.doctor import (
     check_home,
     check_outside_file,
     check_python,
+    check_sentence_model,
     check_temporary,
     examine,
     main,
@@ -67,6 +68,15 @@ def test_an_extra_is_wanted_only_by_params_that_use_it(laptop):
     assert "openai" not in needed_extras(laptop) and "language" not in needed_extras(laptop)
     asked = laptop.model_copy(update={"judge": with_values(laptop.judge, backend="openai", model="m")})
     assert "openai" in needed_extras(asked)
+
+
+def test_a_sentence_model_that_is_missing_is_told_with_its_extra(laptop, tmp_path):
+    assert check_sentence_model(tmp_path, None).ok and "semantic" not in needed_extras(laptop)
+    semantic = SemanticParams(model="no/such/folder", revision=None, threshold=0.9)
+    queries = laptop.queries.model_copy(update={"semantic": semantic})
+    assert "semantic" in needed_extras(laptop.model_copy(update={"queries": queries}))
+    check = check_sentence_model(tmp_path, semantic)
+    assert not check.ok and check.todo
 
 
 def test_a_missing_extra_is_wrong_only_where_it_is_wanted(tmp_path):
@@ -146,7 +156,7 @@ def test_every_thing_that_a_run_needs_is_looked_at_in_one_order(project):
     assert names == [
         "python", "params.yaml", "libraries", *extras, "dvc", "graph", "dvc lock", "dvc.lock", "folders", "outputs",
         "dvc cache", ".gitignore", "store", "account", "VPO_HOME", "disk (project)", "disk (VPO_HOME)",
-        "disk (temporary files)", "queries.path", "queries.benchmarks", "d_sft.path", "d_dpo.path",
+        "disk (temporary files)", "queries.path", "queries.benchmarks", "queries.semantic", "d_sft.path", "d_dpo.path",
         *load_params(project / "params.yaml").backends,
     ]  # fmt: skip
 

@@ -7,7 +7,8 @@ import shutil
 import pytest
 from click.testing import CliRunner
 
-from pipeline.runtime.params_file import load_params
+from pipeline.runtime.params_file import load_params, refuse_same_judge, refuse_unpinned
+from pipeline.runtime.stand_ins import say_if_unreadable
 from tests.support.small_project import ROOT
 from vpo.graph import read_graph
 from vpo.recipe import main, merge, recipes, round_trip
@@ -174,6 +175,37 @@ def test_prompt_a_video_trains_adapters_with_its_papers_values(project):
     assert (params.rollout.k, params.rollout.temperature) == (5, 1.0)
 
 
+def test_laptop_llm_asks_two_models_of_one_machine_and_pins_a_policy_of_words(project):
+    vpo("use", "laptop-llm")
+    params = load_params(project / "params.yaml")
+    refuse_unpinned(params)
+    refuse_same_judge(params)
+    for section in (params.teacher, params.judge):
+        assert section.needs.address.startswith("http://127.0.0.1:") and section.needs.keys == ("LOCAL_API_KEY",)
+        assert section.usd_per_million_input_tokens == section.usd_per_million_output_tokens == 0
+    assert params.base_model.backend == "hub" and params.sft.lora and params.dpo.train.lora
+    assert params.sft.checkpoint_s and params.dpo.train.checkpoint_s
+    assert (params.render.backend, params.dpo.video_feedback, params.queries.source) == ("offline", False, "file")
+    assert params.queries.semantic is None
+
+
+def test_the_policies_that_laptop_llm_names_are_pinned():
+    text = (ROOT / "recipes/laptop-llm.yaml").read_text()
+    named = re.findall(r"^#   (\S+/\S+)  .*  ([0-9a-f]{40})$", text, re.M)
+    assert len(dict(named)) == 4
+    own = round_trip().load(text)["base_model"]
+    assert dict(named)[own["name"]] == own["revision"]
+
+
+def test_stand_ins_beside_a_real_policy_say_that_they_cannot_read_the_queries(project, capsys):
+    vpo("use", "laptop-llm")
+    params = load_params(project / "params.yaml")
+    say_if_unreadable(params, params.teacher, params.base_model)
+    assert capsys.readouterr().err == ""
+    say_if_unreadable(params, params.render)
+    assert "queries.source: file" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_what_the_text_check_refuses_is_rendered_where_a_recipe_has_an_arm_that_reads_it(project, name):
     shutil.copy(ROOT / "dvc.yaml", project)
@@ -181,7 +213,7 @@ def test_what_the_text_check_refuses_is_rendered_where_a_recipe_has_an_arm_that_
     stages = read_graph(project).stages
     readers = {stage for stage in stages if "data/dpo_unchecked/d_video.jsonl" in stages[stage].deps}
     lane = {stage for stage in stages if "unchecked" in stage}
-    if name == "prompt-a-video":
+    if name in ("prompt-a-video", "laptop-llm"):
         assert readers == lane == set() and not any("dpo_arm@" in stage for stage in stages)
     else:
         assert readers == {"d_dpo_arm@dpo_no_text"} and len(lane) == 3
@@ -204,7 +236,7 @@ def test_a_recipe_that_would_make_wrong_params_changes_nothing(project):
 def test_an_unknown_recipe_is_answered_with_those_there_are(project):
     done = vpo("use", "../params")
     assert done.exit_code == 1
-    assert "there are laptop, prompt-a-video, vpo-cogvideox-2b, vpo-cogvideox-5b" in done.stderr
+    assert "there are laptop, laptop-llm, prompt-a-video, vpo-cogvideox-2b, vpo-cogvideox-5b" in done.stderr
 
 
 def test_list_gives_each_recipe_a_line_and_show_prints_the_file(project):

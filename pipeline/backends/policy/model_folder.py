@@ -4,7 +4,7 @@ import hashlib
 from pathlib import Path
 
 from pipeline.runtime.io import DataError
-from pipeline.runtime.named_model import read_name
+from pipeline.runtime.named_model import read_chat_template, read_name
 from pipeline.runtime.set_aside import read_set_aside
 
 # what a policy's words depend on; model cards and training logs are left out
@@ -22,9 +22,12 @@ def model_revision(folder: str | Path) -> str:
     digest = hashlib.sha256()
     if named := read_name(folder):
         name, commit = named
+        chat_template = read_chat_template(folder) or ""
         if commit:
             digest.update(f"{name}\0{commit}".encode())
+            digest.update(chat_template.encode())
             return digest.hexdigest()[:16]
+        digest.update(chat_template.encode())
         folder = Path(name)
     files = sorted({path for pattern in WEIGHTS for path in folder.glob(pattern)})
     if not any(path.suffix == ".safetensors" for path in files):

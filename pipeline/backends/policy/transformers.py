@@ -16,11 +16,12 @@ import numpy as np
 
 from pipeline.backends.policy.batch import Batch, Text
 from pipeline.backends.policy.model_folder import model_revision
+from pipeline.llm.chat_format import find_stop, prepare_tokenizer
 from pipeline.llm.model_text import clean_prompt
 from pipeline.llm.policy_answers import read_policy_outcome
 from pipeline.llm.template import Template
 from pipeline.runtime.io import DataError
-from pipeline.runtime.named_model import locate_model
+from pipeline.runtime.named_model import locate_model, read_chat_template
 from pipeline.runtime.one_thread import use_one_thread
 from pipeline.runtime.progress import hide_noise
 from pipeline.runtime.store import Store, store_key
@@ -53,10 +54,10 @@ class Transformers:
         self.revision = model_revision(folder)
         self.device = "cuda" if torch.cuda.is_available() else "cpu"
         self.name = Path(folder).name
+        chat_template = read_chat_template(Path(folder))
         folder = locate_model(Path(folder))
         self.tokenizer = AutoTokenizer.from_pretrained(folder)
-        if not self.tokenizer.chat_template:
-            raise DataError(f"{folder}: the tokenizer has no chat template, so the policy cannot be asked")
+        prepare_tokenizer(self.tokenizer, chat_template, self.name)
         use_one_thread(folder)
         hide_noise()
         model = AutoModelForCausalLM.from_pretrained(folder, use_safetensors=True)
@@ -64,7 +65,9 @@ class Transformers:
         self.window = attention_window(folder, self.model.config.get_text_config())
         stop = self.model.generation_config.eos_token_id
         stops = stop if isinstance(stop, list) else [stop]
-        self.stop = {token for token in [*stops, self.tokenizer.eos_token_id] if token is not None}
+        self.stop = {
+            token for token in [*stops, self.tokenizer.eos_token_id, find_stop(self.tokenizer)] if token is not None
+        }
 
     def map(self, queries: Iterable[QueryBase], k: int, sampling: SamplingParams, seed: int) -> Iterator[Outcome[str]]:
         batch = Batch(

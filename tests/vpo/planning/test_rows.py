@@ -105,7 +105,7 @@ def test_rows_that_are_there_stand_for_the_lengths_of_those_to_come(row_plan):
     assert len(example.query) == 5 and len(example.prompt) == 550
 
 
-RECIPES = ("vpo-cogvideox-2b", "vpo-cogvideox-5b", "prompt-a-video")
+RECIPES = ("vpo-cogvideox-2b", "vpo-cogvideox-5b", "prompt-a-video", "laptop-llm")
 COUNTS = {
     "units_in": 400, "units_done": 100, "units_dropped": 300, "rows": 100, "refined_again": 90,
     "dropped": {"no_flaw": 10, "duplicate": 90}, "recheck": {"asked": 100, "unsafe": 1, "candidates": 100},

@@ -11,7 +11,7 @@ from pipeline.runtime.io import DataError
 from pipeline.runtime.named_model import NAMED
 from pipeline.runtime.store import Store, store_key
 from schemas.reasons import Reason
-from tests.support import tiny_policy
+from tests.support import chat_models, tiny_policy
 from train.trl_rows import to_user_turn
 
 QUERIES = tiny_policy.queries()
@@ -268,6 +268,38 @@ def test_the_noise_belongs_to_seed_query_and_sample():
     assert (uniform(0, "q", 0, 8) == one).all() and (uniform(0, "q", 0, 4) == one[:4]).all()
     others = [uniform(1, "q", 0, 8), uniform(0, "r", 0, 8), uniform(0, "q", 1, 8)]
     assert all((other != one).all() for other in others)
+
+
+@pytest.mark.parametrize("name", chat_models.families())
+def test_a_prompt_has_one_first_token_and_an_answer_ends_with_its_turn(name, tiny_params, sampling, tmp_path):
+    """Also where the weights name another end: Gemma's text ends with <eos>, its turns with <end_of_turn>."""
+    family = chat_models.families()[name]
+    tokenizer = chat_models.make_tokenizer(family)
+    folder = chat_models.write_model(tmp_path / "model", tokenizer, eos_token_id=tokenizer.eos_token_id)
+    asked = Transformers(folder, tiny_params.policy, Store(tmp_path / "store"))
+    ids = asked.tokens_of(QUERIES[0], sampling(max_new_tokens=1))
+    assert ids.count(tokenizer.bos_token_id) == (family.bos is not None)
+    assert {tokenizer.convert_tokens_to_ids(token) for token in (family.stop, family.eos)} == asked.stop
+    assert ("</think>" in tokenizer.decode(ids)) == (name == "qwen3")
+
+
+def test_a_base_model_is_asked_in_the_format_of_ours_that_is_named(tiny_params, sampling, tmp_path):
+    tokenizer = chat_models.make_tokenizer(chat_models.families()["llama3"], template=None)
+    model = chat_models.write_model(tmp_path / "model", tokenizer)
+    named = tmp_path / "base"
+    named.mkdir()
+
+    def ask(**more):
+        (named / NAMED).write_text(json.dumps({"name": str(model), "revision": None} | more))
+        return Transformers(named, tiny_params.policy, Store(tmp_path / "store"))
+
+    with pytest.raises(DataError, match="set base_model.chat_template to plain"):
+        ask()
+    before = model_revision(named)
+    asked = ask(chat_template="plain")
+    text = tokenizer.decode(asked.tokens_of(QUERIES[0], sampling()))
+    assert text.startswith("<|begin_of_text|>Instruction:\n") and text.endswith("\n\nAnswer:\n")
+    assert asked.revision == model_revision(named) != before
 
 
 def test_a_folder_that_cannot_be_asked_is_one_clear_error(tiny_model, tiny_params, tmp_path, vpo_home):
