@@ -18,6 +18,7 @@ from pipeline.runtime.progress import hide_noise
 from pipeline.runtime.stage_output import metrics_path
 from pipeline.runtime.store import home
 from schemas.params_train import TrainParams
+from train.answer_logits import score_answers_alone
 from train.checkpoints import lock_run, sweep_abandoned
 from train.curve import curve_path, read_curve, summarize_curve, write_curve
 from train.effect import refuse_unchanged
@@ -63,6 +64,7 @@ def make_arguments(params: TrainParams, seed: int, work: Path) -> dict[str, Any]
     Raises DataError for a tracker that is not installed and a global batch that cannot be had.
     """
     keep_freed_memory()
+    score_answers_alone()
     hide_noise()
     if params.report_to != "none" and importlib.util.find_spec(params.report_to) is None:
         raise DataError(
