@@ -20,7 +20,7 @@ from train.capacity import explain_exhaustion, refuse_without_room
 from train.checkpoints import hash_weights, make_run_key, read_versions, train_with_checkpoints
 from train.launch import launch
 from train.lora import make_peft_config
-from train.model_folder import load_tokenizer, read_base, read_origin
+from train.model_folder import load_tokenizer, read_base, read_dtype, read_origin
 from train.throughput import describe_work, record_throughput
 from train.trainer import describe_setting, make_arguments, make_dataset, open_work_folder, save_model
 from train.trl_rows import FittingRows, select_fitting, to_sft_rows
@@ -41,7 +41,8 @@ def sft(rows: list[DSft], base: Path, out: Path, params: Params) -> None:
 
     template = Template(params.policy.template, needs=("query",))
     trl_rows = to_sft_rows(rows, template)
-    key = make_run_key("sft", trl_rows, model, train, describe_setting(train), params.base.seed)
+    weights = hash_weights(model)  # once: it reads them all, and 8B are 16 GB
+    key = make_run_key("sft", trl_rows, weights, train, describe_setting(train), params.base.seed)
 
     with explain_exhaustion("sft"), open_work_folder(key, out) as work:
         fitting = select_fitting(trl_rows, load_tokenizer(model), train.max_length, train.long_rows)
@@ -54,14 +55,15 @@ def sft(rows: list[DSft], base: Path, out: Path, params: Params) -> None:
             "base": name if revision else base.name,
             "revision": revision,
             "origin": read_origin(base),
-            "weights": hash_weights(model),
+            "weights": weights,
             "d_sft": content_id([row.model_dump(mode="json") for row in rows]),
             "template": template.hash,
             "seed": params.base.seed,
             "lora": train.lora.model_dump(mode="json") if train.lora else None,
             "libraries": read_versions(),
         }
-        save_model(trainer, work, out, about, fitting.count_units(), origin=Path(model))
+        dtype = params.policy.dtype or read_dtype(model)
+        save_model(trainer, work, out, about, fitting.count_units(), origin=Path(model), dtype=dtype)
 
 
 def make_sft_trainer(fitting: FittingRows, model: str, work: Path, params: Params) -> "SFTTrainer":
