@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from pipeline.llm.template import Template
+from pipeline.runtime.imports import collect_later
 from pipeline.runtime.io import read_rows, write_json
 from pipeline.runtime.one_thread import use_one_thread
 from pipeline.runtime.params_file import load_params, option
@@ -93,7 +94,8 @@ def make_dpo_trainer(
     rows: list[Row], sft: str, work: Path, params: Params, held_out_rows: Sequence[Row] = ()
 ) -> "DPOTrainer":
     """Return a DPOTrainer over TRL rows that fit; those held out are its eval_dataset, `work` is the run's folder."""
-    from trl import DPOConfig, DPOTrainer
+    with collect_later():
+        from trl import DPOConfig, DPOTrainer
 
     train = params.dpo.train
     use_one_thread(sft)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from pipeline.llm.template import Template
+from pipeline.runtime.imports import collect_later
 from pipeline.runtime.io import DataError, read_rows
 from pipeline.runtime.named_model import download
 from pipeline.runtime.one_thread import use_one_thread
@@ -71,7 +72,8 @@ def make_sft_trainer(fitting: FittingRows, model: str, work: Path, params: Param
 
     Raises DataError where no row fits.
     """
-    from trl import SFTConfig, SFTTrainer
+    with collect_later():
+        from trl import SFTConfig, SFTTrainer
 
     train = params.sft
     if not fitting.rows:
