@@ -72,6 +72,26 @@ def one_by_one(model, temperature: float, asked: list[Text], stop=ENDS) -> dict[
     return found
 
 
+def side_by_side(model, size: int, temperature: float, asked: list[Text], stop=ENDS) -> dict[str, list[int]]:
+    """Write `size` texts at a time with `generate`, those of about one length together, padded on the left."""
+    found = {}
+    how = dict(do_sample=True, temperature=temperature, top_p=0.9, top_k=0) if temperature else dict(do_sample=False)
+    torch.manual_seed(0)
+    by_length = sorted(asked, key=lambda text: len(text.prompt))
+    for start in range(0, len(by_length), size):
+        some = by_length[start : start + size]
+        width = len(some[-1].prompt)
+        ids = torch.tensor([[0] * (width - len(text.prompt)) + text.prompt for text in some])
+        mask = torch.tensor([[0] * (width - len(text.prompt)) + [1] * len(text.prompt) for text in some])
+        out = model.generate(
+            ids, attention_mask=mask, max_new_tokens=LONGEST, eos_token_id=sorted(stop) or None, pad_token_id=0, **how
+        )
+        for text, written in zip(some, out[:, width:].tolist(), strict=True):
+            ends = [place for place, token in enumerate(written) if token in stop]
+            found[text.key] = written[: ends[0] + 1] if ends else written
+    return found
+
+
 def timed(write) -> tuple[float, dict[str, list[int]]]:
     start = time.process_time()
     found = write()
@@ -84,7 +104,7 @@ def row(name: str, seconds: float, found: dict, base: float, same: str) -> str:
 
 
 def measured(model, n: int) -> list[str]:
-    """Return a table's rows: each way of decoding by `generate` and in batches of 1, 7, 16 and 64."""
+    """Return a table's rows: each way of decoding by `generate`, in batches of ours, by `generate` in batches."""
     vocabulary, lines = model.config.vocab_size, []
     model.eval().generation_config.eos_token_id = None
     for temperature, kind, stop in (
@@ -107,7 +127,12 @@ def measured(model, n: int) -> list[str]:
             equal = sum(found[key] == first[key] for key in first)
             name = f"{kind}: batch {size}"
             lines.append(row(name, spent, found, base, f"{equal} of {len(first)}"))
-        print(*lines[-5:], sep="\n", flush=True)
+        for size in (16, 64):
+            way = model, size, temperature, texts(temperature, vocabulary, n), stop
+            spent, found = timed(lambda way=way: side_by_side(*way))
+            equal = "-" if temperature else f"{sum(found[key] == first[key] for key in first)} of {len(first)}"
+            lines.append(row(f"{kind}: `generate`, {size} side by side by length", spent, found, base, equal))
+        print(*lines[-7:], sep="\n", flush=True)
     return lines
 
 
@@ -130,7 +155,8 @@ def page(small, of_small: list[str], real, of_real: list[str]) -> str:
 
 `python -m bench.rollout`: untrained weights, float32, one thread of a shared {platform.machine()} machine; prompts of
 40 to 120 tokens that share no beginning, one sample each. Tokens a CPU second; the ratio is to `generate` one by one in
-the same run. The last column counts the texts that equal, token for token, those of batch 1.
+the same run; `generate` side by side is its batch of texts of about one length, padded on the left. The last column
+counts the texts that equal, token for token, those of batch 1.
 
 The laptop's policy ({small.num_parameters() / 1e6:.1f} million weights: {config.num_hidden_layers} layers of
 {config.hidden_size}, vocabulary {config.vocab_size:,}):

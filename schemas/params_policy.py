@@ -64,6 +64,10 @@ class PolicyEndpointParams(EndpointParams):
         return {key: value for key, value in section.items() if value is not None or key not in cls.model_fields}
 
 
+Dtype = Literal["float32", "float16", "bfloat16"]
+DTYPE = "The type in which trained weights are saved. Null: the base model's own."
+
+
 class TransformersPolicyParams(BackendParams):
     """A folder of weights, run in this process."""
 
@@ -71,6 +75,7 @@ class TransformersPolicyParams(BackendParams):
 
     backend: Literal["transformers"]
     template: str = Field(description="The words around the query for the optimizer.")
+    dtype: Dtype | None = Field(default=None, description=DTYPE)
     batch_size: int = Field(gt=0)
 
 
@@ -81,6 +86,7 @@ class OpenAIPolicyParams(BackendParams):
 
     backend: Literal["openai"]
     template: str = Field(description="The words around the query for the optimizer.")
+    dtype: Dtype | None = Field(default=None, description=DTYPE)
     batch_size: int = Field(gt=0, description="Not read: a server makes its own batches.")
     endpoint: PolicyEndpointParams
 

@@ -43,6 +43,28 @@ def estimate_bytes(n: int, params: TrainParams, sharded: bool) -> int:
     return int(weight * n + trained * (weight + 8 + master) + reference)
 
 
+def count_merge_bytes(n: int, params: TrainParams, sharded: bool) -> int:
+    """Return the bytes of main memory that merging an adapter takes once training is over; see train/lora.py.
+
+    None where the model stands whole in the process; where ZeRO sharded it, the base is loaded once more.
+    """
+    return (2 if params.bf16 else 4) * n if params.lora and sharded else 0
+
+
+def refuse_merge_without_memory(name: str, n: int, params: TrainParams, sharded: bool, memory: int) -> None:
+    """Raise DataError before training when its end, the merge, cannot fit in `memory` bytes of the machine."""
+    if (needed := count_merge_bytes(n, params, sharded)) > memory:
+        raise DataError(
+            f"{name}: merging the adapter into {n / 1e9:.1f}B weights takes {needed / 1e9:.0f} GB of main memory and "
+            f"this machine has {memory / 1e9:.0f} GB: take bf16 or a machine with more"
+        )
+
+
+def read_main_memory() -> int:
+    """Return the machine's memory in bytes, all processes' together."""
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+
+
 def refuse_too_large(
     name: str, n: int, params: TrainParams, processes: int, memory: int, gpu: bool, sharded: bool
 ) -> None:
@@ -98,8 +120,9 @@ def refuse_without_room(name: str, revision: str | None, params: TrainParams, ou
     if gpu and params.launch != "zero3_offload":
         memory = torch.cuda.get_device_properties(0).total_memory
     else:
-        memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+        memory = read_main_memory()
     refuse_too_large(name, n, params, processes, memory, gpu, sharded)
+    refuse_merge_without_memory(name, n, params, sharded, read_main_memory())
     refuse_full_disk(n, params, sharded, out)
 
 

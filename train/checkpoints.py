@@ -39,7 +39,7 @@ LIBRARIES = ("torch", "transformers", "trl", "peft", "accelerate", "deepspeed")
 def make_run_key(
     stage: str,
     rows: Sequence[Row],
-    model: str | Path,
+    weights: str,
     params: TrainParams,
     setting: dict[str, Any],
     seed: int,
@@ -47,13 +47,13 @@ def make_run_key(
 ) -> str:
     """Return the key of a training run: equal keys give equal weights on one machine, so a checkpoint may be shared.
 
-    `model` is the folder of the model that is trained, `root` the folder with the code that trains it. Comments and
-    docstrings of that code leave the key as it is.
+    `weights` is the hash of the model that is trained (`hash_weights`), `root` the folder with the code that trains it.
+    Comments and docstrings of that code leave the key as it is.
     """
     shaping = params.model_dump(mode="json", exclude=TrainParams.NOT_SHAPING)
     code = code_hash(code_of(root, f"train/{stage}.py"))
     versions = read_versions()
-    return content_id("train", stage, rows, hash_weights(model), shaping, setting, code, versions, {"seed": seed})
+    return content_id("train", stage, rows, weights, shaping, setting, code, versions, {"seed": seed})
 
 
 def read_versions() -> dict[str, str]:

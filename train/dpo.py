@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from pipeline.llm.template import Template
+from pipeline.runtime.imports import collect_later
 from pipeline.runtime.io import read_rows, write_json
 from pipeline.runtime.one_thread import use_one_thread
 from pipeline.runtime.params_file import load_params, option
@@ -27,7 +28,7 @@ from train.curve import curve_path, write_curve
 from train.effect import TooFewRows, refuse_less_than_a_batch
 from train.launch import launch
 from train.lora import make_peft_config
-from train.model_folder import load_tokenizer, read_base, read_origin
+from train.model_folder import load_tokenizer, read_base, read_dtype, read_origin
 from train.preference_metrics import PreferenceMetrics, split_by_query
 from train.throughput import describe_work, record_throughput
 from train.trainer import describe_setting, make_arguments, make_dataset, open_work_folder, save_model
@@ -48,7 +49,8 @@ def dpo(pairs: list[DDpo], sft: Path, out: Path, params: Params) -> None:
 
     template = Template(params.policy.template, needs=("query",))
     trl_rows = to_dpo_rows(pairs, template)
-    key = make_run_key("dpo", trl_rows, model, train, describe_setting(train), params.base.seed)
+    weights = hash_weights(model)  # once: it reads them all, and 8B are 16 GB
+    key = make_run_key("dpo", trl_rows, weights, train, describe_setting(train), params.base.seed)
 
     with explain_exhaustion("dpo.train"), open_work_folder(key, out) as work:
         fitting = select_fitting(trl_rows, load_tokenizer(model), train.max_length, train.long_rows)
@@ -76,7 +78,7 @@ def dpo(pairs: list[DDpo], sft: Path, out: Path, params: Params) -> None:
             "stage": "dpo",
             "base": sft.name,
             "origin": read_origin(sft),
-            "weights": hash_weights(model),
+            "weights": weights,
             "d_dpo": content_id([pair.model_dump(mode="json") for pair in pairs]),
             "template": template.hash,
             "seed": params.base.seed,
@@ -84,14 +86,16 @@ def dpo(pairs: list[DDpo], sft: Path, out: Path, params: Params) -> None:
             "libraries": read_versions(),
         }
         measured = fitting.count_units() | {"shortcuts": shortcuts} | metrics.measure()
-        save_model(trainer, work, out, about, measured, origin=Path(model))
+        dtype = params.policy.dtype or read_dtype(model)
+        save_model(trainer, work, out, about, measured, origin=Path(model), dtype=dtype)
 
 
 def make_dpo_trainer(
     rows: list[Row], sft: str, work: Path, params: Params, held_out_rows: Sequence[Row] = ()
 ) -> "DPOTrainer":
     """Return a DPOTrainer over TRL rows that fit; those held out are its eval_dataset, `work` is the run's folder."""
-    from trl import DPOConfig, DPOTrainer
+    with collect_later():
+        from trl import DPOConfig, DPOTrainer
 
     train = params.dpo.train
     use_one_thread(sft)

@@ -27,7 +27,8 @@ def refuse_unchanged(saved: Path, origin: Path, name: str) -> None:
     if have_equal_weights(saved, origin):
         raise DataError(
             f"{name}: after training the weights are those of {origin.name}, so it would be compared with itself: "
-            "too few steps (one step of warm-up has a rate of 0), or too low a learning_rate"
+            "too few steps (one step of warm-up has a rate of 0), too low a learning_rate, or steps that policy.dtype "
+            "rounds away"
         )
 
 

@@ -34,11 +34,19 @@ def is_adapter(folder: Path) -> bool:
     return (folder / "adapter_config.json").is_file()
 
 
-def merge_adapter(adapter: Path, trained: "PreTrainedModel", dtype: str, folder: Path) -> None:
+def merge_in_place(trained: "PreTrainedModel") -> "PreTrainedModel":
+    """Return the plain model with its adapter merged into the weights; beside it, one layer is copied at a time."""
+    return trained.merge_and_unload(safe_merge=True)
+
+
+def merge_adapter(adapter: Path, trained: "PreTrainedModel", dtype: str, saved_dtype: str, folder: Path) -> None:
     """Write the base model with the adapter merged into its weights to `folder`; one process does it, on the CPU.
 
-    `trained` is the model that carries the adapter: its config goes along, as TRL has set it.
+    For a model that ZeRO shards: no process has its weights, so the base is loaded once more, in the `dtype` of the
+    training, and saved in `saved_dtype` (`count_merge_bytes`). `trained` is the model that carries the adapter: its
+    config goes along, as TRL has set it.
     """
+    import torch
     from peft import PeftConfig, PeftModel
     from transformers import AutoModelForCausalLM
     from transformers.integrations.deepspeed import unset_hf_deepspeed_config
@@ -46,8 +54,8 @@ def merge_adapter(adapter: Path, trained: "PreTrainedModel", dtype: str, folder:
     unset_hf_deepspeed_config()  # ZeRO-3 would shard what this process alone loads, and wait for the others
     base = PeftConfig.from_pretrained(str(adapter)).base_model_name_or_path
     plain = AutoModelForCausalLM.from_pretrained(base, dtype=dtype, use_safetensors=True)
-    merged = PeftModel.from_pretrained(plain, str(adapter)).merge_and_unload(safe_merge=True)
+    merged = merge_in_place(PeftModel.from_pretrained(plain, str(adapter)))
     merged.config.pad_token_id = trained.config.pad_token_id
     merged.generation_config = trained.generation_config
     merged.config.use_cache = True
-    merged.save_pretrained(str(folder))
+    merged.to(getattr(torch, saved_dtype)).save_pretrained(str(folder))

@@ -51,6 +51,15 @@ def read_origin(folder: Path) -> str | None:
     return None
 
 
+def read_dtype(folder: str) -> str:
+    """Return the type of a model's weights by its config, `float32` where it names none."""
+    from transformers import AutoConfig
+
+    config = AutoConfig.from_pretrained(folder)
+    dtype = config.dtype or config.get_text_config().dtype
+    return str(dtype).removeprefix("torch.") if dtype else "float32"
+
+
 def load_tokenizer(folder: str, chat_template: str | None = None) -> "PreTrainedTokenizerBase":
     """Return the tokenizer of a model folder in its chat format, or in ours of the name `chat_template`.
 

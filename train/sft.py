@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from pipeline.llm.template import Template
+from pipeline.runtime.imports import collect_later
 from pipeline.runtime.io import DataError, read_rows
 from pipeline.runtime.named_model import download, read_chat_template
 from pipeline.runtime.one_thread import use_one_thread
@@ -20,7 +21,7 @@ from train.capacity import explain_exhaustion, refuse_without_room
 from train.checkpoints import hash_weights, make_run_key, read_versions, train_with_checkpoints
 from train.launch import launch
 from train.lora import make_peft_config
-from train.model_folder import load_tokenizer, read_base, read_origin
+from train.model_folder import load_tokenizer, read_base, read_dtype, read_origin
 from train.throughput import describe_work, record_throughput
 from train.trainer import describe_setting, make_arguments, make_dataset, open_work_folder, save_model
 from train.trl_rows import FittingRows, select_fitting, to_sft_rows
@@ -44,7 +45,8 @@ def sft(rows: list[DSft], base: Path, out: Path, params: Params) -> None:
     trl_rows = to_sft_rows(rows, template)
     chat_template = read_chat_template(base)
     setting = describe_setting(train) | ({"chat_template": chat_template} if chat_template else {})
-    key = make_run_key("sft", trl_rows, model, train, setting, params.base.seed)
+    weights = hash_weights(model)  # once: it reads them all, and 8B are 16 GB
+    key = make_run_key("sft", trl_rows, weights, train, setting, params.base.seed)
 
     with explain_exhaustion("sft"), open_work_folder(key, out) as work:
         tokenizer = load_tokenizer(model, chat_template)
@@ -58,14 +60,15 @@ def sft(rows: list[DSft], base: Path, out: Path, params: Params) -> None:
             "base": name if revision else base.name,
             "revision": revision,
             "origin": read_origin(base),
-            "weights": hash_weights(model),
+            "weights": weights,
             "d_sft": content_id([row.model_dump(mode="json") for row in rows]),
             "template": template.hash,
             "seed": params.base.seed,
             "lora": train.lora.model_dump(mode="json") if train.lora else None,
             "libraries": read_versions(),
         }
-        save_model(trainer, work, out, about, fitting.count_units(), origin=Path(model))
+        dtype = params.policy.dtype or read_dtype(model)
+        save_model(trainer, work, out, about, fitting.count_units(), origin=Path(model), dtype=dtype)
 
 
 def make_sft_trainer(
@@ -79,7 +82,8 @@ def make_sft_trainer(
 
     Raises DataError where no row fits.
     """
-    from trl import SFTConfig, SFTTrainer
+    with collect_later():
+        from trl import SFTConfig, SFTTrainer
 
     train = params.sft
     if not fitting.rows:

@@ -18,18 +18,19 @@ from pipeline.runtime.progress import hide_noise
 from pipeline.runtime.stage_output import metrics_path
 from pipeline.runtime.store import home
 from schemas.params_train import TrainParams
+from train.answer_logits import score_answers_alone, work_on_small_tiles
 from train.checkpoints import lock_run, sweep_abandoned
 from train.curve import curve_path, read_curve, summarize_curve, write_curve
 from train.effect import refuse_unchanged
 from train.global_batch import split_global_batch
 from train.launch import leave_together
-from train.lora import is_adapter, merge_adapter
+from train.lora import is_adapter, merge_adapter, merge_in_place
 from train.model_folder import KEPT
 from train.trl_rows import Row
 
 if TYPE_CHECKING:
     from datasets import Dataset
-    from transformers import Trainer
+    from transformers import PreTrainedModel, Trainer
 
 
 def keep_freed_memory() -> None:
@@ -63,6 +64,8 @@ def make_arguments(params: TrainParams, seed: int, work: Path) -> dict[str, Any]
     Raises DataError for a tracker that is not installed and a global batch that cannot be had.
     """
     keep_freed_memory()
+    score_answers_alone()
+    work_on_small_tiles()
     hide_noise()
     if params.report_to != "none" and importlib.util.find_spec(params.report_to) is None:
         raise DataError(
@@ -138,6 +141,18 @@ def make_dataset(rows: list[Row], work: Path, name: str = "rows") -> "Dataset":
     return load_from_disk(str(folder))
 
 
+def make_savable(model: "PreTrainedModel", dtype: str) -> "PreTrainedModel":
+    """Return the model without its adapter, in the type it is saved in; no second model is made for either.
+
+    Nothing is trained after it: a step of 5e-7 is lost on bfloat16.
+    """
+    import torch
+    from peft import PeftModel
+
+    plain = merge_in_place(model) if isinstance(model, PeftModel) else model
+    return plain.to(getattr(torch, dtype))
+
+
 def save_model(
     trainer: "Trainer",
     work: Path,
@@ -145,20 +160,23 @@ def save_model(
     about: dict[str, Any],
     metrics: dict[str, Any],
     origin: Path | None = None,
+    dtype: str = "float32",
 ) -> None:
     """Put the trained model in `out`, whole: weights, tokenizer and model.json, which says what it was made from.
 
-    `about` is what model.json holds; the metrics and the curve go to results/. Raises DataError where the weights are
-    still those of the folder `origin`.
+    `about` is what model.json holds; the metrics and the curve go to results/. The weights are saved as `dtype`; all
+    weights that ZeRO sharded as they were trained. Raises DataError where they are still those of the folder `origin`.
     """
     saved = work / "model"
+    if not trainer.is_deepspeed_enabled:
+        trainer.model = make_savable(trainer.model, dtype)
     if trainer.is_world_process_zero():
         shutil.rmtree(saved, ignore_errors=True)  # of a run that was killed while it saved
     trainer.save_model(str(saved))
     if not trainer.is_world_process_zero():
         return
     if is_adapter(saved):
-        merge_adapter(saved, trainer.model, trainer.args.model_init_kwargs["dtype"], saved)
+        merge_adapter(saved, trainer.model, trainer.args.model_init_kwargs["dtype"], dtype, saved)
     if origin is not None:
         refuse_unchanged(saved, origin, out.name)
     write_json(saved / "model.json", about)

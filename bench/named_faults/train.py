@@ -61,7 +61,7 @@ FAULTS = [
     Fault("training: the run's key forgets the params", "train/checkpoints.py",
           "shaping, setting, code", "setting, code"),
     Fault("training: the run's key forgets the weights it begins with", "train/checkpoints.py",
-          "rows, hash_weights(model), shaping", "rows, shaping"),
+          "rows, weights, shaping", "rows, shaping"),
     Fault("training: the run's key forgets the rows", "train/checkpoints.py",
           '"train", stage, rows, ', '"train", stage, '),
     Fault("training: rows of just the greatest length are dropped", "train/trl_rows.py",

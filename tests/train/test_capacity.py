@@ -7,7 +7,15 @@ import pytest
 
 from pipeline.runtime.io import DataError
 from schemas.params_train import LoraParams
-from train.capacity import count_parameters, estimate_bytes, explain_exhaustion, refuse_full_disk, refuse_too_large
+from train.capacity import (
+    count_merge_bytes,
+    count_parameters,
+    estimate_bytes,
+    explain_exhaustion,
+    refuse_full_disk,
+    refuse_merge_without_memory,
+    refuse_too_large,
+)
 
 LORA = LoraParams(r=16, lora_alpha=16, lora_dropout=0.0, target_modules=("q_proj",))
 B8 = 8_030_261_248
@@ -47,6 +55,19 @@ def test_what_training_needs(train, dpo_train):
     assert estimate_bytes(1000, train(lora=LORA), sharded=False) < 4500
     assert estimate_bytes(100, dpo_train(precompute_ref_log_probs=False), sharded=False) == 2000
     assert estimate_bytes(100, dpo_train(precompute_ref_log_probs=True), sharded=False) == 1600
+
+
+def test_merging_an_adapter_takes_a_second_model_where_zero_shards_the_first_alone(train):
+    assert count_merge_bytes(100, train(lora=LORA), sharded=False) == 0
+    assert count_merge_bytes(100, train(), sharded=True) == 0
+    assert count_merge_bytes(100, train(lora=LORA), sharded=True) == 400
+    assert count_merge_bytes(100, train(lora=LORA, bf16=True), sharded=True) == 200
+
+
+def test_a_merge_that_main_memory_cannot_hold_is_refused_before_training(train):
+    refuse_merge_without_memory("big", B8, train(lora=LORA, bf16=True), True, 17 * GB)
+    with pytest.raises(DataError, match="big: merging the adapter into 8.0B weights takes 16 GB of main memory and"):
+        refuse_merge_without_memory("big", B8, train(lora=LORA, bf16=True), True, 15 * GB)
 
 
 def test_an_8b_model_without_a_gpu_is_refused_with_the_arithmetic(train):

@@ -181,7 +181,7 @@ def test_another_runs_checkpoint_is_passed_over_with_a_line(work, capsys):
 def test_the_key_changes_with_what_shapes_training_and_with_nothing_else(tiny_params, tiny_model, tmp_path):
     def key(rows=({"prompt": "a"},), model=tiny_model, seed=0, **train):
         params = tiny_params.sft.model_copy(update=train)
-        return make_run_key("sft", list(rows), model, params, {"processes": 1}, seed=seed)
+        return make_run_key("sft", list(rows), hash_weights(model), params, {"processes": 1}, seed=seed)
 
     other = shutil.copytree(tiny_model, tmp_path / "other")
     assert key(model=other) == key()
@@ -200,9 +200,9 @@ def test_a_comment_leaves_the_key_of_a_killed_run_and_a_line_of_code_does_not(ro
         text = (copy / file).read_text(encoding="utf-8")
         assert old in text
         (copy / file).write_text(text.replace(old, new, 1) + "# a remark\n", encoding="utf-8")
-        return make_run_key("sft", [], tiny_model, tiny_params.sft, {"processes": 1}, 0, root=copy)
+        return make_run_key("sft", [], hash_weights(tiny_model), tiny_params.sft, {"processes": 1}, 0, root=copy)
 
-    before = make_run_key("sft", [], tiny_model, tiny_params.sft, {"processes": 1}, 0)
+    before = make_run_key("sft", [], hash_weights(tiny_model), tiny_params.sft, {"processes": 1}, 0)
     assert key_with("comment", "train/trainer.py") == before
     assert key_with("docstring", "train/sft.py", "supervised fine-tuning", "fine-tuning") == before
     assert key_with("card", "pipeline/publishing/model_card.py", "It reads", "It takes") == before

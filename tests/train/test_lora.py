@@ -52,7 +52,7 @@ def test_the_merge_is_the_scaled_product_of_the_adapters_by_plain_torch(tiny_mod
         if "lora_B" in name:
             weight.data = torch.randn(weight.shape, generator=draws)
     model.save_pretrained(tmp_path / "adapter")
-    merge_adapter(tmp_path / "adapter", model, "float32", tmp_path / "merged")
+    merge_adapter(tmp_path / "adapter", model, "float32", "float32", tmp_path / "merged")
     adapter, before, after = (
         load_file(tmp_path / "adapter/adapter_model.safetensors"),
         *map(weights, (tiny_model, tmp_path / "merged")),

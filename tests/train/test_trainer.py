@@ -1,11 +1,18 @@
 import importlib.util
+import json
 from pathlib import Path
 
 import pytest
 
 from pipeline.runtime.io import DataError
 from pipeline.runtime.locks import hold_lock
+from schemas.params_train import LoraParams
+from tests.support import tiny_policy
+from train.dpo import dpo
+from train.sft import sft
 from train.trainer import describe_setting, make_arguments, open_work_folder, save_model
+
+LORA = LoraParams(r=4, lora_alpha=8, lora_dropout=0.0, target_modules=("q_proj", "v_proj"))
 
 
 @pytest.fixture(scope="module")
@@ -66,7 +73,9 @@ def test_a_run_under_zero_has_a_key_of_its_own(section, monkeypatch):
 
 
 class Trained:
-    """A trainer whose saving writes `files` and then may die."""
+    """A trainer whose saving writes `files` and then may die; its model is nobody's to change."""
+
+    is_deepspeed_enabled = True
 
     def __init__(self, files, dies=False, main=True):
         self.files, self.dies, self.main = files, dies, main
@@ -130,3 +139,39 @@ def test_a_second_run_of_a_stage_is_refused_and_the_work_folder_goes(tmp_path, v
         with pytest.raises(DataError, match="another run is writing it"), hold_lock(tmp_path / "sft"):
             pass
     assert not folder.exists()
+
+
+@pytest.fixture
+def half_base(tiny_model, tmp_path):
+    """Give the tiny model as a folder of bfloat16 weights."""
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    folder = tmp_path / "half"
+    AutoModelForCausalLM.from_pretrained(tiny_model, dtype="bfloat16").save_pretrained(folder)
+    AutoTokenizer.from_pretrained(tiny_model).save_pretrained(folder)
+    return folder
+
+
+def read_types(folder):
+    """Return the types of the stored tensors, and the one that config.json names."""
+    from safetensors.torch import load_file
+
+    tensors = load_file(folder / "model.safetensors").values()
+    return {str(tensor.dtype) for tensor in tensors}, json.loads((folder / "config.json").read_text())["dtype"]
+
+
+STEPS = {"learning_rate": 1e-2, "warmup_steps": 0}
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing` is deprecated:FutureWarning")
+@pytest.mark.parametrize("lora", [None, LORA], ids=["full", "lora"])
+def test_a_trained_policy_has_its_bases_type_or_the_params(lora, tiny_params, half_base, tmp_path, vpo_home):
+    out, wide = tmp_path / "data/models/sft", tmp_path / "data/models/wide"
+    sft(tiny_policy.d_sft(), half_base, out, tiny_policy.params(tiny_params, sft=STEPS | {"lora": lora}))
+    assert read_types(out) == ({"torch.bfloat16"}, "bfloat16")
+    dpo(tiny_policy.d_dpo(), out, tmp_path / "dpo", tiny_policy.params(tiny_params, dpo_train=STEPS | {"lora": lora}))
+    assert read_types(tmp_path / "dpo") == ({"torch.bfloat16"}, "bfloat16")
+    params = tiny_policy.params(tiny_params, sft=STEPS | {"lora": lora}, policy={"dtype": "float32"})
+    sft(tiny_policy.d_sft(), half_base, wide, params)
+    assert read_types(wide) == ({"torch.float32"}, "float32")

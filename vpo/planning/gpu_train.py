@@ -51,7 +51,7 @@ def train(planner: Planner, speeds: Path, stage: Stage) -> list[GpuRow]:
 def for_weights(row: GpuRow, params: TrainParams, weights: Weights, cost: Cost | None) -> Cost | None:
     """Set the memory that training a model takes, and return what a token costs, counted where none is measured."""
     from pipeline.runtime.named_model import download
-    from train.capacity import count_parameters, estimate_bytes
+    from train.capacity import count_merge_bytes, count_parameters, estimate_bytes
 
     try:
         n = count_parameters(download(weights.model, weights.revision, ["config.json"]))
@@ -65,6 +65,8 @@ def for_weights(row: GpuRow, params: TrainParams, weights: Weights, cost: Cost |
     sharded = params.launch not in ("single", "auto")
     row.gpu_gigabytes = estimate_bytes(n, params, sharded) / 1e9
     row.notes.append(f"{n / 1e9:.1f}B weights; memory of weights, gradients and AdamW, activations apart")
+    if merged := count_merge_bytes(n, params, sharded):
+        row.notes.append(f"merging the adapter takes {merged / 1e9:.0f} GB of main memory")
     return cost or training(params, n)
 
 
