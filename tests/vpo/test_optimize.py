@@ -150,7 +150,7 @@ def test_prompts_come_before_the_last_query_is_read(laptop):
         ("a.csv", "\ufeffPrompt ;id\na dog;1\na cat;2\n"),
         ("a.tsv", "id\tTEXT\n1\ta dog\n2\ta cat\n"),
         ("a.json", '["a dog", "a cat"]'),
-        ("a.csv.gz", gzip.compress(b"text,id\na dog,1\na cat,2\n")),
+        ("a.csv.gz", gzip.compress(b"text,id\na dog,1\na cat,2\n", mtime=0)),
     ],
 )
 def test_queries_are_read_as_the_stage_reads_them(tmp_path, laptop, name, text):
