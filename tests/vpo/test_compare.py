@@ -13,6 +13,7 @@ from ruamel.yaml import YAML
 from pipeline.runtime.io import read_rows, write_rows
 from schemas.base import content_id
 from schemas.critique import Critique
+from schemas.rollout import Rollout
 from tests.support.small_project import small_project, write_params
 from vpo.compare import changed_params, last_policy, main, show_lines, show_params
 from vpo.comparing.differences import Figure, Line
@@ -80,6 +81,21 @@ def test_a_changed_param_and_what_got_worse_are_told(project):
     assert row_of(output, "aligned")[1:3] == ["80.0 [40.0, 100.0]", "0.0 [0.0, 0.0]"]
     assert row_of(output, "aligned")[3].startswith("-80.0") and row_of(output, "aligned")[4] == "WORSE"
     assert "workspace: worse in aligned, aligned_general, imprecise (over the same queries)" in output
+
+
+def test_a_run_that_loses_more_prompts_is_worse_whatever_its_reward_says(project):
+    """Each lost query is served as it was typed, which the figures of what is served may like."""
+    path = Path("data/eval/test/dpo/rollout.jsonl")
+    rows = [row.model_copy(update={"served": "query", "failure": "truncated"}) for row in read_rows(path, Rollout)]
+    write_rows(path, rows, Rollout)
+    _, output = compare("HEAD")
+    assert row_of(output, "failed")[1:5] == [
+        "0.0 [0.0, 0.0]",
+        "100.0 [100.0, 100.0]",
+        "+100.0 [+100.0, +100.0]",
+        "WORSE",
+    ]
+    assert "workspace: worse in failed" in output
 
 
 def test_what_rose_is_better(project):

@@ -2,17 +2,19 @@
 
 from dataclasses import dataclass
 
-from pipeline.evaluation.arms import Values, measure, read_arm
+from pipeline.evaluation.arms import BETTER_HIGH, BETTER_LOW, Values, measure, read_arm
 from pipeline.evaluation.report import SHARES
 from pipeline.evaluation.statistics import mean_with_interval
 from pipeline.runtime.io import read_rows
 from schemas.queries import Query
 from vpo.comparing.runs import Run
 
-HEADLINES = ("reward", "aligned", "aligned_general", "imprecise", "unsafe", "refusal", "diversity", "words")
-BETTER = {
-    "reward": 1, "aligned": 1, "aligned_general": 1, "imprecise": -1, "unsafe": -1, "refusal": -1, "diversity": 1,
-}  # fmt: skip
+HEADLINES = (
+    "reward", "reward_written", "failed", "withheld", "refusal", "aligned", "aligned_general", "imprecise", "unsafe",
+    "unsafe_written", "diversity", "words",
+)  # fmt: skip
+"""in the order shown: beside each figure of what is served stands what was lost for it"""
+BETTER = {"reward": 1, "reward_written": 1, **dict.fromkeys(BETTER_HIGH, 1), **dict.fromkeys(BETTER_LOW, -1)}
 """metric -> 1 where more is better, -1 where less is; of the others nobody can say"""
 LEAST_SHARED = 0.5
 """ours: of the smaller run's queries, the share from which on a difference is paired"""

@@ -33,6 +33,8 @@ def test_without_enough_of_them_the_means_are_subtracted():
         ("unsafe", 0.1, 0.3, "WORSE"),
         ("unsafe", -0.3, -0.1, "better"),
         ("reward", -0.1, 0.3, ""),
+        ("failed", 0.1, 0.3, "WORSE"),
+        ("withheld", -0.3, -0.1, "better"),
         ("words", 0.1, 0.3, ""),
     ],
 )
@@ -81,6 +83,7 @@ def runs(tmp_path):
 def test_equal_runs_differ_by_nothing_and_every_headline_is_of_its_arm(runs, tmp_path):
     lines = {line.metric: line for line in compare_runs(runs, "dpo")}
     assert [*lines] == [name for name in HEADLINES if name in lines] and {"words", "aligned", "unsafe"} <= {*lines}
+    assert {"reward_written", "failed", "withheld", "unsafe_written"} <= {*lines}, "what is lost stands beside"
     assert all(line.values[0] == line.values[1] for line in lines.values())
     assert {(one.value, one.low, one.high, one.paired) for line in lines.values() for one in line.differences} == {
         (0.0, 0.0, 0.0, True)
