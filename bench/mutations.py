@@ -35,9 +35,9 @@ QUIET = re.compile(
 )
 """Names of what is for people, for speed, or that Python and a linter hold."""
 CUSTOMARY = re.compile(
-    r"^(ROOT|HERE|STAGE|TALLY|MEND|.*(BATCH|BLOCK|CHUNK|BYTES|_S|WAIT|PAUSE|WIDTH|SIZE|EVERY|GROUP|MARGIN))$"
+    r"^(?!LEASE_S|PATIENCE_S|ABANDONED_S|ROOM_S)(ROOT|HERE|STAGE|TALLY|MEND|.*(BATCH|BLOCK|CHUNK|BYTES|_S|WAIT|PAUSE|WIDTH|SIZE|EVERY|GROUP|MARGIN))$"
 )
-"""Constants of speed and layout."""
+"""Constants of speed and layout; on those that are left out no money may hang."""
 SPARING = re.compile(r"^(keep_freed_memory|hide_noise|use_one_thread)$")
 """Functions that spare memory or quiet a library: no output is another without them."""
 

@@ -33,51 +33,51 @@ def laptop() -> LlamaForCausalLM:
     return build_tiny_llama(*shape, 0, {"bos": 0, "eos": 1, "pad": 2})
 
 
-def texts(temperature: float, vocabulary: int, n: int) -> list[Text]:
+def draw_texts(temperature: float, vocabulary: int, n: int) -> list[Text]:
     """Return n texts after prompts of 40 to 120 tokens."""
     draws = torch.Generator().manual_seed(0)
-    found = []
+    texts = []
     for number in range(n):
         length = int(torch.randint(40, 121, (), generator=draws))
-        asked = torch.randint(500, vocabulary, (length,), generator=draws).tolist()
+        prompt = torch.randint(500, vocabulary, (length,), generator=draws).tolist()
         noise = uniform(0, str(number), 0, LONGEST) if temperature else None
-        found.append(Text(str(number), asked, noise))
-    return found
+        texts.append(Text(str(number), prompt, noise))
+    return texts
 
 
-def batched(model, size: int, temperature: float, asked: list[Text], stop=ENDS) -> dict[str, list[int]]:
-    batch, waiting, found = Batch(model, set(stop), size, temperature, 0.9, LONGEST), list(asked), {}
-    while len(found) < len(asked):
+def batched(model, size: int, temperature: float, texts: list[Text], stop=ENDS) -> dict[str, list[int]]:
+    batch, waiting, answers = Batch(model, set(stop), size, temperature, 0.9, LONGEST), list(texts), {}
+    while len(answers) < len(texts):
         if waiting and batch.free >= max(1, size // 4):
             taken, waiting = waiting[: batch.free], waiting[batch.free :]
             batch.admit(taken)
         if not waiting:
             batch.narrow(0)
-        found |= {text.key: text.written for text in batch.step()}
-    return found
+        answers |= {text.key: text.written for text in batch.step()}
+    return answers
 
 
-def one_by_one(model, temperature: float, asked: list[Text], stop=ENDS) -> dict[str, list[int]]:
+def one_by_one(model, temperature: float, texts: list[Text], stop=ENDS) -> dict[str, list[int]]:
     """Write each text by itself with `generate`, as a loop over the queries would."""
-    found = {}
+    answers = {}
     how = dict(do_sample=True, temperature=temperature, top_p=0.9, top_k=0) if temperature else dict(do_sample=False)
     torch.manual_seed(0)
-    for text in asked:
+    for text in texts:
         ids = torch.tensor([text.prompt])
         out = model.generate(
             ids, attention_mask=torch.ones_like(ids), max_new_tokens=LONGEST, eos_token_id=sorted(stop) or None,
             pad_token_id=0, **how,
         )  # fmt: skip
-        found[text.key] = out[0, len(text.prompt) :].tolist()
-    return found
+        answers[text.key] = out[0, len(text.prompt) :].tolist()
+    return answers
 
 
-def side_by_side(model, size: int, temperature: float, asked: list[Text], stop=ENDS) -> dict[str, list[int]]:
+def side_by_side(model, size: int, temperature: float, texts: list[Text], stop=ENDS) -> dict[str, list[int]]:
     """Write `size` texts at a time with `generate`, those of about one length together, padded on the left."""
-    found = {}
+    answers = {}
     how = dict(do_sample=True, temperature=temperature, top_p=0.9, top_k=0) if temperature else dict(do_sample=False)
     torch.manual_seed(0)
-    by_length = sorted(asked, key=lambda text: len(text.prompt))
+    by_length = sorted(texts, key=lambda text: len(text.prompt))
     for start in range(0, len(by_length), size):
         some = by_length[start : start + size]
         width = len(some[-1].prompt)
@@ -88,18 +88,18 @@ def side_by_side(model, size: int, temperature: float, asked: list[Text], stop=E
         )
         for text, written in zip(some, out[:, width:].tolist(), strict=True):
             ends = [place for place, token in enumerate(written) if token in stop]
-            found[text.key] = written[: ends[0] + 1] if ends else written
-    return found
+            answers[text.key] = written[: ends[0] + 1] if ends else written
+    return answers
 
 
 def timed(write) -> tuple[float, dict[str, list[int]]]:
     start = time.process_time()
-    found = write()
-    return time.process_time() - start, found
+    answers = write()
+    return time.process_time() - start, answers
 
 
-def row(name: str, seconds: float, found: dict, base: float, same: str) -> str:
-    rate = sum(map(len, found.values())) / seconds
+def row(name: str, seconds: float, answers: dict, base: float, same: str) -> str:
+    rate = sum(map(len, answers.values())) / seconds
     return f"| {name} | {rate:.0f} | {rate / base:.1f} | {same} |"
 
 
@@ -115,23 +115,23 @@ def measured(model, n: int) -> list[str]:
         if stop and vocabulary != SHAPE["vocab_size"]:
             continue
         some = n if stop else n // 4
-        way = model, temperature, texts(temperature, vocabulary, some), stop
+        way = model, temperature, draw_texts(temperature, vocabulary, some), stop
         alone, said = timed(lambda way=way: one_by_one(*way))
         base = sum(map(len, said.values())) / alone
         lines.append(row(f"{kind}: `generate`, one by one", alone, said, base, "-"))
         first = None
         for size in (1, 7, 16, 64):
-            way = model, size, temperature, texts(temperature, vocabulary, n // 4 if size == 1 else n), stop
-            spent, found = timed(lambda way=way: batched(*way))
-            first = first or found
-            equal = sum(found[key] == first[key] for key in first)
+            way = model, size, temperature, draw_texts(temperature, vocabulary, n // 4 if size == 1 else n), stop
+            spent, answers = timed(lambda way=way: batched(*way))
+            first = first or answers
+            equal = sum(answers[key] == first[key] for key in first)
             name = f"{kind}: batch {size}"
-            lines.append(row(name, spent, found, base, f"{equal} of {len(first)}"))
+            lines.append(row(name, spent, answers, base, f"{equal} of {len(first)}"))
         for size in (16, 64):
-            way = model, size, temperature, texts(temperature, vocabulary, n), stop
-            spent, found = timed(lambda way=way: side_by_side(*way))
-            equal = "-" if temperature else f"{sum(found[key] == first[key] for key in first)} of {len(first)}"
-            lines.append(row(f"{kind}: `generate`, {size} side by side by length", spent, found, base, equal))
+            way = model, size, temperature, draw_texts(temperature, vocabulary, n), stop
+            spent, answers = timed(lambda way=way: side_by_side(*way))
+            equal = "-" if temperature else f"{sum(answers[key] == first[key] for key in first)} of {len(first)}"
+            lines.append(row(f"{kind}: `generate`, {size} side by side by length", spent, answers, base, equal))
         print(*lines[-7:], sep="\n", flush=True)
     return lines
 

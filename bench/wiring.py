@@ -110,6 +110,9 @@ def make_page(results: Sequence[Result], seed: int, cpu_minutes: float, carried:
         "Tests have been written against what earlier runs missed, so this share says that those gaps are closed, not "
         "how many of the faults that nobody has planted yet would be noticed: ask that with a seed that was not used.",
         "",
+        "Never drawn are words for people, sizes and waits that decide how fast and not what, what Python or a linter "
+        "holds, and steps that tidy up: TALK, QUIET, CUSTOMARY, TENDING and SPARING in `bench/mutations.py` name them.",
+        "",
         "| room | by hand | red | drawn | red |",
         "|---|---|---|---|---|",
     ]
@@ -206,7 +209,7 @@ def main() -> None:
     minutes = record["cpu_minutes"] + sum(seconds for _, seconds in ran) / 60
     judged = [one for one in results if counts(one)]
     noticed = sum(one.red is not None for one in judged)
-    print(f"{len(judged)} judged, {noticed} noticed, {noticed / len(judged):.1%}; {minutes:.1f} CPU minutes")
+    print(f"{len(judged)} judged, {noticed} noticed, {noticed / max(1, len(judged)):.1%}; {minutes:.1f} CPU minutes")
     if words.page:
         record = {"seed": words.seed, "cpu_minutes": minutes, "results": results, "basis": basis, "carried": len(kept)}
         RECORD.write_text(json.dumps(record, indent=1, ensure_ascii=False) + "\n")

@@ -1,7 +1,10 @@
+import shutil
+
 import numpy as np
 import pytest
 
 from pipeline.backends.sentences import SentenceModel, find_fault
+from pipeline.backends.weights import folder_revision
 from pipeline.runtime.io import DataError
 from schemas.params import SemanticParams
 from tests.support import tiny_sentences
@@ -29,8 +32,10 @@ def test_texts_of_one_meaning_have_one_vector(folder):
 
 @pytest.mark.slow
 def test_the_revision_is_the_folders_hash(folder, tmp_path):
-    pinned = SentenceModel(params_of(folder)).revision
-    assert len(pinned) == 16 == len(set(pinned) | set("0123456789abcdef"))
+    other = shutil.copytree(folder, tmp_path / "other")
+    (other / "a.txt").write_text("one file more")
+    revisions = [SentenceModel(params_of(path)).revision for path in (folder, other)]
+    assert revisions == [folder_revision(folder), folder_revision(other)] and revisions[0] != revisions[1]
 
 
 @pytest.mark.slow
