@@ -177,7 +177,9 @@ def test_rows_that_are_all_equal_leave_one(stage):
     assert kept(folder) == ["a red fox runs in snow"]
     assert set(reasons(folder).values()) == {"duplicate"} and len(reasons(folder)) == 19_999
     counts = json.loads((folder / "results/queries.json").read_text())
-    assert "sft has 1 of 2 general queries" in counts["short"]
+    drawn = {name: split["general"] for name, split in counts["splits"].items()}
+    assert sorted(drawn.values()) == [0, 0, 1]
+    assert counts["short"] == [f"{name} has {n} of 2 general queries" for name, n in drawn.items()]
 
 
 def test_a_source_of_one_row_is_drawn(stage):

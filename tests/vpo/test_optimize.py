@@ -193,7 +193,9 @@ def test_a_model_folder_answers_greedily_and_the_same_each_time(project, vpo_hom
     inner = Tokenizer(models.WordLevel({word: number for number, word in enumerate(words)}, unk_token="<unk>"))
     inner.pre_tokenizer = pre_tokenizers.Whitespace()
     tokenizer = PreTrainedTokenizerFast(tokenizer_object=inner, pad_token="<pad>", eos_token="<end>", unk_token="<unk>")
-    tokenizer.chat_template = "{{ messages[0]['content'] }}"
+    tokenizer.chat_template = (
+        "{% for turn in messages %}{{ turn['content'] }}{{ eos_token if turn['role'] == 'assistant' }}{% endfor %}"
+    )
     network = LlamaForCausalLM(
         LlamaConfig(vocab_size=4, hidden_size=8, intermediate_size=8, num_hidden_layers=1, num_attention_heads=1,
                     eos_token_id=1, pad_token_id=0, tie_word_embeddings=False)
