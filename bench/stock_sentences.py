@@ -62,7 +62,7 @@ def explained_share(
     for fold in range(FOLDS):
         rest = folds != fold
         ridge = choose_ridge(words[rest], wanted[rest], folds[rest])
-        predicted[~rest] = fit(words[rest], wanted[rest], ridge, words[~rest])
+        predicted[~rest] = fit(words[rest], wanted[rest], [ridge], words[~rest])[0]
     return 1 - float(((wanted - predicted) ** 2).sum() / ((wanted - wanted.mean()) ** 2).sum())
 
 
@@ -85,18 +85,20 @@ def choose_ridge(words: np.ndarray, values: np.ndarray, folds: np.ndarray) -> fl
     errors = dict.fromkeys(RIDGES, 0.0)
     for fold in sorted(set(folds)):
         rest = folds != fold
-        for ridge in RIDGES:
-            predicted = fit(words[rest], values[rest], ridge, words[~rest])
+        for ridge, predicted in zip(RIDGES, fit(words[rest], values[rest], RIDGES, words[~rest]), strict=True):
             errors[ridge] += float(((values[~rest] - predicted) ** 2).sum())
     return min(RIDGES, key=errors.__getitem__)
 
 
-def fit(words: np.ndarray, values: np.ndarray, ridge: float, others: np.ndarray) -> np.ndarray:
-    """Return what a ridge regression on (rows, words) predicts for (others, words)."""
+def fit(words: np.ndarray, values: np.ndarray, ridges: Sequence[float], others: np.ndarray) -> list[np.ndarray]:
+    """Return what a ridge regression on (rows, words) predicts for (others, words), of each strength."""
     centre, mean = words.mean(0), values.mean()
-    inner = words - centre
-    weights = np.linalg.solve(inner @ inner.T + ridge * np.eye(len(inner)), values - mean)
-    return mean + (others - centre) @ (inner.T @ weights)
+    inner, rest = words - centre, values - mean
+    by_word = len(inner) > inner.shape[1]  # the same weights either way: the smaller system is solved
+    products = inner.T @ inner if by_word else inner @ inner.T
+    wanted = inner.T @ rest if by_word else rest
+    solved = [np.linalg.solve(products + ridge * np.eye(len(products)), wanted) for ridge in ridges]
+    return [mean + (others - centre) @ (one if by_word else inner.T @ one) for one in solved]
 
 
 class Scored(NamedTuple):

@@ -165,10 +165,14 @@ def main() -> None:
     folder = options.folder or Path(tempfile.mkdtemp(prefix="vpo-world-"))
     folder.mkdir(parents=True, exist_ok=True)
     start, basis = time.monotonic(), read_basis("world")
+    code = hash_code(basis)
+    kept = [(folder / f"seed-{seed}-{code}/data/evaluate.jsonl").exists() for seed in range(options.seeds)]
     with ThreadPoolExecutor(options.jobs) as pool:
-        paths = list(pool.map(lambda seed: run_seed(seed, folder, hash_code(basis)), range(options.seeds)))
+        paths = list(pool.map(lambda seed: run_seed(seed, folder, code), range(options.seeds)))
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
-    minutes = (used.ru_utime + used.ru_stime) / 60
+    minutes, wall = (used.ru_utime + used.ru_stime) / 60, (time.monotonic() - start) / 60
+    all_ran = not any(kept)
+    spent = f"{minutes:.1f} CPU minutes, {wall:.1f} of wall clock" if all_ran else "runs of an earlier call, same code"
 
     from pipeline.evaluate import evaluate, pool_runs
 
@@ -194,7 +198,7 @@ def main() -> None:
         "published ones.",
         "",
         f"{options.seeds} seeds, each its own corpus, split and training; test: {test[0]} general and {test[1]} unsafe "
-        f"queries a seed; {minutes:.1f} CPU minutes in all, {(time.monotonic() - start) / 60:.1f} of wall clock.",
+        f"queries a seed; {spent}.",
         "",
         "Without text feedback there are two arms: dpo_no_text, text check off, learns from pairs of all rollouts; "
         "dpo_video_only, text check on, from those that passed. Which of them VPO's ablation is, S1 does not say.",

@@ -8,6 +8,7 @@ from bench.stock_sentences import (
     count_stock_sentences,
     count_words,
     explained_share,
+    fit,
     score_arms,
     score_rollouts,
     table_size,
@@ -86,3 +87,15 @@ def test_prompts_of_finished_runs_stand_beside_their_rewards_and_their_queries(t
     assert rewards["an old mill"] == 0 and rewards["an old mill The camera stays calm."] == 1
     rollouts = score_rollouts([project])
     assert "a train at night take 1." in rollouts.texts and len(set(rollouts.groups)) == 3
+
+
+@pytest.mark.parametrize("rows", [6, 40])
+def test_a_fit_is_ridge_regression_with_more_rows_than_words_and_with_fewer(rows):
+    draws = np.random.default_rng(0)
+    words, values, others = draws.normal(size=(rows, 12)), draws.normal(size=rows), draws.normal(size=(3, 12))
+    inner = words - words.mean(0)
+    for ridge, predicted in zip((0.3, 10.0), fit(words, values, (0.3, 10.0), others), strict=True):
+        # rows of sqrt(ridge) beside the data are the penalty of least squares
+        stacked = np.vstack([inner, np.sqrt(ridge) * np.eye(12)])
+        weights = np.linalg.lstsq(stacked, np.concatenate([values - values.mean(), np.zeros(12)]), rcond=None)[0]
+        assert predicted == pytest.approx(values.mean() + (others - words.mean(0)) @ weights)
