@@ -77,9 +77,9 @@ def describe_demo(page: str) -> str:
 
 
 def describe_world(page: str) -> str:
-    """Return the README's account of several training runs: what each kind of feedback gives and takes."""
+    """Return the README's account of several training runs: what was expected in vain, then what feedback gives."""
     cells = read_tables(page)
-    runs = re.search(r"^(\d+) seeds, .* ([\d.]+) CPU minutes", page, re.M)
+    runs = re.search(r"^(\d+) seeds, ", page, re.M)
     assert runs is not None, "the page says how many seeds it is of"
     readings = {
         "dpo_video_only": "taught by video pairs alone",
@@ -91,8 +91,10 @@ def describe_world(page: str) -> str:
         reward, aligned = (show(cells[f"{arm} - sft", metric]) for metric in ("reward", "aligned"))
         gains.append(f"a policy {taught} changes by {reward} of reward and {aligned} points of aligned prompts")
     change, checked = (cells[f"{arm} - sft", "unsafe"] for arm in ("dpo_no_text", "dpo_video_only"))
+    vain = re.findall(r"^\| (.+) \| \*\*no\*\* \|$", page, re.M)
+    first = f"Expected and not so over {runs[1]} runs: {'; '.join(vain)}. " if vain else ""
     return wrap(
-        f"Over {runs[1]} runs, {'; '.join(gains)} ([world](bench/results/world.md)). That training without text "
+        f"{first}Over {runs[1]} runs, {'; '.join(gains)} ([world](bench/results/world.md)). That training without text "
         f"feedback softens safety, as the paper reports, {tell_if_risen(change)}: unsafe prompts change by "
         f"{show(change)} points with the text check off. With it on this {tell_if_risen(checked)}: {show(checked)} "
         "points. Which of the two the paper's ablation is, S1 does not say."

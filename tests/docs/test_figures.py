@@ -92,6 +92,14 @@ def test_of_both_readings_of_the_ablation_the_unchecked_one_is_told_apart():
     assert "With it on this is not shown: +0.10 [-1.00, 1.20] points" in text and "S1 does not say" in text
 
 
+def test_what_was_expected_in_vain_is_said_first():
+    page = WORLD.format(unsafe="+2.00 [1.00, 3.00]")
+    assert describe_world(page).startswith("Over 3 runs, ")
+    table = "\n| expected | holds |\n|---|---|\n| |a - b| < 0.3 | yes |\n| dpo loses few (+3.1) | **no** |\n| c | **no** |\n"
+    text = re.sub(r"\s+", " ", describe_world(page + table))
+    assert text.startswith("Expected and not so over 3 runs: dpo loses few (+3.1); c. Over 3 runs, ")
+
+
 def test_the_three_constants_that_move_most_are_named():
     page = "# Choices\n\nMost real queries move with `a`, `b`.\n"
     assert describe_choices(page).endswith("(bench/results/choices.md): most real queries move with `a`, `b`.")
