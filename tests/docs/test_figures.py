@@ -95,7 +95,8 @@ def test_of_both_readings_of_the_ablation_the_unchecked_one_is_told_apart():
 def test_what_was_expected_in_vain_is_said_first():
     page = WORLD.format(unsafe="+2.00 [1.00, 3.00]")
     assert describe_world(page).startswith("Over 3 runs, ")
-    table = "\n| expected | holds |\n|---|---|\n| |a - b| < 0.3 | yes |\n| dpo loses few (+3.1) | **no** |\n| c | **no** |\n"
+    rows = ("expected | holds", "---|---", "|a - b| < 0.3 | yes", "dpo loses few (+3.1) | **no**", "c | **no**")
+    table = "\n" + "".join(f"| {row} |\n" for row in rows)
     text = re.sub(r"\s+", " ", describe_world(page + table))
     assert text.startswith("Expected and not so over 3 runs: dpo loses few (+3.1); c. Over 3 runs, ")
 
