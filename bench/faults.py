@@ -58,18 +58,18 @@ def own_tests(file: str) -> tuple[str, ...]:
         path = path.parent.with_suffix(".py")
     folder = ROOT / "tests" / path.parent
     siblings = {one.stem for one in (ROOT / path.parent).glob("*.py")} - {path.stem}
-    found = []
+    mirrors = []
     for test in sorted(folder.glob(f"test_{path.stem}*.py"), key=lambda test: len(test.name)):
         words = test.stem.removeprefix("test_")
         longer = [
             one for one in siblings if len(one) > len(path.stem) and (words == one or words.startswith(one + "_"))
         ]
         if words == path.stem or (words.startswith(path.stem + "_") and not longer):
-            found.append(test.relative_to(ROOT).as_posix())
-    if not found and path.parts[0] == "schemas":  # a row's shape is tested with all rows, and where the row is made
-        found = ["tests/schemas/test_stage.py"]
-        found += [test for package in ("pipeline", "train") for test in own_tests(f"{package}/{path.name}")]
-    return tuple(found)
+            mirrors.append(test.relative_to(ROOT).as_posix())
+    if not mirrors and path.parts[0] == "schemas":  # a row's shape is tested with all rows, and where the row is made
+        mirrors = ["tests/schemas/test_stage.py"]
+        mirrors += [test for package in ("pipeline", "train") for test in own_tests(f"{package}/{path.name}")]
+    return tuple(mirrors)
 
 
 def named(pattern: str) -> list[Planted]:

@@ -197,16 +197,16 @@ def test_another_rule_and_other_weights_render_and_score_nothing(copy):
 
 def test_a_larger_k_renders_and_scores_only_the_new_samples(copy):
     before, old = counts_in_store(copy), {(row.prompt_id, row.replicate): row.video_id for row in clips_of(copy, "dpo")}
-    known = {row.video_id: (row.frames_hash, row.query) for row in clips_of(copy)}
+    earlier_clips = {row.video_id: (row.frames_hash, row.query) for row in clips_of(copy)}
     copy.set({"rollout.k": 6})
     copy.run("dvc", "repro", "reward@dpo")
     rows = clips_of(copy, "dpo")
     now = {(row.prompt_id, row.replicate): row.video_id for row in rows}
     assert old.items() <= now.items()
-    new = {video_id for video_id in now.values() if video_id not in known}
+    new = {video_id for video_id in now.values() if video_id not in earlier_clips}
     after = counts_in_store(copy)
     assert new and after["clip"] - before["clip"] == len(new)
-    scored = {(row.frames_hash, row.query) for row in rows if row.video_id in new} - {*known.values()}
+    scored = {(row.frames_hash, row.query) for row in rows if row.video_id in new} - {*earlier_clips.values()}
     assert after["score"] - before["score"] == 2 * len(scored)
 
 

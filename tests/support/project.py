@@ -1,7 +1,6 @@
 """A copy of the project in a git repository of its own, on a tiny setting, for tests that run the graph."""
 
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -10,6 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from ruamel.yaml import YAML
+
+from bench.project import copy_files
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -49,13 +50,7 @@ class Project:
 
     def __init__(self, path: Path, home: Path, params: dict | None = None):
         self.path, self.home = path, home
-        tracked = subprocess.run(
-            ["git", "ls-files", "-co", "--exclude-standard"], cwd=ROOT, capture_output=True, text=True, check=True
-        ).stdout.splitlines()
-        for name in tracked:
-            if (ROOT / name).is_file():
-                (path / name).parent.mkdir(parents=True, exist_ok=True)
-                shutil.copyfile(ROOT / name, path / name)
+        copy_files(path)
         self.set(TINY if params is None else params)
         for command in (
             ["init", "-q"],

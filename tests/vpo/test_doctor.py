@@ -242,14 +242,14 @@ def test_what_is_offline_needs_no_network_and_a_program_must_be_there(project, l
 
 
 def test_what_is_asked_is_named_with_its_host_and_the_variable_of_its_key(project, monkeypatch):
-    asked = teacher(project, "http://me:password@127.0.0.1:9/v1")
+    params = teacher(project, "http://me:password@127.0.0.1:9/v1")
     monkeypatch.delenv("KEY_OF_THE_TEST", raising=False)
-    assert check_backend("teacher", asked, online=True).state == "m at 127.0.0.1:9: no key"
+    assert check_backend("teacher", params, online=True).state == "m at 127.0.0.1:9: no key"
     monkeypatch.setenv("KEY_OF_THE_TEST", "x")
-    assert check_backend("teacher", asked, online=False).state == (
+    assert check_backend("teacher", params, online=False).state == (
         "m at 127.0.0.1:9: key in $KEY_OF_THE_TEST; --online also connects"
     )
-    down = check_backend("teacher", asked, online=True)
+    down = check_backend("teacher", params, online=True)
     assert down.state.startswith("127.0.0.1:9: ") and down.todo == "check teacher.base_url and the network"
 
 

@@ -56,8 +56,10 @@ def test_an_answer_follows_an_empty_think_block_that_the_prompt_holds():
     tokenizer = prepared("qwen3")
     prompt = tokenizer.apply_chat_template(USER, add_generation_prompt=True, tokenize=False)
     assert prompt.endswith("<|im_start|>assistant\n<think>\n\n</think>\n\n")
-    asked = tokenizer.apply_chat_template(USER, add_generation_prompt=True, tokenize=False, enable_thinking=True)
-    assert asked == prompt
+    with_thinking = tokenizer.apply_chat_template(
+        USER, add_generation_prompt=True, tokenize=False, enable_thinking=True
+    )
+    assert with_thinking == prompt
 
 
 def test_a_prompt_is_the_same_on_every_day():

@@ -12,8 +12,8 @@ ROWS = [["id", "prompt", "prompt_nsfw"], ["1", "a dog, on grass; it runs", "0.1"
 
 def test_a_packed_file_is_named_by_what_is_in_it(tmp_path):
     lines = ["prompt\n", "a dog\n"]
-    found = {name: find_delimiter(tmp_path / name, lambda path: iter(lines)) for name in ("a.tsv.gz", "a.csv.gz")}
-    assert found == {"a.tsv.gz": ("\t", 0), "a.csv.gz": (",", 0)}
+    delimiters = {name: find_delimiter(tmp_path / name, lambda path: iter(lines)) for name in ("a.tsv.gz", "a.csv.gz")}
+    assert delimiters == {"a.tsv.gz": ("\t", 0), "a.csv.gz": (",", 0)}
 
 
 @pytest.mark.parametrize("ending", ["\n", "\r\n"])

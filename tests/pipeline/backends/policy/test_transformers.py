@@ -276,10 +276,10 @@ def test_a_prompt_has_one_first_token_and_an_answer_ends_with_its_turn(name, tin
     family = chat_models.families()[name]
     tokenizer = chat_models.make_tokenizer(family)
     folder = chat_models.write_model(tmp_path / "model", tokenizer, eos_token_id=tokenizer.eos_token_id)
-    asked = Transformers(folder, tiny_params.policy, Store(tmp_path / "store"))
-    ids = asked.tokens_of(QUERIES[0], sampling(max_new_tokens=1))
+    policy = Transformers(folder, tiny_params.policy, Store(tmp_path / "store"))
+    ids = policy.tokens_of(QUERIES[0], sampling(max_new_tokens=1))
     assert ids.count(tokenizer.bos_token_id) == (family.bos is not None)
-    assert {tokenizer.convert_tokens_to_ids(token) for token in (family.stop, family.eos)} == asked.stop
+    assert {tokenizer.convert_tokens_to_ids(token) for token in (family.stop, family.eos)} == policy.stop
     assert ("</think>" in tokenizer.decode(ids)) == (name == "qwen3")
 
 
@@ -296,10 +296,10 @@ def test_a_base_model_is_asked_in_the_format_of_ours_that_is_named(tiny_params, 
     with pytest.raises(DataError, match="set base_model.chat_template to plain"):
         ask()
     before = model_revision(named)
-    asked = ask(chat_template="plain")
-    text = tokenizer.decode(asked.tokens_of(QUERIES[0], sampling()))
+    policy = ask(chat_template="plain")
+    text = tokenizer.decode(policy.tokens_of(QUERIES[0], sampling()))
     assert text.startswith("<|begin_of_text|>Instruction:\n") and text.endswith("\n\nAnswer:\n")
-    assert asked.revision == model_revision(named) != before
+    assert policy.revision == model_revision(named) != before
 
 
 def test_a_folder_that_cannot_be_asked_is_one_clear_error(tiny_model, tiny_params, tmp_path, vpo_home):

@@ -23,10 +23,10 @@ def test_batches_are_split_by_their_limits(teacher):
 
 
 def test_a_part_has_one_model_and_a_request_that_is_too_large_goes_alone():
-    asked = {f"k{number}": Request('{"é": 1}' * size, model, 0, 0.0)
+    requests = {f"k{number}": Request('{"é": 1}' * size, model, 0, 0.0)
              for number, (model, size) in enumerate([("a", 1), ("b", 1), ("a", 1), ("a", 99), ("a", 1)])}  # fmt: skip
-    assert list(plan_batches(asked, 9, 300)) == [["k0", "k2"], ["k3"], ["k4"], ["k1"]]
-    for key, request in asked.items():
+    assert list(plan_batches(requests, 9, 300)) == [["k0", "k2"], ["k3"], ["k4"], ["k1"]]
+    for key, request in requests.items():
         assert len(format_line(key, "/v1/chat/completions", request.body)) <= count_line_bytes(key, request.body)
 
 
@@ -54,11 +54,11 @@ def test_a_run_killed_after_the_last_answer_was_stored_leaves_no_open_batch(teac
 
 def test_requests_are_read_in_the_order_that_is_asked_for_and_without_those_of_no_batch(tmp_path):
     records = Records(Store(tmp_path / "store"), "p h m")
-    asked = {f"k{number}": Request(f'{{"n": {number}}}', "m", number, 0.5) for number in range(4)}
-    ((name, keys),) = records.claim(asked, 10, 10_000).items()
+    requests = {f"k{number}": Request(f'{{"n": {number}}}', "m", number, 0.5) for number in range(4)}
+    ((name, keys),) = records.claim(requests, 10, 10_000).items()
     assert keys == records.read_keys(name) == ["k0", "k1", "k2", "k3"]
     assert list(records.read_requests(["k3", "none", "k1"])) == [("k3", '{"n": 3}', 3), ("k1", '{"n": 1}', 1)]
     assert records.read_keys("none") == [] and list(records.read_requests([])) == []
     many = [f"x{number}" for number in range(AT_ONCE)] + ["k2"]
     assert list(records.read_requests(many)) == [("k2", '{"n": 2}', 2)]
-    assert list(records.claim(asked, 10, 10_000).items()) == [(name, keys)]
+    assert list(records.claim(requests, 10, 10_000).items()) == [(name, keys)]

@@ -107,8 +107,8 @@ def test_a_limit_in_tokens_is_learnt_from_the_headers(engine):
 def test_what_is_refused_for_good_says_why_and_is_asked_once(engine):
     refused = [{"model": "m", "messages": [], "user": str(number)} for number in range(2)]
     with serving(echo) as server:
-        asked = engine(server, max_concurrency=1)
-        answers = ask(asked, refused)
+        caller = engine(server, max_concurrency=1)
+        answers = ask(caller, refused)
         assert [answer.stored for answer in answers] == [None, None] and len(server.requests) == 2
     assert [answer.why for answer in answers] == ["400: [] is too short - 'messages'"] * 2
-    assert asked.ledger.counts.rejected == 2 and asked.ledger.counts.transient == 0
+    assert caller.ledger.counts.rejected == 2 and caller.ledger.counts.transient == 0
